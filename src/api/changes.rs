@@ -25,7 +25,7 @@ use crate::model::change::ChangeKind;
 use crate::model::error::{Error, Result};
 use crate::model::id::JobId;
 use crate::model::options::Durability;
-use crate::model::token::{self, Fields, Moment, Opening};
+use crate::model::token::{self, Fields, LogPoint, OpenEvent};
 
 /// A change in a graph: from [`Changes`].
 #[derive(Clone, Debug, PartialEq)]
@@ -383,7 +383,7 @@ pub struct Position {
     /// The 19 digits of its graph.
     graph: u64,
     /// The event up to which it was given, and by which opening of the store.
-    moment: Moment,
+    point: LogPoint,
     /// The job of that event up to which it was given.
     job: u64,
     check: u32,
@@ -398,26 +398,26 @@ impl Position {
         let engine = graph.engine();
         let mut position = Position {
             graph: graph.core.ids.number(),
-            moment: engine.moment_at(lsn),
+            point: engine.log_point_at(lsn),
             job,
             check: 0,
         };
-        position.check = position.seal(&graph.core, engine.opening);
+        position.check = position.seal(&graph.core, engine.open_event);
         position
     }
 
-    fn seal(&self, graph: &GraphCore, opening: Opening) -> u32 {
-        token::seal(VERSION, &graph.ids, (self.moment, opening), &[self.job])
+    fn seal(&self, graph: &GraphCore, open_event: OpenEvent) -> u32 {
+        token::seal(VERSION, &graph.ids, (self.point, open_event), &[self.job])
     }
 
     fn place(&self, graph: &Graph) -> Result<FeedPosition> {
-        let is_sealed = |opening| self.check == self.seal(&graph.core, opening);
+        let is_sealed = |open_event| self.check == self.seal(&graph.core, open_event);
         let problem = if self.graph != graph.core.ids.number() {
             "it belongs to another graph"
-        } else if let Some(problem) = graph.engine().problem_of(self.moment, is_sealed)? {
+        } else if let Some(problem) = graph.engine().problem_of(self.point, is_sealed)? {
             problem
         } else {
-            return Ok((self.moment.lsn, self.job));
+            return Ok((self.point.lsn, self.job));
         };
         Err(Error::InvalidPosition { problem })
     }
@@ -427,13 +427,13 @@ impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Position {
             graph,
-            moment: Moment { lsn, opening },
+            point: LogPoint { lsn, open_lsn },
             job,
             check,
         } = self;
         write!(
             f,
-            "{VERSION:02x}{graph:016x}{lsn:016x}{opening:016x}{job:016x}{check:08x}"
+            "{VERSION:02x}{graph:016x}{lsn:016x}{open_lsn:016x}{job:016x}{check:08x}"
         )
     }
 }
@@ -452,9 +452,9 @@ impl FromStr for Position {
             let mut fields = Fields::of(text, VERSION, POSITION_BYTES)?;
             Some(Position {
                 graph: fields.next(8)?,
-                moment: Moment {
+                point: LogPoint {
                     lsn: fields.next(8)?,
-                    opening: fields.next(8)?,
+                    open_lsn: fields.next(8)?,
                 },
                 job: fields.next(8)?,
                 check: fields.next(4)? as u32,

@@ -123,7 +123,7 @@ impl JobStore {
             Some(dir) => folder::open_folder(options, dir)?,
             None => open::open_memory(options)?,
         };
-        tracing::info!(opens = engine.opening.boot, "store opened");
+        tracing::info!(opens = engine.open_event.open_number, "store opened");
         Ok(JobStore {
             handle: Arc::new(Handle { engine }),
         })
@@ -152,7 +152,7 @@ impl JobStore {
     /// A read-only open does not count.
     #[must_use]
     pub fn opens(&self) -> u64 {
-        self.engine().opening.boot
+        self.engine().open_event.open_number
     }
 
     /// Whether the store can do all it should. Cheap enough to be asked every second.

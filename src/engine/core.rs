@@ -40,7 +40,7 @@ use crate::log::preallocation::Preallocation;
 use crate::model::error::{Error, Result};
 use crate::model::options::Options;
 use crate::model::store_id::StoreId;
-use crate::model::token::Opening;
+use crate::model::token::OpenEvent;
 
 /// Changes that wait for the index in memory, about, before new jobs are refused.
 pub(crate) const INDEX_LAG_MAX: u64 = 8 << 20;
@@ -53,7 +53,7 @@ pub(crate) struct Engine {
     /// Nothing is written, and no thread works.
     pub(crate) read_only: bool,
     pub(crate) store: StoreId,
-    pub(crate) opening: Opening,
+    pub(crate) open_event: OpenEvent,
     /// By the LSN of an earlier opening that was asked for: that of the next one.
     pub(crate) ends: Mutex<HashMap<u64, u64>>,
     /// What this open found running.
@@ -138,7 +138,7 @@ pub(crate) struct Parts {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) read_only: bool,
     pub(crate) store: StoreId,
-    pub(crate) opening: Opening,
+    pub(crate) open_event: OpenEvent,
     pub(crate) clock: AgeClock,
     pub(crate) recovered: Vec<RecoveredJobs>,
     pub(crate) graphs: Graphs,
@@ -167,7 +167,7 @@ impl Engine {
             disk: parts.disk,
             read_only: parts.read_only,
             store: parts.store,
-            opening: parts.opening,
+            open_event: parts.open_event,
             ends: Mutex::default(),
             recovered: parts.recovered,
             graphs: RwLock::new(parts.graphs),

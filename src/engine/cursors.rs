@@ -18,7 +18,7 @@ impl Engine {
             &graph.ids,
             list,
             (next, pass),
-            (self.moment(), self.opening),
+            (self.log_point(), self.open_event),
         )
     }
 
@@ -30,7 +30,7 @@ impl Engine {
         cursor: &Cursor,
     ) -> Result<(u64, u64)> {
         let (next, pass) = cursor.place();
-        let is_sealed = |opening| cursor.is_sealed(&graph.ids, opening);
+        let is_sealed = |open_event| cursor.is_sealed(&graph.ids, open_event);
         let problem = if !cursor.is_of_graph(&graph.ids) {
             "it belongs to another graph"
         } else if let Some(problem) = self.problem_of(cursor.given(), is_sealed)? {

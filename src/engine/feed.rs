@@ -206,7 +206,7 @@ fn told_by(event: &Event<'_>, number: u32, lsn: u64, ahead: &mut VecDeque<Ahead>
             if let Some(kind) = OutcomeKind::from_stored(*kind) {
                 let outcome = Outcome {
                     kind,
-                    boot: None,
+                    recovered_at_open: None,
                     extra: extra.clone(),
                 };
                 put(*sequence, *time_ms, ChangeKind::Completed(outcome));
@@ -214,7 +214,7 @@ fn told_by(event: &Event<'_>, number: u32, lsn: u64, ahead: &mut VecDeque<Ahead>
         }
         &Event::Recovered {
             graph,
-            boot,
+            open_number,
             time_ms,
             action,
             sequences,
@@ -225,7 +225,7 @@ fn told_by(event: &Event<'_>, number: u32, lsn: u64, ahead: &mut VecDeque<Ahead>
                 let ended = |kind| {
                     ChangeKind::Completed(Outcome {
                         kind,
-                        boot: Some(boot),
+                        recovered_at_open: Some(open_number),
                         extra: None,
                     })
                 };

@@ -121,7 +121,7 @@ impl Engine {
             &replay.indexer,
             &replay.graphs,
             lsn,
-            (self.opening.boot, &self.gaps()),
+            (self.open_event.open_number, &self.gaps()),
         );
         replay
             .indexer

@@ -93,7 +93,7 @@ impl Engine {
             let batch = FlushBatch {
                 gaps: self.gaps(),
                 lsn,
-                boot: self.opening.boot,
+                open_number: self.open_event.open_number,
                 graphs_created: self.graphs.read().created,
                 graphs,
                 dropped,

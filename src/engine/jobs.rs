@@ -411,7 +411,7 @@ impl Engine {
         };
         Ok(Outcome {
             kind,
-            boot: (finished.boot > 0).then_some(finished.boot),
+            recovered_at_open: (finished.open_number > 0).then_some(finished.open_number),
             extra,
         })
     }

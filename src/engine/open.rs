@@ -44,7 +44,7 @@ use crate::model::error::{Error, Result};
 use crate::model::options::Options;
 use crate::model::secrets::Keys;
 use crate::model::store_id::StoreId;
-use crate::model::token::Opening;
+use crate::model::token::OpenEvent;
 
 /// Makes a store in memory.
 pub(crate) fn open_memory(options: Options) -> Result<Arc<Engine>> {
@@ -158,9 +158,9 @@ pub(crate) fn assemble(
         options,
         read_only: false,
         store,
-        opening: Opening {
+        open_event: OpenEvent {
             lsn: opening_lsn,
-            boot: replay.boot,
+            open_number: replay.open_number,
             time_ms,
         },
         clock,

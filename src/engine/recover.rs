@@ -143,7 +143,7 @@ pub(crate) fn settle(
     clock: ClockMark,
 ) -> Result<Option<Arc<Segment>>, Problem> {
     let time_ms = clock.wall_ms;
-    let boot = replay.boot + 1;
+    let open_number = replay.open_number + 1;
     let mut packed = Vec::new();
     for found in found {
         if let Some(action) = found.action {
@@ -152,13 +152,16 @@ pub(crate) fn settle(
             }
         }
     }
-    let mut events = vec![Event::Booted { boot, time_ms }];
+    let mut events = vec![Event::StoreOpened {
+        open_number,
+        time_ms,
+    }];
     events.extend(
         packed
             .iter()
             .map(|(graph, action, sequences)| Event::Recovered {
                 graph: *graph,
-                boot,
+                open_number,
                 time_ms,
                 age_shift_ms: clock.shift(time_ms, &Gaps::default()),
                 action: *action,

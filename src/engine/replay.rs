@@ -38,7 +38,7 @@ use crate::log::purged_jobs;
 use crate::log::segment::Segment;
 use crate::model::error::{Error, Result};
 use crate::model::options::OnReplay;
-use crate::model::token::Opening;
+use crate::model::token::OpenEvent;
 
 /// Changes are written to the index whenever so many wait, so that a rebuild's
 /// memory is bounded.
@@ -51,9 +51,9 @@ pub(crate) struct Replay {
     pub(crate) indexer: Indexer,
     pub(crate) index: Arc<dyn Index>,
     /// The last boot the log or the index tells of.
-    pub(crate) boot: u64,
+    pub(crate) open_number: u64,
     /// The last opening among the events that were read.
-    pub(crate) opening: Option<Opening>,
+    pub(crate) open_event: Option<OpenEvent>,
     pub(crate) next_lsn: u64,
     changes: u64,
     pack: InPack,
@@ -76,15 +76,15 @@ impl Replay {
         ids: ExternalIds,
         indexer: Indexer,
         index: Arc<dyn Index>,
-        boot: u64,
+        open_number: u64,
     ) -> Replay {
         Replay {
             graphs,
             ids,
             indexer,
             index,
-            boot,
-            opening: None,
+            open_number,
+            open_event: None,
             next_lsn: 1,
             changes: 0,
             pack: InPack::default(),
@@ -185,8 +185,16 @@ impl Replay {
             )?;
         } else if is_new {
             self.state_event(lsn, event, path)?;
-        } else if let &Event::Booted { boot, time_ms } = event {
-            self.opening = Some(Opening { lsn, boot, time_ms });
+        } else if let &Event::StoreOpened {
+            open_number,
+            time_ms,
+        } = event
+        {
+            self.open_event = Some(OpenEvent {
+                lsn,
+                open_number,
+                time_ms,
+            });
         }
         self.come_to(lsn + 1);
         // At the end of a pack its foreign ids are still to come.
@@ -288,9 +296,16 @@ impl Replay {
     /// Takes in an event that changes no state of a job.
     fn store_event(&mut self, lsn: u64, event: &Event<'_>, path: &Path) -> Result<(), Problem> {
         match *event {
-            Event::Booted { boot, time_ms } => {
-                self.boot = self.boot.max(boot);
-                self.opening = Some(Opening { lsn, boot, time_ms });
+            Event::StoreOpened {
+                open_number,
+                time_ms,
+            } => {
+                self.open_number = self.open_number.max(open_number);
+                self.open_event = Some(OpenEvent {
+                    lsn,
+                    open_number,
+                    time_ms,
+                });
             }
             Event::Clock => {}
             Event::Confirmed(gap) => {
@@ -374,8 +389,12 @@ impl Replay {
             return Ok(());
         }
         let lsn = self.next_lsn - 1;
-        let batch =
-            FlushBatch::of_replay(&self.indexer, &self.graphs, lsn, (self.boot, &self.gaps));
+        let batch = FlushBatch::of_replay(
+            &self.indexer,
+            &self.graphs,
+            lsn,
+            (self.open_number, &self.gaps),
+        );
         self.indexer
             .apply(&*self.index, &self.ids, &batch, &|| false)?;
         batch.end_flush(&self.ids);

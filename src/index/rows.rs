@@ -152,7 +152,7 @@ pub(crate) struct Head {
     pub(crate) applied_lsn: u64,
     /// Rows may be newer than that: a larger change was under way.
     pub(crate) partial: bool,
-    pub(crate) boot: u64,
+    pub(crate) open_number: u64,
     /// Graphs ever created.
     pub(crate) graphs: u32,
     /// Jobs, about, whose ids and keys may be dead in the runs.
@@ -233,7 +233,7 @@ pub(crate) struct Finished {
     /// The outcome's kind as stored.
     pub(crate) kind: u8,
     /// The boot that recovered it; 0 when none did.
-    pub(crate) boot: u64,
+    pub(crate) open_number: u64,
     /// The event that holds the rest of the outcome; 0 when there is no more.
     pub(crate) extra_lsn: u64,
 }
@@ -265,7 +265,7 @@ impl Default for DetailRow {
 const STARTED: u64 = 1;
 const FINISHED: u64 = 2;
 const CANCEL_REQUESTED: u64 = 4;
-const BOOT: u64 = 8;
+const OPEN_NUMBER: u64 = 8;
 const EXTRA: u64 = 16;
 const PURGED: u64 = 32;
 const FLAG_BITS: u32 = 6;
@@ -289,7 +289,7 @@ impl DetailRow {
                 (STARTED, detail.started_ms.is_some()),
                 (FINISHED, end.is_some()),
                 (CANCEL_REQUESTED, detail.cancel_requested),
-                (BOOT, end.is_some_and(|e| e.boot > 0)),
+                (OPEN_NUMBER, end.is_some_and(|e| e.open_number > 0)),
                 (EXTRA, end.is_some_and(|e| e.extra_lsn > 0)),
                 (PURGED, detail.tombstone.is_some()),
             ] {
@@ -309,8 +309,8 @@ impl DetailRow {
                 if detail.started_ms.is_none() {
                     last_ms = end.at_ms;
                 }
-                if end.boot > 0 {
-                    put_var(end.boot, &mut out);
+                if end.open_number > 0 {
+                    put_var(end.open_number, &mut out);
                 }
                 if end.extra_lsn > 0 {
                     put_var(end.extra_lsn, &mut out);
@@ -350,7 +350,7 @@ impl DetailRow {
                         false => moved(at_ms, reader.next()?) as i64,
                     },
                     kind: u8::try_from(tag >> FLAG_BITS).ok()?,
-                    boot: if has(BOOT) { reader.next()? } else { 0 },
+                    open_number: if has(OPEN_NUMBER) { reader.next()? } else { 0 },
                     extra_lsn: if has(EXTRA) { reader.next()? } else { 0 },
                 });
             }
@@ -422,7 +422,7 @@ mod tests {
                     at_ms: 253_402_300_799_999 - far,
                     age_ms: i64::MIN,
                     kind: 5,
-                    boot: u64::MAX,
+                    open_number: u64::MAX,
                     extra_lsn: u64::MAX,
                 }),
                 cancel_requested: n % 3 == 0,
@@ -459,7 +459,7 @@ mod tests {
         const LSN: u64 = (1 << 42) - 1;
         // An end that was recovered has a boot, which an import may bring; others may have
         // more in the log.
-        for (boot, extra_lsn) in [(NUMBER_MAX - 1, 0), (0, LSN)] {
+        for (open_number, extra_lsn) in [(NUMBER_MAX - 1, 0), (0, LSN)] {
             let mut row = DetailRow::default();
             for (n, detail) in row.0.iter_mut().enumerate() {
                 let far = if n % 2 == 0 { 0 } else { 253_402_300_799_999 };
@@ -469,7 +469,7 @@ mod tests {
                         at_ms: 253_402_300_799_999 - far,
                         age_ms: 253_402_300_799_999 - far as i64,
                         kind: 5,
-                        boot,
+                        open_number,
                         extra_lsn,
                     }),
                     cancel_requested: true,

@@ -20,9 +20,9 @@ use crate::model::outcome::Extra;
 /// their creation, jobs from 0 within their graph; no number is used twice.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Event<'a> {
-    /// The store was opened for the `boot`-th time.
-    Booted {
-        boot: u64,
+    /// The store was opened for the `open_number`-th time.
+    StoreOpened {
+        open_number: u64,
         time_ms: u64,
     },
     GraphCreated {
@@ -70,7 +70,7 @@ pub(crate) enum Event<'a> {
     /// What an open did with the jobs it found running.
     Recovered {
         graph: u32,
-        boot: u64,
+        open_number: u64,
         time_ms: u64,
         /// The age clock then, less `time_ms`.
         age_shift_ms: i64,
@@ -175,21 +175,21 @@ impl<'a> Event<'a> {
                 ..
             } => fits(sequence) && fits(time_ms) && fits(age_shift_ms.unsigned_abs()),
             Event::Recovered {
-                boot,
+                open_number,
                 time_ms,
                 age_shift_ms,
                 sequences,
                 ..
             } => {
                 let times = fits(time_ms) && fits(age_shift_ms.unsigned_abs());
-                fits(boot) && times && last_of_sequences(sequences).is_some()
+                fits(open_number) && times && last_of_sequences(sequences).is_some()
             }
             Event::Submits {
                 first_sequence,
                 count,
                 ..
             } => fits(first_sequence) && (1..NUMBER_MAX).contains(&count),
-            Event::Booted { boot, .. } => fits(boot),
+            Event::StoreOpened { open_number, .. } => fits(open_number),
             Event::Purged {
                 time_ms,
                 age_shift_ms,
@@ -225,7 +225,7 @@ impl<'a> Event<'a> {
             | Event::Submits { graph, .. }
             | Event::Purged { graph, .. }
             | Event::Forgotten { graph, .. } => Some(graph),
-            Event::Booted { .. }
+            Event::StoreOpened { .. }
             | Event::Clock
             | Event::Confirmed(_)
             | Event::Lost { .. }
@@ -348,7 +348,7 @@ mod tests {
         let packed = pack_sequences(&sequences);
         let event = Event::Recovered {
             graph: 0,
-            boot: 2,
+            open_number: 2,
             time_ms: 3,
             age_shift_ms: -4,
             action: RecoveredAs::Cancelled,

@@ -292,8 +292,8 @@ mod tests {
     fn frame() -> Vec<u8> {
         let mut builder = Builder::default();
         builder.clear();
-        builder.push(&Event::Booted {
-            boot: 1,
+        builder.push(&Event::StoreOpened {
+            open_number: 1,
             time_ms: 2,
         });
         builder.push(&Event::GraphDropped {

@@ -11,7 +11,7 @@ use std::str::FromStr;
 use crate::model::error::{Error, Result};
 use crate::model::id::OwnIds;
 use crate::model::job_query::JobQuery;
-use crate::model::token::{self, Fields, Moment, Opening};
+use crate::model::token::{self, Fields, LogPoint, OpenEvent};
 
 /// Where a list goes on: opaque text of 100 characters, to be handed back as it is. It holds
 /// as long as its graph is there, also across restarts.
@@ -44,7 +44,7 @@ pub struct Cursor {
     /// How many matches are skipped first: a search was stopped within its offset.
     pass: u64,
     /// When it was given out.
-    given: Moment,
+    given: LogPoint,
     check: u32,
 }
 
@@ -59,7 +59,7 @@ impl Cursor {
         graph: &OwnIds,
         list: &JobQuery,
         (next, pass): (u64, u64),
-        (given, opening): (Moment, Opening),
+        (given, open_event): (LogPoint, OpenEvent),
     ) -> Cursor {
         let mut cursor = Cursor {
             graph: graph.number(),
@@ -70,23 +70,23 @@ impl Cursor {
             given,
             check: 0,
         };
-        cursor.check = cursor.seal(graph, opening);
+        cursor.check = cursor.seal(graph, open_event);
         cursor
     }
 
-    fn seal(&self, graph: &OwnIds, opening: Opening) -> u32 {
+    fn seal(&self, graph: &OwnIds, open_event: OpenEvent) -> u32 {
         let own = [
             self.next,
             self.pass,
             u64::from(self.states),
             u64::from(self.filter),
         ];
-        token::seal(VERSION, graph, (self.given, opening), &own)
+        token::seal(VERSION, graph, (self.given, open_event), &own)
     }
 
     /// Whether it is as it was issued for this graph, when this opening was the last.
-    pub(crate) fn is_sealed(&self, graph: &OwnIds, opening: Opening) -> bool {
-        self.check == self.seal(graph, opening)
+    pub(crate) fn is_sealed(&self, graph: &OwnIds, open_event: OpenEvent) -> bool {
+        self.check == self.seal(graph, open_event)
     }
 
     pub(crate) fn is_of_graph(&self, graph: &OwnIds) -> bool {
@@ -97,7 +97,7 @@ impl Cursor {
         self.states == list.wanted().bits() && self.filter == list.filter_check()
     }
 
-    pub(crate) fn given(&self) -> Moment {
+    pub(crate) fn given(&self) -> LogPoint {
         self.given
     }
 
@@ -118,7 +118,7 @@ impl fmt::Display for Cursor {
             self.next,
             self.pass,
             self.given.lsn,
-            self.given.opening,
+            self.given.open_lsn,
             self.check
         )
     }
@@ -142,9 +142,9 @@ impl FromStr for Cursor {
                 graph: fields.next(8)?,
                 next: fields.next(8)?,
                 pass: fields.next(8)?,
-                given: Moment {
+                given: LogPoint {
                     lsn: fields.next(8)?,
-                    opening: fields.next(8)?,
+                    open_lsn: fields.next(8)?,
                 },
                 check: fields.next(4)? as u32,
             })

@@ -120,8 +120,8 @@ fn put_outcome(outcome: &Outcome, keys: Option<&SecretKeys>, out: &mut Vec<u8>) 
         let detail = keys.map_or(Cow::Borrowed(detail), |keys| keys.masked_json(detail));
         out.extend_from_slice(format!(r#","detail":{detail}"#).as_bytes());
     }
-    if let Some(boot) = outcome.recovered_at_open() {
-        out.extend_from_slice(format!(r#","recoveredAtOpen":{boot}"#).as_bytes());
+    if let Some(open_number) = outcome.recovered_at_open() {
+        out.extend_from_slice(format!(r#","recoveredAtOpen":{open_number}"#).as_bytes());
     }
     out.push(b'}');
 }

@@ -129,7 +129,7 @@ impl std::fmt::Debug for Extra {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Outcome {
     pub(crate) kind: OutcomeKind,
-    pub(crate) boot: Option<u64>,
+    pub(crate) recovered_at_open: Option<u64>,
     pub(crate) extra: Option<Box<Extra>>,
 }
 
@@ -137,7 +137,7 @@ impl Outcome {
     fn of(kind: OutcomeKind) -> Outcome {
         Outcome {
             kind,
-            boot: None,
+            recovered_at_open: None,
             extra: None,
         }
     }
@@ -326,7 +326,7 @@ impl Outcome {
     /// restart from those of others.
     #[must_use]
     pub fn recovered_at_open(&self) -> Option<u64> {
-        self.boot
+        self.recovered_at_open
     }
 }
 
@@ -364,7 +364,7 @@ impl fmt::Debug for Outcome {
             .field("message_bytes", &self.message().map_or(0, str::len))
             .field("detail_bytes", &self.detail().map_or(0, str::len))
             .field("result_ref_bytes", &self.result_ref().map_or(0, str::len))
-            .field("boot", &self.boot)
+            .field("recovered_at_open", &self.recovered_at_open)
             .finish()
     }
 }

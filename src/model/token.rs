@@ -5,28 +5,28 @@
 
 use crate::model::id::OwnIds;
 
-/// An opening of the store, as its `Booted` says.
+/// An opening of the store, as its `StoreOpened` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Opening {
+pub(crate) struct OpenEvent {
     pub(crate) lsn: u64,
-    pub(crate) boot: u64,
+    pub(crate) open_number: u64,
     pub(crate) time_ms: u64,
 }
 
 /// A time in the history of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Moment {
+pub(crate) struct LogPoint {
     /// The last event that anything was known of.
     pub(crate) lsn: u64,
     /// The LSN of the opening that it is of.
-    pub(crate) opening: u64,
+    pub(crate) open_lsn: u64,
 }
 
 /// A checksum over such a text, its graph's key and the opening of the store that it is of.
 pub(crate) fn seal(
     version: u8,
     graph: &OwnIds,
-    (moment, opening): (Moment, Opening),
+    (point, open_event): (LogPoint, OpenEvent),
     own: &[u64],
 ) -> u32 {
     let mut crc = crc32fast::Hasher::new();
@@ -36,9 +36,9 @@ pub(crate) fn seal(
         key[0],
         key[1],
         graph.number(),
-        moment.lsn,
-        opening.lsn,
-        opening.time_ms,
+        point.lsn,
+        open_event.lsn,
+        open_event.time_ms,
     ];
     for number in common.iter().chain(own) {
         crc.update(&number.to_le_bytes());

@@ -180,7 +180,7 @@ impl WireOutcome<'_> {
                      have recoveredAtOpen";
                 return Err(problem.to_owned());
             }
-            outcome.boot = Some(open);
+            outcome.recovered_at_open = Some(open);
         }
         Ok(outcome)
     }

@@ -46,7 +46,7 @@ impl Staging<'_> {
             (false, true) => {
                 self.frame.push(&Event::Recovered {
                     graph: graph.number,
-                    boot: self.engine.opening.boot,
+                    open_number: self.engine.open_event.open_number,
                     time_ms: self.round.now_ms,
                     age_shift_ms: self.round.age_shift_ms(),
                     action: RecoveredAs::Requeued,

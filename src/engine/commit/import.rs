@@ -100,8 +100,8 @@ impl Staging<'_> {
         if let Some(outcome) = &job.outcome {
             self.round.now_ms = job.completed_ms.unwrap_or(now_ms);
             match recovered_as(outcome) {
-                Some((action, boot)) => {
-                    self.recovered(graph, sequence, (action, outcome, boot));
+                Some((action, open_number)) => {
+                    self.recovered(graph, sequence, (action, outcome, open_number));
                 }
                 None => self.complete(graph, sequence, outcome),
             }
@@ -114,11 +114,11 @@ impl Staging<'_> {
         &mut self,
         graph: &Arc<GraphCore>,
         sequence: u64,
-        (action, outcome, boot): (RecoveredAs, &Outcome, u64),
+        (action, outcome, open_number): (RecoveredAs, &Outcome, u64),
     ) {
         self.frame.push(&Event::Recovered {
             graph: graph.number,
-            boot,
+            open_number,
             time_ms: self.round.now_ms,
             age_shift_ms: self.round.age_shift_ms(),
             action,
@@ -128,7 +128,7 @@ impl Staging<'_> {
             at_ms: self.round.now_ms,
             age_ms: self.round.age_ms(),
             kind: outcome.kind().to_stored(),
-            boot,
+            open_number,
             extra_lsn: 0,
         };
         self.round
@@ -140,13 +140,13 @@ impl Staging<'_> {
 }
 
 fn recovered_as(outcome: &Outcome) -> Option<(RecoveredAs, u64)> {
-    let boot = outcome.recovered_at_open()?;
+    let open_number = outcome.recovered_at_open()?;
     let action = match outcome.kind() {
         OutcomeKind::Interrupted => RecoveredAs::Interrupted,
         OutcomeKind::Cancelled => RecoveredAs::Cancelled,
         _ => return None,
     };
-    outcome.extra.is_none().then_some((action, boot))
+    outcome.extra.is_none().then_some((action, open_number))
 }
 
 #[cfg(all(test, not(jobstore_shuttle)))]
@@ -168,9 +168,9 @@ mod tests {
             let request = Request::new("c", "/", Body::empty()).unwrap();
             Submission::new(engine.store, engine.options.secret_keys.keep(request))
         };
-        let bad = |submitted_ms, boot| {
+        let bad = |submitted_ms, open_number| {
             let outcome = Outcome {
-                boot: Some(boot),
+                recovered_at_open: Some(open_number),
                 ..Outcome::interrupted()
             };
             Action::Import {

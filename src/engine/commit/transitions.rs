@@ -109,7 +109,7 @@ impl Staging<'_> {
             at_ms: self.round.now_ms,
             age_ms: self.round.age_ms(),
             kind,
-            boot: 0,
+            open_number: 0,
             extra_lsn: if outcome.extra.is_some() { lsn } else { 0 },
         };
         self.round

@@ -71,7 +71,7 @@ impl GraphCore {
                     blocks: Box::default(),
                     fingerprints: Box::default(),
                     pack: part.pack.clone(),
-                    removed: Default::default(),
+                    garbage: Default::default(),
                 };
                 state.add_part(Arc::new(before));
             }

@@ -34,7 +34,7 @@ pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay
     let head: Head =
         rows::open_value(rows::HEAD, &value).ok_or_else(|| Fault("invalid header".to_owned()))?;
     let is_possible =
-        head.applied_lsn < NUMBER_MAX && head.boot < NUMBER_MAX && head.gaps.is_possible();
+        head.applied_lsn < NUMBER_MAX && head.open_number < NUMBER_MAX && head.gaps.is_possible();
     if head.rows_format != ROWS_FORMAT || head.store != store.0 || !is_possible {
         return Err(Fault("it belongs to another store or release".to_owned()).into());
     }
@@ -104,7 +104,7 @@ pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay
     indexer.applied_lsn = head.applied_lsn;
     indexer.lost_ids = head.lost_ids;
     let ids = ExternalIds::new(Runs::open(&*index)?);
-    let mut replay = Replay::new(graphs, ids, indexer, index, head.boot);
+    let mut replay = Replay::new(graphs, ids, indexer, index, head.open_number);
     replay.gaps = head.gaps;
     Ok(replay)
 }

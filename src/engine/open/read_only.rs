@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::read_log::{LogAccess, ReadLog, read_log};
 use crate::base::sync::time::Instant;
 use crate::engine::core::{Engine, Parts};
-use crate::engine::epochs;
 use crate::engine::files::read_files;
+use crate::engine::opens;
 use crate::engine::replay::Problem;
 use crate::engine::state::backlog::Backlog;
 use crate::engine::state::committer::Committer;
@@ -20,7 +20,7 @@ use crate::log::secret_keys;
 use crate::log::writer::Log;
 use crate::model::error::{Error, Result};
 use crate::model::options::{Options, Recovery};
-use crate::model::token::Opening;
+use crate::model::token::OpenEvent;
 
 /// Opens a store to be read as it is: nothing is written, not even what is recovered. The
 /// index is in memory: `sealed` brings that of a clean close, if it can be used; otherwise it
@@ -60,19 +60,19 @@ pub(crate) fn open_read_only(
     let now_ms = crate::base::clock::to_ms(options.clock.now());
     let clock = AgeClock::begin((replay.clock, replay.gaps.clone()), Instant::now(), now_ms);
     // An index that is whole leaves nothing to be replayed.
-    let opening = match replay.opening {
-        None => epochs::last_opening(&log_files.packs)?,
-        opening => opening,
+    let open_event = match replay.open_event {
+        None => opens::last_open_event(&log_files.packs)?,
+        open_event => open_event,
     };
-    let opening = opening.unwrap_or(Opening {
+    let open_event = open_event.unwrap_or(OpenEvent {
         lsn: 0,
-        boot: replay.boot,
+        open_number: replay.open_number,
         time_ms: 0,
     });
     Ok(Arc::new(Engine::new(Parts {
         read_only: true,
         store,
-        opening,
+        open_event,
         clock,
         recovered: Vec::new(),
         graphs: replay.graphs,

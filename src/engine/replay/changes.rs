@@ -43,14 +43,14 @@ pub(super) fn changes_of(
                 at_ms: time_ms,
                 age_ms: shifted(time_ms, age_shift_ms),
                 kind,
-                boot: 0,
+                open_number: 0,
                 extra_lsn: if extra.is_some() { lsn } else { 0 },
             };
             (graph, vec![Change::Completed { sequence, finished }])
         }
         Event::Recovered {
             graph,
-            boot,
+            open_number,
             time_ms,
             age_shift_ms,
             action,
@@ -59,7 +59,7 @@ pub(super) fn changes_of(
             let sequences = unpack_sequences(sequences)
                 .ok_or_else(|| Error::damaged(path, 0, "invalid list of jobs"))?;
             let age_ms = shifted(time_ms, age_shift_ms);
-            let change = |sequence| recovered(sequence, action, boot, (time_ms, age_ms));
+            let change = |sequence| recovered(sequence, action, open_number, (time_ms, age_ms));
             (graph, sequences.into_iter().map(change).collect())
         }
         Event::Purged { graph, jobs, .. } => {
@@ -84,7 +84,7 @@ pub(super) fn changes_of(
             };
             (graph, sequences.into_iter().map(change).collect())
         }
-        Event::Booted { .. }
+        Event::StoreOpened { .. }
         | Event::Clock
         | Event::Confirmed(_)
         | Event::GraphCreated { .. }
@@ -99,7 +99,12 @@ pub(super) fn changes_of(
 }
 
 /// What recovery did to one job.
-fn recovered(sequence: u64, action: RecoveredAs, boot: u64, (at_ms, age_ms): (u64, i64)) -> Change {
+fn recovered(
+    sequence: u64,
+    action: RecoveredAs,
+    open_number: u64,
+    (at_ms, age_ms): (u64, i64),
+) -> Change {
     let kind = match action {
         RecoveredAs::Requeued => return Change::Requeued { sequence },
         RecoveredAs::Interrupted => OutcomeKind::Interrupted,
@@ -111,7 +116,7 @@ fn recovered(sequence: u64, action: RecoveredAs, boot: u64, (at_ms, age_ms): (u6
             at_ms,
             age_ms,
             kind: kind.to_stored(),
-            boot,
+            open_number,
             extra_lsn: 0,
         },
     }

@@ -83,7 +83,7 @@ fn named_key(key: &[u8]) -> NamedKey {
 /// What leaves memory in one go: everything up to one LSN.
 pub(crate) struct FlushBatch {
     pub(crate) lsn: u64,
-    pub(crate) boot: u64,
+    pub(crate) open_number: u64,
     pub(crate) gaps: Gaps,
     pub(crate) graphs_created: u32,
     /// The graphs that changed.
@@ -98,12 +98,12 @@ impl FlushBatch {
         indexer: &Indexer,
         graphs: &Graphs,
         lsn: u64,
-        (boot, gaps): (u64, &Gaps),
+        (open_number, gaps): (u64, &Gaps),
     ) -> FlushBatch {
         FlushBatch {
             gaps: gaps.clone(),
             lsn,
-            boot,
+            open_number,
             graphs: indexer.lacking(graphs),
             dropped: indexer.not_among(graphs),
             graphs_created: graphs.created,
@@ -179,7 +179,7 @@ impl Indexer {
             store: self.store.0,
             applied_lsn: if partial { self.applied_lsn } else { batch.lsn },
             partial,
-            boot: batch.boot,
+            open_number: batch.open_number,
             gaps: batch.gaps.clone(),
             graphs: batch.graphs_created,
             lost_ids: self.lost_ids,

@@ -92,7 +92,7 @@ impl Tally {
                 let last = last_of_sequences(sequences).filter(|_| !sequences.is_empty());
                 self.speak_up_to(graph, last.map_or(0, |last| last.saturating_add(1)));
             }
-            Event::Booted { .. }
+            Event::StoreOpened { .. }
             | Event::Lost { .. }
             | Event::Erased { .. }
             | Event::Clock

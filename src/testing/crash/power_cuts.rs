@@ -189,7 +189,10 @@ fn a_frame_behind_a_torn_one_is_never_taken_for_the_successor_of_a_new_one() {
     append(create(1, "second"));
     let mut opening = Builder::default();
     opening.clear();
-    opening.push(&Event::Booted { boot: 1, time_ms });
+    opening.push(&Event::StoreOpened {
+        open_number: 1,
+        time_ms,
+    });
     assert_eq!(opening.len(), torn_len, "otherwise the test shows nothing");
     let mut files = memory.files();
     let segment = files
@@ -396,7 +399,7 @@ fn writes_that_share_a_commit_are_each_there_once_acknowledged() {
                 let graph = seen.graphs.iter().find(|graph| graph.name == *name);
                 let may_be = client.history[must..=can].iter().any(|world| {
                     let mut world = world.clone();
-                    world.boot = store.engine.opening.boot - 1;
+                    world.open_number = store.engine.open_event.open_number - 1;
                     match (world.reopened().graphs.first(), graph) {
                         (Some((_, jobs)), Some(graph)) => graph.compare(jobs).is_ok(),
                         (there, seen) => there.is_none() && seen.is_none(),

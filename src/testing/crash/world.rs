@@ -30,7 +30,7 @@ pub(super) struct Fact {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct End {
     pub(super) kind: OutcomeKind,
-    pub(super) boot: Option<u64>,
+    pub(super) recovered_at_open: Option<u64>,
     pub(super) code: Option<Arc<str>>,
     pub(super) detail: Option<Arc<str>>,
 }
@@ -39,7 +39,7 @@ impl End {
     pub(super) fn of(outcome: &Outcome) -> End {
         End {
             kind: outcome.kind(),
-            boot: outcome.recovered_at_open(),
+            recovered_at_open: outcome.recovered_at_open(),
             code: outcome.code().map(Arc::from),
             detail: outcome.detail().map(Arc::from),
         }
@@ -69,7 +69,7 @@ impl Fact {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct World {
     /// How often it was opened.
-    pub(super) boot: u64,
+    pub(super) open_number: u64,
     /// In the order of their creation.
     pub(super) graphs: Vec<(String, Vec<Fact>)>,
 }
@@ -83,8 +83,8 @@ impl World {
     /// After one more open, which interrupts what was running.
     pub(super) fn reopened(&self) -> World {
         let mut world = self.clone();
-        world.boot += 1;
-        let boot = world.boot;
+        world.open_number += 1;
+        let open_number = world.open_number;
         for job in world.graphs.iter_mut().flat_map(|(_, jobs)| jobs) {
             if job.state == State::Running {
                 let kind = match job.cancelling {
@@ -95,7 +95,7 @@ impl World {
                 job.cancelling = false;
                 job.end = Some(End {
                     kind,
-                    boot: Some(boot),
+                    recovered_at_open: Some(open_number),
                     code: None,
                     detail: None,
                 });
@@ -107,7 +107,7 @@ impl World {
 
 /// Everything that was read from a store.
 pub(super) struct Seen {
-    boot: u64,
+    open_number: u64,
     pub(super) graphs: Vec<SeenGraph>,
 }
 
@@ -131,7 +131,7 @@ struct SeenState {
 impl Seen {
     pub(super) fn read(store: &Store) -> Seen {
         Seen {
-            boot: store.engine.opening.boot,
+            open_number: store.engine.open_event.open_number,
             graphs: store.graphs().into_iter().map(SeenGraph::read).collect(),
         }
     }
@@ -150,10 +150,10 @@ impl Seen {
             .map(|graph| graph.name.as_str())
             .collect();
         let expected: Vec<&str> = world.graphs.iter().map(|(name, _)| name.as_str()).collect();
-        if self.boot != world.boot || names != expected {
+        if self.open_number != world.open_number || names != expected {
             return Err(format!(
                 "boot {} with graphs {names:?}, not boot {} with {expected:?}",
-                self.boot, world.boot
+                self.open_number, world.open_number
             ));
         }
         let mut pairs = self.graphs.iter().zip(&world.graphs);

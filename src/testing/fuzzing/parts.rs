@@ -497,7 +497,7 @@ fn any_row(input: &mut Input<'_>) -> (Vec<u8>, Vec<u8>) {
                 store: STORE.0,
                 applied_lsn: input.number(),
                 partial: true,
-                boot: input.number(),
+                open_number: input.number(),
                 graphs: input.number() as u32 & 0xffff,
                 lost_ids: input.number(),
                 gaps: Gaps::default(),

@@ -68,7 +68,13 @@ const JOB: &str = r#"{"command":"import_graph","url":"/ges/v1.0/1/graphs/movie/a
 /// One of each kind, the packs' own last.
 fn events(each: &mut dyn FnMut(&str, &Event<'_>)) {
     let (graph, sequence, time_ms) = (0, 1, 1_700_000_000_000);
-    each("booted", &Event::Booted { boot: 3, time_ms });
+    each(
+        "booted",
+        &Event::StoreOpened {
+            open_number: 3,
+            time_ms,
+        },
+    );
     each(
         "created",
         &Event::GraphCreated {
@@ -132,7 +138,7 @@ fn events(each: &mut dyn FnMut(&str, &Event<'_>)) {
         "recovered",
         &Event::Recovered {
             graph,
-            boot: 4,
+            open_number: 4,
             time_ms,
             age_shift_ms: 0,
             action: RecoveredAs::Interrupted,
@@ -315,7 +321,7 @@ fn index(seeds: &mut Seeds) {
                 at_ms: 1_700_000_000_007,
                 age_ms: 1_700_000_000_005,
                 kind: 1,
-                boot: n as u64 % 2,
+                open_number: n as u64 % 2,
                 extra_lsn: n as u64 % 5,
             }),
             cancel_requested: n % 7 == 0,

@@ -351,7 +351,7 @@ fn with_event(input: &mut Input<'_>, in_pack: bool, each: &mut dyn FnMut(&Event<
             ];
             each(&Event::Recovered {
                 graph,
-                boot: input.number(),
+                open_number: input.number(),
                 time_ms,
                 age_shift_ms: 0,
                 action: actions[usize::from(kind >> 4) % 3],
@@ -359,8 +359,8 @@ fn with_event(input: &mut Input<'_>, in_pack: bool, each: &mut dyn FnMut(&Event<
             });
         }
         6 => each(&Event::GraphDropped { graph, time_ms }),
-        7 => each(&Event::Booted {
-            boot: input.number(),
+        7 => each(&Event::StoreOpened {
+            open_number: input.number(),
             time_ms,
         }),
         8 => {
