@@ -56,7 +56,7 @@ struct Fresh {
 
 impl Fresh {
     fn new(graphs: usize) -> Fresh {
-        let dir = tempfile::tempdir().expect("a temporary folder");
+        let dir = tempfile::tempdir().expect("a temporary directory");
         let store = JobStore::open(dir.path()).expect("open");
         let create = |n| store.create_graph(PROJECT, &format!("movie-{n}"));
         Fresh {

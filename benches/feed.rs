@@ -7,7 +7,7 @@ mod common;
 use std::path::Path;
 use std::time::Instant;
 
-use common::folder::wait_until_packed;
+use common::directory::wait_until_packed;
 use common::work::{PROJECT, requests};
 use common::{settings, table};
 use jobstore::{Graph, JobStore, Outcome};

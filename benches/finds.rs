@@ -50,7 +50,7 @@ fn main() {
     rate("exported to memory", of, start.elapsed());
     store.close().expect("close");
 
-    let dir = tempfile::tempdir().expect("a temporary folder");
+    let dir = tempfile::tempdir().expect("a temporary directory");
     let store = JobStore::open(dir.path().join("store")).expect("open");
     let copy = store.create_graph(PROJECT, "copy").expect("create");
     let start = Instant::now();

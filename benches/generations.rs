@@ -7,7 +7,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::folder::{disk_bytes, wait_until_packed};
+use common::directory::{disk_bytes, wait_until_packed};
 use common::settings;
 use common::stores::fill;
 use common::table;
@@ -17,7 +17,7 @@ use jobstore::{JobStore, Retention, State};
 fn main() {
     let jobs = settings::jobs();
     let generations = if settings::is_test() { 2 } else { 20 };
-    let root = tempfile::tempdir().expect("a temporary folder");
+    let root = tempfile::tempdir().expect("a temporary directory");
     let dir = root.path().join("store");
     let store = JobStore::open(&dir).expect("open");
     let graph = store.create_graph(PROJECT, "movie").expect("create");

@@ -10,7 +10,7 @@ mod common;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use common::folder::wait_until_packed;
+use common::directory::wait_until_packed;
 use common::quiet::{self, Quiet};
 use common::settings::{self, sized};
 use common::stores::fill;
@@ -40,7 +40,7 @@ fn main() {
 
     let quiet = Quiet::new();
     fill(&quiet.graph, jobs, |_| false);
-    let dir = tempfile::tempdir().expect("a temporary folder");
+    let dir = tempfile::tempdir().expect("a temporary directory");
     let options = JobStore::options().segment_bytes(SMALL_SEGMENT_BYTES);
     let packing = options.open(dir.path()).expect("open");
     let packed = packing.create_graph(PROJECT, "movie").expect("create");

@@ -124,7 +124,7 @@ impl Lookups {
     /// An open makes an end of running jobs, so these are of a store of their own; they
     /// lie in the segment that is written to.
     fn running_jobs(&mut self) {
-        let dir = tempfile::tempdir().expect("a temporary folder");
+        let dir = tempfile::tempdir().expect("a temporary directory");
         let store = JobStore::open(dir.path()).expect("open");
         let graph = store.create_graph(PROJECT, "movie").expect("create");
         let count = sized(100, IDS as usize);

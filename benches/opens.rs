@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use common::callers::Callers;
 use common::child;
-use common::folder::{copy, disk_bytes, segments, wait_until_packed};
+use common::directory::{copy, disk_bytes, segments, wait_until_packed};
 use common::memory::memory;
 use common::settings::{self, sized};
 use common::stores::{Filled, Shape, end_all, graph};
@@ -38,7 +38,7 @@ fn main() {
         };
     }
     let jobs = settings::jobs();
-    let root = tempfile::tempdir().expect("a temporary folder");
+    let root = tempfile::tempdir().expect("a temporary directory");
     let dir = root.path().join("store");
     copy(&Filled::new(Shape::Finished, jobs).dir, &dir);
     let on_disk = disk_bytes(&dir) as f64 / jobs as f64;
@@ -179,7 +179,7 @@ fn mib(kib: u64) -> f64 {
 /// Megabytes of sealed segments that are packed in a second, once nobody submits. The
 /// one that is being packed then counts wholly.
 fn packing(jobs: u64) -> f64 {
-    let dir = tempfile::tempdir().expect("a temporary folder");
+    let dir = tempfile::tempdir().expect("a temporary directory");
     let store = JobStore::open(dir.path()).expect("open");
     let graph = store.create_graph(PROJECT, "movie").expect("create");
     let requests = requests(8, BATCH.min(jobs) as usize);
@@ -200,7 +200,7 @@ fn packing(jobs: u64) -> f64 {
 /// By how much more memory an opened store takes where all jobs are pending than where
 /// the same are complete.
 fn bytes_per_open_job(jobs: u64) -> f64 {
-    let dir = tempfile::tempdir().expect("a temporary folder");
+    let dir = tempfile::tempdir().expect("a temporary directory");
     let dir = dir.path();
     let store = JobStore::open(dir).expect("open");
     let graph = store.create_graph(PROJECT, "movie").expect("create");

@@ -10,7 +10,7 @@ use std::hint::black_box;
 use std::path::Path;
 use std::time::Duration;
 
-use common::folder::{drop_cache, is_cold};
+use common::directory::{drop_cache, is_cold};
 use common::settings;
 use common::stores::{Filled, SCATTERED_ONE_IN, Shape, open_jobs};
 use common::turns::timed;

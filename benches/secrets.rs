@@ -79,7 +79,7 @@ fn requests(one_in: u64, count: u64) -> Vec<Request> {
 
 fn main() {
     let (jobs, rounds) = (settings::jobs(), settings::rounds(9));
-    let root = tempfile::tempdir().expect("a temporary folder");
+    let root = tempfile::tempdir().expect("a temporary directory");
     let graphs: Vec<(JobStore, Graph)> = (0..)
         .zip(&CASES)
         .map(|(n, case): (u32, _)| {
@@ -95,7 +95,7 @@ fn main() {
                 left -= count;
             }
             let at = root.path().join(n.to_string());
-            common::folder::wait_until_packed(&at);
+            common::directory::wait_until_packed(&at);
             (store, graph)
         })
         .collect();

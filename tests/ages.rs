@@ -320,7 +320,7 @@ fn a_confirmation_survives_a_crash() {
     store.confirm_clock().unwrap();
     // What a crash leaves.
     let crashed = root.path().join("crashed");
-    common::copy_folder(&dir, &crashed);
+    common::copy_directory(&dir, &crashed);
     drop((store, movie));
     let (store, movie) = open(&crashed, &wall);
     assert!(!format!("{:?}", store.health()).contains("clock"));
@@ -383,7 +383,7 @@ fn a_confirmed_gap_makes_older_only_what_completed_before_it() {
         }
         if way == "crashed" {
             let crashed = root.path().join("crashed");
-            common::copy_folder(&dir, &crashed);
+            common::copy_directory(&dir, &crashed);
             dir = crashed;
         }
         if way != "at once" {

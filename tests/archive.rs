@@ -13,7 +13,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use common::{copy_folder, files_ending, names_in, small_segments};
+use common::{copy_directory, files_ending, names_in, small_segments};
 use flate2::read::MultiGzDecoder;
 use jobstore::{
     Body, Clock, Error, Graph, Health, JobQuery, JobStore, OnBadLine, Outcome, OutcomeKind,
@@ -67,9 +67,9 @@ fn complete() -> JobQuery {
 }
 
 /// What files with this end hold, one after the other in their order.
-fn archived(folder: &Path, end: &str) -> Vec<String> {
+fn archived(directory: &Path, end: &str) -> Vec<String> {
     let mut text = String::new();
-    for file in files_ending(folder, end) {
+    for file in files_ending(directory, end) {
         let file = fs::File::open(file).unwrap();
         MultiGzDecoder::new(file).read_to_string(&mut text).unwrap();
     }
@@ -95,12 +95,12 @@ fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
 #[test]
 fn every_purged_job_is_archived_once_as_it_was_exported() {
     let dir = tempfile::tempdir().unwrap();
-    let folder = dir.path().join("old/archive");
+    let directory = dir.path().join("old/archive");
     let mut exported = Vec::new();
     for round in 0..3 {
         let (store, movie) = open(dir.path());
         let policy = Retention::new()
-            .archive_to(&folder)
+            .archive_to(&directory)
             .archive_file_bytes(1000);
         movie.set_retention(Some(policy.clone())).unwrap();
         fill(&movie, 300);
@@ -125,11 +125,11 @@ fn every_purged_job_is_archived_once_as_it_was_exported() {
         assert!(movie.job(open_one.unwrap()).unwrap().is_some());
         store.close().unwrap();
     }
-    let found = archived(&folder, ".jsonl.gz");
+    let found = archived(&directory, ".jsonl.gz");
     assert_eq!(counted(&found), counted(&exported));
     assert_eq!(found.len(), exported.len());
     assert!(!found.iter().any(|line| line.contains("hunter2")));
-    let names = names_in(&folder);
+    let names = names_in(&directory);
     assert!(names.len() > 3, "{names:?}");
     assert!(
         names
@@ -138,10 +138,10 @@ fn every_purged_job_is_archived_once_as_it_was_exported() {
     );
     let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!(
-        (mode(&folder), mode(&dir.path().join("old"))),
+        (mode(&directory), mode(&dir.path().join("old"))),
         (0o700, 0o700)
     );
-    for file in files_ending(&folder, ".gz") {
+    for file in files_ending(&directory, ".gz") {
         assert_eq!(mode(&file), 0o600);
         // The system's own reader reads them, too, where there is one.
         if let Ok(read) = Command::new("gzip").arg("-dc").arg(&file).output() {
@@ -153,21 +153,21 @@ fn every_purged_job_is_archived_once_as_it_was_exported() {
 #[test]
 fn what_was_archived_is_imported_as_it_was() {
     let dir = tempfile::tempdir().unwrap();
-    let folder = dir.path().join("archive");
+    let directory = dir.path().join("archive");
     let (store, movie) = open(dir.path());
     movie
-        .set_retention(Some(Retention::new().archive_to(&folder)))
+        .set_retention(Some(Retention::new().archive_to(&directory)))
         .unwrap();
     fill(&movie, 120);
     let before = lines(&movie, JobQuery::new());
     assert_eq!(movie.purge(JobQuery::new()).unwrap().jobs, 120);
     // What is still being written can be read.
-    assert_eq!(archived(&folder, ".part"), before);
+    assert_eq!(archived(&directory, ".part"), before);
     store.close().unwrap();
     let (store, _) = open(dir.path());
     let back = store.create_graph("1", "back").unwrap();
     for _ in 0..2 {
-        for file in files_ending(&folder, ".gz") {
+        for file in files_ending(&directory, ".gz") {
             let file = MultiGzDecoder::new(fs::File::open(file).unwrap());
             back.import(file, OnBadLine::Stop).unwrap();
         }
@@ -181,13 +181,13 @@ fn while_the_archive_cannot_be_written_nothing_is_purged_and_it_is_said_so() {
     // A file is where the folder is to be.
     let place = dir.path().join("place");
     fs::write(&place, "").unwrap();
-    let folder = place.join("archive");
+    let directory = place.join("archive");
     let (store, movie) = open(dir.path());
     let other = store.create_graph("1", "other").unwrap();
     fill(&movie, 50);
     fill(&other, 50);
     let before = lines(&movie, JobQuery::new());
-    let policy = Retention::new().max_jobs(10).archive_to(&folder);
+    let policy = Retention::new().max_jobs(10).archive_to(&directory);
     movie.set_retention(Some(policy)).unwrap();
     other
         .set_retention(Some(Retention::new().max_jobs(5)))
@@ -219,7 +219,7 @@ fn while_the_archive_cannot_be_written_nothing_is_purged_and_it_is_said_so() {
     wait("its health", || store.health() == Health::Ok);
     wait("it is late no more", || lag().is_none());
     store.close().unwrap();
-    assert_eq!(archived(&folder, ".gz"), before[..40]);
+    assert_eq!(archived(&directory, ".gz"), before[..40]);
 }
 
 #[test]
@@ -259,24 +259,24 @@ fn purging_by_age_is_late_since_the_first_job_was_due() {
 #[test]
 fn a_purge_that_a_crash_undid_is_archived_twice_at_most() {
     let dir = tempfile::tempdir().unwrap();
-    let folder = dir.path().join("archive");
-    let policy = || Retention::new().archive_to(&folder);
+    let directory = dir.path().join("archive");
+    let policy = || Retention::new().archive_to(&directory);
     let (store, movie) = open(dir.path());
     fill(&movie, 90);
     let before = lines(&movie, JobQuery::new());
     store.close().unwrap();
     // The store as it is when the process dies between the archive's sync and the commit.
     let undone = dir.path().join("undone");
-    copy_folder(&dir.path().join("store"), &undone);
+    copy_directory(&dir.path().join("store"), &undone);
     let (store, movie) = open(dir.path());
     movie.set_retention(Some(policy())).unwrap();
     movie.purge(JobQuery::new().command("import")).unwrap();
-    let part = files_ending(&folder, ".part").remove(0);
+    let part = files_ending(&directory, ".part").remove(0);
     let mut content = fs::read(&part).unwrap();
     store.close().unwrap();
     fs::remove_dir_all(dir.path().join("store")).unwrap();
     fs::rename(&undone, dir.path().join("store")).unwrap();
-    for file in files_ending(&folder, ".gz") {
+    for file in files_ending(&directory, ".gz") {
         fs::remove_file(file).unwrap();
     }
     // Behind what was synced lies a part of what came next.
@@ -285,21 +285,21 @@ fn a_purge_that_a_crash_undid_is_archived_twice_at_most() {
     let (store, movie) = open(dir.path());
     movie.set_retention(Some(policy())).unwrap();
     wait("the part has its name", || !part.exists());
-    assert_eq!(archived(&folder, ".gz"), before);
+    assert_eq!(archived(&directory, ".gz"), before);
     assert_eq!(movie.purge(JobQuery::new()).unwrap().jobs, 90);
     store.close().unwrap();
-    let found = archived(&folder, ".gz");
+    let found = archived(&directory, ".gz");
     let counts = counted(&found);
     assert_eq!(counts.len(), 90);
     assert!(counts.values().all(|&count| count <= 2));
     assert!(before.iter().all(|line| counts.contains_key(line.as_str())));
-    assert_eq!(files_ending(&folder, ".part").len(), 0);
+    assert_eq!(files_ending(&directory, ".part").len(), 0);
 }
 
 #[test]
 fn a_policy_that_is_withdrawn_purges_no_more_and_what_went_is_archived() {
     let dir = tempfile::tempdir().unwrap();
-    let folder = dir.path().join("archive");
+    let directory = dir.path().join("archive");
     let (store, movie) = open(dir.path());
     let jobs: String = (0..20_000)
         .map(|n| {
@@ -307,7 +307,7 @@ fn a_policy_that_is_withdrawn_purges_no_more_and_what_went_is_archived() {
         })
         .collect();
     movie.import(jobs.as_bytes(), OnBadLine::Stop).unwrap();
-    let policy = Retention::new().max_jobs(0).archive_to(&folder);
+    let policy = Retention::new().max_jobs(0).archive_to(&directory);
     movie.set_retention(Some(policy)).unwrap();
     let left = || movie.count(State::Complete).unwrap();
     wait("some are purged", || left() < 20_000);
@@ -324,10 +324,10 @@ fn a_policy_that_is_withdrawn_purges_no_more_and_what_went_is_archived() {
     });
     assert_eq!(left(), withdrawn);
     wait("its file is whole", || {
-        files_ending(&folder, ".part").is_empty()
+        files_ending(&directory, ".part").is_empty()
     });
     let gone = 20_000 - usize::try_from(withdrawn).unwrap();
-    assert_eq!(archived(&folder, ".gz").len(), gone);
+    assert_eq!(archived(&directory, ".gz").len(), gone);
     assert_eq!(movie.purge(JobQuery::new()).unwrap().jobs, withdrawn);
 }
 
@@ -335,31 +335,31 @@ fn a_policy_that_is_withdrawn_purges_no_more_and_what_went_is_archived() {
 fn a_file_that_is_taken_away_is_said_to_be_lost_and_a_new_one_begins() {
     type Taking = fn(&Path);
     let takings: [(&str, Taking); 4] = [
-        ("file removed", |folder| {
-            fs::remove_file(&files_ending(folder, ".part")[0]).unwrap();
+        ("file removed", |directory| {
+            fs::remove_file(&files_ending(directory, ".part")[0]).unwrap();
         }),
-        ("folder removed", |folder| {
-            fs::remove_dir_all(folder).unwrap();
+        ("directory removed", |directory| {
+            fs::remove_dir_all(directory).unwrap();
         }),
-        ("folder renamed", |folder| {
-            fs::rename(folder, folder.with_extension("old")).unwrap();
-            fs::create_dir(folder).unwrap();
+        ("directory renamed", |directory| {
+            fs::rename(directory, directory.with_extension("old")).unwrap();
+            fs::create_dir(directory).unwrap();
         }),
-        ("replaced", |folder| {
-            let part = &files_ending(folder, ".part")[0];
+        ("replaced", |directory| {
+            let part = &files_ending(directory, ".part")[0];
             fs::remove_file(part).unwrap();
             fs::write(part, "").unwrap();
         }),
     ];
     for (what, take) in takings {
-        let dir = common::closed_folder();
-        let folder = dir.path().join("archive");
+        let dir = common::closed_directory();
+        let directory = dir.path().join("archive");
         let (store, movie) = open(dir.path());
-        let policy = || Some(Retention::new().archive_to(&folder));
+        let policy = || Some(Retention::new().archive_to(&directory));
         movie.set_retention(policy()).unwrap();
         fill(&movie, 3);
         movie.purge(JobQuery::new()).unwrap();
-        take(&folder);
+        take(&directory);
         fill(&movie, 5);
         let kept = lines(&movie, JobQuery::new());
         assert_eq!(movie.purge(JobQuery::new()).unwrap().jobs, 5, "{what}");
@@ -370,7 +370,7 @@ fn a_file_that_is_taken_away_is_said_to_be_lost_and_a_new_one_begins() {
         movie.set_retention(policy()).unwrap();
         assert_eq!(store.health(), Health::Ok, "{what}");
         // The next one is lost, too, and nobody waits for its end.
-        fs::remove_dir_all(&folder).unwrap();
+        fs::remove_dir_all(&directory).unwrap();
         movie.set_retention(None).unwrap();
         fill(&movie, 2);
         assert_eq!(movie.purge(JobQuery::new()).unwrap().jobs, 2, "{what}");
@@ -379,7 +379,7 @@ fn a_file_that_is_taken_away_is_said_to_be_lost_and_a_new_one_begins() {
         let rest = lines(&movie, JobQuery::new());
         movie.purge(JobQuery::new()).unwrap();
         store.close().unwrap();
-        assert_eq!(archived(&folder, ".gz"), rest, "{what}");
+        assert_eq!(archived(&directory, ".gz"), rest, "{what}");
         assert_eq!(kept.len(), 5);
     }
 }
@@ -387,8 +387,8 @@ fn a_file_that_is_taken_away_is_said_to_be_lost_and_a_new_one_begins() {
 #[test]
 fn a_copy_of_the_store_leaves_the_file_alone_that_the_store_writes() {
     let dir = tempfile::tempdir().unwrap();
-    let folder = dir.path().join("archive");
-    let policy = || Some(Retention::new().archive_to(&folder));
+    let directory = dir.path().join("archive");
+    let policy = || Some(Retention::new().archive_to(&directory));
     let (store, movie) = open(dir.path());
     movie.set_retention(policy()).unwrap();
     fill(&movie, 9);
@@ -399,27 +399,32 @@ fn a_copy_of_the_store_leaves_the_file_alone_that_the_store_writes() {
     let same = copy.graph("1", "movie").unwrap();
     same.set_retention(policy()).unwrap();
     same.purge(JobQuery::new()).unwrap();
-    assert_eq!(files_ending(&folder, ".part").len(), 2);
+    assert_eq!(files_ending(&directory, ".part").len(), 2);
     fill(&movie, 4);
     let more = lines(&movie, JobQuery::new());
     movie.purge(JobQuery::new()).unwrap();
-    assert_eq!(archived(&folder, ".part"), [&*all, &*more, &*all].concat());
+    assert_eq!(
+        archived(&directory, ".part"),
+        [&*all, &*more, &*all].concat()
+    );
     copy.close().unwrap();
     store.close().unwrap();
-    assert_eq!(archived(&folder, ".gz"), [&*all, &*more, &*all].concat());
+    assert_eq!(archived(&directory, ".gz"), [&*all, &*more, &*all].concat());
 }
 
 #[test]
 fn files_are_in_the_order_of_the_purges_when_the_clock_goes_back() {
     let dir = tempfile::tempdir().unwrap();
-    let folder = dir.path().join("archive");
+    let directory = dir.path().join("archive");
     let mut all = Vec::new();
     for hours in [3, 2, 1] {
         let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + hours * 3600);
         let store = small_segments().clock(At(at));
         let store = store.open(dir.path().join("store")).unwrap();
         let movie = store.get_or_create_graph("1", "movie").unwrap();
-        let policy = Retention::new().archive_to(&folder).archive_file_bytes(0);
+        let policy = Retention::new()
+            .archive_to(&directory)
+            .archive_file_bytes(0);
         movie.set_retention(Some(policy)).unwrap();
         for _ in 0..2 {
             fill(&movie, 1);
@@ -428,17 +433,17 @@ fn files_are_in_the_order_of_the_purges_when_the_clock_goes_back() {
         }
         store.close().unwrap();
     }
-    assert_eq!(archived(&folder, ".gz"), all);
-    assert_eq!(names_in(&folder).len(), 6);
+    assert_eq!(archived(&directory, ".gz"), all);
+    assert_eq!(names_in(&directory).len(), 6);
 }
 
 #[test]
 fn an_archive_within_the_store_is_refused_and_another_policy_ends_its_file() {
     let dir = tempfile::tempdir().unwrap();
     let (store, movie) = open(dir.path());
-    let policy = |folder: &str| Retention::new().archive_to(dir.path().join(folder));
+    let policy = |directory: &str| Retention::new().archive_to(dir.path().join(directory));
     std::os::unix::fs::symlink(dir.path().join("store"), dir.path().join("link")).unwrap();
-    for folder in [
+    for directory in [
         "store",
         "store/archive",
         "link",
@@ -446,16 +451,16 @@ fn an_archive_within_the_store_is_refused_and_another_policy_ends_its_file() {
         "none/../store/a",
         "store/../link/index",
     ] {
-        let refused = movie.set_retention(Some(policy(folder)));
+        let refused = movie.set_retention(Some(policy(directory)));
         assert!(
             matches!(refused, Err(Error::InvalidUse { .. })),
-            "{folder}: {refused:?}"
+            "{directory}: {refused:?}"
         );
     }
     assert_eq!(movie.retention(), None);
-    for folder in ["a", "b"] {
+    for directory in ["a", "b"] {
         fill(&movie, 3);
-        movie.set_retention(Some(policy(folder))).unwrap();
+        movie.set_retention(Some(policy(directory))).unwrap();
         movie.purge(JobQuery::new()).unwrap();
     }
     // The archiver's thread ends the file of the policy before.

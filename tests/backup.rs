@@ -297,7 +297,7 @@ fn a_backup_into_the_store_is_refused() {
 }
 
 #[test]
-fn a_folder_with_something_in_it_is_left_alone() {
+fn a_directory_with_something_in_it_is_left_alone() {
     let root = tempfile::tempdir().unwrap();
     let store = open(&root.path().join("store"));
     store.create_graph("1", "movie").unwrap();

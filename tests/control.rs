@@ -590,9 +590,9 @@ fn the_socket_is_its_owners_and_gone_in_the_end() {
 }
 
 #[test]
-fn closing_the_store_takes_the_socket_away_and_lets_the_folder_go() {
+fn closing_the_store_takes_the_socket_away_and_lets_the_directory_go() {
     let mut live = Live::new();
-    let (socket, folder) = (live.socket(), live.store.path());
+    let (socket, directory) = (live.socket(), live.store.path());
     // A connection that is only held keeps nothing open.
     let mut idle = UnixStream::connect(&socket).unwrap();
     idle.write_all(b"GET /control/graphs HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -604,7 +604,7 @@ fn closing_the_store_takes_the_socket_away_and_lets_the_folder_go() {
     assert!(!socket.exists());
     assert!(matches!(live.store.control(), Err(Error::Closed)));
     // The old handle takes nothing from the next one.
-    let next = JobStore::open(&folder).unwrap();
+    let next = JobStore::open(&directory).unwrap();
     let control = next.control().unwrap();
     drop(live.control.take());
     assert!(socket.exists());

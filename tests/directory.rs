@@ -376,13 +376,13 @@ fn files_that_only_look_like_the_stores_own_are_left_alone() {
     for name in theirs {
         fs::write(dir.join(name), "mine").unwrap();
     }
-    let folders = [
+    let directories = [
         "photos.aside",
         "CLOSED.aside",
         "RESERVE.aside",
         "STORE.aside",
     ];
-    for name in folders {
+    for name in directories {
         fs::create_dir(dir.join(name)).unwrap();
         fs::write(dir.join(name).join("photo"), "mine").unwrap();
     }
@@ -405,7 +405,7 @@ fn files_that_only_look_like_the_stores_own_are_left_alone() {
     for name in theirs {
         assert_eq!(fs::read(dir.join(name)).unwrap(), b"mine", "{name}");
     }
-    for name in folders {
+    for name in directories {
         assert!(dir.join(name).join("photo").is_file(), "{name}");
     }
     for name in ours {

@@ -17,7 +17,7 @@ use jobstore::{
     Durability, Error, Graph, Job, JobQuery, JobStore, Options, Outcome, Recovery, State,
 };
 
-use common::{Random, copy_folder, files_ending, lose_index, pack, request, small_segments};
+use common::{Random, copy_directory, files_ending, lose_index, pack, request, small_segments};
 
 // ---- What a store holds, for comparing ----
 
@@ -209,7 +209,7 @@ fn the_index_may_be_lost_damaged_unfinished_old_or_foreign() {
     let all = make_store(origin.path());
     for is_sealed in [true, false] {
         let root = tempfile::tempdir().unwrap();
-        copy_folder(origin.path(), &root.path().join("store"));
+        copy_directory(origin.path(), &root.path().join("store"));
         index_lost_damaged_unfinished_old_or_foreign(root.path(), &all, is_sealed);
     }
 }
@@ -220,7 +220,7 @@ fn index_lost_damaged_unfinished_old_or_foreign(root: &Path, all: &[String], is_
     let dir = root.join("store");
     let index = dir.join("index");
     let young = root.join("young");
-    copy_folder(&index, &young);
+    copy_directory(&index, &young);
     let assert_same = |what: &str| {
         let closed = dir.join("CLOSED");
         let text = fs::read_to_string(&closed).unwrap();
@@ -244,15 +244,15 @@ fn index_lost_damaged_unfinished_old_or_foreign(root: &Path, all: &[String], is_
     assert_same("garbage in every file");
 
     lose_index();
-    fs::write(&index, b"a file, no folder").unwrap();
-    assert_same("a file in the folder's place");
+    fs::write(&index, b"a file, no directory").unwrap();
+    assert_same("a file in the directory's place");
 
     lose_index();
     fs::create_dir(&index).unwrap();
     for name in ["db", "conf", "snap.0000000000000000"] {
         fs::write(index.join(name), vec![0xa5; 100_000]).unwrap();
     }
-    assert_same("a folder of garbage");
+    assert_same("a directory of garbage");
 
     for cut in [0, 1, 100, 5_000, 50_000] {
         let path = index.join("db");
@@ -275,7 +275,7 @@ fn index_lost_damaged_unfinished_old_or_foreign(root: &Path, all: &[String], is_
     assert!(!dir.join("INDEX-OPENING").exists());
 
     lose_index();
-    copy_folder(&young, &index);
+    copy_directory(&young, &index);
     assert_same("an old one put back");
 
     let other = root.join("other");
@@ -286,7 +286,7 @@ fn index_lost_damaged_unfinished_old_or_foreign(root: &Path, all: &[String], is_
     }
     store.close().unwrap();
     lose_index();
-    copy_folder(&other.join("index"), &index);
+    copy_directory(&other.join("index"), &index);
     assert_same("one of another store");
     let store = leave().open(&other).unwrap();
     assert_eq!(store.graphs().unwrap().len(), 3);
@@ -303,7 +303,7 @@ fn an_index_that_ends_in_the_middle_of_a_pack_is_carried_on() {
     // The index takes all of that in, and hands it to the system.
     std::thread::sleep(Duration::from_millis(2_500));
     let old = root.path().join("old");
-    copy_folder(&dir.join("index"), &old);
+    copy_directory(&dir.join("index"), &old);
     // The very next event has its place looked up by the index later.
     for (n, id) in ids.iter().enumerate() {
         let outcome = Outcome::succeeded().with_detail(&n).unwrap();
@@ -315,7 +315,7 @@ fn an_index_that_ends_in_the_middle_of_a_pack_is_carried_on() {
     // As a kill would leave it: nothing vouches for the index.
     fs::remove_file(dir.join("CLOSED")).unwrap();
     fs::remove_dir_all(dir.join("index")).unwrap();
-    copy_folder(&old, &dir.join("index"));
+    copy_directory(&old, &dir.join("index"));
     assert_same(&dir, &all, "an index of a moment within a pack");
 }
 
@@ -434,7 +434,7 @@ fn a_missing_file_of_the_log_is_damage() {
     for with_index in [true, false] {
         for (n, missing) in log.iter().enumerate() {
             let dir = root.path().join("copy");
-            copy_folder(&origin, &dir);
+            copy_directory(&origin, &dir);
             if !with_index {
                 lose_index(&dir);
             }
@@ -474,7 +474,7 @@ fn swapped_and_foreign_files_are_damage() {
     assert!(packs.len() >= 2, "{packs:?}");
 
     let dir = root.path().join("swapped");
-    copy_folder(&origin, &dir);
+    copy_directory(&origin, &dir);
     fs::rename(dir.join(&packs[0]), dir.join("aside")).unwrap();
     fs::rename(dir.join(&packs[1]), dir.join(&packs[0])).unwrap();
     fs::rename(dir.join("aside"), dir.join(&packs[1])).unwrap();
@@ -487,13 +487,13 @@ fn swapped_and_foreign_files_are_damage() {
         (&segment, files_ending(&other, ".segment").remove(0)),
     ] {
         let dir = root.path().join(format!("foreign-{}", file.display()));
-        copy_folder(&origin, &dir);
+        copy_directory(&origin, &dir);
         fs::copy(with, dir.join(file)).unwrap();
         assert_eq!(damaged_file(&dir, "a foreign file"), dir.join(file));
     }
 
     let dir = root.path().join("marks");
-    copy_folder(&origin, &dir);
+    copy_directory(&origin, &dir);
     fs::copy(other.join("CLOSED"), dir.join("CLOSED")).unwrap();
     assert_eq!(damaged_file(&dir, "a foreign CLOSED"), dir.join("CLOSED"));
     fs::write(dir.join("CLOSED"), b"closed\n").unwrap();
@@ -505,7 +505,7 @@ fn swapped_and_foreign_files_are_damage() {
     assert_eq!(damaged_file(&dir, "a cut STORE"), dir.join("STORE"));
 
     let dir = root.path().join("without-store");
-    copy_folder(&origin, &dir);
+    copy_directory(&origin, &dir);
     fs::remove_file(dir.join("STORE")).unwrap();
     assert_eq!(damaged_file(&dir, "no STORE"), dir.join("STORE"));
 }
@@ -525,7 +525,7 @@ fn a_cut_segment_of_a_store_that_was_closed_is_damage() {
     let segments = files_ending(&origin, ".segment");
     let name = segments.last().unwrap().file_name().unwrap();
     let dir = root.path().join("copy");
-    copy_folder(&origin, &dir);
+    copy_directory(&origin, &dir);
     for with_index in [true, false] {
         if !with_index {
             lose_index(&dir);
@@ -602,7 +602,7 @@ fn a_missing_or_cut_segment_in_the_middle_is_damage() {
                 continue;
             }
             let dir = root.path().join("copy");
-            copy_folder(&origin, &dir);
+            copy_directory(&origin, &dir);
             let path = dir.join(segment.file_name().unwrap());
             match cut {
                 None => fs::remove_file(&path).unwrap(),

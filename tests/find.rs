@@ -11,7 +11,8 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 
 use common::{
-    Random, copy_folder, files_ending, lose_index, pack, request, small_segments, wait_until_packed,
+    Random, copy_directory, files_ending, lose_index, pack, request, small_segments,
+    wait_until_packed,
 };
 use jobstore::{Body, Error, Graph, Job, JobId, JobStore, Outcome, Request, State, Submitted};
 
@@ -321,7 +322,7 @@ fn damaged_fingerprints_are_an_error_and_repaired_without_loss() {
     let mut seen_damaged = 0;
     for at in (32..bytes).step_by(331) {
         let damaged = dir.path().join("damaged");
-        copy_folder(&whole, &damaged);
+        copy_directory(&whole, &damaged);
         let file = fs::OpenOptions::new()
             .read(true)
             .write(true)

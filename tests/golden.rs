@@ -14,7 +14,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use common::{copy_folder, names_in, pack, request, small_segments};
+use common::{copy_directory, names_in, pack, request, small_segments};
 use jobstore::{
     Body, Clock, Graph, JobQuery, JobStore, OnBadLine, Options, Outcome, Recovery, Request, State,
     Submitted,
@@ -205,15 +205,15 @@ fn stores_of_every_format_open_and_hold_what_they_did() {
     }
     let mut seen = Vec::new();
     for format in names_in(&golden()) {
-        let folder = golden().join(&format);
-        for name in names_in(&folder)
+        let directory = golden().join(&format);
+        for name in names_in(&directory)
             .iter()
             .filter(|name| !name.ends_with(".jsonl"))
         {
             let what = format!("{format}/{name}");
             let dir = tempfile::tempdir().unwrap();
-            copy_folder(&folder.join(name), dir.path());
-            let expected = fs::read_to_string(folder.join(format!("{name}.jsonl"))).unwrap();
+            copy_directory(&directory.join(name), dir.path());
+            let expected = fs::read_to_string(directory.join(format!("{name}.jsonl"))).unwrap();
             let sound = JobStore::verify(dir.path()).unwrap();
             assert!(sound.is_sound(), "{what}: {sound}");
             let store = options().open(dir.path()).unwrap();
@@ -236,10 +236,10 @@ fn stores_of_every_format_open_and_hold_what_they_did() {
 
 /// Writes the stores of this release's format; those that are there stay.
 fn write() {
-    let folder = golden().join(format!("format-{FORMAT}"));
-    fs::create_dir_all(&folder).unwrap();
+    let directory = golden().join(format!("format-{FORMAT}"));
+    fs::create_dir_all(&directory).unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let (at_work, killed) = (dir.path().join("store"), folder.join("killed"));
+    let (at_work, killed) = (dir.path().join("store"), directory.join("killed"));
     assert!(!killed.exists(), "a golden store is never written again");
     let clock = Ticking(1_700_000_000_000.into());
     let opened = small_segments().recovery(Recovery::Leave).clock(clock);
@@ -248,12 +248,12 @@ fn write() {
     // A backup is what a kill leaves, but for its mark of a clean close.
     store.backup(&killed).unwrap();
     fs::remove_file(killed.join("CLOSED")).unwrap();
-    fs::write(folder.join("killed.jsonl"), answers(&store)).unwrap();
-    fs::write(folder.join("closed.jsonl"), answers(&store)).unwrap();
+    fs::write(directory.join("killed.jsonl"), answers(&store)).unwrap();
+    fs::write(directory.join("closed.jsonl"), answers(&store)).unwrap();
     store.close().unwrap();
-    copy_folder(&at_work, &folder.join("closed"));
+    copy_directory(&at_work, &directory.join("closed"));
     for name in ["LOCK", "RESERVE", "SCRATCH"] {
-        fs::remove_file(folder.join("closed").join(name)).ok();
+        fs::remove_file(directory.join("closed").join(name)).ok();
     }
-    fs::remove_dir_all(folder.join("closed/index")).unwrap();
+    fs::remove_dir_all(directory.join("closed/index")).unwrap();
 }

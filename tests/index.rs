@@ -15,7 +15,7 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-use common::{copy_folder, request, small_segments};
+use common::{copy_directory, request, small_segments};
 
 /// The index's directory, and the one large file in it.
 const FOLDER: &str = "index";
@@ -140,7 +140,7 @@ fn an_index_that_changed_while_the_store_was_closed_is_not_given_to_its_engine()
             Box::new(|index| fs::write(index.join("more"), b"").unwrap()),
         ),
         (
-            "a folder more".to_owned(),
+            "a directory more".to_owned(),
             Box::new(|index| fs::create_dir(index.join("more")).unwrap()),
         ),
         (
@@ -173,7 +173,7 @@ fn an_index_that_changed_while_the_store_was_closed_is_not_given_to_its_engine()
     }
     for (what, damage) in damages {
         let dir = root.path().join("copy");
-        copy_folder(&origin, &dir);
+        copy_directory(&origin, &dir);
         damage(&dir.join(FOLDER));
         let (store, anew) = open(&dir);
         let anew = anew.unwrap_or_else(|| panic!("{what}: not noticed"));
@@ -246,7 +246,7 @@ fn an_index_that_has_outgrown_the_log_is_rebuilt() {
     let before = dump(&store);
     // As a kill leaves it: without a seal.
     let copy = dir.path().join("copy");
-    copy_folder(&path, &copy);
+    copy_directory(&path, &copy);
     fs::remove_file(copy.join("CLOSED")).ok();
     let garbage = copy.join(FOLDER).join("garbage");
     let file = fs::File::create(&garbage).unwrap();

@@ -762,7 +762,7 @@ fn a_store_that_was_closed_can_be_opened_though_a_child_is_just_being_started() 
 }
 
 #[test]
-fn a_folder_that_holds_something_else_is_refused_and_left_alone() {
+fn a_directory_that_holds_something_else_is_refused_and_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     for name in ["notes.txt", "store", "STORE.txt", ".hidden", "index.html"] {
@@ -781,18 +781,18 @@ fn a_folder_that_holds_something_else_is_refused_and_left_alone() {
         assert_says(&error, &[path.to_str().unwrap(), name, "empty directory"]);
         assert_eq!(content(&path), before, "not even a lock");
     }
-    let with_folder = dir.join("with-folder");
-    fs::create_dir_all(with_folder.join("photos")).unwrap();
-    let error = small_segments().open(&with_folder).unwrap_err();
+    let with_directory = dir.join("with-directory");
+    fs::create_dir_all(with_directory.join("photos")).unwrap();
+    let error = small_segments().open(&with_directory).unwrap_err();
     assert!(
         matches!(&error, Error::NotAStore { found, .. } if found == "photos"),
         "{error:?}"
     );
-    assert_eq!(names_in(&with_folder), ["photos"]);
+    assert_eq!(names_in(&with_directory), ["photos"]);
 }
 
 #[test]
-fn a_file_in_the_place_of_a_folder_is_refused_and_left_alone() {
+fn a_file_in_the_place_of_a_directory_is_refused_and_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("file");
     fs::write(&path, "mine").unwrap();
@@ -1051,11 +1051,11 @@ fn assert_no_permission(error: &Error, below: &Path) {
 }
 
 #[test]
-fn a_folder_without_permission_is_refused_and_nothing_is_lost() {
+fn a_directory_without_permission_is_refused_and_nothing_is_lost() {
     if rustix::process::geteuid().is_root() {
         // Modes do not bind root, so this test runs again as nobody.
         const NOBODY: u32 = 65534;
-        let run = this_program("a_folder_without_permission_is_refused_and_nothing_is_lost")
+        let run = this_program("a_directory_without_permission_is_refused_and_nothing_is_lost")
             .current_dir("/")
             .env_remove("TMPDIR")
             .uid(NOBODY)

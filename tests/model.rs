@@ -11,8 +11,8 @@
 //! is named; there are as many as `PROPTEST_CASES` says, or 64.
 
 mod common;
-#[path = "model/folder.rs"]
-mod folder;
+#[path = "model/directory.rs"]
+mod directory;
 #[path = "model/operations.rs"]
 mod operations;
 #[path = "model/store.rs"]

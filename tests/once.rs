@@ -95,7 +95,7 @@ fn a_key_stays_taken_however_the_store_comes_back() {
     let other = roads.submit_once(&keys[0], request("c", "1")).unwrap();
     assert!(matches!(other, Submitted::Created(_)));
     let killed = root.path().join("killed");
-    common::copy_folder(&dir, &killed);
+    common::copy_directory(&dir, &killed);
     std::fs::remove_dir_all(killed.join("index")).unwrap();
     common::pack(&store, &dir);
     check(&movie, "packed");

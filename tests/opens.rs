@@ -14,14 +14,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use common::{closed_folder, listed, names_in, pack, request, small_segments};
+use common::{closed_directory, listed, names_in, pack, request, small_segments};
 use jobstore::{Error, Health, JobQuery, JobStore, OnBadLine, Outcome, Retention, State};
 
 /// The environment variable that names the store for a process that opens it and dies.
 const DIE: &str = "JOBSTORE_TEST_OPEN_AND_DIE";
 
 fn filled() -> tempfile::TempDir {
-    let dir = closed_folder();
+    let dir = closed_directory();
     let store = JobStore::open(dir.path()).unwrap();
     let graph = store.create_graph("10001", "movie").unwrap();
     graph.submit(request("import", "{}")).unwrap();
@@ -157,7 +157,7 @@ fn worked(dir: &Path, close: bool) -> String {
 
 #[test]
 fn a_read_only_open_shows_everything_and_changes_nothing() {
-    let dir = closed_folder();
+    let dir = closed_directory();
     let path = dir.path().join("store");
     let seen = worked(&path, true);
     let before = everything(dir.path());
@@ -207,7 +207,7 @@ fn a_read_only_open_shows_everything_and_changes_nothing() {
 
 #[test]
 fn every_write_to_a_read_only_store_is_refused() {
-    let dir = closed_folder();
+    let dir = closed_directory();
     worked(dir.path(), true);
     let before = everything(dir.path());
     let store = read_only(dir.path()).unwrap();
@@ -303,10 +303,10 @@ fn every_write_to_a_read_only_store_is_refused() {
 
 #[test]
 fn what_a_killed_process_left_is_read_as_it_is() {
-    let dir = closed_folder();
+    let dir = closed_directory();
     let seen = worked(&dir.path().join("store"), false);
     let left = dir.path().join("left");
-    common::copy_folder(&dir.path().join("store"), &left);
+    common::copy_directory(&dir.path().join("store"), &left);
     let before = everything(&left);
     let store = read_only(&left).unwrap();
     let movie = store.graph("10001", "movie").unwrap();
@@ -323,7 +323,7 @@ fn what_a_killed_process_left_is_read_as_it_is() {
 
 #[test]
 fn a_directory_without_write_permission_is_enough() {
-    let dir = closed_folder();
+    let dir = closed_directory();
     let path = dir.path().join("store");
     let seen = worked(&path, true);
     for (path, ..) in everything(&path) {
@@ -341,7 +341,7 @@ fn a_directory_without_write_permission_is_enough() {
 
 #[test]
 fn an_engine_works_beside_a_reader_and_keeps_others_from_opening() {
-    let dir = closed_folder();
+    let dir = closed_directory();
     let path = dir.path();
     let seen = worked(path, true);
     let reader = read_only(path).unwrap();
@@ -377,7 +377,7 @@ fn an_engine_works_beside_a_reader_and_keeps_others_from_opening() {
 
 #[test]
 fn what_is_no_store_is_not_opened_to_be_read() {
-    let dir = closed_folder();
+    let dir = closed_directory();
     let missing = read_only(&dir.path().join("typo"));
     assert!(matches!(missing, Err(Error::StoreMissing { .. })));
     assert!(names_in(dir.path()).is_empty(), "nothing was made");
@@ -401,7 +401,7 @@ fn a_read_only_open_records_no_secret_keys() {
 
 #[test]
 fn cursors_of_a_reader_are_good_for_the_engine_and_the_other_way_round() {
-    let dir = closed_folder();
+    let dir = closed_directory();
     worked(dir.path(), true);
     let of_reader = {
         let store = read_only(dir.path()).unwrap();
@@ -430,7 +430,7 @@ fn cursors_of_a_reader_are_good_for_the_engine_and_the_other_way_round() {
 
 #[test]
 fn a_reader_of_a_closed_store_does_not_read_the_whole_log_again() {
-    let dir = closed_folder();
+    let dir = closed_directory();
     let seen = worked(dir.path(), true);
     let read = || {
         let events = Arc::new(AtomicU64::new(0));

@@ -112,7 +112,7 @@ fn poll_with<F: Future + Unpin>(future: &mut F, waker: &Waker) -> Poll<F::Output
 #[test]
 fn a_panicking_waker_leaves_the_others_their_answers() {
     within_wait(|| {
-        let dir = common::closed_folder();
+        let dir = common::closed_directory();
         let store = JobStore::open(dir.path()).unwrap();
         let graph = store.create_graph("p", "g").unwrap();
         let (mut durable, mut bombs) = (0, 0);

@@ -21,18 +21,18 @@ use jobstore::{
 };
 
 use common::{
-    copy_folder, files_ending, lose_index, pack, request, small_segments, wait_until_packed,
+    copy_directory, files_ending, lose_index, pack, request, small_segments, wait_until_packed,
 };
 
 /// Every file of a folder and what is in it.
 fn content(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
-    let mut folders = vec![dir.to_path_buf()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
+    let mut directories = vec![dir.to_path_buf()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
             match path.is_dir() {
-                true => folders.push(path),
+                true => directories.push(path),
                 false => {
                     files.insert(path.clone(), fs::read(&path).unwrap());
                 }
@@ -292,7 +292,7 @@ fn an_end_of_the_log_that_only_the_index_has_seen_is_missed_and_can_be_given_up(
     // The index takes that in, and hands it to the system.
     std::thread::sleep(Duration::from_millis(2_500));
     let left = root.path().join("left");
-    copy_folder(&dir, &left);
+    copy_directory(&dir, &left);
     store.close().unwrap();
     let segment = files_ending(&left, ".segment").remove(0);
     let mut bytes = fs::read(&segment).unwrap();
@@ -375,7 +375,7 @@ fn a_graph_whose_creation_was_lost_keeps_its_name_where_the_index_knows_it() {
 
 #[test]
 fn a_scrub_of_an_open_store_finds_what_rots_under_it() {
-    let dir = common::closed_folder();
+    let dir = common::closed_directory();
     make_store(dir.path());
     let store = small_segments().open(dir.path()).unwrap();
     let graph = store.graph("10001", "one").unwrap();

@@ -403,7 +403,7 @@ fn what_a_clock_that_had_leapt_wrote_grows_old_like_all_else() {
 
 #[test]
 fn damage_in_one_graph_keeps_no_other_from_being_purged_and_is_told() {
-    let dir = common::closed_folder();
+    let dir = common::closed_directory();
     let home = dir.path().join("store");
     let store = open(&home, &Hands::new());
     let (movie, other) = (

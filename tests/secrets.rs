@@ -9,7 +9,7 @@ mod common;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use common::{copy_folder, listed, lose_index, names_in, pack, request, shared, small_segments};
+use common::{copy_directory, listed, lose_index, names_in, pack, request, shared, small_segments};
 use jobstore::{
     Graph, JobQuery, JobStore, OnBadLine, Options, Outcome, Recovery, Request, Retention, Secrets,
     State, Submitted,
@@ -48,11 +48,11 @@ fn large(text_bytes: usize, secret_bytes: usize) -> Request {
 }
 
 /// All bytes below a folder hold no canary.
-fn assert_clean_folder(dir: &Path, what: &str) {
+fn assert_clean_directory(dir: &Path, what: &str) {
     for name in names_in(dir) {
         let path = dir.join(&name);
         if path.is_dir() {
-            assert_clean_folder(&path, what);
+            assert_clean_directory(&path, what);
         } else {
             let bytes = match std::fs::read(&path) {
                 // Packing has taken it away since it was named.
@@ -222,7 +222,7 @@ fn what_is_masked_at_submit_is_on_no_disk_and_is_marked() {
     graph.submit_once("key", secret("c")).unwrap();
     graph.submit(large(300 << 10, 300 << 10)).unwrap();
     graph.submit(request("plain", "{}")).unwrap();
-    assert_clean_folder(dir, "at work");
+    assert_clean_directory(dir, "at work");
     pack(&store, dir);
     let look = |graph: &Graph| {
         let job = graph.job(&id).unwrap().unwrap();
@@ -234,7 +234,7 @@ fn what_is_masked_at_submit_is_on_no_disk_and_is_marked() {
     };
     look(&graph);
     store.close().unwrap();
-    assert_clean_folder(dir, "closed");
+    assert_clean_directory(dir, "closed");
     // Whatever the next open is told.
     let store = small_segments().open(dir).unwrap();
     look(&store.graph("10001", "movie").unwrap());
@@ -264,7 +264,7 @@ fn details_of_outcomes_are_masked_at_submit_too() {
         body()
     );
     graph.import(line.as_bytes(), OnBadLine::Stop).unwrap();
-    assert_clean_folder(&dir, "at work");
+    assert_clean_directory(&dir, "at work");
     let page = graph.list(JobQuery::new()).unwrap();
     for job in page.jobs() {
         let job = job.unwrap();
@@ -274,7 +274,7 @@ fn details_of_outcomes_are_masked_at_submit_too() {
     assert_eq!(page.len(), 4);
     pack(&store, &dir);
     store.close().unwrap();
-    assert_clean_folder(&dir, "closed");
+    assert_clean_directory(&dir, "closed");
     // One that grows beyond its bound as it is masked is refused.
     let store = options().open(&dir).unwrap();
     let graph = store.graph("10001", "movie").unwrap();
@@ -495,7 +495,7 @@ fn a_backup_works_as_the_store_does_and_logs_show_no_secret() {
     store.close().unwrap();
     let report = JobStore::verify(&store_dir).unwrap();
     assert!(!format!("{report}{report:?}{}", report.to_json()).contains(CANARY));
-    copy_folder(&dir.path().join("backup"), &copy);
+    copy_directory(&dir.path().join("backup"), &copy);
     let store = small_segments().open(&copy).unwrap();
     look(
         &store.graph("10001", "movie").unwrap(),
@@ -730,7 +730,7 @@ fn files_are_closed_to_others_whatever_the_umask() {
 }
 
 #[test]
-fn a_folder_or_file_that_others_can_read_is_reported_until_it_is_mended() {
+fn a_directory_or_file_that_others_can_read_is_reported_until_it_is_mended() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().join("store");
     JobStore::open(&dir).unwrap().close().unwrap();

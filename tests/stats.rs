@@ -11,7 +11,7 @@ use jobstore::{Health, Histogram, JobQuery, Outcome, State};
 
 #[test]
 fn counts_are_those_of_lists_and_commits_are_counted_once() {
-    let dir = common::closed_folder();
+    let dir = common::closed_directory();
     let store = small_segments().open(dir.path()).unwrap();
     let before = store.stats().unwrap();
     let movie = store.create_graph("1", "movie").unwrap();

@@ -5,7 +5,7 @@ use std::path::Path;
 use jobstore::{JobQuery, JobStore};
 
 use crate::common::child;
-use crate::common::folder::wait_until_packed;
+use crate::common::directory::wait_until_packed;
 use crate::common::requests::Seeded;
 use crate::common::settings::{rounds, sized};
 use crate::common::took::took;

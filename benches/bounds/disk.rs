@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use jobstore::{JobQuery, JobStore, Retention, State, Stats};
 
-use crate::common::folder::{disk_bytes, wait_until_packed};
+use crate::common::directory::{disk_bytes, wait_until_packed};
 use crate::common::requests::Seeded;
 use crate::common::settings::{rounds, sized};
 use crate::common::work::PROJECT;

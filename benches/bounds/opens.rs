@@ -7,7 +7,7 @@ use std::time::Duration;
 use jobstore::{JobQuery, JobStore};
 
 use crate::common::child;
-use crate::common::folder::{copy, wait_until_packed};
+use crate::common::directory::{copy, wait_until_packed};
 use crate::common::memory::memory;
 use crate::common::requests::Seeded;
 use crate::common::settings::{rounds, sized};

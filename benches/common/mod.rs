@@ -3,7 +3,7 @@
 
 pub mod callers;
 pub mod child;
-pub mod folder;
+pub mod directory;
 pub mod memory;
 pub mod quiet;
 pub mod requests;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jobstore::{Graph, JobStore, Request};
 use tempfile::TempDir;
 
-use super::folder::{Frames, segments, wait_until_packed};
+use super::directory::{Frames, segments, wait_until_packed};
 use super::settings::{is_test, sized};
 use super::work::{PROJECT, requests};
 
@@ -32,7 +32,7 @@ pub fn segment_bytes() -> u64 {
 
 impl Quiet {
     pub fn new() -> Quiet {
-        let dir = tempfile::tempdir().expect("a temporary folder");
+        let dir = tempfile::tempdir().expect("a temporary directory");
         let options = JobStore::options().segment_bytes(segment_bytes());
         let store = options.open(dir.path()).expect("open");
         let graph = store.create_graph(PROJECT, "movie").expect("create");

@@ -8,7 +8,7 @@ use std::time::Instant;
 use jobstore::{Graph, JobId, JobQuery, JobStore, Outcome, State};
 use tempfile::TempDir;
 
-use super::folder::wait_until_packed;
+use super::directory::wait_until_packed;
 use super::requests::Seeded;
 use super::work::{PROJECT, foreign_id, request};
 
@@ -45,7 +45,7 @@ impl Filled {
         let (root, temporary) = match std::env::var_os("JOBSTORE_BENCH_DIR") {
             Some(root) => (PathBuf::from(root), None),
             None => {
-                let temporary = tempfile::tempdir().expect("a temporary folder");
+                let temporary = tempfile::tempdir().expect("a temporary directory");
                 (temporary.path().to_owned(), Some(temporary))
             }
         };
@@ -61,7 +61,7 @@ impl Filled {
             if unfinished.exists() {
                 std::fs::remove_dir_all(&unfinished).expect("remove");
             }
-            std::fs::create_dir_all(&root).expect("a folder");
+            std::fs::create_dir_all(&root).expect("a directory");
             let store = JobStore::open(&unfinished).expect("open");
             let graph = store.create_graph(PROJECT, GRAPH).expect("create");
             shape.fill(&graph, jobs);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jobstore::Graph;
 
 use crate::common::callers::Callers;
-use crate::common::folder::Frames;
+use crate::common::directory::Frames;
 use crate::common::quiet::{self, Quiet};
 use crate::common::settings::{is_test, sized};
 use crate::common::table;
@@ -22,7 +22,7 @@ const ZERO_STEP_BYTES: u64 = 512 << 10;
 
 pub fn measure(rounds: u64) {
     let quiet = Quiet::new();
-    let dir = tempfile::tempdir().expect("a temporary folder");
+    let dir = tempfile::tempdir().expect("a temporary directory");
     let plain = Plain::new(&dir.path().join("plain"));
     let mut cases = cases(&quiet.graph);
     for round in 0..rounds {

@@ -19,20 +19,20 @@ The job list goes to standard output as JSON, a human-readable table to standard
 #[derive(Debug, PartialEq, Eq)]
 pub enum Arguments {
     Help,
-    Run { data_folder: PathBuf, die: bool },
+    Run { data_directory: PathBuf, die: bool },
 }
 
 /// Reads what follows the program's name.
 pub fn parse(given: impl Iterator<Item = OsString>) -> Result<Arguments, String> {
     let mut given = given;
-    let mut data_folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/graph_engine");
+    let mut data_directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/graph_engine");
     let mut die = false;
     while let Some(argument) = given.next() {
         match argument.to_str() {
             Some("--help" | "-h") => return Ok(Arguments::Help),
             Some("--die") => die = true,
             Some("--data") => {
-                data_folder = given.next().ok_or("--data needs a directory")?.into();
+                data_directory = given.next().ok_or("--data needs a directory")?.into();
             }
             _ => {
                 return Err(format!(
@@ -42,7 +42,10 @@ pub fn parse(given: impl Iterator<Item = OsString>) -> Result<Arguments, String>
             }
         }
     }
-    Ok(Arguments::Run { data_folder, die })
+    Ok(Arguments::Run {
+        data_directory,
+        die,
+    })
 }
 
 #[cfg(test)]
@@ -54,9 +57,9 @@ mod tests {
     }
 
     #[test]
-    fn the_data_folder_can_be_chosen() {
+    fn the_data_directory_can_be_chosen() {
         let expected = Arguments::Run {
-            data_folder: "elsewhere".into(),
+            data_directory: "elsewhere".into(),
             die: true,
         };
         assert_eq!(parsed(&["--die", "--data", "elsewhere"]), Ok(expected));

@@ -41,17 +41,17 @@ const MESSAGE_CHARS_MAX: usize = 1000;
 
 /// The graph that requests work on, and the two folders they may name files in.
 pub struct Engine {
-    csv_folder: PathBuf,
-    data_folder: PathBuf,
+    csv_directory: PathBuf,
+    data_directory: PathBuf,
     movies: RwLock<Option<Arc<MovieGraph>>>,
 }
 
 impl Engine {
-    /// Imports read below `csv_folder`, exports write below `data_folder`.
-    pub fn new(csv_folder: PathBuf, data_folder: PathBuf) -> Engine {
+    /// Imports read below `csv_directory`, exports write below `data_directory`.
+    pub fn new(csv_directory: PathBuf, data_directory: PathBuf) -> Engine {
         Engine {
-            csv_folder,
-            data_folder,
+            csv_directory,
+            data_directory,
             movies: RwLock::new(None),
         }
     }
@@ -85,9 +85,9 @@ impl Engine {
     fn import_graph(&self, run: &Run, import: &ImportGraph) -> Result<Outcome, Refusal> {
         let [users, movies] = &import.vertexset_path;
         let loaded = MovieGraph::read(
-            open_below(&self.csv_folder, users)?,
-            open_below(&self.csv_folder, movies)?,
-            open_below(&self.csv_folder, &import.edgeset_path)?,
+            open_below(&self.csv_directory, users)?,
+            open_below(&self.csv_directory, movies)?,
+            open_below(&self.csv_directory, &import.edgeset_path)?,
             |percent, text| run.progress(percent, text),
         )?;
         let (vertices, edges) = (loaded.graph.node_count(), loaded.graph.edge_count());
@@ -235,14 +235,14 @@ impl Engine {
         // The job's id in the name: an export never takes away the file an older outcome names.
         let name = format!("{}-{}", run.id(), export.edge_set_name);
         let result_ref = Path::new(&export.graph_export_path).join(name);
-        let path = below(&self.data_folder, &result_ref)?;
+        let path = below(&self.data_directory, &result_ref)?;
         let shown = result_ref.to_string_lossy().into_owned();
         let failed = |source| Refusal::File {
             path: shown.clone(),
             source,
         };
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(failed)?;
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory).map_err(failed)?;
         }
         let edges = ratings_to_csv(&movies, &path).map_err(failed)?;
         let detail = json!({"summary": format!("{edges} edges"), "edges": edges});
@@ -311,20 +311,20 @@ fn describe(movies: &MovieGraph, vertex: NodeIndex) -> (&str, String) {
     (vertex.id(), vertex.display_name())
 }
 
-fn open_below(folder: &Path, relative: &str) -> Result<File, Refusal> {
-    File::open(below(folder, Path::new(relative))?).map_err(|source| Refusal::File {
+fn open_below(directory: &Path, relative: &str) -> Result<File, Refusal> {
+    File::open(below(directory, Path::new(relative))?).map_err(|source| Refusal::File {
         path: relative.to_owned(),
         source,
     })
 }
 
 /// A request comes from outside: it names files below a folder of the engine, and no others.
-fn below(folder: &Path, relative: &Path) -> Result<PathBuf, Refusal> {
+fn below(directory: &Path, relative: &Path) -> Result<PathBuf, Refusal> {
     let plain = relative
         .components()
         .all(|part| matches!(part, Component::Normal(_)));
     if plain && relative.file_name().is_some() {
-        Ok(folder.join(relative))
+        Ok(directory.join(relative))
     } else {
         Err(Refusal::Parameter {
             name: "path",
@@ -345,8 +345,8 @@ mod tests {
         store.get_or_create_graph("10001", "movie").unwrap()
     }
 
-    fn engine(data_folder: &Path) -> Engine {
-        Engine::new(crate::csv_folder(), data_folder.to_owned())
+    fn engine(data_directory: &Path) -> Engine {
+        Engine::new(crate::csv_directory(), data_directory.to_owned())
     }
 
     fn carry_out(graph: &Graph, engine: &Engine, command: &str, body: &str) -> Outcome {
@@ -363,9 +363,9 @@ mod tests {
 
     #[test]
     fn every_refusal_is_an_outcome_with_a_code() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let graph = movie_graph();
-        let engine = engine(folder.path());
+        let engine = engine(directory.path());
         let path = r#"{"algorithmName":"shortest_path",
             "parameters":{"source":"u1","target":"u999","directed":false}}"#;
         let escape = r#"{"graphExportPath":"../","edgeSetName":"ratings.csv"}"#;
@@ -388,9 +388,9 @@ mod tests {
 
     #[test]
     fn a_refusal_of_a_very_long_name_still_fits_an_outcome() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let graph = movie_graph();
-        let engine = engine(folder.path());
+        let engine = engine(directory.path());
         carry_out(&graph, &engine, "import_graph", IMPORT);
         let body = format!(
             r#"{{"algorithmName":"k_hop","parameters":{{"k":1,"source":"{}","mode":"OUT"}}}}"#,
@@ -404,9 +404,9 @@ mod tests {
 
     #[test]
     fn ranks_that_are_not_settled_are_a_partial_failure_with_a_result() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let graph = movie_graph();
-        let engine = engine(folder.path());
+        let engine = engine(directory.path());
         carry_out(&graph, &engine, "import_graph", IMPORT);
         let body = r#"{"algorithmName":"pagerank","parameters":
             {"alpha":0.85,"convergence":1e-9,"max_iterations":2,"directed":false}}"#;
@@ -418,13 +418,13 @@ mod tests {
 
     #[test]
     fn an_export_names_its_file() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let graph = movie_graph();
-        let engine = engine(folder.path());
+        let engine = engine(directory.path());
         carry_out(&graph, &engine, "import_graph", IMPORT);
         let body = r#"{"graphExportPath":"exports/","edgeSetName":"ratings.csv"}"#;
         let outcome = carry_out(&graph, &engine, "export_graph", body);
         let named = outcome.result_ref().unwrap();
-        assert!(folder.path().join(named).is_file());
+        assert!(directory.path().join(named).is_file());
     }
 }

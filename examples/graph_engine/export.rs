@@ -42,11 +42,11 @@ mod tests {
 
     #[test]
     fn an_export_holds_every_rating_and_leaves_nothing_unfinished() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("ratings.csv");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ratings.csv");
         assert_eq!(ratings_to_csv(&shipped(), &path).unwrap(), 4000);
         let lines = fs::read_to_string(&path).unwrap().lines().count();
         assert_eq!(lines, 4001);
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 }

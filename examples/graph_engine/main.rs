@@ -53,7 +53,10 @@ fn main() -> ExitCode {
             tell(arguments::USAGE);
             Ok(())
         }
-        Arguments::Run { data_folder, die } => run(&data_folder, die),
+        Arguments::Run {
+            data_directory,
+            die,
+        } => run(&data_directory, die),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -61,14 +64,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(data_folder: &Path, die: bool) -> Result<(), Box<dyn Error>> {
-    fs::create_dir_all(data_folder)
-        .map_err(|error| format!("cannot create {}: {error}", data_folder.display()))?;
+fn run(data_directory: &Path, die: bool) -> Result<(), Box<dyn Error>> {
+    fs::create_dir_all(data_directory)
+        .map_err(|error| format!("cannot create {}: {error}", data_directory.display()))?;
     // A folder of its own for the store: nothing else is to write there.
-    let store = JobStore::open(data_folder.join("jobs"))?;
+    let store = JobStore::open(data_directory.join("jobs"))?;
     tell(&table::recovery(&store)?);
     let graph = store.get_or_create_graph(PROJECT_ID, GRAPH_NAME)?;
-    let engine = Arc::new(Engine::new(csv_folder(), data_folder.to_owned()));
+    let engine = Arc::new(Engine::new(csv_directory(), data_directory.to_owned()));
 
     // The import goes first and alone. Whatever a run that died has left pending is older, and needs a graph.
     let import = client::submit_import(&graph)?;
@@ -98,7 +101,7 @@ fn run(data_folder: &Path, die: bool) -> Result<(), Box<dyn Error>> {
 }
 
 /// The sample data lie beside the source of this example.
-fn csv_folder() -> PathBuf {
+fn csv_directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/graph_engine")
 }
 

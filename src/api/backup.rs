@@ -153,7 +153,7 @@ impl JobStore {
                      outside it",
             });
         }
-        let is_new = make_folder(dir)?;
+        let is_new = make_directory(dir)?;
         let mut backup = Backup {
             engine,
             dir,
@@ -177,7 +177,7 @@ impl JobStore {
 }
 
 /// Makes the folder, or takes one that is empty.
-fn make_folder(dir: &Path) -> Result<bool> {
+fn make_directory(dir: &Path) -> Result<bool> {
     let failed = |e: &io::Error| Error::io("create", dir, e);
     match DirBuilder::new().mode(0o700).create(dir) {
         Ok(()) => {
@@ -216,7 +216,7 @@ impl<P: FnMut(BackupReport)> Backup<'_, P> {
     fn run(&mut self) -> Result<()> {
         let _to_the_end = self.engine.keep_retired();
         // Packs keep their names as long as this is held.
-        let files = self.engine.files.lock();
+        let files = self.engine.files_lock.lock();
         self.engine.check_files()?;
         let (packs, segments, closed) = self.engine.at_rest()?;
         let end = closed.end.offset;

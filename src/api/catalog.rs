@@ -5,10 +5,10 @@ use std::sync::Arc;
 use crate::api::graph::Graph;
 use crate::api::store::JobStore;
 use crate::api::write::{Write, unexpected};
-use crate::engine::handle::Handle;
 use crate::engine::state::calls::WriteResult;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::operation::Action;
+use crate::engine::store_handle::StoreHandle;
 use crate::log::random;
 use crate::model::error::{Error, Result, excerpt, excerpt_over};
 
@@ -173,7 +173,7 @@ impl JobStore {
     }
 }
 
-fn graph_created(handle: &Arc<Handle>, result: Result<WriteResult>) -> Result<Graph> {
+fn graph_created(handle: &Arc<StoreHandle>, result: Result<WriteResult>) -> Result<Graph> {
     match result? {
         WriteResult::Graph(core) => Ok(Graph::new(handle, &core)),
         _ => Err(unexpected()),

@@ -99,7 +99,7 @@ enum Form {
 }
 
 /// A large job on its way out, piece by piece.
-struct Begun {
+struct PartialJob {
     large: Large,
     state: State,
     /// Bytes of its text that are still to come.
@@ -129,7 +129,7 @@ pub struct Export {
     details: Option<(u64, Box<DetailRow>)>,
     extras: ExtraCache,
     line: Vec<u8>,
-    begun: Option<Begun>,
+    begun: Option<PartialJob>,
     piece: Vec<u8>,
     reveals: bool,
 }

@@ -152,10 +152,10 @@ impl fmt::Debug for Matches {
 #[cfg(all(test, not(jobstore_shuttle)))]
 mod tests {
     use super::*;
-    use crate::engine::handle::Handle;
     use crate::engine::open::open_disk;
     use crate::engine::state::calls::WriteResult;
     use crate::engine::state::operation::{Action, Operation};
+    use crate::engine::store_handle::StoreHandle;
     use crate::log::disk::memory::Memory;
     use crate::log::fingerprint::COLLIDING;
     use crate::log::identity;
@@ -176,7 +176,7 @@ mod tests {
             ..Options::default()
         };
         let engine = open_disk(options, disk).unwrap();
-        let handle = Arc::new(Handle { engine });
+        let handle = Arc::new(StoreHandle { engine });
         let created = handle.engine.commit(Operation::small(Action::CreateGraph {
             project: "10001".to_owned(),
             name: "movie".to_owned(),

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use crate::api::spans::call_span;
 use crate::base::clock;
 use crate::engine::core::Engine;
-use crate::engine::handle::Handle;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::operation::Looked;
+use crate::engine::store_handle::StoreHandle;
 use crate::model::error::{Error, Result};
 use crate::model::id::JobId;
 use crate::model::job::Job;
@@ -45,12 +45,12 @@ use crate::model::states::{State, States};
 /// ```
 #[derive(Clone)]
 pub struct Graph {
-    pub(crate) handle: Arc<Handle>,
+    pub(crate) handle: Arc<StoreHandle>,
     pub(crate) core: Arc<GraphCore>,
 }
 
 impl Graph {
-    pub(crate) fn new(handle: &Arc<Handle>, core: &Arc<GraphCore>) -> Graph {
+    pub(crate) fn new(handle: &Arc<StoreHandle>, core: &Arc<GraphCore>) -> Graph {
         Graph {
             handle: handle.clone(),
             core: core.clone(),

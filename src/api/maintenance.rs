@@ -64,7 +64,7 @@ impl JobStore {
     ) -> Result<VerifyReport> {
         let dir = dir.as_ref();
         let _span = tracing::info_span!("verify", dir = %dir.display()).entered();
-        check::verify_folder(dir, progress)
+        check::verify_directory(dir, progress)
     }
 
     /// Quarantines what is damaged in the store in `dir`, which must not be open, so
@@ -126,7 +126,7 @@ impl JobStore {
     pub fn repair(dir: impl AsRef<Path>) -> Result<RepairReport> {
         let dir = dir.as_ref();
         let _span = tracing::info_span!("repair", dir = %dir.display()).entered();
-        check::repair_folder(dir)
+        check::repair_directory(dir)
     }
 
     /// Looks this store over while it is at work: reads and checks every byte of its

@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use crate::api::write::{Finish, Write};
 use crate::base::sync::time::Instant;
-use crate::engine::handle::Handle;
 use crate::engine::state::calls::{Call, Queued, WriteResult};
 use crate::engine::state::queue::Full;
+use crate::engine::store_handle::StoreHandle;
 use crate::model::error::{Error, Result};
 
 /// The answer to a queued write: wait for it, or await it.
@@ -52,7 +52,7 @@ use crate::model::error::{Error, Result};
 /// ```
 #[must_use = "the write completes anyway, but it may fail with an error"]
 pub struct PendingWrite<T> {
-    handle: Arc<Handle>,
+    handle: Arc<StoreHandle>,
     state: State,
     finish: Option<Finish<T>>,
 }
@@ -71,7 +71,7 @@ enum State {
 impl<T> PendingWrite<T> {
     /// Queues a write if there is room; otherwise the pending write does when it is waited
     /// for.
-    pub(crate) fn new(handle: &Arc<Handle>, write: Result<Write<T>>) -> PendingWrite<T>
+    pub(crate) fn new(handle: &Arc<StoreHandle>, write: Result<Write<T>>) -> PendingWrite<T>
     where
         T: Send + 'static,
     {
@@ -91,7 +91,7 @@ impl<T> PendingWrite<T> {
     }
 
     /// Queues a write if there is room; otherwise refuses it.
-    pub(crate) fn try_new(handle: &Arc<Handle>, write: Write<T>) -> Result<PendingWrite<T>> {
+    pub(crate) fn try_new(handle: &Arc<StoreHandle>, write: Write<T>) -> Result<PendingWrite<T>> {
         let mut state = State::Known;
         if let Some(operation) = write.operation {
             let (call, queued) = Call::new(operation);
@@ -312,7 +312,7 @@ mod tests {
         let disk = Arc::new(Memory::default());
         let options = Options::default().max_queue_bytes(QUEUE_BYTES);
         let engine = open_disk(options, disk.clone()).unwrap();
-        let store = JobStore::of(Arc::new(Handle { engine }));
+        let store = JobStore::of(Arc::new(StoreHandle { engine }));
         let graph = store.create_graph("1", "movie").unwrap();
         (disk, store, graph)
     }

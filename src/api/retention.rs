@@ -52,8 +52,8 @@ impl Graph {
         self.check()?;
         self.engine().check_not_read_only()?;
         #[cfg(feature = "archive")]
-        if let Some(ArchiveTo(folder)) = policy.as_ref().and_then(|p| p.archive.as_ref()) {
-            if self.engine().is_within(folder) {
+        if let Some(ArchiveTo(directory)) = policy.as_ref().and_then(|p| p.archive.as_ref()) {
+            if self.engine().is_within(directory) {
                 return Err(Error::InvalidUse {
                     what: "the archive would be inside the store's own directory; choose a \
                          directory outside it",

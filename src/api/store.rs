@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::engine::core::Engine;
-use crate::engine::handle::Handle;
-use crate::engine::{folder, open};
+use crate::engine::store_handle::StoreHandle;
+use crate::engine::{directory, open};
 use crate::model::error::{Error, Result};
 use crate::model::health::Health;
 use crate::model::options::Options;
@@ -50,7 +50,7 @@ use crate::model::options::Options;
 /// ```
 #[derive(Clone)]
 pub struct JobStore {
-    pub(crate) handle: Arc<Handle>,
+    pub(crate) handle: Arc<StoreHandle>,
 }
 
 impl JobStore {
@@ -120,21 +120,21 @@ impl JobStore {
         let shown = dir.unwrap_or(Path::new("memory"));
         let _span = tracing::info_span!("open", dir = %shown.display()).entered();
         let engine = match dir {
-            Some(dir) => folder::open_folder(options, dir)?,
+            Some(dir) => directory::open_directory(options, dir)?,
             None => open::open_memory(options)?,
         };
         tracing::info!(opens = engine.open_event.open_number, "store opened");
         Ok(JobStore {
-            handle: Arc::new(Handle { engine }),
+            handle: Arc::new(StoreHandle { engine }),
         })
     }
 
     #[cfg(all(test, not(jobstore_shuttle)))]
-    pub(crate) fn of(handle: Arc<Handle>) -> JobStore {
+    pub(crate) fn of(handle: Arc<StoreHandle>) -> JobStore {
         JobStore { handle }
     }
 
-    pub(crate) fn handle(&self) -> &Arc<Handle> {
+    pub(crate) fn handle(&self) -> &Arc<StoreHandle> {
         &self.handle
     }
 

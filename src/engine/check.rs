@@ -11,15 +11,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::engine::core::Engine;
-use crate::engine::files::read_files;
-use crate::engine::folder;
+use crate::engine::directory;
 use crate::engine::open::{LogAccess, load_index, read_log};
 use crate::engine::read::Reader;
 use crate::engine::repair::{self, nameless};
 use crate::engine::replay::{Problem, Replay};
+use crate::engine::store_files::read_files;
 use crate::engine::survey::{self, Survey, check_pack};
+use crate::index::directory::IndexAtRest;
 use crate::index::empty::NoIndex;
-use crate::index::folder::Wanted;
 use crate::index::rows::{self, GraphRow};
 use crate::index::{Fault, Index};
 use crate::log::disk::{Disk, File as _};
@@ -80,7 +80,7 @@ fn report_of(disk: &dyn Disk, survey: &Survey) -> VerifyReport {
 }
 
 /// The index of a store that is not open.
-pub(crate) type IndexOf<'a> = &'a dyn Fn(Wanted<'_>) -> Result<Option<Arc<dyn Index>>>;
+pub(crate) type IndexOf<'a> = &'a dyn Fn(IndexAtRest<'_>) -> Result<Option<Arc<dyn Index>>>;
 
 /// Quarantines what is damaged in a store that is not open.
 pub(crate) fn repair(disk: &dyn Disk, index: IndexOf<'_>) -> Result<RepairReport> {
@@ -101,7 +101,7 @@ pub(crate) fn repair(disk: &dyn Disk, index: IndexOf<'_>) -> Result<RepairReport
     let created = creations(disk, &survey, loaded)?;
     survey.note_lost_drops(&created);
     let done = repair::repair(disk, &survey, created)?;
-    index(Wanted::Nothing)?;
+    index(IndexAtRest::Nothing)?;
     repaired.quarantined = done.quarantined;
     repaired.jobs = done.jobs;
     repaired.events = done.events;
@@ -121,7 +121,7 @@ fn known_by_index(survey: &Survey, index: IndexOf<'_>) -> Option<Replay> {
         .closed
         .as_ref()
         .and_then(|closed| closed.index.as_ref());
-    let index = is_asked.then(|| index(Wanted::Index(seal)).ok().flatten());
+    let index = is_asked.then(|| index(IndexAtRest::Index(seal)).ok().flatten());
     load_index(index.flatten()?, survey.store).ok()
 }
 
@@ -378,11 +378,11 @@ fn scrub_segment(segment: &Segment, end: u64, pace: &mut Pace<'_>) -> Result<Opt
 }
 
 /// Looks over the store in a folder, and tells how far it has come.
-pub(crate) fn verify_folder(
+pub(crate) fn verify_directory(
     path: &Path,
     mut progress: impl FnMut(VerifyProgress),
 ) -> Result<VerifyReport> {
-    folder::read_at_rest(path, |_, disk| {
+    directory::read_at_rest(path, |_, disk| {
         let of = log_bytes(&disk)?;
         let mut done = VerifyProgress { bytes: 0, of };
         progress(done);
@@ -412,7 +412,9 @@ fn log_bytes(disk: &dyn Disk) -> Result<u64> {
 }
 
 /// Repairs the store in a folder.
-pub(crate) fn repair_folder(path: &Path) -> Result<RepairReport> {
-    let (disk, folder, _lock) = folder::folder_at_rest(path)?;
-    repair(&disk, &|wanted| folder::index_at_rest(&folder, wanted))
+pub(crate) fn repair_directory(path: &Path) -> Result<RepairReport> {
+    let (disk, directory, _lock) = directory::directory_at_rest(path)?;
+    repair(&disk, &|wanted| {
+        directory::index_at_rest(&directory, wanted)
+    })
 }

@@ -12,7 +12,7 @@ use crate::base::sync::thread;
 use crate::base::sync::time::Instant;
 use crate::engine::core::Engine;
 use crate::engine::state::committer::Committer;
-use crate::engine::state::workers::{Close, State, Worker};
+use crate::engine::state::workers::{Close, ShutdownState, Worker};
 use crate::log::disk;
 use crate::log::identity::{self, Closed, LogEnd};
 use crate::model::error::{Error, Result};
@@ -28,14 +28,14 @@ impl Engine {
         self.check_process()?;
         let deadline = Instant::now() + bounded(self.options.close_timeout);
         {
-            let mut state = self.ending.change();
+            let mut state = self.shutdown.change();
             match state.close {
                 Close::NotBegun | Close::Stuck => state.close = Close::Begun(deadline),
                 Close::Begun(_) => {
                     drop(state);
-                    let is_over = |state: &State| !matches!(state.close, Close::Begun(_));
-                    return match self.ending.wait(Some(deadline), is_over) {
-                        true => self.ending.state.lock().ended.clone().unwrap_or(Ok(())),
+                    let is_over = |state: &ShutdownState| !matches!(state.close, Close::Begun(_));
+                    return match self.shutdown.wait(Some(deadline), is_over) {
+                        true => self.shutdown.state.lock().ended.clone().unwrap_or(Ok(())),
                         false => Err(close_stuck("another call to close")),
                     };
                 }
@@ -49,7 +49,7 @@ impl Engine {
             }
             false => self.close_until(deadline),
         };
-        let mut state = self.ending.change();
+        let mut state = self.shutdown.change();
         state.ended = Some(ended.clone());
         state.close = match ended {
             Err(Error::CloseStuck { .. }) => Close::Stuck,
@@ -70,7 +70,7 @@ impl Engine {
         self.set_closed();
         self.queue.close();
         self.wake_all_waiters();
-        let threads = self.dismiss();
+        let threads = self.stop_threads();
         // The last handle may be let go of by one of the threads themselves.
         let this = thread::current().id();
         let this = threads
@@ -82,39 +82,40 @@ impl Engine {
             self.end_log();
         }
         let committer = Worker::Committer as usize;
-        let log_or_nobody = |state: &State| state.log.is_some() || !state.running[committer];
-        let in_time = self.ending.wait(Some(deadline), log_or_nobody);
-        if in_time && self.ending.log().is_none() {
+        let log_or_nobody =
+            |state: &ShutdownState| state.log.is_some() || !state.running[committer];
+        let in_time = self.shutdown.wait(Some(deadline), log_or_nobody);
+        if in_time && self.shutdown.log().is_none() {
             // There is no such thread: it could not be started, or it panicked.
             self.end_log();
         }
         let mut writing = Vec::new();
         for worker in [Worker::Committer, Worker::Packer] {
-            if !is_this(worker) && !self.ending.wait_ended(worker, deadline) {
+            if !is_this(worker) && !self.shutdown.wait_ended(worker, deadline) {
                 writing.push(worker.name());
             }
         }
-        if !is_this(Worker::Archiver) && !self.ending.wait_ended(Worker::Archiver, deadline) {
+        if !is_this(Worker::Archiver) && !self.shutdown.wait_ended(Worker::Archiver, deadline) {
             // It writes to the store by commits alone, and those are refused by now.
             tracing::error!(
                 "an archive does not respond; its thread is abandoned, and the next open finishes \
                  the archive file"
             );
         }
-        let log = self.ending.log();
-        if self.ending.wait_ended(Worker::Indexer, deadline) {
+        let log = self.shutdown.log();
+        if self.shutdown.wait_ended(Worker::Indexer, deadline) {
             // The same here.
             self.end_index();
         } else if log.is_some() {
-            self.ending.change().index_is_left_behind = true;
+            self.shutdown.change().index_is_left_behind = true;
             tracing::error!(
                 "the index does not respond and is abandoned; the next open rebuilds it"
             );
             self.mark_index();
         }
-        let index_is_stuck = self.ending.is_running(Worker::Indexer);
+        let index_is_stuck = self.shutdown.is_running(Worker::Indexer);
         for (worker, thread) in threads {
-            if !self.ending.is_running(worker) {
+            if !self.shutdown.is_running(worker) {
                 // It is at its very end, and has said itself if it panicked.
                 thread.join().ok();
             } else {
@@ -127,7 +128,7 @@ impl Engine {
         };
         // After the last that is written.
         let files = self.check_files();
-        self.let_go();
+        self.unlock();
         log?;
         files?;
         if index_is_stuck {
@@ -151,7 +152,7 @@ impl Engine {
                 results.deliver(&self.metrics);
                 continue;
             }
-            if self.ending.log().is_some() {
+            if self.shutdown.log().is_some() {
                 return;
             }
             let ended = self.write_end(&mut committer, now_ms);
@@ -161,7 +162,7 @@ impl Engine {
                 may_wait = false;
                 continue;
             }
-            self.ending.change().log = Some(ended);
+            self.shutdown.change().log = Some(ended);
             return;
         }
     }
@@ -169,8 +170,8 @@ impl Engine {
     /// On a full disk the mark of the close may need the scratch file, which the packer may
     /// just be using. It does not begin anything new during a close.
     fn wait_for_scratch(&self) {
-        let deadline = self.ending.deadline();
-        while self.files.try_lock().is_none() && deadline.is_some_and(|d| Instant::now() < d) {
+        let deadline = self.shutdown.deadline();
+        while self.files_lock.try_lock().is_none() && deadline.is_some_and(|d| Instant::now() < d) {
             std::thread::sleep(SCRATCH_LOOK);
         }
     }
@@ -195,36 +196,36 @@ impl Engine {
     /// The index's last steps, once the log has ended. Any of them may hang, so its
     /// own thread does them.
     pub(crate) fn end_index(&self) {
-        let deadline = self.ending.deadline();
-        self.ending.wait(deadline, |state| state.log.is_some());
+        let deadline = self.shutdown.deadline();
+        self.shutdown.wait(deadline, |state| state.log.is_some());
         // Left behind, it would write to what may be another's.
-        let is_whole = matches!(self.ending.log(), Some(Ok(_))) && !self.ending.is_over();
+        let is_whole = matches!(self.shutdown.log(), Some(Ok(_))) && !self.shutdown.is_over();
         if is_whole && self.index().is_ok() {
             self.apply_to_index();
             self.release_replaced(&mut self.indexer.lock().rewrites);
         }
         let index = self.index.write().take();
-        let Some(index) = index.filter(|_| !self.ending.is_over()) else {
+        let Some(index) = index.filter(|_| !self.shutdown.is_over()) else {
             return;
         };
         if let Err(fault) = self.index_watchdog.during("flush", || index.flush()) {
             tracing::warn!(fault = %fault.0, "cannot flush the index");
         }
         self.index_watchdog.during("release", || drop(index));
-        if let Some(Ok(end)) = self.ending.log() {
+        if let Some(Ok(end)) = self.shutdown.log() {
             self.seal_index(end);
         }
     }
 
     /// Has the mark of the close vouch for the index's files, too.
     fn seal_index(&self, end: LogEnd) {
-        let Some(folder) = &self.index_folder else {
+        let Some(directory) = &self.index_directory else {
             return;
         };
         if self.index_in_memory.lock().is_some() {
             return;
         }
-        let sealed = self.index_watchdog.during("seal", || folder.seal());
+        let sealed = self.index_watchdog.during("seal", || directory.seal());
         let index = sealed.unwrap_or_else(|error| {
             tracing::warn!(%error, "cannot seal the index");
             None
@@ -234,7 +235,7 @@ impl Engine {
         }
         let clock = self.clock_mark();
         // Nobody lets the folder go while the mark is written.
-        let state = self.ending.state.lock();
+        let state = self.shutdown.state.lock();
         if state.index_is_left_behind || state.close == Close::Done {
             return;
         }

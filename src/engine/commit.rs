@@ -7,8 +7,8 @@
 mod committer;
 mod give_up;
 mod graphs;
+mod idempotent;
 mod import;
-mod once;
 mod publish;
 mod purge;
 mod round;

@@ -105,7 +105,7 @@ pub(crate) fn rewrite(
     operation: &'static str,
     failed: &mut Vec<Arc<Pack>>,
 ) -> Result<()> {
-    let _names = engine.files.lock();
+    let _names = engine.files_lock.lock();
     let rewritten = replace(engine, &packs, operation);
     match rewritten {
         Ok(()) => {

@@ -31,8 +31,8 @@ use crate::engine::state::retired::Retired;
 use crate::engine::state::store_lock::StoreLock;
 use crate::engine::state::waiters::Waiter;
 use crate::engine::state::watchdog::Watchdog;
-use crate::engine::state::workers::{Ending, Worker};
-use crate::index::folder::IndexFolder;
+use crate::engine::state::workers::{Shutdown, Worker};
+use crate::index::directory::IndexDirectory;
 use crate::index::{Fault, Index};
 use crate::log::disk::Disk;
 use crate::log::file_names;
@@ -69,7 +69,7 @@ pub(crate) struct Engine {
     /// Gone once the store is closed.
     pub(crate) index: RwLock<Option<Arc<dyn Index>>>,
     /// Where it is on disk.
-    pub(crate) index_folder: Option<IndexFolder>,
+    pub(crate) index_directory: Option<IndexDirectory>,
     /// The store's directory, from the root on, if it has one.
     pub(crate) place: OnceLock<PathBuf>,
     pub(crate) index_fault: Mutex<Option<Arc<str>>>,
@@ -82,7 +82,7 @@ pub(crate) struct Engine {
     /// The files that stay as they are.
     pub(crate) pinned_files: OnceLock<Vec<PinnedFile>>,
     closed: AtomicBool,
-    pub(crate) ending: Arc<Ending>,
+    pub(crate) shutdown: Arc<Shutdown>,
     /// What the index's thread waits for.
     pub(crate) index_watchdog: Watchdog,
     /// Changes that the index does not have, about.
@@ -90,7 +90,7 @@ pub(crate) struct Engine {
     /// Why packing does not succeed at present.
     pub(crate) packing_problem: Mutex<Option<Arc<str>>>,
     /// Held by who replaces packs or segments, and while they must keep their names.
-    pub(crate) files: Mutex<()>,
+    pub(crate) files_lock: Mutex<()>,
     /// Packs that were replaced and may still be read.
     pub(crate) retired: Mutex<Vec<Retired>>,
     /// How many need them for longer than a page may.
@@ -115,7 +115,7 @@ pub(crate) struct Engine {
     /// What the last scrub found wrong with the log.
     pub(crate) damage: Mutex<Option<Arc<str>>>,
     /// Who else may read the folder, as far as is known.
-    pub(crate) exposure: Mutex<Option<String>>,
+    pub(crate) permission_warning: Mutex<Option<String>>,
     background: Mutex<Background>,
     pub(crate) attached_service: ServiceSlot,
     /// Holds the store's lock; let go of at the end.
@@ -148,7 +148,7 @@ pub(crate) struct Parts {
     pub(crate) indexer: Indexer,
     pub(crate) preallocation: Arc<Preallocation>,
     pub(crate) index: Arc<dyn Index>,
-    pub(crate) index_folder: Option<IndexFolder>,
+    pub(crate) index_directory: Option<IndexDirectory>,
     pub(crate) index_in_memory: Option<Arc<str>>,
     pub(crate) lock: Option<StoreLock>,
 }
@@ -177,7 +177,7 @@ impl Engine {
             indexer: Mutex::new(parts.indexer),
             preallocation: parts.preallocation,
             index: RwLock::new(Some(parts.index)),
-            index_folder: parts.index_folder,
+            index_directory: parts.index_directory,
             place: OnceLock::new(),
             index_fault: Mutex::default(),
             index_in_memory: Mutex::new(parts.index_in_memory),
@@ -185,11 +185,11 @@ impl Engine {
             opener: std::process::id(),
             pinned_files: OnceLock::new(),
             closed: AtomicBool::new(false),
-            ending: Arc::default(),
+            shutdown: Arc::default(),
             index_watchdog: Watchdog::default(),
             index_lag: AtomicU64::new(0),
             packing_problem: Mutex::default(),
-            files: Mutex::default(),
+            files_lock: Mutex::default(),
             retired: Mutex::default(),
             unexpiring: AtomicU64::new(0),
             recorded_age_ms: AtomicU64::new(parts.clock.mark().age_ms),
@@ -203,7 +203,7 @@ impl Engine {
             durable_lsn,
             visible_lsn,
             damage: Mutex::default(),
-            exposure: Mutex::default(),
+            permission_warning: Mutex::default(),
             background: Mutex::default(),
             attached_service: ServiceSlot::default(),
             lock: Mutex::new(parts.lock),
@@ -294,16 +294,16 @@ impl Engine {
         if crate::log::disk::simulated::is_simulated(&self.disk.path("")) {
             return true;
         }
-        self.index_folder.is_some() || self.read_only
+        self.index_directory.is_some() || self.read_only
     }
 
     /// Bytes of the index's files; the engine that keeps them is not asked.
     pub(crate) fn index_bytes(&self) -> Result<u64> {
-        let Some(folder) = &self.index_folder else {
+        let Some(directory) = &self.index_directory else {
             return Ok(0);
         };
-        let bytes = folder.bytes();
-        bytes.map_err(|e| Error::io("inspect", folder.path(), &e))
+        let bytes = directory.bytes();
+        bytes.map_err(|e| Error::io("inspect", directory.path(), &e))
     }
 
     pub(crate) fn has_failed(&self) -> bool {
@@ -321,7 +321,7 @@ impl Engine {
         if is_new {
             tracing::error!(fault = %what, "index unavailable; the next open rebuilds it");
             // After a close the folder may be another's.
-            if !self.ending.is_over() {
+            if !self.shutdown.is_over() {
                 self.mark_index();
             }
         }
@@ -444,7 +444,7 @@ impl Engine {
     }
 
     /// Calls the threads to their end.
-    pub(crate) fn dismiss(&self) -> Vec<(Worker, JoinHandle<()>)> {
+    pub(crate) fn stop_threads(&self) -> Vec<(Worker, JoinHandle<()>)> {
         let mut background = self.background.lock();
         background.packer = None;
         background.indexer = None;
@@ -458,7 +458,7 @@ impl Engine {
     }
 
     /// Lets another process have the folder.
-    pub(crate) fn let_go(&self) {
+    pub(crate) fn unlock(&self) {
         self.lock.lock().take();
     }
 }

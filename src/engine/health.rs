@@ -67,7 +67,7 @@ impl Engine {
             .or(packing)
             .or(in_memory)
             .or(clock)
-            .or_else(|| self.exposure())
+            .or_else(|| self.permission_warning())
         {
             Some(why) => Health::Degraded { why: why.into() },
             None => Health::Ok,
@@ -75,8 +75,8 @@ impl Engine {
     }
 
     /// Who else may read the directory; checked again, as it may have been fixed.
-    fn exposure(&self) -> Option<String> {
-        let mut known = self.exposure.lock();
+    fn permission_warning(&self) -> Option<String> {
+        let mut known = self.permission_warning.lock();
         if known.is_some() {
             *known = self.place.get().and_then(|place| permissions::find(place));
         }

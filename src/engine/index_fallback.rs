@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use crate::base::sync::atomic::Ordering;
 use crate::engine::core::Engine;
-use crate::engine::files::Files;
 use crate::engine::open::{LogAccess, read_log};
 use crate::engine::replay::{Problem, Replay};
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::indexer::{FlushBatch, Indexer, Known};
-use crate::index::folder::ROOM_BYTES;
+use crate::engine::store_files::StoreFiles;
+use crate::index::directory::ROOM_BYTES;
 use crate::index::memory::MemoryIndex;
 use crate::index::{Fault, Index, all_rows};
 use crate::model::error::{Error, Result};
@@ -23,8 +23,8 @@ use crate::model::options::Recovery;
 impl Engine {
     /// Why the index has to go to memory, if it has to.
     pub(crate) fn lacks_room_for_index(&self) -> Option<Arc<str>> {
-        let folder = self.index_folder.as_ref()?;
-        if self.index_in_memory.lock().is_some() || folder.has_room() || self.has_failed() {
+        let directory = self.index_directory.as_ref()?;
+        if self.index_in_memory.lock().is_some() || directory.has_room() || self.has_failed() {
             return None;
         }
         Some("the disk is nearly full".into())
@@ -99,7 +99,7 @@ impl Engine {
             ..self.options.clone()
         };
         let log_files = self.log_files.read().clone();
-        let files = Files {
+        let files = StoreFiles {
             packs: log_files.packs.clone(),
             segments: log_files.segments.clone(),
             closed: None,
@@ -141,8 +141,8 @@ impl Engine {
             }
         };
         self.index_watchdog.during("release", || drop(old));
-        if let Some(folder) = &self.index_folder {
-            if let Err(error) = self.index_watchdog.during("remove", || folder.discard()) {
+        if let Some(directory) = &self.index_directory {
+            if let Err(error) = self.index_watchdog.during("remove", || directory.discard()) {
                 tracing::warn!(%error, "cannot remove the index");
             }
         }
@@ -151,11 +151,11 @@ impl Engine {
 
     /// Moves the index back to disk once there is ample room.
     pub(crate) fn index_to_disk(&self) {
-        let Some(folder) = &self.index_folder else {
+        let Some(directory) = &self.index_directory else {
             return;
         };
         let is_wanted = self.index_in_memory.lock().is_some() && !self.has_failed();
-        if !is_wanted || !folder.has_room_for(4 * ROOM_BYTES) || self.check_open().is_err() {
+        if !is_wanted || !directory.has_room_for(4 * ROOM_BYTES) || self.check_open().is_err() {
             return;
         }
         let indexer = self.indexer.lock();
@@ -165,13 +165,13 @@ impl Engine {
         let moved = self.index_watchdog.during("move", || {
             let size = all_rows::size_while(&*memory, &|_| true);
             let bytes = size.map_err(Fault::into_error)?.unwrap_or_default();
-            if !folder.has_room_for(4 * (ROOM_BYTES + bytes)) {
+            if !directory.has_room_for(4 * (ROOM_BYTES + bytes)) {
                 return Ok(None);
             }
-            let failed = |e| Error::io("open", folder.path(), &e);
-            let index = folder.open(true, None).map_err(failed)?;
+            let failed = |e| Error::io("open", directory.path(), &e);
+            let index = directory.open(true, None).map_err(failed)?;
             all_rows::copy(&*memory, &*index).map_err(Fault::into_error)?;
-            folder.opened().map_err(failed)?;
+            directory.opened().map_err(failed)?;
             Ok::<_, Error>(Some(index))
         });
         match moved {
@@ -183,7 +183,7 @@ impl Engine {
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot move the index back to disk; it stays in memory");
-                folder.discard().ok();
+                directory.discard().ok();
             }
         }
         drop(indexer);

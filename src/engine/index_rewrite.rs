@@ -12,7 +12,7 @@ use crate::base::sync::atomic::Ordering;
 use crate::base::sync::time::Instant;
 use crate::engine::core::Engine;
 use crate::engine::state::rewrites::{Rewrites, Size};
-use crate::index::folder::{IndexFolder, ROOM_BYTES};
+use crate::index::directory::{IndexDirectory, ROOM_BYTES};
 use crate::index::{Fault, Index, all_rows};
 use crate::model::error::{Error, Result};
 
@@ -40,17 +40,17 @@ impl Engine {
         if !may_look {
             return;
         }
-        let Some((folder, index)) = self.rewritable_index(rewrites) else {
+        let Some((directory, index)) = self.rewritable_index(rewrites) else {
             return;
         };
-        let looked = self.due_for_rewrite(rewrites, folder, &*index);
+        let looked = self.due_for_rewrite(rewrites, directory, &*index);
         let rewritten = looked.and_then(|look| match look {
             Inspection::NotDue => Ok(true),
             Inspection::GaveUp => Ok(false),
             Inspection::Due(size) => {
-                let done = self.rewrite_index(rewrites, folder, index)?;
+                let done = self.rewrite_index(rewrites, directory, index)?;
                 if done {
-                    let after = folder.bytes().unwrap_or(size.file_bytes);
+                    let after = directory.bytes().unwrap_or(size.file_bytes);
                     tracing::info!(before = size.file_bytes, after, "index rewritten");
                     rewrites.rewritten = Some(Size {
                         file_bytes: after,
@@ -76,12 +76,12 @@ impl Engine {
     fn due_for_rewrite(
         &self,
         rewrites: &Rewrites,
-        folder: &IndexFolder,
+        directory: &IndexDirectory,
         index: &dyn Index,
     ) -> Result<Inspection> {
-        let file_bytes = folder
+        let file_bytes = directory
             .bytes()
-            .map_err(|e| Error::io("read", folder.path(), &e))?;
+            .map_err(|e| Error::io("read", directory.path(), &e))?;
         let size = |row_bytes| Size {
             file_bytes,
             row_bytes,
@@ -89,12 +89,12 @@ impl Engine {
         if !size(0).is_mostly_garbage() {
             return Ok(Inspection::NotDue);
         }
-        let is_wanted = |so_far| size(so_far).is_mostly_garbage() && self.wants_rewrite(folder);
+        let is_wanted = |so_far| size(so_far).is_mostly_garbage() && self.wants_rewrite(directory);
         let measured = self
             .index_watchdog
             .during("scan", || all_rows::size_while(index, &is_wanted));
         let Some(row_bytes) = measured.map_err(Fault::into_error)? else {
-            return Ok(match self.wants_rewrite(folder) {
+            return Ok(match self.wants_rewrite(directory) {
                 true => Inspection::NotDue,
                 false => Inspection::GaveUp,
             });
@@ -105,7 +105,7 @@ impl Engine {
             .is_none_or(|rewritten| size.is_worse_than(rewritten));
         Ok(if !size.is_mostly_garbage() || !is_worse {
             Inspection::NotDue
-        } else if folder.has_room_for(4 * (ROOM_BYTES + row_bytes)) {
+        } else if directory.has_room_for(4 * (ROOM_BYTES + row_bytes)) {
             Inspection::Due(size)
         } else {
             Inspection::GaveUp
@@ -119,29 +119,29 @@ impl Engine {
         let rewrites = &mut indexer.rewrites;
         let is_released = self.release_replaced(rewrites);
         let found = self.rewritable_index(rewrites).filter(|_| is_released);
-        found.is_some_and(|(folder, index)| {
-            let rewritten = self.rewrite_index(rewrites, folder, index);
+        found.is_some_and(|(directory, index)| {
+            let rewritten = self.rewrite_index(rewrites, directory, index);
             rewritten.unwrap_or(false)
         })
     }
 
     /// The index, if it is on disk and can be rewritten.
-    fn rewritable_index(&self, rewrites: &Rewrites) -> Option<(&IndexFolder, Arc<dyn Index>)> {
-        let folder = self.index_folder.as_ref()?;
+    fn rewritable_index(&self, rewrites: &Rewrites) -> Option<(&IndexDirectory, Arc<dyn Index>)> {
+        let directory = self.index_directory.as_ref()?;
         let in_memory = self.index_in_memory.lock().is_some();
         let can_be = !in_memory
             && !rewrites.is_impossible
-            && folder.can_be_renamed()
+            && directory.can_be_renamed()
             && self.index_is_sound()
             && self.check_writable().is_ok();
-        can_be.then_some((folder, self.index().ok()?))
+        can_be.then_some((directory, self.index().ok()?))
     }
 
     /// Whether a rewrite should continue. Calling this shows that it makes progress.
-    fn wants_rewrite(&self, folder: &IndexFolder) -> bool {
+    fn wants_rewrite(&self, directory: &IndexDirectory) -> bool {
         self.index_watchdog.note_progress();
         let lag = self.index_lag.load(Ordering::Relaxed);
-        lag < LAG_MAX && self.check_writable().is_ok() && folder.has_room()
+        lag < LAG_MAX && self.check_writable().is_ok() && directory.has_room()
     }
 
     /// Copies all rows to fresh files, and has those take the index's place. Returns `false`
@@ -150,15 +150,15 @@ impl Engine {
     fn rewrite_index(
         &self,
         rewrites: &mut Rewrites,
-        folder: &IndexFolder,
+        directory: &IndexDirectory,
         index: Arc<dyn Index>,
     ) -> Result<bool> {
-        let failed = |e| Error::io("rewrite", folder.path(), &e);
+        let failed = |e| Error::io("rewrite", directory.path(), &e);
         let watchdog = &self.index_watchdog;
-        let fresh = watchdog.during("open", || folder.begin_rewrite());
+        let fresh = watchdog.during("open", || directory.begin_rewrite());
         let fresh = fresh.map_err(failed)?;
         let copied = watchdog.during("copy", || {
-            let is_wanted = || self.wants_rewrite(folder);
+            let is_wanted = || self.wants_rewrite(directory);
             let copied = all_rows::copy_while(&*index, &*fresh, &is_wanted)?;
             if copied {
                 fresh.flush()?;
@@ -167,7 +167,7 @@ impl Engine {
         });
         let replaced = match copied {
             Ok(true) => {
-                let exchanged = folder.exchange_rewrite();
+                let exchanged = directory.exchange_rewrite();
                 // A file system that cannot exchange names would have every copy made in vain.
                 rewrites.is_impossible = exchanged.is_err();
                 exchanged.map(|()| true).map_err(failed)
@@ -199,10 +199,10 @@ impl Engine {
             return false;
         }
         self.index_watchdog.during("release", || drop(replaced));
-        if let Some(folder) = &self.index_folder {
+        if let Some(directory) = &self.index_directory {
             if let Err(error) = self
                 .index_watchdog
-                .during("remove", || folder.remove_rewrite())
+                .during("remove", || directory.remove_rewrite())
             {
                 tracing::warn!(%error, "cannot remove a replaced index");
             }
@@ -230,10 +230,10 @@ mod tests {
     /// Writes rows until the files have more than these bytes, and removes the rows. (While
     /// rows are overwritten, the engine truncates its file again and again, and it may wait
     /// forever for that.)
-    fn leave_garbage(index: &dyn Index, folder: &IndexFolder, bytes: u64) {
+    fn leave_garbage(index: &dyn Index, directory: &IndexDirectory, bytes: u64) {
         let key = |n: u64| format!("zz-{n}").into_bytes();
         let mut rows = 0;
-        while rows % 64 != 0 || folder.bytes().unwrap() <= bytes {
+        while rows % 64 != 0 || directory.bytes().unwrap() <= bytes {
             let mut batch = Batch::default();
             batch.put(key(rows), rows.to_le_bytes().repeat(500));
             index.write(&batch).unwrap();
@@ -277,12 +277,12 @@ mod tests {
             (list, job.started_at(), job.completed_at())
         };
         let engine = store.engine();
-        let folder = engine.index_folder.as_ref().unwrap();
+        let directory = engine.index_directory.as_ref().unwrap();
         engine.apply_to_index();
         {
             // The store's own thread would rewrite it meanwhile.
             let _indexer = engine.indexer.lock();
-            leave_garbage(&*engine.index().unwrap(), folder, 2 * GARBAGE_FREE);
+            leave_garbage(&*engine.index().unwrap(), directory, 2 * GARBAGE_FREE);
         }
         // An index that has not changed is not looked at again.
         movie.cancel(&ids[8]).unwrap();
@@ -292,9 +292,9 @@ mod tests {
         let is_rewritten = (0..600).any(|_| {
             engine.rewrite_index_if_due();
             std::thread::sleep(Duration::from_millis(50));
-            folder.bytes().unwrap() < GARBAGE_FREE
+            directory.bytes().unwrap() < GARBAGE_FREE
         });
-        assert!(is_rewritten, "{} bytes", folder.bytes().unwrap());
+        assert!(is_rewritten, "{} bytes", directory.bytes().unwrap());
         assert_eq!(seen(&movie), before);
         for id in &ids[..500] {
             drop(movie.nonblocking().complete(id, failed()));
@@ -357,11 +357,11 @@ mod tests {
         let path = dir.path().join("store");
         let store = JobStore::open(&path).unwrap();
         let engine = store.engine();
-        let folder = engine.index_folder.as_ref().unwrap();
+        let directory = engine.index_directory.as_ref().unwrap();
         let before = engine.index().unwrap();
         let mut indexer = engine.indexer.lock();
         let rewrites = &mut indexer.rewrites;
-        let rewritten = engine.rewrite_index(rewrites, folder, Arc::new(Unreadable));
+        let rewritten = engine.rewrite_index(rewrites, directory, Arc::new(Unreadable));
         assert!(matches!(rewritten, Err(Error::IndexUnavailable { .. })));
         assert!(Arc::ptr_eq(&before, &engine.index().unwrap()));
         assert!(!has_leftovers(&path));
@@ -379,8 +379,8 @@ mod tests {
         leave_rows(&*reader);
         let mut indexer = engine.indexer.lock();
         let rewrites = &mut indexer.rewrites;
-        let (folder, index) = engine.rewritable_index(rewrites).unwrap();
-        assert!(engine.rewrite_index(rewrites, folder, index).unwrap());
+        let (directory, index) = engine.rewritable_index(rewrites).unwrap();
+        assert!(engine.rewrite_index(rewrites, directory, index).unwrap());
         assert!(!Arc::ptr_eq(&reader, &engine.index().unwrap()));
         for index in [&reader, &engine.index().unwrap()] {
             assert!(index.get(b"zz-100").unwrap().is_some());
@@ -401,13 +401,13 @@ mod tests {
         let path = dir.path().join("store");
         let store = JobStore::open(&path).unwrap();
         let engine = store.engine();
-        let folder = engine.index_folder.as_ref().unwrap();
+        let directory = engine.index_directory.as_ref().unwrap();
         leave_rows(&*engine.index().unwrap());
         let before = engine.index().unwrap();
         let mut indexer = engine.indexer.lock();
         engine.index_lag.fetch_add(LAG_MAX, Ordering::Relaxed);
         let rewrites = &mut indexer.rewrites;
-        let rewritten = engine.rewrite_index(rewrites, folder, before.clone());
+        let rewritten = engine.rewrite_index(rewrites, directory, before.clone());
         assert!(!rewritten.unwrap());
         assert!(Arc::ptr_eq(&before, &engine.index().unwrap()));
         assert!(!has_leftovers(&path));

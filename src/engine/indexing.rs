@@ -61,8 +61,8 @@ impl Engine {
             Ok(Applied::Interrupted) => indexer.is_interrupted = true,
             Ok(Applied::All) => {
                 batch.end_flush(&self.ids);
-                if let Some(folder) = &self.index_folder {
-                    folder.restrict();
+                if let Some(directory) = &self.index_directory {
+                    directory.restrict();
                 }
                 self.index_lag.fetch_sub(lag, Ordering::Relaxed);
             }

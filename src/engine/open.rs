@@ -5,7 +5,7 @@
 //! Promise: everything acknowledged is there again, or the open fails with an
 //! error that names the file.
 
-mod index_home;
+mod index_location;
 mod load_index;
 mod read_log;
 mod read_only;
@@ -14,7 +14,7 @@ mod threads;
 
 use std::sync::Arc;
 
-pub(crate) use self::index_home::IndexHome;
+pub(crate) use self::index_location::IndexLocation;
 pub(crate) use self::load_index::load_index;
 use self::read_log::ReadLog;
 pub(crate) use self::read_log::{LogAccess, read_log};
@@ -23,13 +23,13 @@ use self::resume::begin_log;
 use self::threads::start_threads;
 use crate::base::sync::time::Instant;
 use crate::engine::core::{Engine, Parts};
-use crate::engine::files::read_files;
 use crate::engine::recover;
 use crate::engine::replay::Problem;
 use crate::engine::state::backlog::Backlog;
 use crate::engine::state::committer::Committer;
 use crate::engine::state::retention::ages::AgeClock;
 use crate::engine::state::store_lock::StoreLock;
+use crate::engine::store_files::read_files;
 use crate::index::Index;
 use crate::index::memory::MemoryIndex;
 use crate::log::disk::memory::Memory;
@@ -52,10 +52,10 @@ pub(crate) fn open_memory(options: Options) -> Result<Arc<Engine>> {
 }
 
 /// Opens a store on a disk in memory, with an index in memory that is always made
-/// anew.
+/// rebuild.
 pub(crate) fn open_disk(options: Options, disk: Arc<dyn Disk>) -> Result<Arc<Engine>> {
-    let anew = |_| -> Arc<dyn Index> { Arc::new(MemoryIndex::default()) };
-    open(options, disk, None, IndexHome::Memory(&anew))
+    let create_index = |_| -> Arc<dyn Index> { Arc::new(MemoryIndex::default()) };
+    open(options, disk, None, IndexLocation::Memory(&create_index))
 }
 
 /// Opens a store whatever its disk, its lock and its index are.
@@ -63,9 +63,9 @@ pub(crate) fn open(
     options: Options,
     disk: Arc<dyn Disk>,
     lock: Option<StoreLock>,
-    home: IndexHome<'_>,
+    location: IndexLocation<'_>,
 ) -> Result<Arc<Engine>> {
-    let engine = assemble(options, disk, lock, home)?;
+    let engine = assemble(options, disk, lock, location)?;
     start_threads(&engine).inspect_err(|_| {
         engine.close().ok();
     })?;
@@ -77,7 +77,7 @@ pub(crate) fn assemble(
     mut options: Options,
     disk: Arc<dyn Disk>,
     lock: Option<StoreLock>,
-    home: IndexHome<'_>,
+    location: IndexLocation<'_>,
 ) -> Result<Arc<Engine>> {
     let store = match identity::read(&*disk)? {
         Some(store) => store,
@@ -93,7 +93,7 @@ pub(crate) fn assemble(
     let change = LogAccess::Repair;
     let seal = files.closed.as_ref().and_then(|c| c.index.as_ref());
     let read = |index| read_log(&*disk, store, &files, &options, index, change);
-    let (read, index_in_memory) = home.read(home.is_overgrown(&files), seal, &read)?;
+    let (read, index_in_memory) = location.read(location.is_overgrown(&files), seal, &read)?;
     let ReadLog {
         mut replay,
         mut log_files,
@@ -171,9 +171,9 @@ pub(crate) fn assemble(
         ids: replay.ids,
         indexer: replay.indexer,
         index: replay.index,
-        index_folder: match home {
-            IndexHome::Folder(folder) => Some(folder),
-            IndexHome::Memory(_) => None,
+        index_directory: match location {
+            IndexLocation::Directory(directory) => Some(directory),
+            IndexLocation::Memory(_) => None,
         },
         index_in_memory,
         preallocation,

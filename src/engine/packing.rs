@@ -160,7 +160,7 @@ fn leave_oversized_segment(engine: &Engine) -> Result<bool> {
 #[cfg_attr(jobstore_shuttle, allow(dead_code))]
 pub(crate) fn is_settled(engine: &Engine) -> bool {
     // Nothing is being written.
-    let _names = engine.files.lock();
+    let _names = engine.files_lock.lock();
     let (packs, segments) = {
         let log_files = engine.log_files.read();
         (log_files.packs.clone(), log_files.segments.clone())
@@ -174,7 +174,7 @@ pub(crate) fn is_settled(engine: &Engine) -> bool {
 /// is free again in the end.
 fn pack(engine: &Engine, segment: Arc<Segment>) -> Result<()> {
     let _span = tracing::debug_span!("pack", segment = segment.header.epoch).entered();
-    let _names = engine.files.lock();
+    let _names = engine.files_lock.lock();
     let needed = segment.end().unwrap_or_default() + engine.preallocation.pack_overhead();
     let room = check_room(engine, needed, "pack", &segment.name);
     let bytes = segment.read_all()?;

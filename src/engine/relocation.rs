@@ -80,7 +80,7 @@ impl Engine {
         match check_packs() {
             Ok(()) => Ok(()),
             // One may just be replaced; if not, it is found out at the next look.
-            Err(_) => match self.files.try_lock() {
+            Err(_) => match self.files_lock.try_lock() {
                 Some(_nobody_replaces) => check_packs(),
                 None => Ok(()),
             },

@@ -141,8 +141,8 @@ struct Open {
 
 impl Open {
     fn start(store: &JobStore) -> Result<Open> {
-        let folder = store.path();
-        let path = folder.join(file_names::CONTROL);
+        let directory = store.path();
+        let path = directory.join(file_names::CONTROL);
         let given_bytes = path.as_os_str().len();
         if given_bytes > PATH_BYTES_MAX {
             return Err(Error::PathTooLong {
@@ -158,7 +158,7 @@ impl Open {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         runtime.enable_all().max_blocking_threads(BLOCKING_THREADS);
         let runtime = runtime.build().map_err(failed)?;
-        let listener = bind(&folder.join(file_names::CONTROL_ASIDE), &path).map_err(failed)?;
+        let listener = bind(&directory.join(file_names::CONTROL_ASIDE), &path).map_err(failed)?;
         let (end, ended) = watch::channel(());
         let store = store.clone();
         let serving = std::thread::Builder::new()

@@ -26,19 +26,19 @@ pub(crate) fn not_found_is_none<T>(result: io::Result<T>) -> io::Result<Option<T
 /// error.
 pub(crate) fn files(root: &Path) -> io::Result<Vec<Entry>> {
     let mut found = Vec::new();
-    let mut folders = vec![String::new()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(root.join(&folder))? {
+    let mut directories = vec![String::new()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(root.join(&directory))? {
             let entry = entry?;
             let plain = entry.file_name().into_string();
             let plain = plain.map_err(|_| io::Error::other("a file name is not valid UTF-8"))?;
-            let name = match folder.as_str() {
+            let name = match directory.as_str() {
                 "" => plain,
-                folder => format!("{folder}/{plain}"),
+                directory => format!("{directory}/{plain}"),
             };
             let known = fs::symlink_metadata(root.join(&name))?;
             if known.is_dir() {
-                folders.push(name.clone());
+                directories.push(name.clone());
             } else if !known.is_file() {
                 return Err(io::Error::other(
                     "it is neither a regular file nor a directory",
@@ -61,10 +61,10 @@ pub(crate) fn files(root: &Path) -> io::Result<Vec<Entry>> {
 }
 
 /// Removes an index's folder and everything in it.
-pub(crate) fn remove(folder: &Path) -> io::Result<()> {
-    let removed = match fs::symlink_metadata(folder) {
-        Ok(found) if found.is_dir() => fs::remove_dir_all(folder),
-        Ok(_) => fs::remove_file(folder),
+pub(crate) fn remove(directory: &Path) -> io::Result<()> {
+    let removed = match fs::symlink_metadata(directory) {
+        Ok(found) if found.is_dir() => fs::remove_dir_all(directory),
+        Ok(_) => fs::remove_file(directory),
         Err(e) => Err(e),
     };
     match removed {
@@ -74,12 +74,12 @@ pub(crate) fn remove(folder: &Path) -> io::Result<()> {
 }
 
 /// Makes the folder of an index, which an engine would leave open to others.
-pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
+pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().mode(0o700).create(path)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o700))
 }
 
 /// Whether there is a folder of this path, and not a link to one.
-pub(crate) fn is_folder(path: &Path) -> bool {
+pub(crate) fn is_directory(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|found| found.is_dir())
 }

@@ -5,14 +5,14 @@
 //! index is noticed and made again from the log.
 
 pub(crate) mod all_rows;
+mod content_hash;
+pub(crate) mod directory;
 pub(crate) mod empty;
 pub(crate) mod files;
-pub(crate) mod folder;
 pub(crate) mod guard;
 pub(crate) mod memory;
 pub(crate) mod read_only_copy;
 pub(crate) mod rows;
-mod seal;
 mod sled_index;
 pub(crate) mod sorted_runs;
 

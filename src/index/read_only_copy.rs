@@ -10,11 +10,11 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::directory::{IndexDirectory, SEAL_WAIT};
 use super::files::{files, remove};
-use super::folder::{IndexFolder, SEAL_WAIT};
 use super::memory::MemoryIndex;
 use super::{all_rows, sled_index};
-use crate::log::disk::os::Folder;
+use crate::log::disk::os::OsDirectory;
 use crate::log::identity::IndexSeal;
 
 /// A larger index is not copied: reading the log again takes long as well, but no room.
@@ -46,7 +46,7 @@ impl Drop for Scratch {
 /// The rows of the index that was sealed, read from a copy below `scratch`; `None` if it is
 /// not as it was sealed, too large, or there is no room for the copy.
 pub(crate) fn read(
-    store: &Arc<Folder>,
+    store: &Arc<OsDirectory>,
     seal: &IndexSeal,
     scratch: &Path,
     cache_bytes: u64,
@@ -54,14 +54,14 @@ pub(crate) fn read(
     if seal.engine != sled_index::NAME {
         return Ok(None);
     }
-    let sealed = IndexFolder::new(store, cache_bytes);
+    let sealed = IndexDirectory::new(store, cache_bytes);
     let bytes = sealed.bytes()?;
     if bytes > BYTES_MAX {
         return Ok(None);
     }
     let scratch = Scratch::new(scratch)?;
-    let place = Arc::new(Folder::open(&scratch.0)?);
-    let copy = IndexFolder::new(&place, cache_bytes);
+    let place = Arc::new(OsDirectory::open(&scratch.0)?);
+    let copy = IndexDirectory::new(&place, cache_bytes);
     if !copy.has_room_for(2 * bytes) {
         return Ok(None);
     }
@@ -97,18 +97,18 @@ mod tests {
     use super::*;
     use crate::index::{Batch, Index};
 
-    fn sealed(dir: &Path) -> (Arc<Folder>, IndexSeal) {
-        let store = Arc::new(Folder::open(dir).unwrap());
-        let folder = IndexFolder::new(&store, 1 << 20);
-        let index = folder.open(false, None).unwrap();
-        folder.opened().unwrap();
+    fn sealed(dir: &Path) -> (Arc<OsDirectory>, IndexSeal) {
+        let store = Arc::new(OsDirectory::open(dir).unwrap());
+        let directory = IndexDirectory::new(&store, 1 << 20);
+        let index = directory.open(false, None).unwrap();
+        directory.opened().unwrap();
         let mut batch = Batch::default();
         batch.put(b"a".to_vec(), b"1".to_vec());
         batch.put(b"b".to_vec(), b"2".to_vec());
         index.write(&batch).unwrap();
         index.flush().unwrap();
         drop(index);
-        let seal = folder.seal().unwrap().unwrap();
+        let seal = directory.seal().unwrap().unwrap();
         (store, seal)
     }
 
@@ -126,8 +126,8 @@ mod tests {
     fn a_sealed_index_is_read_and_stays_as_it_is() {
         let (dir, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let (store, seal) = sealed(dir.path());
-        let folder = IndexFolder::new(&store, 1 << 20);
-        let before = files(&folder.inner_path()).unwrap();
+        let directory = IndexDirectory::new(&store, 1 << 20);
+        let before = files(&directory.inner_path()).unwrap();
         let index = read(&store, &seal, scratch.path(), 1 << 20).unwrap();
         let found = rows(&index.expect("it is as it was sealed"));
         let expected = [
@@ -135,8 +135,8 @@ mod tests {
             (b"b".to_vec(), b"2".to_vec()),
         ];
         assert_eq!(found, expected);
-        assert!(files(&folder.inner_path()).unwrap() == before);
-        assert_eq!(folder.seal().unwrap(), Some(seal));
+        assert!(files(&directory.inner_path()).unwrap() == before);
+        assert_eq!(directory.seal().unwrap(), Some(seal));
         assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
     }
 
@@ -144,8 +144,8 @@ mod tests {
     fn an_index_that_changed_since_is_not_read() {
         let (dir, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let (store, seal) = sealed(dir.path());
-        let folder = IndexFolder::new(&store, 1 << 20);
-        fs::write(folder.inner_path().join("more"), b"").unwrap();
+        let directory = IndexDirectory::new(&store, 1 << 20);
+        fs::write(directory.inner_path().join("more"), b"").unwrap();
         let index = read(&store, &seal, scratch.path(), 1 << 20).unwrap();
         assert!(index.is_none());
         assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);

@@ -26,10 +26,10 @@ struct SledIndex {
 }
 
 /// Opens or makes the index in a folder that is there.
-pub(super) fn open(folder: &Path, cache_bytes: u64) -> io::Result<Arc<dyn Index>> {
-    remove_unfinished_snapshots(folder)?;
+pub(super) fn open(directory: &Path, cache_bytes: u64) -> io::Result<Arc<dyn Index>> {
+    remove_unfinished_snapshots(directory)?;
     let config = sled::Config::new()
-        .path(folder)
+        .path(directory)
         .cache_capacity(cache_bytes)
         .flush_every_ms(Some(FLUSH_EVERY_MS));
     let tree = match catch_unwind(AssertUnwindSafe(|| config.open())) {
@@ -42,8 +42,8 @@ pub(super) fn open(folder: &Path, cache_bytes: u64) -> io::Result<Arc<dyn Index>
 }
 
 /// A kill within sled's snapshot leaves a file that its next open stumbles over.
-fn remove_unfinished_snapshots(folder: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
+fn remove_unfinished_snapshots(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
         let path = entry?.path();
         if path.extension().is_some_and(|end| end == "generating") {
             fs::remove_file(path)?;

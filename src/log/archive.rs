@@ -22,7 +22,7 @@ use std::sync::Arc;
 use flate2::write::GzEncoder;
 
 use self::members::{At, LEVEL, STEP_BYTES, whole_len};
-use crate::log::disk::os::Folder;
+use crate::log::disk::os::OsDirectory;
 use crate::log::disk::{Disk, File, leads_to};
 use crate::log::file_names;
 use crate::model::error::{Error, Result};
@@ -59,14 +59,18 @@ pub(crate) struct Mark(u64);
 impl Archive {
     /// Opens the archive of a graph in this folder, which is made where it is missing. What
     /// a crash left of its files gets its final name.
-    pub(crate) fn open(folder: &Path, graph: (&str, u64), file_bytes_max: u64) -> Result<Archive> {
-        let failed = |e: io::Error| Error::io("write the archive in", folder, &e);
+    pub(crate) fn open(
+        directory: &Path,
+        graph: (&str, u64),
+        file_bytes_max: u64,
+    ) -> Result<Archive> {
+        let failed = |e: io::Error| Error::io("write the archive in", directory, &e);
         #[cfg(feature = "simulation")]
-        if let Some(disk) = crate::log::disk::simulated::archive_at(folder) {
+        if let Some(disk) = crate::log::disk::simulated::archive_at(directory) {
             return Archive::open_on(disk.map_err(failed)?, graph, file_bytes_max);
         }
-        Folder::create(folder).map_err(failed)?;
-        let disk = Folder::open(folder).map_err(failed)?;
+        OsDirectory::create(directory).map_err(failed)?;
+        let disk = OsDirectory::open(directory).map_err(failed)?;
         Archive::open_on(Arc::new(disk), graph, file_bytes_max)
     }
 

@@ -18,8 +18,8 @@ const GROUP: u32 = 0o070;
 /// A folder that belongs to another user and is open to a group is a volume that whoever
 /// manages it shares with that group, as Kubernetes does for an `fsGroup`. It cannot be
 /// closed to the group from here, and need not be.
-pub(crate) fn find(folder: &Path) -> Option<String> {
-    let there = fs::metadata(folder).ok()?;
+pub(crate) fn find(directory: &Path) -> Option<String> {
+    let there = fs::metadata(directory).ok()?;
     let is_shared = there.uid() != rustix::process::geteuid().as_raw();
     let exposed = |found: &fs::Metadata| {
         let mode = found.mode() & 0o777;
@@ -32,10 +32,10 @@ pub(crate) fn find(folder: &Path) -> Option<String> {
     if let Some(mode) = exposed(&there) {
         return Some(format!(
             "directory {} has mode {mode:04o}, so other users can access it; run: chmod 700 {0}",
-            folder.display()
+            directory.display()
         ));
     }
-    for entry in fs::read_dir(folder).ok()?.flatten() {
+    for entry in fs::read_dir(directory).ok()?.flatten() {
         let Some(file) = entry.metadata().ok().filter(|file| file.is_file()) else {
             continue;
         };

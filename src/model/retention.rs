@@ -219,8 +219,8 @@ impl Retention {
     /// ```
     #[cfg(feature = "archive")]
     #[must_use]
-    pub fn archive_to(mut self, folder: impl Into<PathBuf>) -> Retention {
-        self.archive = Some(ArchiveTo(folder.into()));
+    pub fn archive_to(mut self, directory: impl Into<PathBuf>) -> Retention {
+        self.archive = Some(ArchiveTo(directory.into()));
         self
     }
 

@@ -102,8 +102,8 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn seeds_of(entry: &str) -> Vec<(PathBuf, Vec<u8>)> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/seeds");
-        let files = std::fs::read_dir(folder.join(entry)).expect("a folder of seeds");
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/seeds");
+        let files = std::fs::read_dir(directory.join(entry)).expect("a directory of seeds");
         let mut paths: Vec<PathBuf> = files.map(|file| file.expect("a seed").path()).collect();
         paths.sort();
         let read = |path: PathBuf| {
@@ -214,13 +214,13 @@ mod tests {
 
     #[test]
     fn every_entry_has_a_target_and_every_target_an_entry() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz");
-        let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).expect("a manifest");
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz");
+        let manifest = std::fs::read_to_string(directory.join("Cargo.toml")).expect("a manifest");
         let bins = manifest.matches("[[bin]]").count();
         assert_eq!(bins, ENTRIES.len());
         for (name, _) in ENTRIES {
             assert!(manifest.contains(&format!("name = \"{name}\"")), "{name}");
-            let target = folder.join(format!("targets/{name}.rs"));
+            let target = directory.join(format!("targets/{name}.rs"));
             let target = std::fs::read_to_string(target).expect("a target");
             let call = format!("jobstore::fuzzing::{name}(input)");
             assert!(target.contains(&call), "{name}");

@@ -12,19 +12,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::index::folder::IndexFolder;
+use crate::index::directory::IndexDirectory;
 use crate::index::memory::MemoryIndex;
 use crate::index::{BATCH_BYTES_MAX, Batch, Fault, Index, VALUE_BYTES_MAX};
-use crate::log::disk::os::Folder;
+use crate::log::disk::os::OsDirectory;
 use crate::log::file_names;
 
 const CACHE_BYTES: u64 = 1 << 20;
 
 fn open(store: &Path) -> Arc<dyn Index> {
-    let disk = Arc::new(Folder::open(store).unwrap());
-    let folder = IndexFolder::new(&disk, CACHE_BYTES);
-    let index = folder.open(false, None).unwrap();
-    folder.opened().unwrap();
+    let disk = Arc::new(OsDirectory::open(store).unwrap());
+    let directory = IndexDirectory::new(&disk, CACHE_BYTES);
+    let index = directory.open(false, None).unwrap();
+    directory.opened().unwrap();
     index
 }
 

@@ -34,10 +34,10 @@ use crate::base::simulated::{self, Simulator};
 use crate::base::sync::simulated as time;
 use crate::base::sync::time::Instant;
 use crate::engine::core::Engine;
-use crate::engine::handle::Handle;
-use crate::engine::open::{self as opening, IndexHome, assemble};
+use crate::engine::open::{self as opening, IndexLocation, assemble};
 #[cfg(feature = "archive")]
 use crate::engine::retention;
+use crate::engine::store_handle::StoreHandle;
 use crate::engine::{check, packing};
 use crate::index::Index as IndexSeam;
 use crate::log::file_names;
@@ -101,21 +101,21 @@ pub fn open(
     options.segment_bytes = segment_bytes;
     // A page that helpers read would depend on their scheduling.
     options.page_threads = 1;
-    let home = |anew: bool| -> Arc<dyn IndexSeam> {
+    let home = |rebuild: bool| -> Arc<dyn IndexSeam> {
         // The mark of an index that failed, as the index's directory heeds it.
-        if disk.delete(file_names::INDEX_OPENING) || anew {
+        if disk.delete(file_names::INDEX_OPENING) || rebuild {
             index.lose();
         }
         index.mount()
     };
-    let engine = assemble(options, disk.mount(), None, IndexHome::Memory(&home))?;
+    let engine = assemble(options, disk.mount(), None, IndexLocation::Memory(&home))?;
     simulated::set(SIMULATOR);
     CURRENT.with_borrow_mut(|current| {
         current.retain(|engine| engine.strong_count() > 0);
         current.push(Arc::downgrade(&engine));
     });
     Ok(JobStore {
-        handle: Arc::new(Handle { engine }),
+        handle: Arc::new(StoreHandle { engine }),
     })
 }
 
@@ -128,7 +128,7 @@ pub fn open_read_only(options: Options, disk: &Disk) -> Result<JobStore> {
     let options = options.read_only(true).page_threads(1);
     let engine = opening::open_read_only(options, disk.mount_beside(), |_| None)?;
     Ok(JobStore {
-        handle: Arc::new(Handle { engine }),
+        handle: Arc::new(StoreHandle { engine }),
     })
 }
 
@@ -211,10 +211,10 @@ pub fn verify(disk: &Disk) -> Result<VerifyReport> {
 /// Those of [`JobStore::repair`].
 pub fn repair(disk: &Disk, index: &Index) -> Result<RepairReport> {
     check::repair(&*disk.mount(), &|wanted| match wanted {
-        crate::index::folder::Wanted::Nothing => {
+        crate::index::directory::IndexAtRest::Nothing => {
             index.lose();
             Ok(None)
         }
-        crate::index::folder::Wanted::Index(_) => Ok(Some(index.mount())),
+        crate::index::directory::IndexAtRest::Index(_) => Ok(Some(index.mount())),
     })
 }

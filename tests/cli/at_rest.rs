@@ -54,7 +54,7 @@ fn what_makes_no_sense_is_exit_code_2() {
         &["complete"],
         &["find", "no/such/file"],
         &["find", "."],
-        &["export", "no/such/folder/movie.jsonl"],
+        &["export", "no/such/directory/movie.jsonl"],
         &["stats", "--graph", "10001/movie"],
         &["--graph", "10001/movie", "list"],
         &["verify", "--graph", "10001/movie"],
@@ -77,7 +77,7 @@ fn what_makes_no_sense_is_exit_code_2() {
 }
 
 #[test]
-fn a_folder_that_is_no_store_is_said_to_be_none_and_where_one_is() {
+fn a_directory_that_is_no_store_is_said_to_be_none_and_where_one_is() {
     let place = Place::filled();
     let said = place.run(&["list", "--data", "."]).said(2);
     assert!(said.contains("is not a jobstore directory"), "{said}");

@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 
 use jobstore::{JobStore, OutcomeKind, State};
 
-use crate::common::{copy_folder, files_ending};
+use crate::common::{copy_directory, files_ending};
 use crate::tool::{Place, open, request};
 
 fn outcome_of(place: &Place, id: &str) -> Option<(OutcomeKind, Option<String>)> {
@@ -325,7 +325,7 @@ fn damage_is_named_and_is_quarantined_only_when_that_is_wanted() {
     assert!(json.out.starts_with(r#"{"path":"#) && json.out.contains(r#""damage":[{"file""#));
 
     let before = place.path("before");
-    copy_folder(&place.store(), &before);
+    copy_directory(&place.store(), &before);
     let said = place.run(&["repair"]).said(2);
     assert!(said.contains("--yes"), "{said}");
     for name in crate::common::names_in(&before)
@@ -369,7 +369,7 @@ fn a_store_that_was_not_closed_is_opened_and_loses_nothing() {
     let store = JobStore::open(place.store()).unwrap();
     let id = store.graph("10001", "movie").unwrap();
     let id = id.submit(crate::tool::request("late", 1)).unwrap();
-    copy_folder(&place.store(), &place.path("killed"));
+    copy_directory(&place.store(), &place.path("killed"));
     store.close().unwrap();
     let line = place
         .run(&["show", "--data", "killed", "--format", "json", id.as_str()])

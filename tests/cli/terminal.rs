@@ -162,7 +162,7 @@ fn a_repair_asks_and_takes_only_yes_for_yes() {
     // A store that was not closed may lack its end.
     let copy = place.path("killed");
     let store = jobstore::JobStore::open(place.store()).unwrap();
-    crate::common::copy_folder(&place.store(), &copy);
+    crate::common::copy_directory(&place.store(), &copy);
     store.close().unwrap();
     let repair = || place.command(&["repair", "--data", "killed"]);
     let screen = place.typed(repair(), 200, "n\n");

@@ -17,7 +17,7 @@ pub fn request(command: &str, body: &str) -> Request {
 }
 
 /// A folder that nobody else can look into: a store in another says so.
-pub fn closed_folder() -> tempfile::TempDir {
+pub fn closed_directory() -> tempfile::TempDir {
     use std::os::unix::fs::PermissionsExt;
     let dir = tempfile::tempdir().unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
@@ -138,12 +138,12 @@ pub fn bytes_in(dir: &Path) -> u64 {
 }
 
 /// Copies a folder with all that is in it.
-pub fn copy_folder(from: &Path, to: &Path) {
+pub fn copy_directory(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for name in names_in(from) {
         let (from, to) = (from.join(&name), to.join(&name));
         if from.is_dir() {
-            copy_folder(&from, &to);
+            copy_directory(&from, &to);
         } else {
             fs::copy(&from, &to).unwrap();
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jobstore::{Body, JobQuery, JobStore, Outcome, Request};
 use serde_json::Value;
 
-use crate::common::{closed_folder, pack, request, small_segments};
+use crate::common::{closed_directory, pack, request, small_segments};
 use crate::{IDS, LIST, REQUEST, fill, page, sample, serve, with_sample};
 
 #[test]
@@ -315,7 +315,7 @@ fn a_long_detailed_list_is_the_plain_one_with_members_behind() {
 
 #[test]
 fn a_detailed_list_comes_in_small_pieces_however_large_jobs_and_outcomes_are() {
-    let dir = closed_folder();
+    let dir = closed_directory();
     let dir = dir.path().join("store");
     let store = small_segments().open(&dir).unwrap();
     let graph = store.create_graph("10001", "moviejx").unwrap();

@@ -14,7 +14,7 @@ use jobstore::{
 };
 
 use crate::common;
-use crate::folder::{Files, SEGMENT_HEADER_BYTES, left_in, log_end, log_end_in, put_into};
+use crate::directory::{Files, SEGMENT_HEADER_BYTES, left_in, log_end, log_end_in, put_into};
 use crate::operations::{AfterRun, Content, End, NAMES, Op, Pick};
 use crate::world::{
     Fact, GraphWorld, World, assert_illegal, check_found, check_outcome, check_page, filter,
@@ -46,7 +46,7 @@ struct Past {
 
 /// A store under test, and what it should hold.
 pub struct Test {
-    folder: PathBuf,
+    directory: PathBuf,
     store: Option<JobStore>,
     clock: SetClock,
     world: World,
@@ -55,7 +55,7 @@ pub struct Test {
     /// no crash can take the drop away.
     dropped_at: usize,
     graphs_made: u64,
-    folders_made: u64,
+    directories_made: u64,
     /// Where the last list ended: graph number, states, next sequence number.
     cursor: Option<(u64, u8, usize, Cursor)>,
     /// How long the history was then.
@@ -64,22 +64,22 @@ pub struct Test {
     /// it still keeps some of it for them.
     dropped: Vec<Graph>,
     /// Last, so that it goes after everything that has the store open.
-    folders: tempfile::TempDir,
+    directories: tempfile::TempDir,
 }
 
 impl Test {
     pub fn new() -> Test {
-        let folders = tempfile::tempdir().unwrap();
+        let directories = tempfile::tempdir().unwrap();
         let mut test = Test {
-            folder: folders.path().join("0"),
-            folders,
+            directory: directories.path().join("0"),
+            directories,
             store: None,
             clock: SetClock::default(),
             world: World::default(),
             history: Vec::new(),
             dropped_at: 0,
             graphs_made: 0,
-            folders_made: 0,
+            directories_made: 0,
             cursor: None,
             cursor_at: 0,
             dropped: Vec::new(),
@@ -99,7 +99,7 @@ impl Test {
     /// Opens the store; everything must be there, and what was running is settled.
     fn open(&mut self) {
         let options = common::small_segments().clock(self.clock.clone());
-        let store = options.open(&self.folder);
+        let store = options.open(&self.directory);
         self.store = Some(store.unwrap_or_else(|error| panic!("it does not open: {error}")));
         let now = self.now();
         let found = self.world.open(now);
@@ -125,7 +125,7 @@ impl Test {
         assert_eq!(actual, found);
         self.check_all();
         self.note();
-        if common::names_in(&self.folder)
+        if common::names_in(&self.directory)
             .iter()
             .any(|name| name.ends_with(".pack"))
         {
@@ -135,7 +135,7 @@ impl Test {
 
     /// Remembers where the log ends.
     fn note(&mut self) {
-        let (segment, end) = log_end_in(&self.folder);
+        let (segment, end) = log_end_in(&self.directory);
         let world = self.world.clone();
         self.history.push(Past {
             segment,
@@ -154,15 +154,18 @@ impl Test {
     fn move_to(&mut self, files: &Files) {
         // The store that is left behind ends, whatever it still does.
         self.let_go();
-        fs::remove_dir_all(&self.folder).unwrap();
-        self.folders_made += 1;
-        self.folder = self.folders.path().join(self.folders_made.to_string());
-        put_into(&self.folder, files);
+        fs::remove_dir_all(&self.directory).unwrap();
+        self.directories_made += 1;
+        self.directory = self
+            .directories
+            .path()
+            .join(self.directories_made.to_string());
+        put_into(&self.directory, files);
         self.open();
     }
 
     fn crash_at(&mut self, back: usize, part: u16) {
-        let mut files = left_in(&self.folder);
+        let mut files = left_in(&self.directory);
         let (segment, end) = log_end(&files);
         let here = self.history[self.dropped_at..]
             .iter()
@@ -278,11 +281,11 @@ impl Test {
             Op::LoseIndex => {
                 self.store().close().unwrap();
                 self.let_go();
-                common::lose_index(&self.folder);
+                common::lose_index(&self.directory);
                 self.open();
             }
             Op::Kill => {
-                let files = left_in(&self.folder);
+                let files = left_in(&self.directory);
                 self.move_to(&files);
             }
             Op::CrashAt(back, part) => self.crash_at(*back, *part),

@@ -92,14 +92,14 @@ fn main() -> Result<()> {
     let Some(options) = Options::from_arguments()? else {
         return Ok(());
     };
-    let folder = tempfile::Builder::new()
+    let directory = tempfile::Builder::new()
         .prefix("jobstore-peers-")
         .disable_cleanup(options.keep)
         .tempdir_in(&options.dir)
-        .with_context(|| format!("no folder can be made in {}", options.dir.display()))?;
-    run(&options, folder.path())?;
+        .with_context(|| format!("no directory can be made in {}", options.dir.display()))?;
+    run(&options, directory.path())?;
     if options.keep {
-        eprintln!("the stores are in {}", folder.path().display());
+        eprintln!("the stores are in {}", directory.path().display());
     }
     Ok(())
 }

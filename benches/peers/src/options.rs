@@ -16,8 +16,8 @@ Does the same work on jobstore and on its peers, and compares them.
   --rounds N    rounds of each measurement, of which the median is told (5)
   --seconds S   for each measurement of durable writes by many callers (1)
   --only A,B    of the peers only these: sqlite, redb, lmdb, fjall, sled, tasks
-  --dir DIR     where the stores are made, in a folder of their own (the system's
-                folder for temporary files); its disk is what is measured
+  --dir DIR     where the stores are made, in a directory of their own (the system's
+                directory for temporary files); its disk is what is measured
   --keep        leaves the stores there
   --chart FILE  where the chart goes (chart.svg beside this package's manifest)
   --quick       a few seconds, to see that all works: the figures mean nothing, and a

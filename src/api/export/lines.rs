@@ -1,6 +1,6 @@
 //! Puts jobs together as lines, or as members of the list's array.
 
-use super::{Begun, Export, Form};
+use super::{Export, Form, PartialJob};
 use crate::engine::document::splice;
 use crate::engine::missing_job::missing;
 use crate::engine::read::Unit;
@@ -46,7 +46,7 @@ impl Export {
                 Ok(Some(behind(sequence)))
             }
             Some(Unit::Large(large)) => {
-                let begun = Begun {
+                let begun = PartialJob {
                     left: large.row.end as usize,
                     behind: behind(sequence),
                     large,
@@ -98,7 +98,7 @@ impl Export {
     }
 
     /// Adds the next piece of a large job, which is begun no more once it is whole.
-    pub(super) fn put_piece(&mut self, mut begun: Begun, out: &mut Vec<u8>) -> Result<u64> {
+    pub(super) fn put_piece(&mut self, mut begun: PartialJob, out: &mut Vec<u8>) -> Result<u64> {
         let (sequence, row) = (begun.large.sequence, begun.large.row);
         let is_first = begun.left == row.end as usize;
         let mut piece = std::mem::take(&mut self.piece);

@@ -95,8 +95,8 @@ fn into(
     let parent = path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty());
-    let folder = parent.unwrap_or(Path::new("."));
-    if let Some(store) = store_around(folder) {
+    let directory = parent.unwrap_or(Path::new("."));
+    if let Some(store) = store_around(directory) {
         return Err(Problem::usage(
             format!(
                 "{} is inside the directory of a store, {}",
@@ -108,7 +108,7 @@ fn into(
         ));
     }
     let mut file = ExportFile {
-        file: unfinished(path, folder).map_err(|e| failed(&e))?,
+        file: unfinished(path, directory).map_err(|e| failed(&e))?,
         failure: None,
     };
     let mut out = BufWriter::new(&mut file);
@@ -125,14 +125,14 @@ fn into(
             io::ErrorKind::AlreadyExists => there(),
             _ => failed(&e.error),
         })?;
-    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    let synced = File::open(directory).and_then(|directory| directory.sync_all());
     synced.map_err(|e| failed(&e))
 }
 
 /// The store in whose directory a directory is, at any depth.
-fn store_around(folder: &Path) -> Option<PathBuf> {
-    let folder = folder.canonicalize().ok()?;
-    let store = folder
+fn store_around(directory: &Path) -> Option<PathBuf> {
+    let directory = directory.canonicalize().ok()?;
+    let store = directory
         .ancestors()
         .find(|above| above.join("STORE").is_file());
     store.map(Path::to_path_buf)
@@ -140,14 +140,14 @@ fn store_around(folder: &Path) -> Option<PathBuf> {
 
 /// A new file that only its owner can open (mode 0600), under a name that nobody can have
 /// laid ready.
-fn unfinished(path: &Path, folder: &Path) -> io::Result<NamedTempFile> {
+fn unfinished(path: &Path, directory: &Path) -> io::Result<NamedTempFile> {
     let mut begin = path.file_name().unwrap_or_default().to_owned();
     begin.push(".");
     let mut builder = Builder::new();
     builder
         .prefix(&begin)
         .suffix(".unfinished")
-        .tempfile_in(folder)
+        .tempfile_in(directory)
 }
 
 /// A file that keeps why it could not be written: who writes says only that it could not.

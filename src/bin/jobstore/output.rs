@@ -64,10 +64,10 @@ impl Write for Aside {
         match self {
             Aside::AtOnce(out) => out.write(bytes),
             Aside::Put(aside) => aside.write(bytes).map_err(|e| {
-                let folder = std::env::temp_dir();
+                let directory = std::env::temp_dir();
                 let words = format!(
                     "{e}, while spooling the output in {} (TMPDIR)",
-                    folder.display()
+                    directory.display()
                 );
                 io::Error::new(e.kind(), words)
             }),

@@ -134,10 +134,10 @@ impl From<Error> for Problem {
 /// A store in a folder of this folder.
 fn store_below(path: &Path) -> Option<PathBuf> {
     let entries = std::fs::read_dir(path).ok()?;
-    let folders = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    folders
+    let directories = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    directories
         .into_iter()
-        .find(|folder| folder.join("STORE").is_file())
+        .find(|directory| directory.join("STORE").is_file())
 }
 
 /// What helps, where the error does not say so itself.

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::load_index::load_index;
-use crate::engine::files::{Files, gap};
 use crate::engine::recover;
 use crate::engine::replay::{Problem, Replay};
 use crate::engine::state::log_files::LogFiles;
 use crate::engine::state::recovered::RecoveredJobs;
+use crate::engine::store_files::{StoreFiles, gap};
 use crate::index::Index;
 use crate::log::disk::Disk;
 use crate::log::file_names;
@@ -58,7 +58,7 @@ impl ReadLog {
 pub(crate) fn read_log(
     disk: &dyn Disk,
     store: StoreId,
-    files: &Files,
+    files: &StoreFiles,
     options: &Options,
     index: Arc<dyn Index>,
     access: LogAccess,

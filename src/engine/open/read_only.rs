@@ -5,12 +5,12 @@ use std::sync::Arc;
 use super::read_log::{LogAccess, ReadLog, read_log};
 use crate::base::sync::time::Instant;
 use crate::engine::core::{Engine, Parts};
-use crate::engine::files::read_files;
 use crate::engine::opens;
 use crate::engine::replay::Problem;
 use crate::engine::state::backlog::Backlog;
 use crate::engine::state::committer::Committer;
 use crate::engine::state::retention::ages::AgeClock;
+use crate::engine::store_files::read_files;
 use crate::index::Index;
 use crate::index::memory::MemoryIndex;
 use crate::log::disk::Disk;
@@ -81,7 +81,7 @@ pub(crate) fn open_read_only(
         ids: replay.ids,
         indexer: replay.indexer,
         index: replay.index,
-        index_folder: None,
+        index_directory: None,
         index_in_memory: None,
         preallocation: Arc::new(Preallocation::new(files.next_epoch, options.segment_bytes)),
         lock: None,

@@ -15,7 +15,7 @@ pub(super) fn start_threads(engine: &Arc<Engine>) -> Result<()> {
     let (call_indexer, indexer_calls) = channel::bounded(1);
     // The first call packs what was sealed before this open.
     let spawn = |worker: Worker, work: Box<dyn FnOnce(&Engine) + Send>| {
-        let running = engine.ending.start(worker);
+        let running = engine.shutdown.start(worker);
         let engine: Weak<Engine> = Arc::downgrade(engine);
         let name = worker.name();
         thread::Builder::new()

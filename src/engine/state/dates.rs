@@ -11,7 +11,7 @@
 
 /// A reading that has begun.
 #[must_use]
-pub(crate) struct Begun {
+pub(crate) struct ClockReading {
     /// Writes that had been put into the queue.
     writes: u64,
     /// Readings that had ended.
@@ -32,14 +32,14 @@ pub(crate) struct Dates {
 
 impl Dates {
     /// Begins a reading once this many writes were put into the queue.
-    pub(crate) fn begin(&self, writes: u64) -> Begun {
-        Begun {
+    pub(crate) fn begin(&self, writes: u64) -> ClockReading {
+        ClockReading {
             writes,
             ended: self.ended,
         }
     }
 
-    pub(crate) fn end(&mut self, begun: &Begun, ms: u64) {
+    pub(crate) fn end(&mut self, begun: &ClockReading, ms: u64) {
         self.ended += 1;
         // Of readings at the same time nobody knows which is later, so time does not go
         // back; one that began after the last ended may find that the clock was set back.

@@ -12,7 +12,7 @@ use crate::base::sync::time::Instant;
 use crate::base::sync::{Condvar, Mutex, MutexGuard};
 
 use crate::engine::state::calls::Queued;
-use crate::engine::state::dates::{Begun, Dates};
+use crate::engine::state::dates::{ClockReading, Dates};
 use crate::engine::state::wakers::{self, Wakers};
 use crate::model::error::{Error, Result};
 
@@ -163,7 +163,7 @@ impl Queue {
     }
 
     /// Begins to read the clock for the writes that wait now.
-    pub(crate) fn begin_dating(&self) -> Begun {
+    pub(crate) fn begin_dating(&self) -> ClockReading {
         let state = self.state.lock();
         state.dates.begin(state.taken + state.waiting.len() as u64)
     }
@@ -174,7 +174,7 @@ impl Queue {
     }
 
     /// Notes what the clock said.
-    pub(crate) fn end_dating(&self, begun: &Begun, now_ms: u64) {
+    pub(crate) fn end_dating(&self, begun: &ClockReading, now_ms: u64) {
         self.state.lock().dates.end(begun, now_ms);
     }
 

@@ -10,9 +10,9 @@ use std::time::Duration;
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
-use crate::engine::state::holder;
+use crate::engine::state::lock_holder;
 use crate::log::disk::Disk;
-use crate::log::disk::os::Folder;
+use crate::log::disk::os::OsDirectory;
 use crate::log::file_names;
 use crate::model::error::{Error, Result};
 
@@ -67,11 +67,11 @@ fn lock_exclusively(file: &File) -> rustix::io::Result<()> {
 }
 
 /// Takes the lock of the store in a folder.
-pub(crate) fn lock(disk: &Folder) -> Result<StoreLock> {
+pub(crate) fn lock(disk: &OsDirectory) -> Result<StoreLock> {
     let failed = |e: io::Error| Error::io("lock", disk.path(file_names::LOCK), &e);
     let in_use = |files: &[&File]| Error::StoreInUse {
         path: disk.path(""),
-        holder: holder::find(files),
+        holder: lock_holder::find(files),
     };
     let mut lock = StoreLock {
         directory: None,

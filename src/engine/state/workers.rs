@@ -1,6 +1,6 @@
 //! The threads of an open store, and how far it has come to its end.
 //!
-//! Owns: [`Ending`]. Must not know: what the threads do, what an end consists of.
+//! Owns: [`Shutdown`]. Must not know: what the threads do, what an end consists of.
 
 use std::sync::Arc;
 
@@ -33,13 +33,13 @@ impl Worker {
 
 /// How far a store has come to its end.
 #[derive(Default)]
-pub(crate) struct Ending {
-    pub(crate) state: Mutex<State>,
+pub(crate) struct Shutdown {
+    pub(crate) state: Mutex<ShutdownState>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-pub(crate) struct State {
+pub(crate) struct ShutdownState {
     pub(crate) close: Close,
     pub(crate) running: [bool; 4],
     /// Where the log was ended, once it was.
@@ -63,7 +63,7 @@ pub(crate) enum Close {
 
 /// A thread that runs, from before it is started until it drops this.
 pub(crate) struct Running {
-    ending: Arc<Ending>,
+    shutdown: Arc<Shutdown>,
     worker: Worker,
 }
 
@@ -75,20 +75,20 @@ impl Drop for Running {
                 "a thread of the store panicked"
             );
         }
-        self.ending.change().running[self.worker as usize] = false;
+        self.shutdown.change().running[self.worker as usize] = false;
     }
 }
 
-impl Ending {
-    pub(crate) fn start(self: &Arc<Ending>, worker: Worker) -> Running {
+impl Shutdown {
+    pub(crate) fn start(self: &Arc<Shutdown>, worker: Worker) -> Running {
         self.change().running[worker as usize] = true;
         Running {
-            ending: self.clone(),
+            shutdown: self.clone(),
             worker,
         }
     }
 
-    pub(crate) fn change(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn change(&self) -> MutexGuard<'_, ShutdownState> {
         let state = self.state.lock();
         // Those that wait look again when the guard is gone.
         self.changed.notify_all();
@@ -96,7 +96,11 @@ impl Ending {
     }
 
     /// Waits until something is so, or the deadline has passed; says whether it is.
-    pub(crate) fn wait(&self, deadline: Option<Instant>, is_so: impl Fn(&State) -> bool) -> bool {
+    pub(crate) fn wait(
+        &self,
+        deadline: Option<Instant>,
+        is_so: impl Fn(&ShutdownState) -> bool,
+    ) -> bool {
         let mut state = self.state.lock();
         while !is_so(&state) {
             match deadline {

@@ -23,7 +23,7 @@ const PLAIN: OFlags = OFlags::NOFOLLOW
     .union(OFlags::NONBLOCK);
 const OWNER_ONLY: Mode = Mode::RUSR.union(Mode::WUSR);
 
-pub(crate) struct Folder {
+pub(crate) struct OsDirectory {
     /// As it was given, for messages.
     path: PathBuf,
     /// The same from the root on: the working directory may change.
@@ -31,12 +31,12 @@ pub(crate) struct Folder {
     handle: Arc<fs::File>,
 }
 
-impl Folder {
+impl OsDirectory {
     /// Opens a folder that is there.
-    pub(crate) fn open(path: &Path) -> io::Result<Folder> {
+    pub(crate) fn open(path: &Path) -> io::Result<OsDirectory> {
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
         let handle = fs::File::from(rustix::fs::open(path, flags, Mode::empty())?);
-        Ok(Folder {
+        Ok(OsDirectory {
             path: path.to_path_buf(),
             place: std::path::absolute(path)?,
             handle: Arc::new(handle),
@@ -52,7 +52,7 @@ impl Folder {
             Some(parent) if parent != Path::new("") => parent,
             _ => Path::new("."),
         };
-        Folder::create(parent)?;
+        OsDirectory::create(parent)?;
         match fs::DirBuilder::new().mode(0o700).create(path) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
             Err(e) => return Err(e),
@@ -139,7 +139,7 @@ fn not_regular(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, what)
 }
 
-impl Disk for Folder {
+impl Disk for OsDirectory {
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
         Ok(Arc::new(OsFile(self.create_plain(name)?)))
     }

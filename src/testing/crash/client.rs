@@ -12,10 +12,10 @@ use crate::api::graph::Graph;
 use crate::api::lifecycle::Completion;
 use crate::api::submit::Submitted;
 use crate::engine::core::Engine;
-use crate::engine::handle::Handle;
 use crate::engine::open::open_disk;
 use crate::engine::state::calls::WriteResult;
 use crate::engine::state::operation::{Action, Operation, SMALL_WRITE_BYTES};
+use crate::engine::store_handle::StoreHandle;
 use crate::log::disk::Disk;
 use crate::log::disk::memory::Memory;
 use crate::model::error::{Error, Result};
@@ -58,7 +58,7 @@ impl Random {
 /// An open store under test.
 pub(super) struct Store {
     pub(super) engine: Arc<Engine>,
-    handle: Arc<Handle>,
+    handle: Arc<StoreHandle>,
 }
 
 impl Store {
@@ -68,7 +68,7 @@ impl Store {
 
     pub(super) fn of(engine: Arc<Engine>) -> Store {
         note_panics();
-        let handle = Handle {
+        let handle = StoreHandle {
             engine: engine.clone(),
         };
         Store {
@@ -103,7 +103,7 @@ impl Store {
     /// goes afterwards would give room back.
     pub(super) fn fill_disk(&self, disk: &Memory) {
         // The packer takes a segment out of the log before it removes its file.
-        let _files = self.engine.files.lock();
+        let _files = self.engine.files_lock.lock();
         self.engine.preallocation.stand_still(|| disk.leave_room(0));
     }
 

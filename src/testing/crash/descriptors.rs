@@ -13,7 +13,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use crate::api::store::JobStore;
 use crate::engine::compaction;
 use crate::log::disk::Disk;
-use crate::log::disk::os::Folder;
+use crate::log::disk::os::OsDirectory;
 use crate::log::event::{Event, SubmissionTexts};
 use crate::log::fingerprint::Fingerprint;
 use crate::log::frame::Builder;
@@ -46,7 +46,7 @@ fn request(n: u64) -> Request {
 /// processes leave it that die before anything is packed; gives the number of jobs.
 fn make_segments(dir: &Path) -> u64 {
     let store = StoreId(7);
-    let disk: Arc<dyn Disk> = Arc::new(Folder::open(dir).expect("a directory"));
+    let disk: Arc<dyn Disk> = Arc::new(OsDirectory::open(dir).expect("a directory"));
     identity::create(&*disk, store).expect("an identity");
     let preallocation = Arc::new(Preallocation::new(1, SEGMENT_BYTES));
     let prepared = preallocation
@@ -173,7 +173,7 @@ fn many_files_need_few_descriptors() {
     }
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("store");
-    Folder::create(&path).expect("a directory");
+    OsDirectory::create(&path).expect("a directory");
     let jobs = make_segments(&path);
     with_few_descriptors("many_files_need_few_descriptors", &path, FEW);
     let copied = JobStore::open(path.with_extension("copy")).expect("the copy opens");

@@ -193,7 +193,7 @@ fn large_requests_do_not_use_the_scratch_file_up() {
     let mut random = Random(1);
     {
         // Nothing is packed meanwhile.
-        let _files = store.engine.files.lock();
+        let _files = store.engine.files_lock.lock();
         for _ in 0..250 {
             let graph = store.graph("one");
             let submitted = graph.submit(request(&mut random, 7 * SEGMENT_BYTES / 4));
@@ -207,7 +207,7 @@ fn large_requests_do_not_use_the_scratch_file_up() {
     for _ in 0..100 {
         store.engine.wake_packer();
         std::thread::sleep(Duration::from_millis(1));
-        let _between_two_packs = store.engine.files.lock();
+        let _between_two_packs = store.engine.files_lock.lock();
         let scratch = disk
             .open_to_write(file_names::SCRATCH)
             .expect("it is there");
@@ -227,7 +227,7 @@ fn a_large_segment_does_not_keep_the_disk_full() {
     let mut random = Random(2);
     {
         // Nothing is packed meanwhile.
-        let _files = store.engine.files.lock();
+        let _files = store.engine.files_lock.lock();
         let large = request(&mut random, 16 * SEGMENT_BYTES);
         store
             .graph("kept")

@@ -55,7 +55,7 @@ fn filled(seed: u64) -> (Arc<Memory>, Client, Store) {
 /// still be room, until it refuses one of them, too. As long as the guard is held, the
 /// packer frees no room.
 fn fill<'s>(client: &mut Client, store: &'s Store) -> MutexGuard<'s, ()> {
-    let files = store.engine.files.lock();
+    let files = store.engine.files_lock.lock();
     let graph = client.world.graphs[0].0.clone();
     // Large ones first: the reserve has room for the starts and ends of some dozens.
     for bytes in [3000, 300] {
@@ -565,7 +565,7 @@ fn an_index_that_cannot_answer_is_rebuilt_by_the_next_open_on_a_full_disk() {
     let (disk, _client, store) = filled(10);
     {
         // While the packer replaces a file, there are others than otherwise.
-        let _files = store.engine.files.lock();
+        let _files = store.engine.files_lock.lock();
         disk.leave_files(0);
     }
     let fault = IndexFault("a row is damaged".to_owned());
@@ -586,7 +586,7 @@ fn an_index_that_cannot_answer_is_rebuilt_by_the_next_open_on_a_full_disk() {
 #[test]
 fn a_close_waits_for_the_scratch_file_on_a_full_disk() {
     let (disk, _client, store) = filled(10);
-    let files = store.engine.files.lock();
+    let files = store.engine.files_lock.lock();
     disk.leave_files(0);
     store
         .engine
@@ -848,7 +848,7 @@ fn without_room_beside_nothing_is_packed_or_merged_and_it_is_said_so() {
         let packs_go_on = operation == "merge";
         let submitting = (&mut client, bytes as usize);
         {
-            let _files = (!packs_go_on).then(|| store.engine.files.lock());
+            let _files = (!packs_go_on).then(|| store.engine.files_lock.lock());
             submit_with_room(submitting, &store, &disk, room, packs_go_on);
             disk.leave_room(room - taken);
         }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::engine::folder::open_folder;
+use crate::engine::directory::open_directory;
 use crate::model::options::Durability;
 use crate::testing::crash::client::{Client, Store, assert_no_thread_panicked, options};
 use crate::testing::crash::world::Seen;
@@ -17,11 +17,11 @@ type Files = BTreeMap<PathBuf, Vec<u8>>;
 
 /// What a kill of the process leaves: read again until nothing changes meanwhile,
 /// for the index engine flushes by itself.
-fn left_in(folder: &Path) -> Files {
+fn left_in(directory: &Path) -> Files {
     let mut before = Err(std::io::ErrorKind::NotFound.into());
     loop {
         let mut files = Files::new();
-        let now = read_all(folder, Path::new(""), &mut files).map(|()| files);
+        let now = read_all(directory, Path::new(""), &mut files).map(|()| files);
         match (before, now) {
             (Ok(before), Ok(now)) if before == now => return now,
             (_, now) => before = now,
@@ -29,22 +29,22 @@ fn left_in(folder: &Path) -> Files {
     }
 }
 
-fn read_all(folder: &Path, inner: &Path, files: &mut Files) -> std::io::Result<()> {
-    for entry in fs::read_dir(folder.join(inner))? {
+fn read_all(directory: &Path, inner: &Path, files: &mut Files) -> std::io::Result<()> {
+    for entry in fs::read_dir(directory.join(inner))? {
         let name = inner.join(entry?.file_name());
-        if folder.join(&name).is_dir() {
-            read_all(folder, &name, files)?;
+        if directory.join(&name).is_dir() {
+            read_all(directory, &name, files)?;
         } else {
-            files.insert(name.clone(), fs::read(folder.join(&name))?);
+            files.insert(name.clone(), fs::read(directory.join(&name))?);
         }
     }
     Ok(())
 }
 
-fn put_into(folder: &Path, files: &Files) {
+fn put_into(directory: &Path, files: &Files) {
     for (name, content) in files {
-        let path = folder.join(name);
-        fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+        let path = directory.join(name);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
         fs::write(path, content).expect("a copy");
     }
 }
@@ -52,11 +52,11 @@ fn put_into(folder: &Path, files: &Files) {
 #[test]
 fn an_index_that_ends_within_a_pack_is_brought_up_to_date() {
     for seed in 0..6 {
-        let dir = tempfile::tempdir().expect("a folder");
+        let dir = tempfile::tempdir().expect("a directory");
         let mut client = Client::new(30 + seed, "graph", true);
         for session in 0..4 {
             let path = dir.path().join(session.to_string());
-            let opened = open_folder(options(Durability::Synced), &path);
+            let opened = open_directory(options(Durability::Synced), &path);
             let store = Store::of(opened.expect("it opens"));
             client.world = client.world.reopened();
             let seen = Seen::read(&store);

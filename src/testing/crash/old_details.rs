@@ -12,7 +12,7 @@ use crate::api::graph::Graph;
 use crate::base::clock::Clock;
 use crate::base::host_clock::HostClock;
 use crate::base::sync::Mutex;
-use crate::engine::open::{self, IndexHome};
+use crate::engine::open::{self, IndexLocation};
 use crate::index::memory::MemoryIndex;
 use crate::index::{Batch, Index, rows};
 use crate::log::disk::memory::Memory;
@@ -38,17 +38,17 @@ fn at(seconds: u64) -> SystemTime {
 
 /// A store whose index stays from open to open, and can be put back.
 #[derive(Default)]
-struct Folder {
+struct OsDirectory {
     disk: Arc<Memory>,
     index: Mutex<Arc<MemoryIndex>>,
     made_anew: AtomicU64,
     seconds: Arc<AtomicU64>,
 }
 
-impl Folder {
+impl OsDirectory {
     fn open(&self, recovery: Recovery) -> Store {
-        let home = |anew| -> Arc<dyn Index> {
-            if anew {
+        let home = |rebuild| -> Arc<dyn Index> {
+            if rebuild {
                 self.made_anew.fetch_add(1, Ordering::SeqCst);
                 *self.index.lock() = Arc::default();
             }
@@ -59,7 +59,12 @@ impl Folder {
             clock: Arc::new(HostClock::new(Hand(self.seconds.clone()))),
             ..options(Durability::Synced)
         };
-        let opened = open::open(options, self.disk.clone(), None, IndexHome::Memory(&home));
+        let opened = open::open(
+            options,
+            self.disk.clone(),
+            None,
+            IndexLocation::Memory(&home),
+        );
         Store::of(opened.expect("it opens"))
     }
 
@@ -92,12 +97,12 @@ impl Folder {
 }
 
 /// A store with a job that was started at 100 s; its index knows.
-fn started(folder: &Folder) -> (Store, JobId) {
-    let store = folder.open(Recovery::Requeue);
+fn started(directory: &OsDirectory) -> (Store, JobId) {
+    let store = directory.open(Recovery::Requeue);
     store.create_graph("g");
     let request = Request::new("c", "/ges", Body::empty()).expect("a request");
     let id = store.graph("g").submit(request).expect("it submits");
-    folder.set_clock(100);
+    directory.set_clock(100);
     store.graph("g").start(&id).expect("it starts");
     store.engine.apply_to_index();
     (store, id)
@@ -127,53 +132,53 @@ fn start_shown(graph: &Graph, id: &JobId) -> Option<SystemTime> {
 fn an_old_row_of_details_is_never_shown_and_the_next_open_knows_again() {
     for gone in [false, true] {
         for closed in [false, true] {
-            let folder = Folder::default();
-            let (store, id) = started(&folder);
+            let directory = OsDirectory::default();
+            let (store, id) = started(&directory);
             let old = match gone {
                 true => Vec::new(),
-                false => folder.details(),
+                false => directory.details(),
             };
             drop(store);
             // Requeued, and started again later.
-            folder.set_clock(200);
-            let store = folder.open(Recovery::Requeue);
-            folder.set_clock(300);
+            directory.set_clock(200);
+            let store = directory.open(Recovery::Requeue);
+            directory.set_clock(300);
             store.graph("g").start(&id).expect("it starts again");
             store.engine.apply_to_index();
             assert_eq!(start_shown(&store.graph("g"), &id), Some(at(300)));
             let store = if closed {
                 drop(store);
-                folder.put_back(&old);
-                folder.open(Recovery::Leave)
+                directory.put_back(&old);
+                directory.open(Recovery::Leave)
             } else {
-                folder.put_back(&old);
+                directory.put_back(&old);
                 store
             };
             // Where the open had to read the row, it made the index anew.
             let shown = start_shown(&store.graph("g"), &id);
-            match folder.made_anew.load(Ordering::SeqCst) {
+            match directory.made_anew.load(Ordering::SeqCst) {
                 0 => assert_eq!(shown, None, "gone {gone}, closed {closed}"),
                 _ => assert_eq!(shown, Some(at(300)), "gone {gone}, closed {closed}"),
             }
             drop(store);
-            let store = folder.open(Recovery::Leave);
+            let store = directory.open(Recovery::Leave);
             assert_eq!(start_shown(&store.graph("g"), &id), Some(at(300)));
-            assert_eq!(folder.made_anew.load(Ordering::SeqCst), 1);
+            assert_eq!(directory.made_anew.load(Ordering::SeqCst), 1);
         }
     }
 }
 
 #[test]
 fn a_cancel_request_alone_is_vouched_for() {
-    let folder = Folder::default();
-    let (store, id) = started(&folder);
-    let before = folder.details();
+    let directory = OsDirectory::default();
+    let (store, id) = started(&directory);
+    let before = directory.details();
     store.graph("g").cancel(&id).expect("it is asked to stop");
     store.engine.apply_to_index();
-    let after = folder.details();
+    let after = directory.details();
     assert_ne!(before, after);
     drop(store);
-    let store = folder.open(Recovery::Leave);
+    let store = directory.open(Recovery::Leave);
     let job = store
         .graph("g")
         .job(&id)
@@ -181,29 +186,29 @@ fn a_cancel_request_alone_is_vouched_for() {
         .expect("the job");
     assert!(job.cancel_requested());
     assert_eq!(job.started_at(), Some(at(100)));
-    assert_eq!(folder.made_anew.load(Ordering::SeqCst), 0);
+    assert_eq!(directory.made_anew.load(Ordering::SeqCst), 0);
     drop(store);
     // Without the request, the next open would not know that it is to stop.
-    folder.put_back(&before);
-    let store = folder.open(Recovery::Leave);
+    directory.put_back(&before);
+    let store = directory.open(Recovery::Leave);
     let job = store
         .graph("g")
         .job(&id)
         .expect("it reads")
         .expect("the job");
     assert!(job.cancel_requested());
-    assert_eq!(folder.made_anew.load(Ordering::SeqCst), 1);
+    assert_eq!(directory.made_anew.load(Ordering::SeqCst), 1);
 }
 
 /// The indexer keeps its lock while it waits for the committer, and a commit may read rows.
 #[test]
 fn a_row_is_read_without_waiting_for_the_indexer() {
-    let folder = Folder::default();
-    let (store, id) = started(&folder);
+    let directory = OsDirectory::default();
+    let (store, id) = started(&directory);
     let indexer = store.engine.indexer.lock();
     let graph = store.graph("g");
     assert_eq!(start_shown(&graph, &id), Some(at(100)));
-    folder.put_back(&[]);
+    directory.put_back(&[]);
     let (done, shown) = std::sync::mpsc::channel();
     std::thread::spawn(move || done.send(start_shown(&graph, &id)));
     let shown = shown.recv_timeout(Duration::from_secs(30));

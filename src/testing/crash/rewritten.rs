@@ -14,7 +14,7 @@ use crate::base::sync::Mutex;
 use crate::engine::check::verify;
 use crate::engine::garbage::{Weight, weigh};
 use crate::engine::idempotency_keys::KeyOwner;
-use crate::engine::open::{self, IndexHome};
+use crate::engine::open::{self, IndexLocation};
 use crate::engine::packing::is_settled;
 use crate::index::memory::MemoryIndex;
 use crate::index::{Batch, Index};
@@ -49,8 +49,8 @@ impl Home {
     }
 
     pub(super) fn open(&self, segment_bytes: u64) -> Store {
-        let home = |anew| -> Arc<dyn Index> {
-            if anew {
+        let home = |rebuild| -> Arc<dyn Index> {
+            if rebuild {
                 *self.index.lock() = Arc::default();
             }
             self.index.lock().clone()
@@ -60,7 +60,12 @@ impl Home {
             segment_bytes,
             ..options(Durability::Synced)
         };
-        let opened = open::open(options, self.disk.clone(), None, IndexHome::Memory(&home));
+        let opened = open::open(
+            options,
+            self.disk.clone(),
+            None,
+            IndexLocation::Memory(&home),
+        );
         Store::of(opened.unwrap_or_else(|error| panic!("it does not open: {error}")))
     }
 }
@@ -80,7 +85,7 @@ fn copy_of_index(index: &dyn Index) -> MemoryIndex {
 
 /// The files of a store at work, as a backup takes them.
 fn copy_of_files(store: &Store, disk: &Memory) -> Memory {
-    let _files = store.engine.files.lock();
+    let _files = store.engine.files_lock.lock();
     store.engine.at_rest().expect("it is at rest");
     copy_of_disk(disk)
 }
@@ -413,7 +418,7 @@ fn live(seed: u64) {
             17 => {
                 store.engine.apply_to_index();
                 if random.below(2) == 0 {
-                    let _files = store.engine.files.lock();
+                    let _files = store.engine.files_lock.lock();
                     older = Some(copy_of_index(&*home.index.lock().clone()));
                 }
             }

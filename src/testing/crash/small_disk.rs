@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::engine::folder::open_folder;
+use crate::engine::directory::open_directory;
 use crate::model::error::Error;
 use crate::model::health::Health;
 use crate::model::job_query::JobQuery;
@@ -83,7 +83,7 @@ impl Drop for Mount {
 }
 
 fn open(path: &Path) -> Result<Store, Error> {
-    open_folder(Options::default(), &path.join("store")).map(Store::of)
+    open_directory(Options::default(), &path.join("store")).map(Store::of)
 }
 
 fn request(random: &mut Random, bytes: u64) -> Request {
@@ -300,7 +300,7 @@ fn an_index_in_memory_answers_like_the_one_on_disk() {
         let path = dir.path().join("store");
         let mut client = Client::new(seed, "graph", false);
         for session in 0..3 {
-            let opened = open_folder(options(Durability::Synced), &path);
+            let opened = open_directory(options(Durability::Synced), &path);
             let store = Store::of(opened.expect("it opens"));
             client.world = client.world.reopened();
             for step in 0..6 {

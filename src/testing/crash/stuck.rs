@@ -11,16 +11,16 @@ use std::time::{Duration, Instant};
 use crate::base::sync::atomic::Ordering;
 use crate::base::sync::{Condvar, Mutex};
 use crate::engine::core::INDEX_LAG_MAX;
-use crate::engine::folder::open_folder;
-use crate::engine::open::{IndexHome, open};
+use crate::engine::directory::open_directory;
+use crate::engine::open::{IndexLocation, open};
 use crate::engine::state::store_lock::lock;
 use crate::engine::state::watchdog::HANG_TIMEOUT;
 use crate::engine::state::workers::Worker;
-use crate::index::folder::IndexFolder;
+use crate::index::directory::IndexDirectory;
 use crate::index::memory::MemoryIndex;
 use crate::index::{Batch, EachRow, Fault, Index};
 use crate::log::disk::memory::Memory;
-use crate::log::disk::os::Folder;
+use crate::log::disk::os::OsDirectory;
 use crate::log::file_names;
 use crate::model::error::{Error, Result};
 use crate::model::health::Health;
@@ -121,21 +121,26 @@ fn closing_within(timeout: Duration) -> Options {
 }
 
 /// Opens a store in memory, with a lock on a folder.
-fn open_hanging(disk: &Arc<Memory>, folder: &Path, hang: &Arc<Hang>, timeout: Duration) -> Store {
-    let lock = lock(&Folder::open(folder).expect("a folder")).expect("the lock");
+fn open_hanging(
+    disk: &Arc<Memory>,
+    directory: &Path,
+    hang: &Arc<Hang>,
+    timeout: Duration,
+) -> Store {
+    let lock = lock(&OsDirectory::open(directory).expect("a directory")).expect("the lock");
     let index = |_| -> Arc<dyn Index> {
         Arc::new(Hanging {
             index: Arc::new(MemoryIndex::default()),
             hang: hang.clone(),
         })
     };
-    let home = IndexHome::Memory(&index);
+    let home = IndexLocation::Memory(&index);
     let engine = open(closing_within(timeout), disk.clone(), Some(lock), home);
     Store::of(engine.expect("it opens"))
 }
 
-fn is_locked(folder: &Path) -> bool {
-    match lock(&Folder::open(folder).expect("a folder")) {
+fn is_locked(directory: &Path) -> bool {
+    match lock(&OsDirectory::open(directory).expect("a directory")) {
         Ok(_) => false,
         Err(Error::StoreInUse { .. }) => true,
         Err(error) => panic!("{error}"),
@@ -170,10 +175,10 @@ fn whatever_call_the_index_is_stuck_in_a_close_ends_the_log_and_says_so() {
 }
 
 fn check_stuck(call: &'static str) {
-    let folder = tempfile::tempdir().expect("a folder");
+    let directory = tempfile::tempdir().expect("a directory");
     let disk = Arc::new(Memory::default());
     let hang = Arc::new(Hang::default());
-    let store = open_hanging(&disk, folder.path(), &hang, SHORT);
+    let store = open_hanging(&disk, directory.path(), &hang, SHORT);
     let mut client = Client::new(70, "graph", true);
     client.world = World::default().reopened();
     client.steps(&store, 30);
@@ -197,7 +202,10 @@ fn check_stuck(call: &'static str) {
     for name in [file_names::CLOSED, file_names::INDEX_OPENING] {
         assert!(names.contains(&name.to_owned()), "{call}: no {name}");
     }
-    assert!(!is_locked(folder.path()), "{call}: the folder stays locked");
+    assert!(
+        !is_locked(directory.path()),
+        "{call}: the directory stays locked"
+    );
     assert!(store.engine.close().is_ok(), "{call}: closed again");
     check(call, disk.image().after_kill(), &[client.world], true);
     hang.end();
@@ -206,16 +214,16 @@ fn check_stuck(call: &'static str) {
 #[test]
 fn the_last_handle_does_not_wait_for_a_stuck_index_either() {
     within_bounds("the last handle".to_owned(), || {
-        let folder = tempfile::tempdir().expect("a folder");
+        let directory = tempfile::tempdir().expect("a directory");
         let disk = Arc::new(Memory::default());
         let hang = Arc::new(Hang::default());
-        let store = open_hanging(&disk, folder.path(), &hang, SHORT);
+        let store = open_hanging(&disk, directory.path(), &hang, SHORT);
         hang.in_call("write");
         let mut client = Client::new(71, "graph", false);
         client.world = World::default().reopened();
         client.steps(&store, 20);
         drop(store);
-        assert!(!is_locked(folder.path()));
+        assert!(!is_locked(directory.path()));
         check("dropped", disk.image().after_kill(), &[client.world], true);
         hang.end();
     });
@@ -224,10 +232,10 @@ fn the_last_handle_does_not_wait_for_a_stuck_index_either() {
 #[test]
 fn a_stuck_index_refuses_new_jobs_once_it_is_too_far_behind_and_the_health_says_so() {
     within_bounds("a stuck index".to_owned(), || {
-        let folder = tempfile::tempdir().expect("a folder");
+        let directory = tempfile::tempdir().expect("a directory");
         let disk = Arc::new(Memory::default());
         let hang = Arc::new(Hang::default());
-        let store = open_hanging(&disk, folder.path(), &hang, WAIT);
+        let store = open_hanging(&disk, directory.path(), &hang, WAIT);
         let mut client = Client::new(72, "graph", false);
         client.world = World::default().reopened();
         client.steps(&store, 20);
@@ -276,19 +284,19 @@ fn a_stuck_index_refuses_new_jobs_once_it_is_too_far_behind_and_the_health_says_
 #[test]
 fn after_a_stuck_index_the_next_open_makes_it_anew() {
     within_bounds("the next open".to_owned(), || {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path();
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path();
         let hang = Arc::new(Hang::default());
-        let disk = Arc::new(Folder::open(path).expect("a folder"));
+        let disk = Arc::new(OsDirectory::open(path).expect("a directory"));
         let held = lock(&disk).expect("the lock");
-        let index = |anew| -> Arc<dyn Index> {
-            let folder = IndexFolder::new(&disk, 4 << 20);
-            let index = folder.open(anew, None).expect("an index");
-            folder.opened().expect("the marker goes");
+        let index = |rebuild| -> Arc<dyn Index> {
+            let directory = IndexDirectory::new(&disk, 4 << 20);
+            let index = directory.open(rebuild, None).expect("an index");
+            directory.opened().expect("the marker goes");
             let hang = hang.clone();
             Arc::new(Hanging { index, hang })
         };
-        let home = IndexHome::Memory(&index);
+        let home = IndexLocation::Memory(&index);
         let opened = open(closing_within(SHORT), disk.clone(), Some(held), home);
         let store = Store::of(opened.expect("it opens"));
         let mut client = Client::new(73, "graph", true);
@@ -299,7 +307,7 @@ fn after_a_stuck_index_the_next_open_makes_it_anew() {
         client.steps(&store, 20);
         assert_index_stuck("flush", store.engine.close());
         let world = client.world.reopened();
-        let opened = open_folder(options(Durability::Synced), path);
+        let opened = open_directory(options(Durability::Synced), path);
         let again = Store::of(opened.expect("it opens again"));
         check_reads("again", &again, &world);
         assert!(again.engine.index_is_sound());
@@ -314,10 +322,10 @@ fn after_a_stuck_index_the_next_open_makes_it_anew() {
 #[test]
 fn lists_do_not_ask_the_index() {
     within_bounds("a list".to_owned(), || {
-        let folder = tempfile::tempdir().expect("a folder");
+        let directory = tempfile::tempdir().expect("a directory");
         let disk = Arc::new(Memory::default());
         let hang = Arc::new(Hang::default());
-        let store = open_hanging(&disk, folder.path(), &hang, WAIT);
+        let store = open_hanging(&disk, directory.path(), &hang, WAIT);
         let mut client = Client::new(74, "graph", false);
         client.world = World::default().reopened();
         client.steps(&store, 60);
@@ -343,12 +351,12 @@ fn lists_do_not_ask_the_index() {
 }
 
 #[test]
-fn while_a_commit_is_stuck_a_close_comes_back_and_the_folder_stays_locked() {
+fn while_a_commit_is_stuck_a_close_comes_back_and_the_directory_stays_locked() {
     within_bounds("a stuck commit".to_owned(), || {
-        let folder = tempfile::tempdir().expect("a folder");
+        let directory = tempfile::tempdir().expect("a directory");
         let disk = Arc::new(Memory::default());
         let hang = Arc::new(Hang::default());
-        let store = open_hanging(&disk, folder.path(), &hang, SHORT);
+        let store = open_hanging(&disk, directory.path(), &hang, SHORT);
         let mut client = Client::new(75, "graph", false);
         client.world = World::default().reopened();
         client.steps(&store, 20);
@@ -364,26 +372,26 @@ fn while_a_commit_is_stuck_a_close_comes_back_and_the_folder_stays_locked() {
                 }
                 other => panic!("a stuck commit, and the close says {other:?}"),
             }
-            assert!(is_locked(folder.path()), "somebody may still write");
+            assert!(is_locked(directory.path()), "somebody may still write");
             assert!(!disk.names_now().contains(&file_names::CLOSED.to_owned()));
             disk.release_syncs();
             writer.join().expect("no panic").expect("it is dropped");
         });
         client.world.apply(&act, &[]);
         drop(store);
-        wait_until_unlocked(folder.path());
+        wait_until_unlocked(directory.path());
         check("closed", disk.image().after_kill(), &[client.world], true);
     });
     assert_no_thread_panicked();
 }
 
 #[test]
-fn while_packing_is_stuck_a_close_comes_back_and_the_folder_stays_locked() {
+fn while_packing_is_stuck_a_close_comes_back_and_the_directory_stays_locked() {
     within_bounds("stuck packing".to_owned(), || {
-        let folder = tempfile::tempdir().expect("a folder");
+        let directory = tempfile::tempdir().expect("a directory");
         let disk = Arc::new(Memory::default());
         let hang = Arc::new(Hang::default());
-        let store = open_hanging(&disk, folder.path(), &hang, SHORT);
+        let store = open_hanging(&disk, directory.path(), &hang, SHORT);
         let mut client = Client::new(76, "graph", false);
         client.world = World::default().reopened();
         client.steps(&store, 20);
@@ -397,19 +405,19 @@ fn while_packing_is_stuck_a_close_comes_back_and_the_folder_stays_locked() {
                 }
                 other => panic!("stuck packing, and the close says {other:?}"),
             }
-            assert!(is_locked(folder.path()), "somebody may still write");
+            assert!(is_locked(directory.path()), "somebody may still write");
             assert!(disk.names_now().contains(&file_names::CLOSED.to_owned()));
             match store.engine.close() {
                 Err(Error::CloseStuck { .. }) => {}
                 other => panic!("it is stuck still, and the second close says {other:?}"),
             }
-            assert!(is_locked(folder.path()));
+            assert!(is_locked(directory.path()));
         }
         store.engine.close().expect("it is stuck no more");
-        assert!(!is_locked(folder.path()), "the close did not release it");
+        assert!(!is_locked(directory.path()), "the close did not release it");
         store.engine.close().expect("it is closed");
         drop(store);
-        wait_until_unlocked(folder.path());
+        wait_until_unlocked(directory.path());
         check("closed", disk.image().after_kill(), &[client.world], true);
     });
     assert_no_thread_panicked();
@@ -425,10 +433,10 @@ fn a_hung_archive_holds_up_neither_packing_nor_another_policy_nor_a_close() {
     use crate::model::states::State;
 
     within_bounds("a hung archive".to_owned(), || {
-        let folder = tempfile::tempdir().expect("a folder");
+        let directory = tempfile::tempdir().expect("a directory");
         let (disk, archive_disk) = (Arc::new(Memory::default()), Arc::new(Memory::default()));
         let hang = Arc::new(Hang::default());
-        let store = open_hanging(&disk, folder.path(), &hang, SHORT);
+        let store = open_hanging(&disk, directory.path(), &hang, SHORT);
         let mut client = Client::new(77, "graph", false);
         client.world = World::default().reopened();
         client.steps(&store, 20);
@@ -439,7 +447,7 @@ fn a_hung_archive_holds_up_neither_packing_nor_another_policy_nor_a_close() {
             let id = graph.submit(request()).expect("a job");
             graph.cancel(&id).expect("it is cancelled");
         }
-        let to = folder.path().join("archive");
+        let to = directory.path().join("archive");
         let archive = Archive::open_on(archive_disk.clone(), ("archived", 1), 1 << 20);
         let state = graph.core.archive.state();
         state.put_open(archive.expect("an archive"), ArchiveTo(to.clone()), 1 << 20);
@@ -460,7 +468,7 @@ fn a_hung_archive_holds_up_neither_packing_nor_another_policy_nor_a_close() {
         }
         graph.set_retention(None).expect("another policy");
         store.engine.close().expect("it closes");
-        assert!(!is_locked(folder.path()), "the folder stays locked");
+        assert!(!is_locked(directory.path()), "the directory stays locked");
         archive_disk.release_syncs();
         drop(store);
         // Archived and not purged after all: nothing is lost.
@@ -478,9 +486,9 @@ fn a_hung_archive_holds_up_neither_packing_nor_another_policy_nor_a_close() {
 }
 
 /// What is stuck holds the lock until it has ended.
-fn wait_until_unlocked(folder: &Path) {
+fn wait_until_unlocked(directory: &Path) {
     let deadline = Instant::now() + WAIT;
-    while is_locked(folder) {
+    while is_locked(directory) {
         assert!(Instant::now() < deadline, "it stays locked");
         std::thread::sleep(Duration::from_millis(1));
     }

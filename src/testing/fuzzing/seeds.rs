@@ -12,15 +12,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::parts::STORE;
-use super::stores::{files_of, folder_of, options, to_input};
+use super::stores::{directory_of, files_of, options, to_input};
 use super::{ENTRIES, Entry};
 use crate::api::graph::Graph;
 use crate::base::codec::{self, put_var};
 use crate::engine::check;
 use crate::engine::core::Engine;
-use crate::engine::handle::Handle;
 use crate::engine::open::open_disk;
 use crate::engine::state::operation::{Action, Operation};
+use crate::engine::store_handle::StoreHandle;
 use crate::index::rows::{self, Detail, DetailRow, Finished, GraphRow, Tombstone};
 use crate::log::block::{Block, Scratch, Seed};
 use crate::log::clock_gaps::Gap;
@@ -484,7 +484,7 @@ fn graph(engine: &Arc<Engine>, name: &str) -> Graph {
     engine.commit(Operation::small(action)).expect("a graph");
     let graphs = engine.graphs.read();
     let core = graphs.by_number.values().last().cloned();
-    let handle = Handle {
+    let handle = StoreHandle {
         engine: engine.clone(),
     };
     Graph::new(&Arc::new(handle), &core.expect("the graph"))
@@ -547,7 +547,7 @@ fn stores(seeds: &mut Seeds) {
         let at = content.len() / 2;
         content[at] ^= 0x40;
         seeds.add("store_files", &format!("damaged-{name}"), to_input(&files));
-        let disk = folder_of(&files);
+        let disk = directory_of(&files);
         check::repair(&*disk, &|_| Ok(None)).expect("it is repaired");
         if file_names::pack_range(name).is_some() {
             let input = to_input(&files_of(&disk));
@@ -622,11 +622,11 @@ fn seeds_are_what_stores_write_and_callers_bring() {
     stores(&mut seeds);
     plans(&mut seeds);
     let writes = std::env::var_os("JOBSTORE_WRITE_SEEDS").is_some();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/seeds");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/seeds");
     for (entry, name, content) in &seeds.0 {
         if writes {
-            std::fs::create_dir_all(folder.join(entry)).expect("a folder");
-            std::fs::write(folder.join(entry).join(name), content).expect("a seed");
+            std::fs::create_dir_all(directory.join(entry)).expect("a directory");
+            std::fs::write(directory.join(entry).join(name), content).expect("a seed");
         }
     }
     for (entry, _, content) in &seeds.0 {

@@ -12,8 +12,8 @@ use super::Input;
 use super::parts::{STORE, check_error};
 use crate::api::graph::Graph;
 use crate::engine::check;
-use crate::engine::handle::Handle;
 use crate::engine::open::open_disk;
+use crate::engine::store_handle::StoreHandle;
 use crate::log::block::{Block, Scratch, Seed, seal_large, seal_piece};
 use crate::log::disk::Disk;
 use crate::log::disk::memory::Memory;
@@ -44,7 +44,7 @@ pub(super) fn options() -> Options {
     }
 }
 
-pub(super) fn folder_of(files: &Files) -> Arc<Memory> {
+pub(super) fn directory_of(files: &Files) -> Arc<Memory> {
     let disk = Memory::default();
     for (name, content) in files {
         let file = disk.create(name).expect("a new file");
@@ -102,13 +102,13 @@ fn from_input(mut input: Input<'_>) -> Files {
 }
 
 /// The last handle closes its store.
-fn open(disk: Arc<Memory>) -> Result<Arc<Handle>> {
+fn open(disk: Arc<Memory>) -> Result<Arc<StoreHandle>> {
     let engine = open_disk(options(), disk)?;
-    Ok(Arc::new(Handle { engine }))
+    Ok(Arc::new(StoreHandle { engine }))
 }
 
 /// Everything that is served. The first error, if there is one.
-fn read_all(handle: &Arc<Handle>, checksums: Checksums) -> Option<Error> {
+fn read_all(handle: &Arc<StoreHandle>, checksums: Checksums) -> Option<Error> {
     let engine = &handle.engine;
     let mut failed = None;
     let cores: Vec<_> = engine.graphs.read().by_number.values().cloned().collect();
@@ -161,7 +161,7 @@ fn find(graph: &Graph, job: &Job, checksums: Checksums) -> Option<Error> {
 }
 
 /// Writes a little, so that what was found is packed and joined by more.
-fn go_on(handle: &Arc<Handle>) -> Result<()> {
+fn go_on(handle: &Arc<StoreHandle>) -> Result<()> {
     let engine = &handle.engine;
     let core = engine.graphs.read().by_number.values().next().cloned();
     if let Some(core) = core {
@@ -198,10 +198,10 @@ impl Checksums {
 
 fn check_store(files: &Files, checksums: Checksums) {
     let is_ours = checksums == Checksums::Ours;
-    let disk = folder_of(files);
+    let disk = directory_of(files);
     let report = check::verify(&*disk);
     assert!(files_of(&disk) == *files, "a look has changed something");
-    let opened = open(folder_of(files));
+    let opened = open(directory_of(files));
     let failed = match opened {
         Ok(handle) => {
             let failed = read_all(&handle, checksums);
@@ -209,7 +209,7 @@ fn check_store(files: &Files, checksums: Checksums) {
                 go_on(&handle).expect("a sound store takes more");
             }
             let closed = handle.engine.close();
-            closed.expect("a folder in memory takes all");
+            closed.expect("a directory in memory takes all");
             failed
         }
         Err(error) => {

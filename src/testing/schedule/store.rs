@@ -10,10 +10,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::api::graph::Graph;
 use crate::base::clock::Clock;
 use crate::engine::core::Engine;
-use crate::engine::handle::Handle;
 use crate::engine::open::open_disk;
 use crate::engine::state::calls::WriteResult;
 use crate::engine::state::operation::{Action, Operation};
+use crate::engine::store_handle::StoreHandle;
 use crate::log::disk::memory::Memory;
 use crate::model::error::Result;
 use crate::model::health::Health;
@@ -52,13 +52,13 @@ pub(super) fn options(segment_bytes: u64) -> Options {
 pub(super) struct Store {
     pub(super) engine: Arc<Engine>,
     pub(super) disk: Arc<Memory>,
-    handle: Arc<Handle>,
+    handle: Arc<StoreHandle>,
 }
 
 impl Store {
     pub(super) fn open(options: Options, disk: Arc<Memory>) -> Store {
         let engine = open_disk(options, disk.clone()).expect("it opens");
-        let handle = Arc::new(Handle {
+        let handle = Arc::new(StoreHandle {
             engine: engine.clone(),
         });
         Store {

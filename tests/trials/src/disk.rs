@@ -24,7 +24,7 @@ pub struct Disk {
     root: String,
     files: Vec<File>,
     /// By path; the root's is empty.
-    folders: BTreeMap<String, Folder>,
+    directories: BTreeMap<String, Directory>,
     /// Open files of the process.
     open: HashMap<i64, Open>,
     /// Writes that began and have not ended, by the number of their call.
@@ -38,11 +38,11 @@ pub struct Disk {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Node {
     File(usize),
-    Folder,
+    Directory,
 }
 
 #[derive(Default)]
-struct Folder {
+struct Directory {
     durable: BTreeMap<String, Node>,
     now: BTreeMap<String, Node>,
     /// What was changed since the last sync, each whole or not at all.
@@ -65,7 +65,7 @@ enum Open {
         at: u64,
         appends: bool,
     },
-    Folder(String),
+    Directory(String),
     /// Where the process says what it does.
     Words,
 }
@@ -73,7 +73,7 @@ enum Open {
 /// So many changes of this file or folder.
 enum Scope {
     File(usize, usize),
-    Folder(String, usize),
+    Directory(String, usize),
     Nothing,
 }
 
@@ -95,7 +95,7 @@ impl Disk {
         Disk {
             root,
             files: Vec::new(),
-            folders: BTreeMap::from([(String::new(), Folder::default())]),
+            directories: BTreeMap::from([(String::new(), Directory::default())]),
             open: HashMap::new(),
             at_work: HashMap::new(),
             syncs: HashMap::new(),
@@ -138,9 +138,9 @@ impl Disk {
             return false;
         };
         match self.syncs.get(&call) {
-            Some(Scope::Folder(..)) => true,
-            Some(Scope::File(file, _)) => self.folders.values().any(|folder| {
-                let mut names = folder.now.iter();
+            Some(Scope::Directory(..)) => true,
+            Some(Scope::File(file, _)) => self.directories.values().any(|directory| {
+                let mut names = directory.now.iter();
                 names.any(|(name, node)| *node == Node::File(*file) && name.ends_with(ending))
             }),
             _ => false,
@@ -189,10 +189,10 @@ impl Disk {
                     Some(Open::File { file, .. }) => {
                         Scope::File(*file, self.files[*file].changes())
                     }
-                    Some(Open::Folder(path)) => {
-                        let folder = self.folders.get(path);
-                        let changes = folder.map_or(0, |f| f.base + f.pending.len());
-                        Scope::Folder(path.clone(), changes)
+                    Some(Open::Directory(path)) => {
+                        let directory = self.directories.get(path);
+                        let changes = directory.map_or(0, |f| f.base + f.pending.len());
+                        Scope::Directory(path.clone(), changes)
                     }
                     _ => Scope::Nothing,
                 };
@@ -229,8 +229,8 @@ impl Disk {
             }
             Call::MakeDir(path) => {
                 if let Some(path) = self.resolve(path) {
-                    self.folders.insert(path.clone(), Folder::default());
-                    self.set(&[(&path, Some(Node::Folder))])?;
+                    self.directories.insert(path.clone(), Directory::default());
+                    self.set(&[(&path, Some(Node::Directory))])?;
                 }
             }
             Call::Write { file, at, .. } => {
@@ -265,7 +265,7 @@ impl Disk {
             }
             Call::Sync(_) => match synced? {
                 Scope::File(file, changes) => self.files[file].synced(changes),
-                Scope::Folder(path, changes) => self.folders.get_mut(&path)?.synced(changes),
+                Scope::Directory(path, changes) => self.directories.get_mut(&path)?.synced(changes),
                 Scope::Nothing => {}
             },
             Call::Dup { from } => {
@@ -280,21 +280,21 @@ impl Disk {
     }
 
     /// The path below the root; `None` for all others.
-    fn resolve(&self, (folder, path): &At) -> Option<String> {
+    fn resolve(&self, (directory, path): &At) -> Option<String> {
         // A path through the handle of a folder.
         let by_handle = || {
-            let (folder, path) = path.strip_prefix("/proc/self/fd/")?.split_once('/')?;
-            Some((Some(folder.parse().ok()?), path.to_owned()))
+            let (directory, path) = path.strip_prefix("/proc/self/fd/")?.split_once('/')?;
+            Some((Some(directory.parse().ok()?), path.to_owned()))
         };
         let by_handle = by_handle();
-        let (folder, path) = match &by_handle {
-            Some((folder, path)) => (folder, path),
-            None => (folder, path),
+        let (directory, path) = match &by_handle {
+            Some((directory, path)) => (directory, path),
+            None => (directory, path),
         };
-        let whole = match (folder, path.starts_with('/')) {
+        let whole = match (directory, path.starts_with('/')) {
             (_, true) => path.clone(),
-            (Some(folder), false) => match self.open.get(folder)? {
-                Open::Folder(above) => format!("{}/{above}/{path}", self.root),
+            (Some(directory), false) => match self.open.get(directory)? {
+                Open::Directory(above) => format!("{}/{above}/{path}", self.root),
                 _ => return None,
             },
             (None, false) => return None,
@@ -310,16 +310,16 @@ impl Disk {
 
     fn node(&self, path: &str) -> Option<Node> {
         if path.is_empty() {
-            return Some(Node::Folder);
+            return Some(Node::Directory);
         }
-        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-        self.folders.get(folder)?.now.get(name).copied()
+        let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
+        self.directories.get(directory)?.now.get(name).copied()
     }
 
     fn open_path(&mut self, path: &str, number: i64, how: (bool, bool, bool)) -> Option<()> {
         let (creates, cuts, appends) = how;
         let opened = match self.node(path) {
-            Some(Node::Folder) => Open::Folder(path.to_owned()),
+            Some(Node::Directory) => Open::Directory(path.to_owned()),
             Some(Node::File(file)) => {
                 if cuts && self.files[file].len() > 0 {
                     self.files[file].change(Change::SetLen(0));
@@ -351,18 +351,18 @@ impl Disk {
         let mut changes = Vec::new();
         let mut within = "";
         for (path, node) in names {
-            let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-            within = folder;
+            let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
+            within = directory;
             changes.push(Entry {
                 name: name.to_owned(),
                 node: *node,
             });
         }
-        let folder = self.folders.get_mut(within)?;
+        let directory = self.directories.get_mut(within)?;
         changes
             .iter()
-            .for_each(|change| change.apply(&mut folder.now));
-        folder.pending.push(changes);
+            .for_each(|change| change.apply(&mut directory.now));
+        directory.pending.push(changes);
         Some(())
     }
 }
@@ -376,7 +376,7 @@ impl Entry {
     }
 }
 
-impl Folder {
+impl Directory {
     fn synced(&mut self, changes: usize) {
         let count = changes.saturating_sub(self.base);
         for change in self.pending.drain(..count) {

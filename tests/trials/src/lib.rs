@@ -11,8 +11,8 @@
 
 pub mod args;
 pub mod child;
+pub mod directory;
 pub mod disk;
-pub mod folder;
 pub mod line;
 pub mod made;
 pub mod oracle;

@@ -225,12 +225,12 @@ impl Call {
         let number = |n: usize| number(argument(n)?);
         let path = |n: usize| Some((None, String::from_utf8(text(argument(n)?)?).ok()?));
         let path_at = |n: usize| {
-            let folder = argument(n)?;
-            let folder = match folder {
+            let directory = argument(n)?;
+            let directory = match directory {
                 b"AT_FDCWD" => None,
-                folder => Some(self::number(folder)?),
+                directory => Some(self::number(directory)?),
             };
-            Some((folder, path(n + 1)?.1))
+            Some((directory, path(n + 1)?.1))
         };
         let open = |path: At, flags: &[u8]| {
             let has = |flag: &str| String::from_utf8_lossy(flags).contains(flag);

@@ -5,8 +5,8 @@
 //! Promise: a verb does not know the difference; a store in use that cannot be asked is
 //! refused with who holds it and what to do.
 
+mod directory;
 mod engine;
-mod folder;
 mod holder;
 mod socket;
 
@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use jobstore::{Error, JobStore, OutcomeKind, VerifyReport};
 
-use folder::For;
-pub(crate) use folder::{Create, MAX_REQUEST_BYTES};
+use directory::OpenFor;
+pub(crate) use directory::{Create, MAX_REQUEST_BYTES};
 
 use crate::filters::Filters;
 use crate::place::{GraphName, Place};
@@ -211,26 +211,26 @@ pub(crate) trait Access {
 
 /// Reaches a store to read it. Nothing in its directory is changed.
 pub(crate) fn open(place: &Place) -> Result<Box<dyn Access>, Problem> {
-    reach(place, For::Reading)
+    reach(place, OpenFor::Reading)
 }
 
 /// Reaches a store to change it; creates it if there is none and that is allowed.
 pub(crate) fn open_to_write(place: &Place, create: Create) -> Result<Box<dyn Access>, Problem> {
-    reach(place, For::Writing(create))
+    reach(place, OpenFor::Writing(create))
 }
 
-fn reach(place: &Place, what: For) -> Result<Box<dyn Access>, Problem> {
+fn reach(place: &Place, what: OpenFor) -> Result<Box<dyn Access>, Problem> {
     let dir = &place.data()?;
     // A command that writes has been refused its option, and ignores the variable.
-    let has_keys = what == For::Reading && place.secret_keys()?.is_some();
-    match folder::Folder::open(place, what) {
-        Ok(folder) => Ok(Box::new(folder)),
+    let has_keys = what == OpenFor::Reading && place.secret_keys()?.is_some();
+    match directory::StoreDirectory::open(place, what) {
+        Ok(directory) => Ok(Box::new(directory)),
         // The engine makes the files then.
-        Err(folder::Refused::NotOwner(problem)) => match engine::Engine::of(dir) {
+        Err(directory::OpenRefusal::NotOwner(problem)) => match engine::Engine::of(dir) {
             Ok(Some(engine)) if !has_keys => Ok(Box::new(engine)),
             _ => Err(problem),
         },
-        Err(folder::Refused::InUse(pid)) => match engine::Engine::of(dir)? {
+        Err(directory::OpenRefusal::InUse(pid)) => match engine::Engine::of(dir)? {
             Some(_) if has_keys => Err(Problem::usage(
                 "secret keys cannot be set while an engine has the store open",
                 "omit --secret-keys and unset JOBSTORE_SECRET_KEYS: the engine's own secret keys \
@@ -239,16 +239,18 @@ fn reach(place: &Place, what: For) -> Result<Box<dyn Access>, Problem> {
             Some(engine) => Ok(Box::new(engine)),
             None => Err(in_use(dir, pid, NO_SOCKET)),
         },
-        Err(folder::Refused::Problem(problem)) => Err(problem),
+        Err(directory::OpenRefusal::Problem(problem)) => Err(problem),
     }
 }
 
 /// Opens a store at rest for a server of its own.
 pub(crate) fn store_at_rest(place: &Place) -> Result<JobStore, Problem> {
-    match folder::Folder::open(place, For::Serving) {
-        Ok(folder) => Ok(folder.into_store()),
-        Err(folder::Refused::InUse(pid)) => Err(in_use(&place.data()?, pid, AT_REST)),
-        Err(folder::Refused::NotOwner(problem) | folder::Refused::Problem(problem)) => Err(problem),
+    match directory::StoreDirectory::open(place, OpenFor::Serving) {
+        Ok(directory) => Ok(directory.into_store()),
+        Err(directory::OpenRefusal::InUse(pid)) => Err(in_use(&place.data()?, pid, AT_REST)),
+        Err(
+            directory::OpenRefusal::NotOwner(problem) | directory::OpenRefusal::Problem(problem),
+        ) => Err(problem),
     }
 }
 
@@ -269,7 +271,7 @@ pub(crate) fn verify(
 
 /// Refuses to write to a store whose files are another user's.
 pub(crate) fn check_owner(dir: &Path) -> Result<(), Problem> {
-    folder::check_owner(dir)
+    directory::check_owner(dir)
 }
 
 /// A problem of what is only done to a store at rest.

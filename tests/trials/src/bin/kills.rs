@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use jobstore_trials::args::Args;
 use jobstore_trials::child::{self, Working};
-use jobstore_trials::folder::{self, INDEX};
+use jobstore_trials::directory::{self, INDEX};
 use jobstore_trials::line::{Act, Line};
 use jobstore_trials::oracle::Oracle;
 use jobstore_trials::plan::{Plan, options};
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
         let mut trial = match Trial::new(Random(random.any()), interval) {
             Ok(trial) => trial,
             Err(e) => {
-                println!("FAILED: no folder for a store: {e}");
+                println!("FAILED: no directory for a store: {e}");
                 return ExitCode::FAILURE;
             }
         };
@@ -116,8 +116,8 @@ impl Trial {
         Ok(Trial {
             // In memory more happens between two kills; on a disk, syncs take longer.
             root: match random.one_in(2) {
-                true => folder::fast()?,
-                false => folder::on_disk()?,
+                true => directory::fast()?,
+                false => directory::on_disk()?,
             },
             interval_ms: if interval { 1 + random.below(40) } else { 0 },
             random,
@@ -185,15 +185,15 @@ impl Trial {
         let before = self.root.path().join("as-killed");
         fs::remove_dir_all(&before).ok();
         if dir.exists() {
-            folder::copy(&dir, &before).map_err(failed)?;
+            directory::copy(&dir, &before).map_err(failed)?;
         }
         match (self.random.below(6), self.older.take()) {
             (0, _) if index.exists() => {
-                folder::lose_index(&dir).map_err(failed)?;
+                directory::lose_index(&dir).map_err(failed)?;
                 sum.lost += 1;
             }
             (1 | 2, Some(older)) if index.exists() => {
-                folder::lose_index(&dir).map_err(failed)?;
+                directory::lose_index(&dir).map_err(failed)?;
                 fs::rename(older, &index).map_err(failed)?;
                 sum.older += 1;
             }
@@ -218,7 +218,7 @@ impl Trial {
                 false => before.join(INDEX),
             };
             if from.exists() {
-                folder::copy(&from, &older).map_err(failed)?;
+                directory::copy(&from, &older).map_err(failed)?;
                 self.older = Some(older);
             }
         }

@@ -21,8 +21,8 @@ use std::time::{Duration, Instant};
 use jobstore::{Body, JobStore, Outcome, Request};
 use jobstore_trials::args::Args;
 use jobstore_trials::child;
+use jobstore_trials::directory;
 use jobstore_trials::disk::{Disk, Image, Kept, Step};
-use jobstore_trials::folder;
 use jobstore_trials::line::Line;
 use jobstore_trials::oracle::{Oracle, Seen};
 use jobstore_trials::plan::{PROJECT, Plan, options};
@@ -136,7 +136,7 @@ struct Run {
     seed: u64,
     root: PathBuf,
     /// The root is in it, and what strace wrote.
-    folder: TempDir,
+    directory: TempDir,
     /// What each did, and what was in the folder after it.
     processes: Vec<Process>,
 }
@@ -153,7 +153,7 @@ fn run(seed: u64, all: bool, images: u64, sum: &mut Sum) -> Result<(), String> {
     let cuts = match run.choose(all, sum) {
         Ok(cuts) => cuts,
         Err(what) => {
-            let kept = run.folder.keep();
+            let kept = run.directory.keep();
             return Err(format!("{what}\nthe traces are kept in {}", kept.display()));
         }
     };
@@ -184,10 +184,10 @@ type Place = (usize, usize);
 
 impl Run {
     fn record(seed: u64, sum: &mut Sum) -> Result<Run, String> {
-        let failed = |e: std::io::Error| format!("no folder for a run: {e}");
+        let failed = |e: std::io::Error| format!("no directory for a run: {e}");
         let mut random = Random(seed);
-        let folder = folder::fast().map_err(failed)?;
-        let root = folder.path().join("disk");
+        let directory = directory::fast().map_err(failed)?;
+        let root = directory.path().join("disk");
         fs::create_dir(&root).map_err(failed)?;
         let mut processes = Vec::new();
         let mut any_failing = false;
@@ -209,7 +209,8 @@ impl Run {
                 dies: random.one_in(2),
                 ..Plan::new(root.join(STORE), round, random.any())
             };
-            let trace = trace::record(&plan, &folder.path().join(format!("trace{round}")), fate)?;
+            let trace =
+                trace::record(&plan, &directory.path().join(format!("trace{round}")), fate)?;
             processes.push(Process {
                 trace,
                 left: Image::read(&root).map_err(failed)?,
@@ -221,7 +222,7 @@ impl Run {
         Ok(Run {
             seed,
             root,
-            folder,
+            directory,
             processes,
         })
     }
@@ -363,7 +364,9 @@ impl<'r> Cutter<'r> {
     /// Puts in what is left of the index: nothing of it is ever synced.
     fn index(&mut self, disk: &Disk, image: &mut Image, random: &mut Random) -> &'static str {
         let (index, how) = match random.below(8) {
-            _ if !disk.exists(INDEX) || !image.folders.iter().any(|folder| folder == STORE) => {
+            _ if !disk.exists(INDEX)
+                || !image.directories.iter().any(|directory| directory == STORE) =>
+            {
                 return "not made yet";
             }
             0 | 1 => {
@@ -388,9 +391,9 @@ impl<'r> Cutter<'r> {
     /// Opens an image and compares it; says where it is kept when it is wrong.
     fn check(&mut self, image: &Image, random: &mut Random) -> Result<(), (String, PathBuf)> {
         let failed = |e: std::io::Error| (format!("files of the trial: {e}"), PathBuf::new());
-        let folder = folder::fast().map_err(failed)?;
-        let dir = folder.path().join(STORE);
-        image.write(folder.path()).map_err(failed)?;
+        let directory = directory::fast().map_err(failed)?;
+        let dir = directory.path().join(STORE);
+        image.write(directory.path()).map_err(failed)?;
         let recovery = *random.pick(&['I', 'I', 'R', 'L']).unwrap_or(&'I');
         let works = random.one_in(6);
         let oracle = &self.oracle;
@@ -406,7 +409,7 @@ impl<'r> Cutter<'r> {
                 Ok(())
             }
             Err(what) => {
-                let kept = folder.keep();
+                let kept = directory.keep();
                 // As it was before it was opened, and what was said until then.
                 fs::remove_dir_all(&dir).ok();
                 image.write(&kept).ok();

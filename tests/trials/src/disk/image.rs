@@ -29,7 +29,7 @@ pub enum Kept {
 #[derive(Clone, Debug, Default)]
 pub struct Image {
     pub files: BTreeMap<String, Arc<Vec<u8>>>,
-    pub folders: Vec<String>,
+    pub directories: Vec<String>,
 }
 
 impl Disk {
@@ -42,16 +42,16 @@ impl Disk {
     }
 
     fn add(&self, path: &str, to: &str, kept: Kept, random: &mut Random, image: &mut Image) {
-        let Some(folder) = self.folders.get(path) else {
+        let Some(directory) = self.directories.get(path) else {
             return;
         };
         let mut torn;
         let names = match kept {
-            Kept::Nothing => &folder.durable,
-            Kept::Everything => &folder.now,
+            Kept::Nothing => &directory.durable,
+            Kept::Everything => &directory.now,
             Kept::Torn => {
-                torn = folder.durable.clone();
-                for change in &folder.pending {
+                torn = directory.durable.clone();
+                for change in &directory.pending {
                     if random.one_in(2) {
                         change.iter().for_each(|entry| entry.apply(&mut torn));
                     }
@@ -65,8 +65,8 @@ impl Disk {
                 above => format!("{above}/{name}"),
             };
             match node {
-                Node::Folder => {
-                    image.folders.push(join(to));
+                Node::Directory => {
+                    image.directories.push(join(to));
                     self.add(&join(path), &join(to), kept, random, image);
                 }
                 Node::File(file) => {
@@ -139,7 +139,8 @@ impl Disk {
     /// real folder shows.
     fn end_call(&mut self, call: &Call, real: &Image) {
         let here = |disk: &Disk, at: &At| disk.resolve(at).filter(|p| disk.node(p).is_some());
-        let there = |path: &String| real.files.contains_key(path) || real.folders.contains(path);
+        let there =
+            |path: &String| real.files.contains_key(path) || real.directories.contains(path);
         let happened = match call {
             Call::Open {
                 path,
@@ -178,8 +179,8 @@ impl Image {
     /// Those of the system.
     pub fn write(&self, to: &Path) -> io::Result<()> {
         fs::create_dir_all(to)?;
-        for folder in &self.folders {
-            fs::create_dir_all(to.join(folder))?;
+        for directory in &self.directories {
+            fs::create_dir_all(to.join(directory))?;
         }
         for (path, bytes) in &self.files {
             fs::write(to.join(path), bytes.as_slice())?;
@@ -188,20 +189,21 @@ impl Image {
     }
 
     /// Takes a folder with all that is in it out.
-    pub fn remove(&mut self, folder: &str) {
+    pub fn remove(&mut self, directory: &str) {
         let within = |path: &str| {
-            path.strip_prefix(folder)
+            path.strip_prefix(directory)
                 .is_some_and(|p| p.starts_with('/'))
         };
         self.files.retain(|path, _| !within(path));
-        self.folders.retain(|path| path != folder && !within(path));
+        self.directories
+            .retain(|path| path != directory && !within(path));
     }
 
     /// Puts another image in as a folder.
-    pub fn insert(&mut self, folder: &str, image: Image) {
-        self.folders.push(folder.to_owned());
-        let join = |path: &String| format!("{folder}/{path}");
-        self.folders.extend(image.folders.iter().map(join));
+    pub fn insert(&mut self, directory: &str, image: Image) {
+        self.directories.push(directory.to_owned());
+        let join = |path: &String| format!("{directory}/{path}");
+        self.directories.extend(image.directories.iter().map(join));
         let files = image.files.into_iter();
         self.files
             .extend(files.map(|(path, bytes)| (join(&path), bytes)));
@@ -228,7 +230,7 @@ fn read(root: &Path, path: &str, image: &mut Image) -> io::Result<()> {
             above => format!("{above}/{name}"),
         };
         if root.join(&path).is_dir() {
-            image.folders.push(path.clone());
+            image.directories.push(path.clone());
             read(root, &path, image)?;
         } else {
             let bytes = fs::read(root.join(&path))?;

@@ -36,7 +36,7 @@ pub struct Excuses {
     pub truth: bool,
     /// Whether a file and a folder changed places, so that the system's own words
     /// for that are in place.
-    pub folders: bool,
+    pub directories: bool,
     /// Whether the mark of the close went, or became an earlier one, together with
     /// other changes: then it can be a store at an earlier moment.
     pub rolled_back: bool,
@@ -54,7 +54,7 @@ pub fn kind_of(name: &str) -> &'static str {
         "SECRET-KEYS" => "SECRET-KEYS",
         "LOCK" => "LOCK",
         "INDEX-OPENING" => "INDEX-OPENING",
-        "index" => "index folder",
+        "index" => "index directory",
         _ if name.starts_with("index/db") => "index db",
         _ if name.starts_with("index/snap") => "index snap",
         _ if name.starts_with("index/conf") => "index conf",
@@ -119,14 +119,14 @@ fn excuses(tree: &Tree, base: &Tree) -> Excuses {
     let closed_before = before.remove("CLOSED");
     let others_changed = now != before;
     let closed_gone = closed_now.is_none();
-    let folders = tree.0.iter().any(|(name, node)| {
+    let directories = tree.0.iter().any(|(name, node)| {
         let counts = is_ours(name) || name.ends_with(".aside");
         let index = name == "index" || name == "INDEX-OPENING" || in_index(name);
-        *node == Node::Folder && counts && !index
+        *node == Node::Directory && counts && !index
     });
     Excuses {
-        truth: others_changed || (closed_now != closed_before && !closed_gone) || folders,
-        folders,
+        truth: others_changed || (closed_now != closed_before && !closed_gone) || directories,
+        directories,
         rolled_back: closed_now != closed_before && others_changed,
         one_frame: false,
         nameless: !tree.0.contains_key("STORE"),
@@ -145,7 +145,7 @@ fn change(tree: &mut Tree, sources: &Sources<'_>, random: &mut Random) -> (Strin
             0 => {
                 tree.remove(&name);
                 tree.0.insert(name.clone(), Node::file(random.bytes(100)));
-                "a file in place of the folder"
+                "a file in place of the directory"
             }
             1 => {
                 tree.remove(&name);
@@ -153,7 +153,7 @@ fn change(tree: &mut Tree, sources: &Sources<'_>, random: &mut Random) -> (Strin
             }
             _ => {
                 tree.remove(&name);
-                tree.0.insert(name.clone(), Node::Folder);
+                tree.0.insert(name.clone(), Node::Directory);
                 "emptied"
             }
         };
@@ -165,8 +165,8 @@ fn change(tree: &mut Tree, sources: &Sources<'_>, random: &mut Random) -> (Strin
             "removed".to_owned()
         }
         4 | 5 => {
-            tree.0.insert(name.clone(), Node::Folder);
-            "a folder in its place".to_owned()
+            tree.0.insert(name.clone(), Node::Directory);
+            "a directory in its place".to_owned()
         }
         6..=9 => swap(tree, &name, random),
         10..=13 => foreign(tree, &name, sources.other, "another store", random),
@@ -192,7 +192,7 @@ fn draw_name(tree: &Tree, random: &mut Random) -> String {
         13..=16 => &["index db"],
         17 => &["index snap"],
         18 => &["index conf", "index other"],
-        _ => &["index folder", "index other"],
+        _ => &["index directory", "index other"],
     };
     let names: Vec<&String> = tree
         .0
@@ -220,7 +220,7 @@ fn add(tree: &mut Tree, random: &mut Random) -> (String, String) {
         .map_or(names[0], |name| *name)
         .to_owned();
     let (node, what) = match random.below(6) {
-        0 => (Node::Folder, "a new folder"),
+        0 => (Node::Directory, "a new directory"),
         1 | 2 => (
             Node::file(vec![0; random.below(100_000)]),
             "a new file of zeros",

@@ -244,7 +244,7 @@ impl Case<'_> {
     fn judge(&self, error: &Error) -> Result<Ended, String> {
         let Excuses {
             truth,
-            folders,
+            directories,
             nameless,
             ..
         } = self.altered.excuses;
@@ -256,7 +256,7 @@ impl Case<'_> {
             }
             Error::NotAStore { path, .. } if path == self.dir && nameless => "NotAStore",
             // The system's own words, where a file is no file.
-            Error::Io { path, .. } if folders && inside(path) => "Io: is a folder",
+            Error::Io { path, .. } if directories && inside(path) => "Io: is a directory",
             _ => return Err(format!("the error {error:?}")),
         };
         match truth {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 #[derive(Clone, PartialEq, Eq)]
 pub enum Node {
     File(Arc<Vec<u8>>),
-    Folder,
+    Directory,
 }
 
 impl Node {
@@ -40,7 +40,7 @@ impl Tree {
             let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
             if entry.file_type()?.is_dir() {
                 self.add(&entry.path(), &format!("{name}/"))?;
-                self.0.insert(name, Node::Folder);
+                self.0.insert(name, Node::Directory);
             } else {
                 self.0.insert(name, Node::file(fs::read(entry.path())?));
             }
@@ -54,7 +54,7 @@ impl Tree {
         fs::create_dir_all(dir)?;
         for (name, node) in &self.0 {
             match node {
-                Node::Folder => fs::create_dir(dir.join(name))?,
+                Node::Directory => fs::create_dir(dir.join(name))?,
                 Node::File(content) => fs::write(dir.join(name), &**content)?,
             }
         }
@@ -82,14 +82,14 @@ impl Tree {
 
     /// The names of all files.
     pub fn files(&self) -> Vec<String> {
-        let files = self.0.iter().filter(|(_, node)| **node != Node::Folder);
+        let files = self.0.iter().filter(|(_, node)| **node != Node::Directory);
         files.map(|(name, _)| name.clone()).collect()
     }
 
     pub fn content(&self, name: &str) -> Option<&Vec<u8>> {
         match self.0.get(name)? {
             Node::File(content) => Some(content),
-            Node::Folder => None,
+            Node::Directory => None,
         }
     }
 }

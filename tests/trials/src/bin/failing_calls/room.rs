@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
-use jobstore_trials::folder;
+use jobstore_trials::directory;
 
 use crate::setting::{May, Setting};
 use crate::trial::{self, Sum};
@@ -22,7 +22,7 @@ const SIGXFSZ: i32 = 25;
 
 /// Runs itself in a namespace with a small file system.
 pub fn full(ci: bool, sum: &mut Sum) {
-    let root = match folder::fast() {
+    let root = match directory::fast() {
         Ok(root) => root,
         Err(e) => return sum.wrong(format!("files of the trial: {e}")),
     };
@@ -122,7 +122,7 @@ fn fill(mount: &Path, bytes: u64, left: u64, sum: &mut Sum) -> Result<(), String
 
 /// No file grows beyond a size: with an error, and with the signal that says so.
 pub fn sizes(ci: bool, sum: &mut Sum) {
-    let root = match folder::fast() {
+    let root = match directory::fast() {
         Ok(root) => root,
         Err(e) => return sum.wrong(format!("files of the trial: {e}")),
     };
@@ -142,7 +142,7 @@ pub fn sizes(ci: bool, sum: &mut Sum) {
             );
             let dir = root.path().join("store");
             std::fs::remove_dir_all(&dir).ok();
-            if let Err(e) = folder::copy(&base, &dir) {
+            if let Err(e) = directory::copy(&base, &dir) {
                 return sum.wrong(format!("files of the trial: {e}"));
             }
             let mut setting = Setting::new(&dir, 9, May::Io);

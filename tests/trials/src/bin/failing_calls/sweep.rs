@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use jobstore_trials::folder;
+use jobstore_trials::directory;
 use jobstore_trials::line::Line;
 
 use crate::setting::{May, Setting};
@@ -120,7 +120,7 @@ struct Swept {
 }
 
 fn sweep_all(ci: bool, jobs: u64, sum: &mut Sum) -> Result<(), String> {
-    let root = folder::fast().map_err(|e| e.to_string())?;
+    let root = directory::fast().map_err(|e| e.to_string())?;
     let base = root.path().join("base");
     let said = trial::make_base(&base)?;
     let mut sweeps = Vec::new();
@@ -216,7 +216,7 @@ fn injected(text: &str) -> Vec<&str> {
 
 /// Whether a call names a file of the index through the handle of the store's folder.
 fn is_by_handle(line: &str) -> bool {
-    line.contains("\"/proc/self/fd/") && line.contains(&format!("/{}", folder::INDEX))
+    line.contains("\"/proc/self/fd/") && line.contains(&format!("/{}", directory::INDEX))
 }
 
 /// Whether two pieces of one text are the same place in it: lines repeat.
@@ -310,7 +310,7 @@ impl Sweep<'_> {
             let dir = work.join("store");
             std::fs::create_dir_all(work).map_err(failed)?;
             if let Some(base) = self.base {
-                folder::copy(base, &dir).map_err(failed)?;
+                directory::copy(base, &dir).map_err(failed)?;
             }
             let log = work.join("strace");
             let before = [
@@ -354,7 +354,7 @@ impl Sweep<'_> {
                 .iter()
                 .filter(|line| line.contains(&*store) || is_by_handle(line))
                 .partition(|line| {
-                    line.contains(&format!("{store}/{}", folder::INDEX)) || is_by_handle(line)
+                    line.contains(&format!("{store}/{}", directory::INDEX)) || is_by_handle(line)
                 });
             let elsewhere = hits.len() - index.len() - truth.len();
             swept.in_index += index.len() as u64;

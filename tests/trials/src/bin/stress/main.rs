@@ -44,7 +44,7 @@ fn main() {
             std::process::exit(2);
         }
     };
-    let root = tempfile::tempdir().expect("a temporary folder");
+    let root = tempfile::tempdir().expect("a temporary directory");
     // The store makes it, closed to others.
     let dir = root.path().join("store");
     let tally = Tally::default();
@@ -143,7 +143,7 @@ fn everything(store: &JobStore) -> Vec<String> {
 
 /// A pack is seen by its name; one that goes was merged into another.
 fn watch_packs(dir: &Path, known: &mut BTreeSet<String>, tally: &Tally) {
-    let entries = fs::read_dir(dir).expect("the folder");
+    let entries = fs::read_dir(dir).expect("the directory");
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let now: BTreeSet<String> = names.filter(|name| name.ends_with(".pack")).collect();
     let new = now.difference(known).count() as u64;

@@ -37,7 +37,7 @@ pub fn disk_bytes(dir: &Path) -> u64 {
 pub fn copy(from: &Path, to: &Path) {
     for file in files(from) {
         let copy = to.join(file.strip_prefix(from).expect("a file below"));
-        std::fs::create_dir_all(copy.parent().expect("a folder")).expect("a folder");
+        std::fs::create_dir_all(copy.parent().expect("a directory")).expect("a directory");
         std::fs::copy(&file, &copy).expect("copy");
     }
 }

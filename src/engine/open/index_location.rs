@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::read_log::ReadLog;
-use crate::engine::files::Files;
 use crate::engine::replay::Problem;
+use crate::engine::store_files::StoreFiles;
 use crate::index::Index;
-use crate::index::folder::IndexFolder;
+use crate::index::directory::IndexDirectory;
 use crate::index::memory::MemoryIndex;
 use crate::log::disk;
 use crate::log::identity::IndexSeal;
@@ -19,13 +19,13 @@ pub(super) type ReadResult = (Result<ReadLog, Problem>, Option<Arc<str>>);
 const INDEX_BYTES_FREE: u64 = 32 << 20;
 
 /// Where the index is.
-pub(crate) enum IndexHome<'a> {
-    Folder(IndexFolder),
+pub(crate) enum IndexLocation<'a> {
+    Directory(IndexDirectory),
     /// Elsewhere; called with whether it is to be made anew.
     Memory(&'a dyn Fn(bool) -> Arc<dyn Index>),
 }
 
-impl IndexHome<'_> {
+impl IndexLocation<'_> {
     /// Opens the index and reads the log on top of it; rebuilds the index if it does not
     /// fit, or as asked; and keeps it in memory if there is no room for it on disk: says why.
     pub(super) fn read(
@@ -39,8 +39,8 @@ impl IndexHome<'_> {
                 why,
                 "not enough disk space for the index; keeping it in memory"
             );
-            if let IndexHome::Folder(folder) = self {
-                if let Err(error) = folder.discard() {
+            if let IndexLocation::Directory(directory) = self {
+                if let Err(error) = directory.discard() {
                     tracing::warn!(%error, "cannot remove the index");
                 }
             }
@@ -73,28 +73,28 @@ impl IndexHome<'_> {
 
     fn has_room(&self) -> bool {
         match self {
-            IndexHome::Folder(folder) => folder.has_room(),
-            IndexHome::Memory(_) => true,
+            IndexLocation::Directory(directory) => directory.has_room(),
+            IndexLocation::Memory(_) => true,
         }
     }
 
-    fn open(&self, anew: bool, seal: Option<&IndexSeal>) -> Result<Arc<dyn Index>> {
+    fn open(&self, rebuild: bool, seal: Option<&IndexSeal>) -> Result<Arc<dyn Index>> {
         match self {
-            IndexHome::Folder(folder) => folder
-                .open(anew, seal)
-                .map_err(|e| Error::io("open", folder.path(), &e)),
-            IndexHome::Memory(open) => Ok(open(anew)),
+            IndexLocation::Directory(directory) => directory
+                .open(rebuild, seal)
+                .map_err(|e| Error::io("open", directory.path(), &e)),
+            IndexLocation::Memory(open) => Ok(open(rebuild)),
         }
     }
 
     /// Whether its files have grown far beyond what an index of this log needs: its engine
     /// keeps garbage for a while, and a rebuilt index has none.
-    pub(super) fn is_overgrown(&self, files: &Files) -> bool {
-        let IndexHome::Folder(folder) = self else {
+    pub(super) fn is_overgrown(&self, files: &StoreFiles) -> bool {
+        let IndexLocation::Directory(directory) = self else {
             return false;
         };
         let bound = INDEX_BYTES_FREE + 2 * files.bytes();
-        let overgrown = folder.bytes().is_ok_and(|bytes| bytes > bound);
+        let overgrown = directory.bytes().is_ok_and(|bytes| bytes > bound);
         if overgrown {
             tracing::info!(bound, "the index exceeds its maximum size; rebuilding it");
         }
@@ -104,10 +104,10 @@ impl IndexHome<'_> {
     /// To be called once the index was read, well or not.
     fn opened(&self) -> Result<()> {
         match self {
-            IndexHome::Folder(folder) => folder
+            IndexLocation::Directory(directory) => directory
                 .opened()
-                .map_err(|e| Error::io("open", folder.path(), &e)),
-            IndexHome::Memory(_) => Ok(()),
+                .map_err(|e| Error::io("open", directory.path(), &e)),
+            IndexLocation::Memory(_) => Ok(()),
         }
     }
 }

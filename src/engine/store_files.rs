@@ -20,7 +20,7 @@ use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
 
 /// The files of a store, sorted out.
-pub(crate) struct Files {
+pub(crate) struct StoreFiles {
     pub(super) packs: Vec<Arc<Pack>>,
     /// Those that are not packed yet, in order.
     pub(super) segments: Vec<Arc<Segment>>,
@@ -30,7 +30,7 @@ pub(crate) struct Files {
     pub(super) next_epoch: u64,
 }
 
-impl Files {
+impl StoreFiles {
     /// Bytes of packs, and of segments as far as they are written.
     pub(super) fn bytes(&self) -> u64 {
         let packs: u64 = self.packs.iter().map(|pack| pack.bytes).sum();
@@ -46,7 +46,7 @@ impl Files {
     }
 }
 
-pub(crate) fn read_files(disk: &dyn Disk, store: StoreId) -> Result<Files> {
+pub(crate) fn read_files(disk: &dyn Disk, store: StoreId) -> Result<StoreFiles> {
     let names = disk
         .names()
         .map_err(|e| Error::io("read", disk.path(""), &e))?;
@@ -97,7 +97,7 @@ pub(crate) fn read_files(disk: &dyn Disk, store: StoreId) -> Result<Files> {
     }
     let closed = identity::read_closed(disk, store)?;
     let closed_epoch = closed.as_ref().map_or(0, |c| c.end.epoch);
-    Ok(Files {
+    Ok(StoreFiles {
         packs: kept,
         segments,
         closed,

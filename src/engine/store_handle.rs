@@ -5,11 +5,11 @@ use std::sync::Arc;
 use crate::engine::core::Engine;
 
 /// What all handles of a store share; the last one closes it.
-pub(crate) struct Handle {
+pub(crate) struct StoreHandle {
     pub(crate) engine: Arc<Engine>,
 }
 
-impl Drop for Handle {
+impl Drop for StoreHandle {
     fn drop(&mut self) {
         if self.engine.check_process().is_err() {
             // In a fork nothing of it may be ended: it is all the parent's.

@@ -44,7 +44,7 @@ pub(crate) enum Create {
 
 /// What a store is opened for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum For {
+pub(super) enum OpenFor {
     Reading,
     Writing(Create),
     /// As its engine, which says which keys are secret.
@@ -52,7 +52,7 @@ pub(super) enum For {
 }
 
 /// Why a folder was not opened.
-pub(super) enum Refused {
+pub(super) enum OpenRefusal {
     /// Some process has it open.
     InUse(Option<u32>),
     /// It is another user's. Its engine may still be asked.
@@ -60,32 +60,32 @@ pub(super) enum Refused {
     Problem(Problem),
 }
 
-impl From<Error> for Refused {
-    fn from(error: Error) -> Refused {
+impl From<Error> for OpenRefusal {
+    fn from(error: Error) -> OpenRefusal {
         match error {
-            Error::StoreInUse { holder, .. } => Refused::InUse(holder),
-            other => Refused::Problem(other.into()),
+            Error::StoreInUse { holder, .. } => OpenRefusal::InUse(holder),
+            other => OpenRefusal::Problem(other.into()),
         }
     }
 }
 
 /// A store that this program has open.
-pub(super) struct Folder {
+pub(super) struct StoreDirectory {
     store: JobStore,
 }
 
-impl Folder {
-    pub(super) fn open(place: &Place, what: For) -> Result<Folder, Refused> {
-        let dir = &place.data().map_err(Refused::Problem)?;
-        let keys = secret_keys(place, what).map_err(Refused::Problem)?;
-        let is_read = what == For::Reading;
+impl StoreDirectory {
+    pub(super) fn open(place: &Place, what: OpenFor) -> Result<StoreDirectory, OpenRefusal> {
+        let dir = &place.data().map_err(OpenRefusal::Problem)?;
+        let keys = secret_keys(place, what).map_err(OpenRefusal::Problem)?;
+        let is_read = what == OpenFor::Reading;
         if !is_read {
-            check_owner(dir).map_err(Refused::NotOwner)?;
+            check_owner(dir).map_err(OpenRefusal::NotOwner)?;
         }
         let bar = Arc::new(Bar::items("reading the log"));
         let seen = bar.clone();
         let mut options = JobStore::options()
-            .create(what == For::Writing(Create::IfMissing))
+            .create(what == OpenFor::Writing(Create::IfMissing))
             .read_only(is_read)
             .recovery(Recovery::Leave)
             .max_request_bytes(MAX_REQUEST_BYTES)
@@ -99,7 +99,7 @@ impl Folder {
         }
         let opened = options.open(dir);
         bar.end();
-        Ok(Folder { store: opened? })
+        Ok(StoreDirectory { store: opened? })
     }
 
     pub(super) fn into_store(self) -> JobStore {
@@ -112,11 +112,11 @@ impl Folder {
 }
 
 /// The secret keys that an open names: a server and a command that creates a store record them.
-fn secret_keys(place: &Place, what: For) -> Result<Option<Vec<String>>, Problem> {
+fn secret_keys(place: &Place, what: OpenFor) -> Result<Option<Vec<String>>, Problem> {
     let is_named = match what {
-        For::Reading | For::Serving => true,
-        For::Writing(Create::IfMissing) => !place.has_store()?,
-        For::Writing(Create::Never) => false,
+        OpenFor::Reading | OpenFor::Serving => true,
+        OpenFor::Writing(Create::IfMissing) => !place.has_store()?,
+        OpenFor::Writing(Create::Never) => false,
     };
     match is_named {
         true => place.secret_keys(),
@@ -189,7 +189,7 @@ fn list_of(wanted: &Wanted<'_>) -> Result<JobQuery, Problem> {
     Ok(list)
 }
 
-impl Access for Folder {
+impl Access for StoreDirectory {
     fn graphs(&self) -> Result<Vec<GraphName>, Problem> {
         let graphs = self.store.graphs()?;
         let names = graphs.iter().map(|graph| GraphName {

@@ -15,11 +15,11 @@ pub type Files = BTreeMap<PathBuf, Vec<u8>>;
 
 /// What a kill of the process leaves: read again until nothing changes meanwhile,
 /// for the store packs and the index flushes by themselves.
-pub fn left_in(folder: &Path) -> Files {
+pub fn left_in(directory: &Path) -> Files {
     let mut before = Err(std::io::ErrorKind::NotFound.into());
     loop {
         let mut files = Files::new();
-        let now = read_all(folder, Path::new(""), &mut files).map(|()| files);
+        let now = read_all(directory, Path::new(""), &mut files).map(|()| files);
         match (before, now) {
             (Ok(before), Ok(now)) if before == now => return now,
             (_, now) => before = now,
@@ -27,21 +27,21 @@ pub fn left_in(folder: &Path) -> Files {
     }
 }
 
-pub fn read_all(folder: &Path, inner: &Path, files: &mut Files) -> std::io::Result<()> {
-    for entry in fs::read_dir(folder.join(inner))? {
+pub fn read_all(directory: &Path, inner: &Path, files: &mut Files) -> std::io::Result<()> {
+    for entry in fs::read_dir(directory.join(inner))? {
         let name = inner.join(entry?.file_name());
-        if folder.join(&name).is_dir() {
-            read_all(folder, &name, files)?;
+        if directory.join(&name).is_dir() {
+            read_all(directory, &name, files)?;
         } else {
-            files.insert(name.clone(), fs::read(folder.join(&name))?);
+            files.insert(name.clone(), fs::read(directory.join(&name))?);
         }
     }
     Ok(())
 }
 
-pub fn put_into(folder: &Path, files: &Files) {
+pub fn put_into(directory: &Path, files: &Files) {
     for (name, content) in files {
-        let path = folder.join(name);
+        let path = directory.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
     }
@@ -59,13 +59,13 @@ pub fn log_end(files: &Files) -> (PathBuf, usize) {
 }
 
 /// As [`log_end`], of the folder of an open store.
-pub fn log_end_in(folder: &Path) -> (PathBuf, usize) {
+pub fn log_end_in(directory: &Path) -> (PathBuf, usize) {
     loop {
-        let names = common::names_in(folder).into_iter().rev();
+        let names = common::names_in(directory).into_iter().rev();
         let mut segments = names.filter(|name| name.ends_with(".segment"));
         let newest = segments.find_map(|name| {
             // One that is packed and gone meanwhile is not the newest.
-            let content = fs::read(folder.join(&name)).ok()?;
+            let content = fs::read(directory.join(&name)).ok()?;
             let last = content.iter().rposition(|&byte| byte != 0)?;
             Some((PathBuf::from(name), last + 1))
         });

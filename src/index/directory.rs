@@ -14,11 +14,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::files::{files, is_folder, make_folder, not_found_is_none, remove};
+use super::files::{files, is_directory, make_directory, not_found_is_none, remove};
 use super::guard::{lock, unlock};
-use super::{Batch, EachRow, Fault, Index, seal, sled_index};
+use super::{Batch, EachRow, Fault, Index, content_hash, sled_index};
 use crate::log::disk::Disk;
-use crate::log::disk::os::Folder;
+use crate::log::disk::os::OsDirectory;
 use crate::log::file_names;
 use crate::log::identity::IndexSeal;
 use crate::model::error::is_out_of_descriptors;
@@ -36,8 +36,8 @@ pub(crate) const ROOM_BYTES: u64 = 4 << 20;
 const ROOM_FILES: u64 = 16;
 
 /// The folder of a store's index.
-pub(crate) struct IndexFolder {
-    disk: Arc<Folder>,
+pub(crate) struct IndexDirectory {
+    disk: Arc<OsDirectory>,
     /// A path to the store's folder: the engine takes nothing else.
     store: PathBuf,
     cache_bytes: u64,
@@ -46,32 +46,35 @@ pub(crate) struct IndexFolder {
 /// A path to a folder that stays right when the folder is moved or renamed: through its
 /// handle, if the system has paths for those. An engine that opens its files by name, whenever
 /// it likes, then never reaches another folder.
-fn path_by_handle(folder: &Folder) -> Option<PathBuf> {
-    let path = PathBuf::from(format!("/proc/self/fd/{}", folder.handle().as_raw_fd()));
-    let (found, own) = (fs::metadata(&path).ok()?, folder.handle().metadata().ok()?);
+fn path_by_handle(directory: &OsDirectory) -> Option<PathBuf> {
+    let path = PathBuf::from(format!("/proc/self/fd/{}", directory.handle().as_raw_fd()));
+    let (found, own) = (
+        fs::metadata(&path).ok()?,
+        directory.handle().metadata().ok()?,
+    );
     ((found.dev(), found.ino()) == (own.dev(), own.ino())).then_some(path)
 }
 
-fn path_of(folder: &Folder) -> PathBuf {
-    path_by_handle(folder).unwrap_or_else(|| folder.place().to_path_buf())
+fn path_of(directory: &OsDirectory) -> PathBuf {
+    path_by_handle(directory).unwrap_or_else(|| directory.place().to_path_buf())
 }
 
 /// An index, and the handle that its engine's path leads through.
-struct Held {
+struct LockedIndex {
     /// Gone once it is dropped.
     index: Option<Arc<dyn Index>>,
-    folder: Arc<Folder>,
+    directory: Arc<OsDirectory>,
     locked: PathBuf,
 }
 
-impl Held {
+impl LockedIndex {
     fn index(&self) -> Result<&dyn Index, Fault> {
         let index = self.index.as_deref();
         index.ok_or_else(|| Fault("it has been released".to_owned()))
     }
 }
 
-impl Index for Held {
+impl Index for LockedIndex {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
         self.index()?.get(key)
     }
@@ -89,29 +92,29 @@ impl Index for Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for LockedIndex {
     fn drop(&mut self) {
         drop(self.index.take());
         // The handle's number must not become another folder's as long as one of the
         // engine's threads may use it; one that is stuck keeps it for good.
         if !is_free(&self.locked, SEAL_WAIT) {
-            std::mem::forget(self.folder.clone());
+            std::mem::forget(self.directory.clone());
         }
     }
 }
 
 /// What is wanted of an index that nobody has open.
 #[derive(Clone, Copy)]
-pub(crate) enum Wanted<'s> {
+pub(crate) enum IndexAtRest<'s> {
     /// What it holds, if the seal, where there is one, fits.
     Index(Option<&'s IndexSeal>),
     /// That it is gone.
     Nothing,
 }
 
-impl IndexFolder {
-    pub(crate) fn new(disk: &Arc<Folder>, cache_bytes: u64) -> IndexFolder {
-        IndexFolder {
+impl IndexDirectory {
+    pub(crate) fn new(disk: &Arc<OsDirectory>, cache_bytes: u64) -> IndexDirectory {
+        IndexDirectory {
             disk: disk.clone(),
             store: path_of(disk),
             cache_bytes,
@@ -121,22 +124,22 @@ impl IndexFolder {
     /// The index of a store that nobody has open, where one is wanted; else all that
     /// is there is removed.
     pub(crate) fn at_rest(
-        disk: &Arc<Folder>,
+        disk: &Arc<OsDirectory>,
         cache_bytes: u64,
-        wanted: Wanted<'_>,
+        wanted: IndexAtRest<'_>,
     ) -> io::Result<Option<Arc<dyn Index>>> {
-        let folder = IndexFolder::new(disk, cache_bytes);
-        let Wanted::Index(seal) = wanted else {
-            remove(&folder.inner_path())?;
-            folder.remove_rewrite()?;
+        let directory = IndexDirectory::new(disk, cache_bytes);
+        let IndexAtRest::Index(seal) = wanted else {
+            remove(&directory.inner_path())?;
+            directory.remove_rewrite()?;
             return Ok(None);
         };
         let can_be = seal.is_none_or(|seal| seal.engine == sled_index::NAME);
-        if !can_be || !is_folder(&folder.inner_path()) {
+        if !can_be || !is_directory(&directory.inner_path()) {
             return Ok(None);
         }
-        let index = folder.open(false, seal)?;
-        folder.opened()?;
+        let index = directory.open(false, seal)?;
+        directory.opened()?;
         Ok(Some(index))
     }
 
@@ -181,12 +184,16 @@ impl IndexFolder {
     }
 
     /// Opens the index, or makes it anew: as asked, or because what is there is not
-    /// known to be whole. Then [`IndexFolder::opened`] is to be called, once the
+    /// known to be whole. Then [`IndexDirectory::opened`] is to be called, once the
     /// index was read.
-    pub(crate) fn open(&self, anew: bool, seal: Option<&IndexSeal>) -> io::Result<Arc<dyn Index>> {
+    pub(crate) fn open(
+        &self,
+        rebuild: bool,
+        seal: Option<&IndexSeal>,
+    ) -> io::Result<Arc<dyn Index>> {
         let path = self.inner_path();
         let mut why = None;
-        if anew {
+        if rebuild {
             why = Some("it is unusable");
         } else if self.is_marked() {
             why = Some(
@@ -207,7 +214,7 @@ impl IndexFolder {
                     _ => {}
                 }
             }
-        } else if is_folder(&path) && files(&path).is_err() {
+        } else if is_directory(&path) && files(&path).is_err() {
             // An engine would follow a link.
             why = Some("it contains links or unreadable files");
         }
@@ -244,7 +251,7 @@ impl IndexFolder {
     pub(crate) fn begin_rewrite(&self) -> io::Result<Arc<dyn Index>> {
         self.remove_rewrite()?;
         let path = self.store.join(file_names::INDEX_REWRITE);
-        let opened = make_folder(&path).and_then(|()| self.open_in(&path));
+        let opened = make_directory(&path).and_then(|()| self.open_in(&path));
         opened.inspect_err(|_| drop(self.remove_rewrite()))
     }
 
@@ -283,21 +290,21 @@ impl IndexFolder {
 
     pub(super) fn open_once(&self) -> io::Result<Arc<dyn Index>> {
         let path = self.inner_path();
-        if !is_folder(&path) {
+        if !is_directory(&path) {
             remove(&path)?;
-            make_folder(&path)?;
+            make_directory(&path)?;
         }
         self.open_in(&path)
     }
 
     /// Opens or makes an index in a folder that is there.
     fn open_in(&self, path: &Path) -> io::Result<Arc<dyn Index>> {
-        let folder = Arc::new(Folder::open(path)?);
-        let path = path_of(&folder);
+        let directory = Arc::new(OsDirectory::open(path)?);
+        let path = path_of(&directory);
         let index = sled_index::open(&path, self.cache_bytes)?;
-        Ok(Arc::new(Held {
+        Ok(Arc::new(LockedIndex {
             index: Some(index),
-            folder,
+            directory,
             locked: path.join(sled_index::LOCKED),
         }))
     }
@@ -305,15 +312,15 @@ impl IndexFolder {
     /// Bytes of its files, of which some may come and go meanwhile.
     pub(crate) fn bytes(&self) -> io::Result<u64> {
         let mut bytes = 0;
-        let mut folders = vec![self.inner_path()];
-        while let Some(folder) = folders.pop() {
-            for entry in not_found_is_none(fs::read_dir(folder))?
+        let mut directories = vec![self.inner_path()];
+        while let Some(directory) = directories.pop() {
+            for entry in not_found_is_none(fs::read_dir(directory))?
                 .into_iter()
                 .flatten()
             {
                 let entry = entry?;
                 match not_found_is_none(entry.metadata())? {
-                    Some(known) if known.is_dir() => folders.push(entry.path()),
+                    Some(known) if known.is_dir() => directories.push(entry.path()),
                     known => bytes += known.map_or(0, |known| known.len()),
                 }
             }
@@ -349,7 +356,7 @@ impl IndexFolder {
     pub(super) fn compute_seal(&self) -> io::Result<IndexSeal> {
         Ok(IndexSeal {
             engine: sled_index::NAME.to_owned(),
-            hash: seal::hash(&self.inner_path())?,
+            hash: content_hash::hash(&self.inner_path())?,
         })
     }
 }
@@ -379,41 +386,41 @@ mod tests {
     #[test]
     fn an_index_that_somebody_has_open_or_that_failed_is_not_sealed() {
         let dir = tempfile::tempdir().unwrap();
-        let disk = Arc::new(Folder::open(dir.path()).unwrap());
-        let folder = IndexFolder::new(&disk, 1 << 20);
-        let index = folder.open(false, None).unwrap();
-        folder.opened().unwrap();
+        let disk = Arc::new(OsDirectory::open(dir.path()).unwrap());
+        let directory = IndexDirectory::new(&disk, 1 << 20);
+        let index = directory.open(false, None).unwrap();
+        directory.opened().unwrap();
         let reader = index.clone();
         drop(index);
-        assert_eq!(folder.seal().unwrap(), None);
+        assert_eq!(directory.seal().unwrap(), None);
         drop(reader);
-        let sealed = folder.seal().unwrap();
+        let sealed = directory.seal().unwrap();
         assert!(sealed.is_some());
-        assert_eq!(folder.seal().unwrap(), sealed);
-        fs::write(folder.path().join("more"), b"").unwrap();
-        let other = folder.seal().unwrap();
+        assert_eq!(directory.seal().unwrap(), sealed);
+        fs::write(directory.path().join("more"), b"").unwrap();
+        let other = directory.seal().unwrap();
         assert!(other.is_some() && other != sealed);
         fs::write(dir.path().join(file_names::INDEX_OPENING), b"").unwrap();
-        assert_eq!(folder.seal().unwrap(), None);
+        assert_eq!(directory.seal().unwrap(), None);
     }
 
     #[test]
     fn an_index_that_another_engine_sealed_is_rebuilt() {
         let dir = tempfile::tempdir().unwrap();
-        let disk = Arc::new(Folder::open(dir.path()).unwrap());
-        let folder = IndexFolder::new(&disk, 1 << 20);
-        let index = folder.open(false, None).unwrap();
-        folder.opened().unwrap();
+        let disk = Arc::new(OsDirectory::open(dir.path()).unwrap());
+        let directory = IndexDirectory::new(&disk, 1 << 20);
+        let index = directory.open(false, None).unwrap();
+        directory.opened().unwrap();
         let mut batch = Batch::default();
         batch.put(b"a".to_vec(), b"1".to_vec());
         index.write(&batch).unwrap();
         drop(index);
-        let mut seal = folder.seal().unwrap().unwrap();
+        let mut seal = directory.seal().unwrap().unwrap();
         seal.engine = "other".to_owned();
-        let wanted = Wanted::Index(Some(&seal));
-        let at_rest = IndexFolder::at_rest(&disk, 1 << 20, wanted).unwrap();
+        let wanted = IndexAtRest::Index(Some(&seal));
+        let at_rest = IndexDirectory::at_rest(&disk, 1 << 20, wanted).unwrap();
         assert!(at_rest.is_none());
-        let index = folder.open(false, Some(&seal)).unwrap();
+        let index = directory.open(false, Some(&seal)).unwrap();
         assert_eq!(index.get(b"a").unwrap(), None);
     }
 }

@@ -14,16 +14,16 @@ use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
 
 use crate::engine::core::Engine;
-use crate::engine::open::{IndexHome, open, open_read_only};
+use crate::engine::open::{IndexLocation, open, open_read_only};
 use crate::engine::relocation;
-use crate::engine::state::holder;
+use crate::engine::state::lock_holder;
 use crate::engine::state::store_lock::{StoreLock, lock};
 use crate::index::Index;
-use crate::index::folder::{IndexFolder, Wanted};
+use crate::index::directory::{IndexAtRest, IndexDirectory};
 use crate::index::read_only_copy;
 use crate::log::disk::Disk;
 use crate::log::disk::bounded::{Access, Bounded};
-use crate::log::disk::os::Folder;
+use crate::log::disk::os::OsDirectory;
 use crate::log::file_names;
 use crate::log::identity::IndexSeal;
 use crate::log::permissions;
@@ -35,12 +35,12 @@ use crate::model::options::Options;
 const INDEX_CACHE_SHARE: u64 = 4;
 
 /// Opens the store in a folder.
-pub(crate) fn open_folder(options: Options, path: &Path) -> Result<Arc<Engine>> {
+pub(crate) fn open_directory(options: Options, path: &Path) -> Result<Arc<Engine>> {
     if options.read_only {
-        return open_folder_read_only(&options, path);
+        return open_directory_read_only(&options, path);
     }
     relocation::check_not_forked()?;
-    let kind = match Folder::open(path) {
+    let kind = match OsDirectory::open(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Kind::Empty,
         there => kind_of(&there.map_err(|e| Error::io("open", path, &e))?)?,
     };
@@ -50,13 +50,18 @@ pub(crate) fn open_folder(options: Options, path: &Path) -> Result<Arc<Engine>> 
         });
     }
     check_kind(path, kind)?;
-    Folder::create(path).map_err(|e| Error::io("create", path, &e))?;
-    let directory = Arc::new(Folder::open(path).map_err(|e| Error::io("open", path, &e))?);
+    OsDirectory::create(path).map_err(|e| Error::io("create", path, &e))?;
+    let directory = Arc::new(OsDirectory::open(path).map_err(|e| Error::io("open", path, &e))?);
     let lock = lock(&directory)?;
     let disk = Arc::new(Bounded::new(directory.clone(), Access::ReadWrite));
     let cache_bytes = options.cache_bytes / INDEX_CACHE_SHARE;
-    let folder = IndexFolder::new(&directory, cache_bytes);
-    let engine = open(options, disk, Some(lock), IndexHome::Folder(folder))?;
+    let index_directory = IndexDirectory::new(&directory, cache_bytes);
+    let engine = open(
+        options,
+        disk,
+        Some(lock),
+        IndexLocation::Directory(index_directory),
+    )?;
     note_place(&engine, directory.place());
     Ok(engine)
 }
@@ -66,11 +71,11 @@ fn note_place(engine: &Engine, place: &Path) {
     engine.place.set(place.to_path_buf()).ok();
     if let Some(what) = permissions::find(place) {
         tracing::warn!(%what, "other users can access the store's files");
-        *engine.exposure.lock() = Some(what);
+        *engine.permission_warning.lock() = Some(what);
     }
 }
 
-fn open_folder_read_only(options: &Options, path: &Path) -> Result<Arc<Engine>> {
+fn open_directory_read_only(options: &Options, path: &Path) -> Result<Arc<Engine>> {
     read_at_rest(path, |directory, disk| {
         check_kind(path, kind_of(directory)?)?;
         let sealed = |seal: &_| sealed_index(directory, seal, options);
@@ -82,7 +87,7 @@ fn open_folder_read_only(options: &Options, path: &Path) -> Result<Arc<Engine>> 
 
 /// What a closed store's index holds, if it can be used.
 fn sealed_index(
-    directory: &Arc<Folder>,
+    directory: &Arc<OsDirectory>,
     seal: &IndexSeal,
     options: &Options,
 ) -> Option<Arc<dyn Index>> {
@@ -103,7 +108,7 @@ const READ_TRIES: usize = 5;
 /// read counts only if no engine had it open at the end either.
 pub(crate) fn read_at_rest<T>(
     path: &Path,
-    mut read: impl FnMut(&Arc<Folder>, Bounded) -> Result<T>,
+    mut read: impl FnMut(&Arc<OsDirectory>, Bounded) -> Result<T>,
 ) -> Result<T> {
     let directory = Arc::new(store_directory(path)?);
     let names = || {
@@ -129,7 +134,7 @@ pub(crate) fn read_at_rest<T>(
 }
 
 /// Refuses a store that somebody has open. The lock is not kept.
-fn check_not_in_use(disk: &Folder) -> Result<()> {
+fn check_not_in_use(disk: &OsDirectory) -> Result<()> {
     let free = |file: &File| match rustix::fs::flock(file, FlockOperation::NonBlockingLockShared) {
         Ok(()) => {
             rustix::fs::flock(file, FlockOperation::Unlock).ok();
@@ -137,7 +142,7 @@ fn check_not_in_use(disk: &Folder) -> Result<()> {
         }
         Err(Errno::WOULDBLOCK) => Err(Error::StoreInUse {
             path: disk.path(""),
-            holder: holder::find(&[file]),
+            holder: lock_holder::find(&[file]),
         }),
         // Directories are not locked here, or nobody can have locked the file.
         Err(_) => Ok(()),
@@ -163,7 +168,7 @@ enum Kind {
     Foreign(String),
 }
 
-fn kind_of(disk: &Folder) -> Result<Kind> {
+fn kind_of(disk: &OsDirectory) -> Result<Kind> {
     let names = disk.names();
     let names = names.map_err(|e| Error::io("read", disk.path(""), &e))?;
     if names.iter().any(|name| name == file_names::STORE) {
@@ -228,7 +233,7 @@ fn check_kind(path: &Path, kind: Kind) -> Result<()> {
 
 /// A store's folder that nobody has open, and its lock, so that nobody opens it
 /// meanwhile.
-pub(crate) fn folder_at_rest(path: &Path) -> Result<(Bounded, Arc<Folder>, StoreLock)> {
+pub(crate) fn directory_at_rest(path: &Path) -> Result<(Bounded, Arc<OsDirectory>, StoreLock)> {
     let directory = Arc::new(store_directory(path)?);
     let lock = lock(&directory)?;
     let disk = Bounded::new(directory.clone(), Access::ReadWrite);
@@ -236,9 +241,9 @@ pub(crate) fn folder_at_rest(path: &Path) -> Result<(Bounded, Arc<Folder>, Store
 }
 
 /// Opens a directory that is a store, sound or not.
-fn store_directory(path: &Path) -> Result<Folder> {
+fn store_directory(path: &Path) -> Result<OsDirectory> {
     let there = path.to_path_buf();
-    let disk = match Folder::open(path) {
+    let disk = match OsDirectory::open(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             return Err(Error::StoreMissing { path: there });
         }
@@ -253,10 +258,10 @@ fn store_directory(path: &Path) -> Result<Folder> {
 
 /// The index of a store that nobody has open.
 pub(crate) fn index_at_rest(
-    disk: &Arc<Folder>,
-    wanted: Wanted<'_>,
+    disk: &Arc<OsDirectory>,
+    wanted: IndexAtRest<'_>,
 ) -> Result<Option<Arc<dyn Index>>> {
     let cache_bytes = Options::default().cache_bytes / INDEX_CACHE_SHARE;
-    let index = IndexFolder::at_rest(disk, cache_bytes, wanted);
+    let index = IndexDirectory::at_rest(disk, cache_bytes, wanted);
     index.map_err(|e| Error::io("open", disk.path(""), &e))
 }
