@@ -6,8 +6,8 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::place::Place;
 use crate::problem::{Problem, Verdict};
+use crate::store_args::StoreArgs;
 use crate::{
     backup, cancel, complete, completions, export, find, import, list, man, purge, repair, serve,
     show, stats, verify,
@@ -51,7 +51,7 @@ Examples:
 )]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    place: Place,
+    store_args: StoreArgs,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -84,21 +84,21 @@ enum Verb {
 
 impl Arguments {
     pub(crate) fn run(self) -> Result<Verdict, Problem> {
-        let place = &self.place;
+        let store_args = &self.store_args;
         match self.verb {
-            Verb::List(arguments) => list::run(place, &arguments),
-            Verb::Show(arguments) => show::run(place, &arguments),
-            Verb::Find(arguments) => find::run(place, &arguments),
-            Verb::Stats(arguments) => stats::run(place, &arguments),
-            Verb::Cancel(arguments) => cancel::run(place, &arguments),
-            Verb::Complete(arguments) => complete::run(place, &arguments),
-            Verb::Verify(arguments) => verify::run(place, &arguments),
-            Verb::Repair(arguments) => repair::run(place, &arguments),
-            Verb::Export(arguments) => export::run(place, &arguments),
-            Verb::Import(arguments) => import::run(place, &arguments),
-            Verb::Backup(arguments) => backup::run(place, &arguments),
-            Verb::Purge(arguments) => purge::run(place, &arguments),
-            Verb::Serve(arguments) => serve::run(place, &arguments),
+            Verb::List(arguments) => list::run(store_args, &arguments),
+            Verb::Show(arguments) => show::run(store_args, &arguments),
+            Verb::Find(arguments) => find::run(store_args, &arguments),
+            Verb::Stats(arguments) => stats::run(store_args, &arguments),
+            Verb::Cancel(arguments) => cancel::run(store_args, &arguments),
+            Verb::Complete(arguments) => complete::run(store_args, &arguments),
+            Verb::Verify(arguments) => verify::run(store_args, &arguments),
+            Verb::Repair(arguments) => repair::run(store_args, &arguments),
+            Verb::Export(arguments) => export::run(store_args, &arguments),
+            Verb::Import(arguments) => import::run(store_args, &arguments),
+            Verb::Backup(arguments) => backup::run(store_args, &arguments),
+            Verb::Purge(arguments) => purge::run(store_args, &arguments),
+            Verb::Serve(arguments) => serve::run(store_args, &arguments),
             Verb::Completions(arguments) => completions::run(&arguments),
             Verb::Man(arguments) => man::run(&arguments),
             Verb::Delete { .. } => Err(Problem::usage(

@@ -10,9 +10,9 @@ use indicatif::BinaryBytes;
 
 use crate::access;
 use crate::output;
-use crate::place::Place;
 use crate::problem::{Problem, Verdict};
 use crate::progress::Bar;
+use crate::store_args::StoreArgs;
 
 const AFTER_HELP: &str = "\
 An engine can keep working on the store. The copy is a closed store that
@@ -39,11 +39,11 @@ pub(crate) struct Arguments {
     link: bool,
 }
 
-pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
+pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdict, Problem> {
     // The engine that may do it stands in another folder.
     let to = std::path::absolute(&arguments.to)
         .map_err(|e| Problem::file("resolve", &arguments.to, &e))?;
-    let access = access::open(place)?;
+    let access = access::open(store_args)?;
     let bar = Bar::bytes("copying");
     let (bytes, shared) =
         access.backup(&to, arguments.link, &mut |done, of| bar.at(done, Some(of)))?;

@@ -7,9 +7,9 @@ use clap::Args;
 
 use crate::access::{self, Cancelled, Create};
 use crate::output;
-use crate::place::{GraphChoice, Place};
 use crate::problem::{Problem, Verdict};
 use crate::short_id;
+use crate::store_args::{GraphChoice, StoreArgs};
 
 const AFTER_HELP: &str = "\
 A pending job completes immediately with the outcome cancelled. A running job
@@ -29,8 +29,8 @@ pub(crate) struct Arguments {
     graph: GraphChoice,
 }
 
-pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
-    let access = access::open_to_write(place, Create::Never)?;
+pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdict, Problem> {
+    let access = access::open_to_write(store_args, Create::Never)?;
     let graph = arguments.graph.choose(&*access)?;
     let (id, _) = short_id::job_to_change(&*access, &graph, &arguments.id)?;
     let done = access.cancel(&graph, &id)?;

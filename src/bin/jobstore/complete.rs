@@ -6,12 +6,12 @@
 use clap::Args;
 use jobstore::OutcomeKind;
 
-use crate::access::{self, Create, Ending};
+use crate::access::{self, CompletionArgs, Create};
 use crate::filters::text_up_to;
 use crate::output;
-use crate::place::{GraphChoice, Place};
 use crate::problem::{Problem, Verdict};
 use crate::short_id;
+use crate::store_args::{GraphChoice, StoreArgs};
 
 const AFTER_HELP: &str = "\
 Use this for a running job that has no worker any more. If a worker is still
@@ -65,7 +65,7 @@ pub(crate) struct Arguments {
     graph: GraphChoice,
 }
 
-pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
+pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdict, Problem> {
     let kind = match arguments {
         Arguments { failed: true, .. } => OutcomeKind::Failed,
         Arguments {
@@ -88,15 +88,15 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
         }
         _ => OutcomeKind::Succeeded,
     };
-    let access = access::open_to_write(place, Create::Never)?;
+    let access = access::open_to_write(store_args, Create::Never)?;
     let graph = arguments.graph.choose(&*access)?;
     let (id, _) = short_id::job_to_change(&*access, &graph, &arguments.id)?;
-    let ending = Ending {
+    let completion = CompletionArgs {
         kind,
         code: &arguments.code,
         message: arguments.reason.as_deref().unwrap_or("completed manually"),
     };
-    let before = access.complete(&graph, &id, &ending)?;
+    let before = access.complete(&graph, &id, &completion)?;
     access.close()?;
     Ok(match before {
         None => {

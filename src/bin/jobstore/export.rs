@@ -14,9 +14,9 @@ use tempfile::{Builder, NamedTempFile};
 use crate::access;
 use crate::filters::Filters;
 use crate::output;
-use crate::place::{GraphChoice, Place};
 use crate::problem::{Problem, Verdict};
 use crate::progress::Bar;
+use crate::store_args::{GraphChoice, StoreArgs};
 
 const AFTER_HELP: &str = "\
 Writes all jobs as of one instant, oldest first, with their outcomes and
@@ -53,8 +53,8 @@ pub(crate) struct Arguments {
     filters: Filters,
 }
 
-pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
-    let access = access::open(place)?;
+pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdict, Problem> {
+    let access = access::open(store_args)?;
     let graph = arguments.graph.choose(&*access)?;
     let bar = match arguments.to == Path::new("-") && io::stdout().is_terminal() {
         true => Bar::none(),

@@ -10,15 +10,15 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use crate::access::{self, Access, Sought};
+use crate::access::{self, Access, FindQuery};
 use crate::bounded;
 use crate::filters::{Filters, some_text};
 use crate::list::{self, JOBS};
 use crate::output;
-use crate::place::{GraphChoice, GraphName, Place};
 use crate::problem::{Problem, Verdict};
 use crate::progress::Bar;
 use crate::row::Row;
+use crate::store_args::{GraphChoice, GraphName, StoreArgs};
 use crate::table::{self, Table};
 use crate::when;
 
@@ -76,7 +76,7 @@ struct FoundJob {
     more: Option<String>,
 }
 
-pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
+pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdict, Problem> {
     let request = match (&arguments.request, arguments.filters.is_empty()) {
         (Some(path), true) => Some(read(path)?),
         (None, false) => None,
@@ -93,7 +93,7 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
             ));
         }
     };
-    let access = access::open(place)?;
+    let access = access::open(store_args)?;
     let graph = arguments.graph.choose(&*access)?;
     let find = |each: access::EachLine<'_>| match &request {
         Some(request) => {
@@ -158,12 +158,12 @@ fn search(
     let bar = Bar::items("searching");
     let (mut jobs, mut looked_at, mut cursor) = (0, 0, arguments.cursor.clone());
     loop {
-        let sought = Sought {
+        let find_query = FindQuery {
             filters: &arguments.filters,
             limit: arguments.limit.saturating_sub(jobs).min(JOBS),
             cursor: cursor.as_deref(),
         };
-        let step = access.search(graph, &sought, each)?;
+        let step = access.search(graph, &find_query, each)?;
         (jobs, looked_at) = (jobs + step.found, looked_at + step.looked_at);
         bar.at(looked_at, Some(looked_at + step.left));
         cursor = step.next;

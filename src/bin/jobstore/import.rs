@@ -14,11 +14,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use clap::Args;
 
 use crate::access::{self, Create, Import};
-use crate::first_job::{self, Checked};
+use crate::import_check::{self, CheckedLines};
 use crate::output;
-use crate::place::{GraphName, Place};
 use crate::problem::{Problem, Verdict};
 use crate::progress::Bar;
+use crate::store_args::{GraphName, StoreArgs};
 
 /// Bad lines that are named.
 const BAD_LINES_NAMED: usize = 20;
@@ -56,7 +56,7 @@ pub(crate) struct Arguments {
     graph: Option<GraphName>,
 }
 
-pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
+pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdict, Problem> {
     let graph = arguments
         .graph
         .as_ref()
@@ -77,21 +77,21 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
     let how = Import {
         skip_bad: arguments.skip_bad,
     };
-    let Checked { lines, only_bad } = first_job::check(graph, lines, how)?;
-    let is_new = !place.has_store()?;
+    let CheckedLines { lines, only_bad } = import_check::check(graph, lines, how)?;
+    let is_new = !store_args.has_store()?;
     let access = match only_bad {
         Some(only_bad) if is_new => return Err(only_bad),
         Some(only_bad) => {
-            let access = access::open_to_write(place, Create::Never)?;
+            let access = access::open_to_write(store_args, Create::Never)?;
             if !access.graphs()?.contains(graph) {
                 return Err(only_bad);
             }
             access
         }
-        None => access::open_to_write(place, Create::IfMissing)?,
+        None => access::open_to_write(store_args, Create::IfMissing)?,
     };
     if is_new {
-        output::note(&format!("created store {}", place.data()?.display()));
+        output::note(&format!("created store {}", store_args.data()?.display()));
     }
     let bar = Bar::bytes("importing");
     let read = Arc::new(AtomicU64::new(0));

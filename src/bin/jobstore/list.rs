@@ -9,12 +9,12 @@ use std::io::Write as _;
 
 use clap::{Args, ValueEnum};
 
-use crate::access::{self, Access, Shown, Wanted};
+use crate::access::{self, Access, ListQuery, PageInfo};
 use crate::filters::{Filters, some_text};
-use crate::output::{self, Aside};
-use crate::place::{GraphChoice, Place};
+use crate::output::{self, SpooledOutput};
 use crate::problem::{Problem, Verdict};
 use crate::row::Row;
+use crate::store_args::{GraphChoice, StoreArgs};
 use crate::table::{self, Table};
 use crate::when;
 
@@ -73,10 +73,10 @@ pub(crate) struct Arguments {
     filters: Filters,
 }
 
-pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
-    let access = access::open(place)?;
+pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdict, Problem> {
+    let access = access::open(store_args)?;
     let graph = arguments.graph.choose(&*access)?;
-    let wanted = Wanted {
+    let list_query = ListQuery {
         filters: &arguments.filters,
         offset: arguments.offset,
         limit: arguments.limit.unwrap_or(match arguments.format {
@@ -89,8 +89,8 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
     };
     match arguments.format {
         Format::Json => {
-            let mut out = Aside::new();
-            access.document(&graph, &wanted, &mut out)?;
+            let mut out = SpooledOutput::new();
+            access.document(&graph, &list_query, &mut out)?;
             access.close()?;
             // A terminal goes on behind it; a file has the document to the byte.
             let end = if output::width().is_some() { "\n" } else { "" };
@@ -99,11 +99,11 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
             out.hand_over()?;
         }
         Format::Jsonl => lines(&*access, |each| {
-            access.page(&graph, &wanted, each).map(drop)
+            access.page(&graph, &list_query, each).map(drop)
         })?,
         Format::Table => {
             let (mut table, now_ms) = (Table::default(), when::now_ms());
-            let shown = access.page(&graph, &wanted, &mut |line| {
+            let shown = access.page(&graph, &list_query, &mut |line| {
                 table.add(&Row::of(line)?, now_ms);
                 Ok(())
             })?;
@@ -112,7 +112,7 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
                 output::coloured(&table.text(output::width()))?;
             }
             // A pipe gets the rows and nothing else.
-            output::note(footer(&wanted, &shown).trim_end());
+            output::note(footer(&list_query, &shown).trim_end());
         }
     }
     Ok(Verdict::Fine)
@@ -124,14 +124,14 @@ pub(crate) fn lines(
     access: &dyn Access,
     jobs: impl FnOnce(access::EachLine<'_>) -> Result<(), Problem>,
 ) -> Result<(), Problem> {
-    let mut out = Aside::new();
+    let mut out = SpooledOutput::new();
     jobs(&mut |line| writeln!(out, "{line}").map_err(|e| Problem::output(&e)))?;
     access.close()?;
     out.hand_over()
 }
 
 /// What stands below a table: which jobs of how many, and how to go on.
-fn footer(wanted: &Wanted<'_>, shown: &Shown) -> String {
+fn footer(list_query: &ListQuery<'_>, shown: &PageInfo) -> String {
     let of = match shown.total {
         Some(total) => format!(" of {}", output::grouped(total)),
         None => String::new(),
@@ -143,11 +143,11 @@ fn footer(wanted: &Wanted<'_>, shown: &Shown) -> String {
             output::jobs(total)
         )),
         (0, None) => table::aside("no jobs"),
-        (jobs, _) if wanted.cursor.is_some() => {
+        (jobs, _) if list_query.cursor.is_some() => {
             table::aside(&format!("{} more{of}", output::grouped(jobs)))
         }
         (jobs, _) => {
-            let (first, last) = (wanted.offset + 1, wanted.offset + jobs);
+            let (first, last) = (list_query.offset + 1, list_query.offset + jobs);
             let (first, last) = (output::grouped(first), output::grouped(last));
             table::aside(&format!("{first}-{last}{of}"))
         }
@@ -160,8 +160,10 @@ fn footer(wanted: &Wanted<'_>, shown: &Shown) -> String {
     }
     if let Some(next) = &shown.next {
         // By state and order an offset is as quick, and can be read.
-        let on = match (wanted.cursor, shown.total) {
-            (None, Some(_)) if !wanted.count => format!("--offset {}", wanted.offset + shown.jobs),
+        let on = match (list_query.cursor, shown.total) {
+            (None, Some(_)) if !list_query.count => {
+                format!("--offset {}", list_query.offset + shown.jobs)
+            }
             _ => format!("--cursor {next}"),
         };
         text.push_str(&table::aside(&format!("continue with {on}")));
@@ -173,8 +175,8 @@ fn footer(wanted: &Wanted<'_>, shown: &Shown) -> String {
 mod tests {
     use super::*;
 
-    fn below(offset: u64, cursor: Option<&str>, shown: &Shown) -> String {
-        let wanted = Wanted {
+    fn below(offset: u64, cursor: Option<&str>, shown: &PageInfo) -> String {
+        let list_query = ListQuery {
             filters: &Filters::default(),
             offset,
             limit: 50,
@@ -182,12 +184,12 @@ mod tests {
             cursor,
             count: false,
         };
-        anstream::adapter::strip_str(&footer(&wanted, shown)).to_string()
+        anstream::adapter::strip_str(&footer(&list_query, shown)).to_string()
     }
 
     #[test]
     fn a_table_says_which_jobs_of_how_many_and_how_to_go_on() {
-        let mut shown = Shown {
+        let mut shown = PageInfo {
             jobs: 50,
             total: Some(1_234_567),
             next: Some("02ab".to_owned()),
@@ -209,7 +211,7 @@ mod tests {
         (shown.next, shown.quarantined) = (None, 3);
         let aside = "1-50\n3 jobs not shown because a repair quarantined them\n";
         assert_eq!(below(0, None, &shown), aside);
-        let mut none = Shown::default();
+        let mut none = PageInfo::default();
         assert_eq!(below(0, None, &none), "no jobs\n");
         none.total = Some(7);
         assert_eq!(

@@ -23,47 +23,49 @@ pub(crate) fn plain() -> BufWriter<StdoutLock<'static>> {
 }
 
 /// Bytes that are put aside in memory; more of them go to a file without a name.
-const ASIDE_BYTES: usize = 4 << 20;
+const SPOOL_BYTES: usize = 4 << 20;
 
 /// Standard output for lines of any number, which are put aside until the store is let go
 /// of: whoever reads them may take their time. A file takes them at once.
-pub(crate) enum Aside {
+pub(crate) enum SpooledOutput {
     Put(BufWriter<SpooledTempFile>),
     AtOnce(BufWriter<StdoutLock<'static>>),
 }
 
-impl Aside {
-    pub(crate) fn new() -> Aside {
+impl SpooledOutput {
+    pub(crate) fn new() -> SpooledOutput {
         let there = rustix::fs::fstat(io::stdout());
         match there.map(|there| FileType::from_raw_mode(there.st_mode)) {
-            Ok(FileType::RegularFile) => Aside::AtOnce(plain()),
-            _ => Aside::Put(BufWriter::new(SpooledTempFile::new(ASIDE_BYTES))),
+            Ok(FileType::RegularFile) => SpooledOutput::AtOnce(plain()),
+            _ => SpooledOutput::Put(BufWriter::new(SpooledTempFile::new(SPOOL_BYTES))),
         }
     }
 
     /// Gives out what was put aside.
     pub(crate) fn hand_over(self) -> Result<(), Problem> {
         let done = match self {
-            Aside::AtOnce(mut out) => out.flush(),
-            Aside::Put(aside) => aside
-                .into_inner()
-                .map_err(Into::into)
-                .and_then(|mut aside| {
-                    let mut out = plain();
-                    aside.rewind()?;
-                    io::copy(&mut aside, &mut out)?;
-                    out.flush()
-                }),
+            SpooledOutput::AtOnce(mut out) => out.flush(),
+            SpooledOutput::Put(aside) => {
+                aside
+                    .into_inner()
+                    .map_err(Into::into)
+                    .and_then(|mut aside| {
+                        let mut out = plain();
+                        aside.rewind()?;
+                        io::copy(&mut aside, &mut out)?;
+                        out.flush()
+                    })
+            }
         };
         done.map_err(|e| Problem::output(&e))
     }
 }
 
-impl Write for Aside {
+impl Write for SpooledOutput {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Aside::AtOnce(out) => out.write(bytes),
-            Aside::Put(aside) => aside.write(bytes).map_err(|e| {
+            SpooledOutput::AtOnce(out) => out.write(bytes),
+            SpooledOutput::Put(aside) => aside.write(bytes).map_err(|e| {
                 let directory = std::env::temp_dir();
                 let words = format!(
                     "{e}, while spooling the output in {} (TMPDIR)",
@@ -76,8 +78,8 @@ impl Write for Aside {
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
-            Aside::AtOnce(out) => out.flush(),
-            Aside::Put(aside) => aside.flush(),
+            SpooledOutput::AtOnce(out) => out.flush(),
+            SpooledOutput::Put(aside) => aside.flush(),
         }
     }
 }

@@ -8,9 +8,9 @@ use clap::Args;
 use crate::access::{self, Create};
 use crate::filters::Filters;
 use crate::output;
-use crate::place::{GraphChoice, Place};
 use crate::problem::{Problem, Verdict};
 use crate::progress::Bar;
+use crate::store_args::{GraphChoice, StoreArgs};
 
 const AFTER_HELP: &str = "\
 Pending and running jobs are never purged. The ids of purged jobs are
@@ -38,7 +38,7 @@ pub(crate) struct Arguments {
     filters: Filters,
 }
 
-pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
+pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdict, Problem> {
     let filters = &arguments.filters;
     match (filters.is_empty(), arguments.all) {
         (true, false) => {
@@ -56,8 +56,8 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
         _ => {}
     }
     let access = match arguments.dry_run {
-        true => access::open(place)?,
-        false => access::open_to_write(place, Create::Never)?,
+        true => access::open(store_args)?,
+        false => access::open_to_write(store_args, Create::Never)?,
     };
     let graph = arguments.graph.choose(&*access)?;
     let would = access.purge_dry_run(&graph, filters)?;

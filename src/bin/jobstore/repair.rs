@@ -10,9 +10,9 @@ use jobstore::JobStore;
 
 use crate::access;
 use crate::output;
-use crate::place::Place;
 use crate::problem::{Problem, Verdict};
 use crate::progress::Bar;
+use crate::store_args::StoreArgs;
 use crate::verify;
 
 const AFTER_HELP: &str = "\
@@ -34,8 +34,8 @@ pub(crate) struct Arguments {
     yes: bool,
 }
 
-pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
-    let dir = &place.data()?;
+pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdict, Problem> {
+    let dir = &store_args.data()?;
     // What is written anew belongs to the user that repairs.
     access::check_owner(dir)?;
     let report = verify::look(dir).map_err(|error| access::at_rest(dir, error))?;

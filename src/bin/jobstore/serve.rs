@@ -21,8 +21,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::access;
 use crate::output;
-use crate::place::Place;
 use crate::problem::{self, Problem, Verdict};
+use crate::store_args::StoreArgs;
 use crate::tokens::{ALL, Good, Tokens};
 
 const AFTER_HELP: &str = "\
@@ -111,7 +111,7 @@ impl Doorkeeper {
     }
 }
 
-pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
+pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdict, Problem> {
     let tokens = match &arguments.tokens {
         Some(path) => Some(Doorkeeper::new(path)?),
         None if !arguments.listen.ip().is_loopback() => {
@@ -139,7 +139,7 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
         })?;
     // Before the store is opened, which records the secret keys that were named.
     let listener = runtime.block_on(bind(arguments.listen))?;
-    let store = access::store_at_rest(place)?;
+    let store = access::store_at_rest(store_args)?;
     let served = runtime.block_on(listen(&store, listener, tokens));
     // Meanwhile the runtime looks out for who asks a second time.
     let closed = store.close();

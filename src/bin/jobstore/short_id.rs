@@ -5,12 +5,12 @@
 
 use jobstore::JobId;
 
-use crate::access::{Access, Wanted};
+use crate::access::{Access, ListQuery};
 use crate::filters::Filters;
-use crate::place::GraphName;
 use crate::problem::Problem;
 use crate::progress::Bar;
 use crate::row::Row;
+use crate::store_args::GraphName;
 
 /// The digits that an id begins with if a graph generated it.
 const NUMBER_DIGITS: usize = 19;
@@ -111,7 +111,7 @@ fn search(
     let (filters, bar) = (Filters::default(), Bar::items("searching for the id"));
     let (mut found, mut cursor, mut searched) = (Vec::new(), None::<String>, 0);
     loop {
-        let wanted = Wanted {
+        let wanted = ListQuery {
             filters: &filters,
             offset: 0,
             limit: PAGE_JOBS,

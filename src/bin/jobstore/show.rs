@@ -12,10 +12,10 @@ use clap::{Args, ValueEnum};
 
 use crate::access;
 use crate::output::{self, harmless};
-use crate::place::{GraphChoice, GraphName, Place};
 use crate::problem::{Problem, Verdict};
 use crate::row::Row;
 use crate::short_id;
+use crate::store_args::{GraphChoice, GraphName, StoreArgs};
 use crate::when;
 
 /// Bytes of a body that a person is shown.
@@ -50,8 +50,8 @@ pub(crate) struct Arguments {
     graph: GraphChoice,
 }
 
-pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
-    let access = access::open(place)?;
+pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdict, Problem> {
+    let access = access::open(store_args)?;
     let graph = arguments.graph.choose(&*access)?;
     let (_, line) = short_id::job(&*access, &graph, &arguments.id)?;
     access.close()?;

@@ -13,8 +13,8 @@ use serde::Deserialize;
 
 use crate::access;
 use crate::output::{self, counted, grouped, harmless};
-use crate::place::Place;
 use crate::problem::{Problem, Verdict};
+use crate::store_args::StoreArgs;
 use crate::when;
 
 const AFTER_HELP: &str = "\
@@ -43,8 +43,8 @@ pub(crate) struct Arguments {
     format: Format,
 }
 
-pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
-    let access = access::open(place)?;
+pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdict, Problem> {
+    let access = access::open(store_args)?;
     let json = access.stats()?;
     access.close()?;
     let stats: Stats = serde_json::from_str(&json).map_err(|e| {

@@ -10,9 +10,9 @@ use jobstore::{JobStore, VerifyReport};
 
 use crate::access;
 use crate::output;
-use crate::place::Place;
 use crate::problem::{Problem, Verdict};
 use crate::progress::Bar;
+use crate::store_args::StoreArgs;
 
 const AFTER_HELP: &str = "\
 If an engine has the store open, the engine verifies it, at low priority.
@@ -39,8 +39,8 @@ pub(crate) struct Arguments {
     format: Format,
 }
 
-pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
-    let dir = &place.data()?;
+pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdict, Problem> {
+    let dir = &store_args.data()?;
     let report = access::verify(dir, || look(dir))?;
     let text = match arguments.format {
         Format::Text => report.to_string(),

@@ -20,14 +20,14 @@ use parking_lot::Mutex;
 use rustix::fs::{Access as May, AtFlags, CWD, accessat};
 
 use super::{
-    Access, Cancelled, EachLine, Ending, Import, Imported, SCAN_STEP_TIME, ScanStep, Shown, Sought,
-    Wanted,
+    Access, Cancelled, CompletionArgs, EachLine, FindQuery, Import, Imported, ListQuery, PageInfo,
+    SCAN_STEP_TIME, ScanStep,
 };
 use crate::filters::Filters;
 use crate::output;
-use crate::place::{GraphName, Place};
 use crate::problem::Problem;
 use crate::progress::Bar;
+use crate::store_args::{GraphName, StoreArgs};
 
 /// The largest request any store may have: what an engine took, this program takes too.
 pub(crate) const MAX_REQUEST_BYTES: u64 = 256 << 20;
@@ -75,9 +75,12 @@ pub(super) struct StoreDirectory {
 }
 
 impl StoreDirectory {
-    pub(super) fn open(place: &Place, what: OpenFor) -> Result<StoreDirectory, OpenRefusal> {
-        let dir = &place.data().map_err(OpenRefusal::Problem)?;
-        let keys = secret_keys(place, what).map_err(OpenRefusal::Problem)?;
+    pub(super) fn open(
+        store_args: &StoreArgs,
+        what: OpenFor,
+    ) -> Result<StoreDirectory, OpenRefusal> {
+        let dir = &store_args.data().map_err(OpenRefusal::Problem)?;
+        let keys = secret_keys(store_args, what).map_err(OpenRefusal::Problem)?;
         let is_read = what == OpenFor::Reading;
         if !is_read {
             check_owner(dir).map_err(OpenRefusal::NotOwner)?;
@@ -112,15 +115,15 @@ impl StoreDirectory {
 }
 
 /// The secret keys that an open names: a server and a command that creates a store record them.
-fn secret_keys(place: &Place, what: OpenFor) -> Result<Option<Vec<String>>, Problem> {
+fn secret_keys(store_args: &StoreArgs, what: OpenFor) -> Result<Option<Vec<String>>, Problem> {
     let is_named = match what {
         OpenFor::Reading | OpenFor::Serving => true,
-        OpenFor::Writing(Create::IfMissing) => !place.has_store()?,
+        OpenFor::Writing(Create::IfMissing) => !store_args.has_store()?,
         OpenFor::Writing(Create::Never) => false,
     };
     match is_named {
-        true => place.secret_keys(),
-        false => place.refuse_secret_keys().map(|()| None),
+        true => store_args.secret_keys(),
+        false => store_args.refuse_secret_keys().map(|()| None),
     }
 }
 
@@ -171,19 +174,19 @@ fn line(job: &Job) -> String {
     job.to_json()
 }
 
-fn list_of(wanted: &Wanted<'_>) -> Result<JobQuery, Problem> {
-    let mut list = wanted
+fn list_of(list_query: &ListQuery<'_>) -> Result<JobQuery, Problem> {
+    let mut list = list_query
         .filters
         .list()
-        .offset(wanted.offset)
-        .limit(wanted.limit);
-    if wanted.newest_first {
+        .offset(list_query.offset)
+        .limit(list_query.limit);
+    if list_query.newest_first {
         list = list.newest_first();
     }
-    if wanted.count {
+    if list_query.count {
         list = list.count_total();
     }
-    if let Some(cursor) = wanted.cursor {
+    if let Some(cursor) = list_query.cursor {
         list = list.cursor(&cursor.parse::<Cursor>()?);
     }
     Ok(list)
@@ -202,24 +205,24 @@ impl Access for StoreDirectory {
     fn document(
         &self,
         graph: &GraphName,
-        wanted: &Wanted<'_>,
+        list_query: &ListQuery<'_>,
         out: &mut dyn Write,
     ) -> Result<(), Problem> {
-        let page = self.graph(graph)?.list(list_of(wanted)?)?;
+        let page = self.graph(graph)?.list(list_of(list_query)?)?;
         Ok(page.write_json(out)?)
     }
 
     fn page(
         &self,
         graph: &GraphName,
-        wanted: &Wanted<'_>,
+        list_query: &ListQuery<'_>,
         each: EachLine<'_>,
-    ) -> Result<Shown, Problem> {
-        let page = self.graph(graph)?.list(list_of(wanted)?)?;
+    ) -> Result<PageInfo, Problem> {
+        let page = self.graph(graph)?.list(list_of(list_query)?)?;
         for job in &page {
             each(&line(&job?))?;
         }
-        Ok(Shown {
+        Ok(PageInfo {
             jobs: page.len() as u64,
             total: page.total(),
             next: page.next().map(|cursor| cursor.to_string()),
@@ -266,7 +269,7 @@ impl Access for StoreDirectory {
     fn search(
         &self,
         graph: &GraphName,
-        sought: &Sought<'_>,
+        find_query: &FindQuery<'_>,
         each: EachLine<'_>,
     ) -> Result<ScanStep, Problem> {
         let (until, seen) = (
@@ -274,8 +277,12 @@ impl Access for StoreDirectory {
             Arc::new(Mutex::new((0, 0))),
         );
         let see = seen.clone();
-        let mut list = sought.filters.list().newest_first().limit(sought.limit);
-        if let Some(cursor) = sought.cursor {
+        let mut list = find_query
+            .filters
+            .list()
+            .newest_first()
+            .limit(find_query.limit);
+        if let Some(cursor) = find_query.cursor {
             list = list.cursor(&cursor.parse::<Cursor>()?);
         }
         let list = list.on_progress(move |searched| {
@@ -302,11 +309,13 @@ impl Access for StoreDirectory {
         &self,
         graph: &GraphName,
         id: &str,
-        ending: &Ending<'_>,
+        completion: &CompletionArgs<'_>,
     ) -> Result<Option<String>, Problem> {
-        let outcome = match ending.kind {
-            OutcomeKind::Failed => Outcome::failed(ending.code, ending.message),
-            OutcomeKind::PartiallyFailed => Outcome::partially_failed(ending.code, ending.message),
+        let outcome = match completion.kind {
+            OutcomeKind::Failed => Outcome::failed(completion.code, completion.message),
+            OutcomeKind::PartiallyFailed => {
+                Outcome::partially_failed(completion.code, completion.message)
+            }
             OutcomeKind::Cancelled => Outcome::cancelled(),
             OutcomeKind::Interrupted => Outcome::interrupted(),
             _ => Outcome::succeeded(),

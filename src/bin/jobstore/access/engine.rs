@@ -12,17 +12,17 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::socket::{Answer, Question, Sent, Socket, broken};
+use super::socket::{Socket, SocketBody, SocketRequest, SocketResponse, broken};
 use super::{
-    Access, Cancelled, EachLine, Ending, Import, Imported, SCAN_STEP_TIME, ScanStep, Shown, Sought,
-    Wanted,
+    Access, Cancelled, CompletionArgs, EachLine, FindQuery, Import, Imported, ListQuery, PageInfo,
+    SCAN_STEP_TIME, ScanStep,
 };
 use crate::filters::Filters;
 use crate::output;
-use crate::place::GraphName;
 use crate::problem::Problem;
 use crate::progress::Bar;
 use crate::short_id::short_id;
+use crate::store_args::GraphName;
 
 /// An engine that can be asked.
 pub(super) struct Engine {
@@ -42,21 +42,21 @@ impl Engine {
         Ok(Some(Engine { socket }))
     }
 
-    fn ask<'s>(&'s self, question: Question<'_>) -> Result<Answer<'s>, Problem> {
-        self.socket.ask(question, &mut || {})
+    fn ask<'s>(&'s self, request: SocketRequest<'_>) -> Result<SocketResponse<'s>, Problem> {
+        self.socket.ask(request, &mut || {})
     }
 
     /// Asks for one object.
-    fn object<T: DeserializeOwned>(&self, question: Question<'_>) -> Result<T, Problem> {
-        self.object_meanwhile(question, &mut || {})
+    fn object<T: DeserializeOwned>(&self, request: SocketRequest<'_>) -> Result<T, Problem> {
+        self.object_meanwhile(request, &mut || {})
     }
 
     fn object_meanwhile<T: DeserializeOwned>(
         &self,
-        question: Question<'_>,
+        request: SocketRequest<'_>,
         waiting: &mut dyn FnMut(),
     ) -> Result<T, Problem> {
-        let text = self.socket.whole(question, waiting)?;
+        let text = self.socket.whole(request, waiting)?;
         serde_json::from_str(&text).map_err(|e| {
             Problem::failed(
                 format!(
@@ -71,11 +71,11 @@ impl Engine {
     /// Looks the store over, at low priority.
     pub(super) fn verify(&self) -> Result<VerifyReport, Problem> {
         let _bar = Bar::busy("the engine is verifying");
-        self.object(Question::post(&["control", "verify"], ""))
+        self.object(SocketRequest::post(&["control", "verify"], ""))
     }
 
-    fn each_line(answer: Answer<'_>, each: EachLine<'_>) -> Result<u64, Problem> {
-        let mut lines = BufReader::new(answer);
+    fn each_line(response: SocketResponse<'_>, each: EachLine<'_>) -> Result<u64, Problem> {
+        let mut lines = BufReader::new(response);
         let (mut line, mut count) = (String::new(), 0);
         loop {
             line.clear();
@@ -89,18 +89,18 @@ impl Engine {
     }
 }
 
-fn query_of(wanted: &Wanted<'_>) -> Query {
-    let mut query = wanted.filters.query();
-    query.push(("limit", wanted.limit.to_string()));
-    if wanted.newest_first {
+fn query_of(list_query: &ListQuery<'_>) -> Query {
+    let mut query = list_query.filters.query();
+    query.push(("limit", list_query.limit.to_string()));
+    if list_query.newest_first {
         query.push(("order", "newest_first".to_owned()));
     }
-    if wanted.count {
+    if list_query.count {
         query.push(("count_total", "true".to_owned()));
     }
-    match wanted.cursor {
+    match list_query.cursor {
         Some(cursor) => query.push(("cursor", cursor.to_owned())),
-        None => query.push(("offset", wanted.offset.to_string())),
+        None => query.push(("offset", list_query.offset.to_string())),
     }
     query
 }
@@ -126,7 +126,7 @@ impl Access for Engine {
             project_id: String,
             graph_name: String,
         }
-        let there: Graphs = self.object(Question::get(&["control", "graphs"]))?;
+        let there: Graphs = self.object(SocketRequest::get(&["control", "graphs"]))?;
         let names = there.graphs.into_iter().map(|named| GraphName {
             project: named.project_id,
             name: named.graph_name,
@@ -137,43 +137,43 @@ impl Access for Engine {
     fn document(
         &self,
         graph: &GraphName,
-        wanted: &Wanted<'_>,
+        list_query: &ListQuery<'_>,
         out: &mut dyn Write,
     ) -> Result<(), Problem> {
         let path = path(graph, &["list"]);
-        let mut answer = self.ask(Question::get(&path).query(query_of(wanted)))?;
-        copy(&mut answer, out, |_| {})
+        let mut response = self.ask(SocketRequest::get(&path).query(query_of(list_query)))?;
+        copy(&mut response, out, |_| {})
     }
 
     fn page(
         &self,
         graph: &GraphName,
-        wanted: &Wanted<'_>,
+        list_query: &ListQuery<'_>,
         each: EachLine<'_>,
-    ) -> Result<Shown, Problem> {
+    ) -> Result<PageInfo, Problem> {
         let path = path(graph, &["jobs"]);
-        let answer = self.ask(Question::get(&path).query(query_of(wanted)))?;
-        let number = |name| answer.header(name).and_then(|number| number.parse().ok());
-        let shown = Shown {
+        let response = self.ask(SocketRequest::get(&path).query(query_of(list_query)))?;
+        let number = |name| response.header(name).and_then(|number| number.parse().ok());
+        let shown = PageInfo {
             jobs: 0,
             total: number("x-total-count"),
-            next: answer.header("x-next-cursor").map(str::to_owned),
+            next: response.header("x-next-cursor").map(str::to_owned),
             quarantined: number("x-quarantined").unwrap_or_default(),
         };
-        let jobs = Engine::each_line(answer, each)?;
-        Ok(Shown { jobs, ..shown })
+        let jobs = Engine::each_line(response, each)?;
+        Ok(PageInfo { jobs, ..shown })
     }
 
     fn job(&self, graph: &GraphName, id: &str) -> Result<String, Problem> {
         let path = path(graph, &["jobs", id]);
-        let line = self.socket.whole(Question::get(&path), &mut || {})?;
+        let line = self.socket.whole(SocketRequest::get(&path), &mut || {})?;
         Ok(line.trim_end().to_owned())
     }
 
     fn id_begin(&self, graph: &GraphName) -> Result<Option<String>, Problem> {
         let filters = Filters::default();
         for newest_first in [true, false] {
-            let wanted = Wanted {
+            let list_query = ListQuery {
                 filters: &filters,
                 offset: 0,
                 limit: 1,
@@ -182,7 +182,7 @@ impl Access for Engine {
                 count: false,
             };
             let mut begin = None;
-            self.page(graph, &wanted, &mut |line| {
+            self.page(graph, &list_query, &mut |line| {
                 let id = crate::row::Row::of(line)?.job_id;
                 begin = short_id(&id).map(|short| id[..id.len() - short.len()].to_owned());
                 Ok(())
@@ -202,33 +202,33 @@ impl Access for Engine {
         each: EachLine<'_>,
     ) -> Result<u64, Problem> {
         let path = path(graph, &["find"]);
-        let question = Question::post(&path, request.to_owned());
-        let answer = self.ask(question.query([("limit", limit.to_string())]))?;
-        Engine::each_line(answer, each)
+        let request = SocketRequest::post(&path, request.to_owned());
+        let response = self.ask(request.query([("limit", limit.to_string())]))?;
+        Engine::each_line(response, each)
     }
 
     fn search(
         &self,
         graph: &GraphName,
-        sought: &Sought<'_>,
+        find_query: &FindQuery<'_>,
         each: EachLine<'_>,
     ) -> Result<ScanStep, Problem> {
         let path = path(graph, &["find"]);
-        let mut query = sought.filters.query();
-        query.push(("limit", sought.limit.to_string()));
+        let mut query = find_query.filters.query();
+        query.push(("limit", find_query.limit.to_string()));
         query.push(("stop_after_ms", SCAN_STEP_TIME.as_millis().to_string()));
-        if let Some(cursor) = sought.cursor {
+        if let Some(cursor) = find_query.cursor {
             query.push(("cursor", cursor.to_owned()));
         }
-        let answer = self.ask(Question::post(&path, "").query(query))?;
-        let next = answer.header("x-next-cursor").map(str::to_owned);
-        let searched = answer.header("x-searched").and_then(|searched| {
+        let response = self.ask(SocketRequest::post(&path, "").query(query))?;
+        let next = response.header("x-next-cursor").map(str::to_owned);
+        let searched = response.header("x-searched").and_then(|searched| {
             let (looked_at, of) = searched.split_once('/')?;
             Some((looked_at.parse().ok()?, of.parse::<u64>().ok()?))
         });
         let (looked_at, of) = searched.unwrap_or_default();
         Ok(ScanStep {
-            found: Engine::each_line(answer, each)?,
+            found: Engine::each_line(response, each)?,
             next,
             looked_at,
             left: of.saturating_sub(looked_at),
@@ -239,20 +239,20 @@ impl Access for Engine {
         &self,
         graph: &GraphName,
         id: &str,
-        ending: &Ending<'_>,
+        completion: &CompletionArgs<'_>,
     ) -> Result<Option<String>, Problem> {
         #[derive(Deserialize)]
         struct Completed {
             completed: bool,
             outcome: Option<String>,
         }
-        let mut body = json!({ "outcome": ending.kind.as_str() });
-        if ending.says_why() {
-            body["code"] = ending.code.into();
-            body["message"] = ending.message.into();
+        let mut body = json!({ "outcome": completion.kind.as_str() });
+        if completion.says_why() {
+            body["code"] = completion.code.into();
+            body["message"] = completion.message.into();
         }
         let path = path(graph, &["jobs", id, "complete"]);
-        let done: Completed = self.object(Question::post(&path, body.to_string()))?;
+        let done: Completed = self.object(SocketRequest::post(&path, body.to_string()))?;
         Ok(match done.completed {
             true => None,
             false => Some(done.outcome.unwrap_or_default()),
@@ -265,7 +265,7 @@ impl Access for Engine {
             cancelled: String,
         }
         let path = path(graph, &["jobs", id, "cancel"]);
-        let done: Done = self.object(Question::post(&path, ""))?;
+        let done: Done = self.object(SocketRequest::post(&path, ""))?;
         Ok(match &*done.cancelled {
             "beforeStart" => Cancelled::BeforeStart,
             "requested" => Cancelled::Requested,
@@ -281,7 +281,7 @@ impl Access for Engine {
         out: &mut dyn Write,
         progress: &mut dyn FnMut(u64, Option<u64>),
     ) -> Result<u64, Problem> {
-        let first = Wanted {
+        let first = ListQuery {
             filters,
             offset: 0,
             limit: 1,
@@ -295,9 +295,9 @@ impl Access for Engine {
             .query()
             .into_iter()
             .chain([flag("reveal_secrets", reveal)]);
-        let mut answer = self.ask(Question::get(&path).query(query))?;
+        let mut response = self.ask(SocketRequest::get(&path).query(query))?;
         let mut jobs = 0;
-        copy(&mut answer, out, |piece| {
+        copy(&mut response, out, |piece| {
             jobs += piece.iter().filter(|&&byte| byte == b'\n').count() as u64;
             progress(jobs, of);
         })?;
@@ -332,13 +332,13 @@ impl Access for Engine {
             problem: String,
         }
         let path = path(graph, &["import"]);
-        let (body, failed) = Sent::read(lines);
-        let question = Question {
+        let (body, failed) = SocketBody::read(lines);
+        let request = SocketRequest {
             body,
-            ..Question::post(&path, "")
+            ..SocketRequest::post(&path, "")
         };
-        let question = question.query([flag("create", true), flag("skip_bad", how.skip_bad)]);
-        let done: Result<Report, Problem> = self.object_meanwhile(question, progress);
+        let request = request.query([flag("create", true), flag("skip_bad", how.skip_bad)]);
+        let done: Result<Report, Problem> = self.object_meanwhile(request, progress);
         if let Ok(error) = failed.try_recv() {
             return Err(Problem::failed(
                 format!("cannot read the input: {error}"),
@@ -397,13 +397,13 @@ impl Access for Engine {
             ));
         };
         let body = json!({ "to": text, "link": links }).to_string();
-        let done: Done = self.object(Question::post(&["control", "backup"], body))?;
+        let done: Done = self.object(SocketRequest::post(&["control", "backup"], body))?;
         Ok((done.bytes, done.linked_bytes))
     }
 
     fn stats(&self) -> Result<String, Problem> {
         self.socket
-            .whole(Question::get(&["control", "stats"]), &mut || {})
+            .whole(SocketRequest::get(&["control", "stats"]), &mut || {})
     }
 
     fn close(&self) -> Result<(), Problem> {
@@ -419,20 +419,20 @@ impl Engine {
         }
         let path = path(graph, &["purge"]);
         let query = filters.query().into_iter().chain([flag("dry_run", dry)]);
-        let done: Done = self.object(Question::post(&path, "").query(query))?;
+        let done: Done = self.object(SocketRequest::post(&path, "").query(query))?;
         Ok(done.jobs)
     }
 }
 
 /// Hands an answer on, piece by piece.
 fn copy(
-    answer: &mut Answer<'_>,
+    response: &mut SocketResponse<'_>,
     out: &mut dyn Write,
     mut each: impl FnMut(&[u8]),
 ) -> Result<(), Problem> {
     let mut piece = vec![0; 64 << 10];
     loop {
-        let bytes = answer.read(&mut piece).map_err(|e| broken(&e))?;
+        let bytes = response.read(&mut piece).map_err(|e| broken(&e))?;
         if bytes == 0 {
             return out.flush().map_err(|e| Problem::output(&e));
         }

@@ -7,7 +7,7 @@
 
 mod directory;
 mod engine;
-mod holder;
+mod lock_holder;
 mod socket;
 
 use std::io::{Read, Write};
@@ -20,11 +20,11 @@ use directory::OpenFor;
 pub(crate) use directory::{Create, MAX_REQUEST_BYTES};
 
 use crate::filters::Filters;
-use crate::place::{GraphName, Place};
 use crate::problem::Problem;
+use crate::store_args::{GraphName, StoreArgs};
 
 /// Some of a graph's jobs.
-pub(crate) struct Wanted<'a> {
+pub(crate) struct ListQuery<'a> {
     pub(crate) filters: &'a Filters,
     pub(crate) offset: u64,
     pub(crate) limit: u64,
@@ -36,7 +36,7 @@ pub(crate) struct Wanted<'a> {
 
 /// What is known of a page beside its jobs.
 #[derive(Debug, Default)]
-pub(crate) struct Shown {
+pub(crate) struct PageInfo {
     pub(crate) jobs: u64,
     pub(crate) total: Option<u64>,
     pub(crate) next: Option<String>,
@@ -44,7 +44,7 @@ pub(crate) struct Shown {
 }
 
 /// What is known of jobs whose ids are lost.
-pub(crate) struct Sought<'a> {
+pub(crate) struct FindQuery<'a> {
     pub(crate) filters: &'a Filters,
     pub(crate) limit: u64,
     pub(crate) cursor: Option<&'a str>,
@@ -65,13 +65,13 @@ pub(crate) struct ScanStep {
 const SCAN_STEP_TIME: Duration = Duration::from_millis(200);
 
 /// How a job is to end.
-pub(crate) struct Ending<'a> {
+pub(crate) struct CompletionArgs<'a> {
     pub(crate) kind: OutcomeKind,
     pub(crate) code: &'a str,
     pub(crate) message: &'a str,
 }
 
-impl Ending<'_> {
+impl CompletionArgs<'_> {
     /// Whether code and message belong to it.
     fn says_why(&self) -> bool {
         matches!(
@@ -118,7 +118,7 @@ pub(crate) trait Access {
     fn document(
         &self,
         graph: &GraphName,
-        wanted: &Wanted<'_>,
+        list_query: &ListQuery<'_>,
         out: &mut dyn Write,
     ) -> Result<(), Problem>;
 
@@ -126,9 +126,9 @@ pub(crate) trait Access {
     fn page(
         &self,
         graph: &GraphName,
-        wanted: &Wanted<'_>,
+        list_query: &ListQuery<'_>,
         each: EachLine<'_>,
-    ) -> Result<Shown, Problem>;
+    ) -> Result<PageInfo, Problem>;
 
     /// The line of a job.
     fn job(&self, graph: &GraphName, id: &str) -> Result<String, Problem>;
@@ -149,7 +149,7 @@ pub(crate) trait Access {
     fn search(
         &self,
         graph: &GraphName,
-        sought: &Sought<'_>,
+        find_query: &FindQuery<'_>,
         each: EachLine<'_>,
     ) -> Result<ScanStep, Problem>;
 
@@ -158,7 +158,7 @@ pub(crate) trait Access {
         &self,
         graph: &GraphName,
         id: &str,
-        ending: &Ending<'_>,
+        completion: &CompletionArgs<'_>,
     ) -> Result<Option<String>, Problem>;
 
     fn cancel(&self, graph: &GraphName, id: &str) -> Result<Cancelled, Problem>;
@@ -210,20 +210,23 @@ pub(crate) trait Access {
 }
 
 /// Reaches a store to read it. Nothing in its directory is changed.
-pub(crate) fn open(place: &Place) -> Result<Box<dyn Access>, Problem> {
-    reach(place, OpenFor::Reading)
+pub(crate) fn open(store_args: &StoreArgs) -> Result<Box<dyn Access>, Problem> {
+    reach(store_args, OpenFor::Reading)
 }
 
 /// Reaches a store to change it; creates it if there is none and that is allowed.
-pub(crate) fn open_to_write(place: &Place, create: Create) -> Result<Box<dyn Access>, Problem> {
-    reach(place, OpenFor::Writing(create))
+pub(crate) fn open_to_write(
+    store_args: &StoreArgs,
+    create: Create,
+) -> Result<Box<dyn Access>, Problem> {
+    reach(store_args, OpenFor::Writing(create))
 }
 
-fn reach(place: &Place, what: OpenFor) -> Result<Box<dyn Access>, Problem> {
-    let dir = &place.data()?;
+fn reach(store_args: &StoreArgs, what: OpenFor) -> Result<Box<dyn Access>, Problem> {
+    let dir = &store_args.data()?;
     // A command that writes has been refused its option, and ignores the variable.
-    let has_keys = what == OpenFor::Reading && place.secret_keys()?.is_some();
-    match directory::StoreDirectory::open(place, what) {
+    let has_keys = what == OpenFor::Reading && store_args.secret_keys()?.is_some();
+    match directory::StoreDirectory::open(store_args, what) {
         Ok(directory) => Ok(Box::new(directory)),
         // The engine makes the files then.
         Err(directory::OpenRefusal::NotOwner(problem)) => match engine::Engine::of(dir) {
@@ -244,10 +247,10 @@ fn reach(place: &Place, what: OpenFor) -> Result<Box<dyn Access>, Problem> {
 }
 
 /// Opens a store at rest for a server of its own.
-pub(crate) fn store_at_rest(place: &Place) -> Result<JobStore, Problem> {
-    match directory::StoreDirectory::open(place, OpenFor::Serving) {
+pub(crate) fn store_at_rest(store_args: &StoreArgs) -> Result<JobStore, Problem> {
+    match directory::StoreDirectory::open(store_args, OpenFor::Serving) {
         Ok(directory) => Ok(directory.into_store()),
-        Err(directory::OpenRefusal::InUse(pid)) => Err(in_use(&place.data()?, pid, AT_REST)),
+        Err(directory::OpenRefusal::InUse(pid)) => Err(in_use(&store_args.data()?, pid, AT_REST)),
         Err(
             directory::OpenRefusal::NotOwner(problem) | directory::OpenRefusal::Problem(problem),
         ) => Err(problem),
@@ -298,6 +301,10 @@ fn in_use(dir: &Path, pid: Option<u32>, remedy: &str) -> Problem {
         None => UNKNOWN,
     };
     let remedy = format!("{remedy}; {next}");
-    let what = format!("store {} is in use {}", dir.display(), holder::said(pid));
+    let what = format!(
+        "store {} is in use {}",
+        dir.display(),
+        lock_holder::said(pid)
+    );
     Problem::failed(what, remedy)
 }

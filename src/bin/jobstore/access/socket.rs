@@ -48,30 +48,30 @@ pub(super) struct Socket {
 }
 
 /// What is asked.
-pub(super) struct Question<'a> {
+pub(super) struct SocketRequest<'a> {
     pub(super) method: Method,
     /// Its parts, to be escaped.
     pub(super) path: &'a [&'a str],
     pub(super) query: Vec<(&'static str, String)>,
-    pub(super) body: Sent,
+    pub(super) body: SocketBody,
 }
 
-impl<'a> Question<'a> {
-    pub(super) fn get(path: &'a [&'a str]) -> Question<'a> {
-        Question {
+impl<'a> SocketRequest<'a> {
+    pub(super) fn get(path: &'a [&'a str]) -> SocketRequest<'a> {
+        SocketRequest {
             method: Method::GET,
             path,
             query: Vec::new(),
-            body: Sent::Whole(None),
+            body: SocketBody::Whole(None),
         }
     }
 
-    pub(super) fn post(path: &'a [&'a str], body: impl Into<Bytes>) -> Question<'a> {
-        Question {
+    pub(super) fn post(path: &'a [&'a str], body: impl Into<Bytes>) -> SocketRequest<'a> {
+        SocketRequest {
             method: Method::POST,
             path,
             query: Vec::new(),
-            body: Sent::Whole(Some(body.into())),
+            body: SocketBody::Whole(Some(body.into())),
         }
     }
 
@@ -118,15 +118,15 @@ impl Socket {
     /// Asks, and gives the answer as it comes; `waiting` is told that it did not come yet.
     pub(super) fn ask(
         &self,
-        question: Question<'_>,
+        request: SocketRequest<'_>,
         waiting: &mut dyn FnMut(),
-    ) -> Result<Answer<'_>, Problem> {
-        let uri = question.uri();
+    ) -> Result<SocketResponse<'_>, Problem> {
+        let uri = request.uri();
         let request = Request::builder()
-            .method(question.method)
+            .method(request.method)
             .uri(uri)
             .header("host", "localhost")
-            .body(question.body);
+            .body(request.body);
         let request = request.map_err(|e| {
             Problem::usage(
                 format!("cannot send this request to the engine: {e}"),
@@ -139,18 +139,18 @@ impl Socket {
             let (mut sender, connection) = connected.map_err(io::Error::other)?;
             // What ends it shows at who waits for the answer.
             self.runtime.spawn(async move { connection.await.ok() });
-            let answer = sender.send_request(request);
-            tokio::pin!(answer);
+            let response = sender.send_request(request);
+            tokio::pin!(response);
             loop {
                 tokio::select! {
                     biased;
-                    answer = &mut answer => return answer.map_err(io::Error::other),
+                    response = &mut response => return response.map_err(io::Error::other),
                     () = tokio::time::sleep(TOLD_EVERY) => waiting(),
                 }
             }
         });
         let (head, incoming) = asked.map_err(|e| broken(&e))?.into_parts();
-        let answer = Answer {
+        let response = SocketResponse {
             runtime: &self.runtime,
             headers: head.headers,
             incoming,
@@ -158,19 +158,19 @@ impl Socket {
             is_broken: false,
         };
         match head.status {
-            StatusCode::OK => Ok(answer),
-            status => Err(failure(status, answer)),
+            StatusCode::OK => Ok(response),
+            status => Err(failure(status, response)),
         }
     }
 
     /// Asks for something that is not long.
     pub(super) fn whole(
         &self,
-        question: Question<'_>,
+        request: SocketRequest<'_>,
         waiting: &mut dyn FnMut(),
     ) -> Result<String, Problem> {
-        let answer = self.ask(question, waiting)?;
-        crate::bounded::read_to_string(answer, ANSWER_BYTES_MAX).map_err(|e| broken(&e))
+        let response = self.ask(request, waiting)?;
+        crate::bounded::read_to_string(response, ANSWER_BYTES_MAX).map_err(|e| broken(&e))
     }
 }
 
@@ -183,16 +183,16 @@ pub(super) fn broken(error: &io::Error) -> Problem {
 }
 
 /// What the engine said instead of an answer.
-fn failure(status: StatusCode, answer: Answer<'_>) -> Problem {
+fn failure(status: StatusCode, response: SocketResponse<'_>) -> Problem {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Failure {
         error_message: String,
         error_code: String,
     }
-    let name = answer.header(ERROR_CODE).map(str::to_owned);
+    let name = response.header(ERROR_CODE).map(str::to_owned);
     let mut text = String::new();
-    answer
+    response
         .take(FAILURE_BYTES_MAX)
         .read_to_string(&mut text)
         .ok();
@@ -212,7 +212,7 @@ fn failure(status: StatusCode, answer: Answer<'_>) -> Problem {
 }
 
 /// An answer, as it comes.
-pub(super) struct Answer<'s> {
+pub(super) struct SocketResponse<'s> {
     runtime: &'s Runtime,
     headers: HeaderMap,
     incoming: Incoming,
@@ -220,13 +220,13 @@ pub(super) struct Answer<'s> {
     is_broken: bool,
 }
 
-impl Answer<'_> {
+impl SocketResponse<'_> {
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 }
 
-impl Read for Answer<'_> {
+impl Read for SocketResponse<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.piece.is_empty() {
             if self.is_broken {
@@ -250,15 +250,15 @@ impl Read for Answer<'_> {
 }
 
 /// What is sent with a question.
-pub(super) enum Sent {
+pub(super) enum SocketBody {
     Whole(Option<Bytes>),
     Pieces(channel::Receiver<io::Result<Bytes>>),
 }
 
-impl Sent {
+impl SocketBody {
     /// What a reader gives, read by a thread of its own; and where it says what went
     /// wrong with it.
-    pub(super) fn read(mut from: Box<dyn Read + Send>) -> (Sent, mpsc::Receiver<io::Error>) {
+    pub(super) fn read(mut from: Box<dyn Read + Send>) -> (SocketBody, mpsc::Receiver<io::Error>) {
         let (send, receive) = channel::channel(PIECES_WAITING);
         let (say, said) = mpsc::channel();
         std::thread::spawn(move || {
@@ -284,11 +284,11 @@ impl Sent {
                 }
             }
         });
-        (Sent::Pieces(receive), said)
+        (SocketBody::Pieces(receive), said)
     }
 }
 
-impl Body for Sent {
+impl Body for SocketBody {
     type Data = Bytes;
     type Error = io::Error;
 
@@ -297,8 +297,10 @@ impl Body for Sent {
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         match &mut *self {
-            Sent::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Sent::Pieces(pieces) => {
+            SocketBody::Whole(bytes) => {
+                Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))))
+            }
+            SocketBody::Pieces(pieces) => {
                 let piece = pieces.poll_recv(context);
                 piece.map(|piece| piece.map(|piece| piece.map(Frame::data)))
             }
@@ -306,7 +308,7 @@ impl Body for Sent {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, Sent::Whole(None))
+        matches!(self, SocketBody::Whole(None))
     }
 }
 
@@ -317,9 +319,9 @@ mod tests {
     #[test]
     fn what_is_asked_is_escaped() {
         let path = ["control", "graphs", "1 a", "m/ö?", "list"];
-        let question = Question::get(&path).query([("command", "a&b=c".to_owned())]);
+        let request = SocketRequest::get(&path).query([("command", "a&b=c".to_owned())]);
         assert_eq!(
-            question.uri(),
+            request.uri(),
             "/control/graphs/1%20a/m%2F%C3%B6%3F/list?command=a%26b%3Dc"
         );
     }

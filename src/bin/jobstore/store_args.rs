@@ -22,7 +22,7 @@ const SECRET_KEYS: &str = "JOBSTORE_SECRET_KEYS";
 /// The store.
 #[derive(Args)]
 #[command(next_help_heading = "Store")]
-pub(crate) struct Place {
+pub(crate) struct StoreArgs {
     /// Directory of the store [env: JOBSTORE_DATA]
     #[arg(long, global = true, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -37,7 +37,7 @@ pub(crate) struct Place {
     secret_keys: Option<String>,
 }
 
-impl Place {
+impl StoreArgs {
     /// The store's directory.
     pub(crate) fn data(&self) -> Result<PathBuf, Problem> {
         let data = self

@@ -10,8 +10,8 @@ use std::io::{self, BufRead, BufReader, Cursor, Read};
 use jobstore::{Error, Graph, JobStore, OnBadLine};
 
 use crate::access::{Import, MAX_REQUEST_BYTES};
-use crate::place::GraphName;
 use crate::problem::Problem;
+use crate::store_args::GraphName;
 
 /// Bytes of bad lines that are skipped here; after more of them the import starts.
 const SKIPPED_BYTES_MAX: usize = 16 << 20;
@@ -19,7 +19,7 @@ const SKIPPED_BYTES_MAX: usize = 16 << 20;
 const LINE_BYTES_MAX: u64 = MAX_REQUEST_BYTES + (2 << 20);
 
 /// Lines of which the first have been checked.
-pub(crate) struct Checked {
+pub(crate) struct CheckedLines {
     /// All of them.
     pub(crate) lines: Box<dyn Read + Send>,
     /// The first one, if bad lines are skipped and no line is a job.
@@ -32,14 +32,14 @@ pub(crate) fn check(
     graph: &GraphName,
     lines: Box<dyn Read + Send>,
     how: Import,
-) -> Result<Checked, Problem> {
+) -> Result<CheckedLines, Problem> {
     let options = JobStore::options().max_request_bytes(MAX_REQUEST_BYTES);
     let store = options.in_memory()?;
     let scratch = store.create_graph(&graph.project, &graph.name)?;
     let (mut lines, mut read) = (BufReader::new(lines), Vec::new());
     let found = first_job(&scratch, &mut lines, &mut read, how);
     store.close()?;
-    Ok(Checked {
+    Ok(CheckedLines {
         only_bad: found?,
         lines: Box::new(Cursor::new(read).chain(lines)),
     })
