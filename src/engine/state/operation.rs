@@ -201,12 +201,12 @@ impl Submission {
 pub(crate) struct Looked {
     /// The request of the job with that id.
     pub(crate) found: Option<Request>,
-    /// Of [`ExternalIds`](crate::engine::state::external_ids::ForeignIds), before the look.
+    /// Of [`ExternalIds`](crate::engine::state::external_ids::ExternalIds), before the look.
     pub(crate) generation: u64,
 }
 
 /// The same for a key that nobody had when its caller looked.
 pub(crate) struct LookedKey {
-    /// Of [`ExternalIds`](crate::engine::state::external_ids::ForeignIds), before the look.
+    /// Of [`ExternalIds`](crate::engine::state::external_ids::ExternalIds), before the look.
     pub(crate) generation: u64,
 }
