@@ -48,7 +48,7 @@ impl Cancelled {
             if !waiter.wait(deadline) {
                 return false;
             }
-            self.unlist();
+            self.unregister();
         }
     }
 
@@ -66,7 +66,7 @@ impl Cancelled {
         self.waiter.get_or_insert_with(add).clone()
     }
 
-    fn unlist(&mut self) {
+    fn unregister(&mut self) {
         if self.graph.engine().check_process().is_err() {
             return;
         }
@@ -92,14 +92,14 @@ impl Future for Cancelled {
             if !waiter.poll(context.waker()) {
                 return Poll::Pending;
             }
-            self.unlist();
+            self.unregister();
         }
     }
 }
 
 impl Drop for Cancelled {
     fn drop(&mut self) {
-        self.unlist();
+        self.unregister();
     }
 }
 

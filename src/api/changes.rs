@@ -228,7 +228,7 @@ impl Changes {
             if !waiter.wait(until) && deadline.is_some_and(|at| at <= Instant::now()) {
                 return Ok(None);
             }
-            self.unlist();
+            self.unregister();
         }
     }
 
@@ -264,7 +264,7 @@ impl Changes {
             if !waiter.poll(context.waker()) {
                 return Poll::Pending;
             }
-            self.unlist();
+            self.unregister();
         }
     }
 
@@ -285,7 +285,7 @@ impl Changes {
         self.waiter.get_or_insert_with(add).clone()
     }
 
-    fn unlist(&mut self) {
+    fn unregister(&mut self) {
         if self.graph.engine().check_process().is_err() {
             return;
         }
@@ -363,7 +363,7 @@ impl Iterator for Changes {
 
 impl Drop for Changes {
     fn drop(&mut self) {
-        self.unlist();
+        self.unregister();
     }
 }
 

@@ -150,7 +150,7 @@ impl Claimer {
         self.waiter.get_or_insert_with(add).clone()
     }
 
-    fn unlist(&mut self) {
+    fn unregister(&mut self) {
         if self.graph.engine().check_process().is_err() {
             return;
         }
@@ -178,7 +178,7 @@ impl Claimer {
             if !sees_job && !waiter.wait(deadline) {
                 return Ok(false);
             }
-            self.unlist();
+            self.unregister();
             if sees_job {
                 return Ok(true);
             }
@@ -187,7 +187,7 @@ impl Claimer {
 
     /// Calls the next one, if a job is left for it.
     fn leave(&mut self) {
-        self.unlist();
+        self.unregister();
         if !std::mem::take(&mut self.owes) || self.graph.engine().check_process().is_err() {
             return;
         }
@@ -253,10 +253,10 @@ impl ClaimNext {
             Step::JobCompletion => {
                 let waiter = claimer.listed();
                 if claimer.sees_job()? {
-                    claimer.unlist();
+                    claimer.unregister();
                     self.claim();
                 } else if waiter.poll(context.waker()) {
-                    claimer.unlist();
+                    claimer.unregister();
                 } else {
                     return Poll::Pending;
                 }

@@ -105,7 +105,7 @@ struct PartialJob {
     /// Bytes of its text that are still to come.
     left: usize,
     /// Where it goes on behind the job.
-    behind: u64,
+    resume_at: u64,
 }
 
 /// The lines of a graph's jobs, on their way out: from [`Graph::export`].
@@ -240,17 +240,17 @@ impl Export {
     fn write_next(&mut self, mut out: impl Write) -> Result<bool> {
         let mut lines = std::mem::take(&mut self.line);
         lines.clear();
-        let behind = match self.begun.take() {
+        let resume_at = match self.begun.take() {
             Some(begun) => Some(self.put_piece(begun, &mut lines)?),
             None => self.put_unit(&mut lines)?,
         };
-        let Some(behind) = behind else {
+        let Some(resume_at) = resume_at else {
             return Ok(false);
         };
         out.write_all(&lines).map_err(|e| Error::output(&e))?;
         self.line = lines;
         if self.begun.is_none() {
-            self.place = Some(behind);
+            self.place = Some(resume_at);
         }
         Ok(true)
     }

@@ -205,7 +205,7 @@ impl Graph {
     }
 
     /// The job an engine's id belongs to already.
-    pub(crate) fn look(&self, id: &JobId) -> Result<Looked> {
+    pub(crate) fn look_up(&self, id: &JobId) -> Result<Looked> {
         self.check()?;
         let generation = self.engine().ids.generation();
         let found = self.engine().request_of(&self.core, id.as_str())?;

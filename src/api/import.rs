@@ -133,7 +133,7 @@ impl Graph {
         let batched = batched.map(|job| &job.submission.masked_request);
         let known = match batched {
             Some(known) => Some(known.request.clone()),
-            None => self.look(id).map_err(|e| of_line(line, e))?.found,
+            None => self.look_up(id).map_err(|e| of_line(line, e))?.found,
         };
         match known {
             Some(known) if known == masked_request.request => {
@@ -180,7 +180,7 @@ impl Graph {
         report.there += lines.len() as u64 - made - refused.len() as u64;
         for (n, error) in refused {
             let line = lines.get(n).copied().unwrap_or_default();
-            report.pass_over(of_line(line, error), on_bad_line)?;
+            report.skip_line(of_line(line, error), on_bad_line)?;
         }
         Ok(())
     }
@@ -263,7 +263,7 @@ fn import(
                 batch.add(report.lines, *job);
                 Ok(())
             }
-            Err(error) => report.pass_over(error, on_bad_line),
+            Err(error) => report.skip_line(error, on_bad_line),
         };
         if stopped.is_err() || batch.is_full() {
             record(graph.as_ref(), &mut batch, &mut report)?;

@@ -170,7 +170,7 @@ impl Graph {
     pub fn submit_as(&self, id: impl AsRef<str>, request: Request) -> Result<Submitted> {
         let _span = call_span!("submit", self, id.as_ref());
         let id = JobId::new(id)?;
-        let looked = self.look(&id)?;
+        let looked = self.look_up(&id)?;
         match &looked.found {
             Some(known) if *known == self.masked(&request) => Ok(Submitted::AlreadyExists(id)),
             Some(_) => Err(Error::JobIdTaken { id }),

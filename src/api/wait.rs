@@ -136,13 +136,13 @@ impl JobCompletion {
         loop {
             self.graph.engine().check_process()?;
             let waiter = self.listed();
-            if let Some(ended) = self.look() {
+            if let Some(ended) = self.poll_job() {
                 return ended.map(Some);
             }
             if !waiter.wait(deadline) {
                 return Ok(None);
             }
-            self.unlist();
+            self.unregister();
         }
     }
 
@@ -153,7 +153,7 @@ impl JobCompletion {
         self.waiter.get_or_insert_with(add).clone()
     }
 
-    fn unlist(&mut self) {
+    fn unregister(&mut self) {
         if self.graph.engine().check_process().is_err() {
             return;
         }
@@ -165,7 +165,7 @@ impl JobCompletion {
 
     /// The job, if it is complete, or why it does not come to that. To be asked after
     /// the waiter was listed.
-    fn look(&self) -> Option<Result<Job>> {
+    fn poll_job(&self) -> Option<Result<Job>> {
         let engine = self.graph.engine();
         if let Err(error) = self.graph.check() {
             return Some(Err(error));
@@ -193,20 +193,20 @@ impl Future for JobCompletion {
                 return Poll::Ready(Err(error));
             }
             let waiter = self.listed();
-            if let Some(ended) = self.look() {
+            if let Some(ended) = self.poll_job() {
                 return Poll::Ready(ended);
             }
             if !waiter.poll(context.waker()) {
                 return Poll::Pending;
             }
-            self.unlist();
+            self.unregister();
         }
     }
 }
 
 impl Drop for JobCompletion {
     fn drop(&mut self) {
-        self.unlist();
+        self.unregister();
     }
 }
 

@@ -79,7 +79,7 @@ pub(crate) fn has_problem(graph: &GraphCore) -> bool {
 
 /// Gets the archive of a graph ready if its policy has one, and ends one that it has no more.
 /// Says whether jobs can be purged, as far as is known.
-pub(crate) fn look_after(engine: &Engine, graph: &Arc<GraphCore>) -> bool {
+pub(crate) fn maintain_archive(engine: &Engine, graph: &Arc<GraphCore>) -> bool {
     let state = graph.archive.state();
     let known = state.problem.lock().clone();
     if known.is_some_and(|(_, since)| Instant::now().saturating_duration_since(since) < RETRY) {
@@ -141,7 +141,9 @@ impl ArchiveState {
         let policy = graph.retention.read().clone();
         let wanted = policy.and_then(|p| Some((p.archive.clone()?, p.archive_file_bytes)));
         if let Some(there) = open {
-            let lost = self.during(engine, graph.number, "look", || there.archive.take_lost());
+            let lost = self.during(engine, graph.number, "look", || {
+                there.archive.take_if_lost()
+            });
             if let Some(lost) = lost? {
                 *self.lost.lock() = Some(lost);
                 engine.archive_trouble.lock().insert(graph.number);

@@ -7,17 +7,17 @@ use crate::model::error::{Error, Result};
 use crate::model::job_query::JobQuery;
 
 impl Engine {
-    /// A cursor at `next`, from where on `pass` matches are skipped first.
+    /// A cursor at `next`, from where on `skip` matches are skipped first.
     pub(crate) fn cursor(
         &self,
         graph: &GraphCore,
         list: &JobQuery,
-        (next, pass): (u64, u64),
+        (next, skip): (u64, u64),
     ) -> Cursor {
         Cursor::new(
             &graph.ids,
             list,
-            (next, pass),
+            (next, skip),
             (self.log_point(), self.open_event),
         )
     }
@@ -29,7 +29,7 @@ impl Engine {
         list: &JobQuery,
         cursor: &Cursor,
     ) -> Result<(u64, u64)> {
-        let (next, pass) = cursor.place();
+        let (next, skip) = cursor.place();
         let is_sealed = |open_event| cursor.is_sealed(&graph.ids, open_event);
         let problem = if !cursor.is_of_graph(&graph.ids) {
             "it belongs to another graph"
@@ -40,7 +40,7 @@ impl Engine {
         } else if !cursor.is_of_list(list) {
             "it belongs to a list with a different filter"
         } else {
-            return Ok((next, pass));
+            return Ok((next, skip));
         };
         Err(Error::InvalidCursor { problem })
     }

@@ -93,7 +93,7 @@ pub(crate) fn write(
     }
     put(out, START)?;
     let make = |texts: &mut JobTexts, n: usize, made: &mut RenderedRange| {
-        texts.turn_to(cuts[n]..cuts[n + 1], snapshot);
+        texts.seek_range(cuts[n]..cuts[n + 1], snapshot);
         texts.is_continued = n > 0;
         made.make(graph, snapshot, texts);
     };
@@ -158,9 +158,9 @@ struct JobTexts {
 
 impl JobTexts {
     /// Goes on with the selected jobs of this range.
-    fn turn_to(&mut self, range: Range<u64>, snapshot: &Snapshot) {
+    fn seek_range(&mut self, range: Range<u64>, snapshot: &Snapshot) {
         self.at = snapshot.selection.place(range.start);
-        self.reader.turn_to(range, snapshot);
+        self.reader.seek_range(range, snapshot);
     }
 
     /// Writes the next jobs, about a block's worth; `false` when there are no more.
@@ -184,7 +184,7 @@ impl JobTexts {
             };
             let unit = snapshot.unit_back(sequence);
             self.upto = Some(unit.start);
-            self.turn_to(unit, snapshot);
+            self.seek_range(unit, snapshot);
         }
         match self.reader.read(graph, snapshot)? {
             None => return Ok(false),

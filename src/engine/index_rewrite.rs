@@ -33,18 +33,18 @@ impl Engine {
         let applied_lsn = indexer.applied_lsn;
         let rewrites = &mut indexer.rewrites;
         let begun = Instant::now();
-        let may_look = self.release_replaced(rewrites)
+        let may_inspect = self.release_replaced(rewrites)
             && rewrites.looked_lsn != applied_lsn
             && rewrites.not_before.is_none_or(|then| then <= begun)
             && self.index_lag.load(Ordering::Relaxed) == 0;
-        if !may_look {
+        if !may_inspect {
             return;
         }
         let Some((directory, index)) = self.rewritable_index(rewrites) else {
             return;
         };
         let looked = self.due_for_rewrite(rewrites, directory, &*index);
-        let rewritten = looked.and_then(|look| match look {
+        let rewritten = looked.and_then(|inspected| match inspected {
             Inspection::NotDue => Ok(true),
             Inspection::GaveUp => Ok(false),
             Inspection::Due(size) => {

@@ -78,7 +78,7 @@ impl JobReader {
             let unit = snapshot.unit_back(sequence);
             self.upto = unit.start;
             self.at = snapshot.selection.place(unit.start);
-            self.reader.turn_to(unit, snapshot);
+            self.reader.seek_range(unit, snapshot);
             while let Some(job) = self.next_up(engine, graph, snapshot)? {
                 self.ahead.push(job);
             }

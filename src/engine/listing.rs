@@ -34,16 +34,16 @@ pub(crate) struct Listing {
 /// The page of this list as it is now.
 pub(crate) fn page(listed: ListedGraph<'_>, list: &JobQuery) -> Result<Listing> {
     let (engine, graph) = listed;
-    let (from, pass) = match &list.cursor {
+    let (from, skip) = match &list.cursor {
         Some(cursor) => {
-            let (from, pass) = engine.cursor_place(graph, list, cursor)?;
-            (Some(from), pass)
+            let (from, skip) = engine.cursor_place(graph, list, cursor)?;
+            (Some(from), skip)
         }
         None => (None, 0),
     };
     let mut page = match list.filter.is_any() {
         true => by_state(listed, list, from),
-        false => by_scan(listed, list, from, pass)?,
+        false => by_scan(listed, list, from, skip)?,
     };
     if let Some(bytes) = list.limit_bytes {
         limit_bytes(listed, &mut page, list, bytes)?;
@@ -81,7 +81,7 @@ impl Order<'_> {
     }
 
     /// Where a list goes on behind these jobs.
-    fn behind(&self, selection: &Selection) -> Option<u64> {
+    fn after(&self, selection: &Selection) -> Option<u64> {
         match self.newest_first {
             true => selection.first(),
             false => selection.last().map(|last| last + 1),
@@ -106,14 +106,14 @@ fn by_state((engine, graph): ListedGraph<'_>, list: &JobQuery, from: Option<u64>
     };
     let selection = order.select(from, list.offset, list.page_limit());
     let total = state.status.total(order.states);
-    let behind = order.behind(&selection);
-    let more = behind.filter(|&behind| order.select(Some(behind), 0, 1).len > 0);
+    let next = order.after(&selection);
+    let more = next.filter(|&next| order.select(Some(next), 0, 1).len > 0);
     let quarantined = state.quarantined_in(|| {
         // From where the page begins to its last job, or to the list's end.
         let passed = (list.offset > 0).then(|| order.select(from, list.offset - 1, 1));
         let begin = match &passed {
             None => from,
-            Some(passed) => order.behind(passed).or(Some(match list.newest_first {
+            Some(passed) => order.after(passed).or(Some(match list.newest_first {
                 true => 0,
                 false => state.status.len(),
             })),
@@ -136,7 +136,7 @@ fn by_scan(
     (engine, graph): ListedGraph<'_>,
     list: &JobQuery,
     from: Option<u64>,
-    pass: u64,
+    skip: u64,
 ) -> Result<Listing> {
     let matcher = list.matcher()?;
     // Before the place where it goes on jobs are counted only, and at the end: who stops the
@@ -172,16 +172,16 @@ fn by_scan(
     let of = jobs.len + jobs_before.as_ref().map_or(0, |jobs| jobs.len);
     let mut progress = Progress::new(list.on_progress.as_ref(), of);
     let mut matches = ScanMatches {
-        pass: pass.saturating_add(list.offset),
+        skip: skip.saturating_add(list.offset),
         show: list.page_limit(),
         count_all: list.count_total,
         ..ScanMatches::default()
     };
     let mut ended = scan.run(&jobs, &mut matches, &mut progress)?;
-    let (next, pass) = match (matches.next, ended) {
+    let (next, skip) = match (matches.next, ended) {
         (Some(next), _) => (Some(next + u64::from(list.newest_first)), 0),
         (None, ScanEnd::AtEnd) => (None, 0),
-        (None, ScanEnd::Full(at) | ScanEnd::Stopped(at)) => (Some(at), matches.pass),
+        (None, ScanEnd::Full(at) | ScanEnd::Stopped(at)) => (Some(at), matches.skip),
     };
     let shown = std::mem::take(&mut matches.shown);
     let is_stopped = matches!(ended, ScanEnd::Stopped(_)) && shown.len < list.page_limit();
@@ -207,7 +207,7 @@ fn by_scan(
         snapshot,
         total,
         quarantined,
-        next: next.map(|next| engine.cursor(graph, list, (next, pass))),
+        next: next.map(|next| engine.cursor(graph, list, (next, skip))),
         is_stopped,
     })
 }

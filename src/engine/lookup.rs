@@ -82,16 +82,16 @@ impl Engine {
         })
     }
 
-    /// Looks at the jobs that may have this id, until `look` has found it.
+    /// Looks at the jobs that may have this id, until `find` has found it.
     fn find<T>(
         &self,
         graph: &Arc<GraphCore>,
         id: &str,
-        look: impl Fn(u64) -> Result<Option<T>>,
+        find: impl Fn(u64) -> Result<Option<T>>,
     ) -> Result<Option<T>> {
         id::check(id)?;
         if let Some(sequence) = graph.ids.sequence(id) {
-            let found = look(sequence)?;
+            let found = find(sequence)?;
             if found.is_some() {
                 return Ok(found);
             }
@@ -102,7 +102,7 @@ impl Engine {
         }
         let owners = self.ask_index(|index| self.ids.lookup(index, hash))?;
         for sequence in graph.with_id(owners) {
-            let found = look(sequence)?;
+            let found = find(sequence)?;
             if found.is_some() {
                 return Ok(found);
             }

@@ -279,7 +279,7 @@ impl Default for Reader {
 
 impl Reader {
     /// Goes on with the selected jobs of this range.
-    pub(crate) fn turn_to(&mut self, range: Range<u64>, snapshot: &Snapshot) {
+    pub(crate) fn seek_range(&mut self, range: Range<u64>, snapshot: &Snapshot) {
         self.at = snapshot.selection.place(range.start);
         self.next = range.start;
         self.end = range.end;

@@ -198,8 +198,8 @@ impl<'r> Repair<'r> {
             let mut later = log_ranges[n + 1..].iter();
             let next = later.find_map(|later| Some(later.spans.get(&graph)?.first()?.0));
             // Or of which there are events and no request.
-            let spoken = |s: &LogRange| s.spoken.get(&graph).copied();
-            let next = next.or_else(|| log_ranges[n..].iter().filter_map(spoken).max());
+            let mentioned = |s: &LogRange| s.mentioned.get(&graph).copied();
+            let next = next.or_else(|| log_ranges[n..].iter().filter_map(mentioned).max());
             self.jobs(&mut writer, log_range, graph, jobs.remove(&graph), next)?;
         }
         writer.finish().map(|_| ())
@@ -276,11 +276,11 @@ impl<'r> Repair<'r> {
             let events = segment.events(frame, bytes)?;
             let submitted = packed_events(&events, |_, event| self.event(writer, event))?;
             for (graph, submitted) in submitted {
-                let anew = submitted.into_iter().map(|job| PackedJob {
+                let repacked = submitted.into_iter().map(|job| PackedJob {
                     fingerprint: Fingerprint::of_json(store, job.texts.request),
                     ..job
                 });
-                jobs.entry(graph).or_default().extend(anew);
+                jobs.entry(graph).or_default().extend(repacked);
             }
             lsn = events.last().map_or(lsn, |(at, _)| at + 1);
         }

@@ -126,10 +126,10 @@ impl Replay {
         self.follower = call.map(|call| Follower::new(call, first_lsn, known_lsn));
     }
 
-    fn come_to(&mut self, next_lsn: u64) {
+    fn advance_to(&mut self, next_lsn: u64) {
         self.next_lsn = next_lsn;
         if let Some(follower) = &mut self.follower {
-            follower.come_to(next_lsn);
+            follower.advance_to(next_lsn);
         }
     }
 
@@ -196,7 +196,7 @@ impl Replay {
                 time_ms,
             });
         }
-        self.come_to(lsn + 1);
+        self.advance_to(lsn + 1);
         // At the end of a pack its foreign ids are still to come.
         if is_new && Some(lsn) != self.pack.end {
             self.write_index_if_due()?;

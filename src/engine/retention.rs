@@ -125,13 +125,13 @@ pub(crate) fn step(engine: &Engine) -> bool {
     engine.metrics.visits.add(graphs.len() as u64);
     let mut is_more = false;
     for graph in graphs {
-        is_more |= look_at(engine, &graph, defaults.as_ref());
+        is_more |= visit(engine, &graph, defaults.as_ref());
     }
     is_more
 }
 
 /// Does what is due in a graph, up to a bound, and plans the next look at it.
-fn look_at(engine: &Engine, graph: &Arc<GraphCore>, defaults: Option<&Retention>) -> bool {
+fn visit(engine: &Engine, graph: &Arc<GraphCore>, defaults: Option<&Retention>) -> bool {
     let policy = graph.retention.read().clone();
     // What has an archive is purged by the archiver.
     #[cfg(feature = "archive")]
@@ -174,7 +174,7 @@ fn purge_due(
     is_ready: bool,
     next_ms: &mut Option<i64>,
 ) -> Result<bool> {
-    let due = Due::look(engine, graph, policy)?;
+    let due = Due::find(engine, graph, policy)?;
     *next_ms = due.next_ms();
     engine.note_due(graph, due.found());
     if !is_ready {

@@ -113,7 +113,7 @@ impl Scan<'_> {
             let Some(&(last, _)) = window.last() else {
                 return Ok(ScanEnd::AtEnd);
             };
-            place = self.behind(last);
+            place = self.after(last);
             let kept = self.narrow(&window)?;
             let ended = match asks_texts && !kept.is_empty() {
                 true => self.read(&window, &kept, matches, progress)?,
@@ -138,7 +138,7 @@ impl Scan<'_> {
         }
     }
 
-    fn behind(&self, sequence: u64) -> u64 {
+    fn after(&self, sequence: u64) -> u64 {
         match self.newest_first {
             true => sequence,
             false => sequence + 1,
@@ -163,7 +163,7 @@ impl Scan<'_> {
         if matches.are_enough() {
             return Some(ScanEnd::Full(place));
         }
-        let is_stopped = progress.tell(matches, after);
+        let is_stopped = progress.report(matches, after);
         is_stopped.then_some(ScanEnd::Stopped(place))
     }
 
@@ -187,7 +187,7 @@ impl Scan<'_> {
                 (row, left) = (sequence / DETAIL_JOBS, left - 1);
             }
             window.push((sequence, state));
-            place = self.behind(sequence);
+            place = self.after(sequence);
         }
     }
 
@@ -247,12 +247,12 @@ impl Scan<'_> {
             .options
             .page_threads
             .min(count / RANGES_PER_THREAD);
-        let stretch = |n: usize| match self.newest_first {
+        let range = |n: usize| match self.newest_first {
             true => count - 1 - n,
             false => n,
         };
         let make = |reader: &mut Reader, n: usize, piece: &mut Piece| {
-            let n = stretch(n);
+            let n = range(n);
             let found = self.matching(reader, &snapshot, cuts[n]..cuts[n + 1]);
             match found {
                 Ok(found) => piece.found = found,
@@ -261,10 +261,10 @@ impl Scan<'_> {
         };
         let before = progress.looked_at;
         let first = window.first().map_or(0, |&(first, _)| first + 1);
-        let last = window.last().map_or(0, |&(last, _)| self.behind(last));
+        let last = window.last().map_or(0, |&(last, _)| self.after(last));
         let mut taken = 0;
         let read = in_order(count, threads, make, |piece: &mut Piece| {
-            let n = stretch(taken);
+            let n = range(taken);
             taken += 1;
             if let Some(error) = piece.failed.take() {
                 return Err(Stop::Failed(error));
@@ -311,7 +311,7 @@ impl Scan<'_> {
     ) -> Result<Vec<u64>> {
         let mut at = snapshot.selection.place(range.start);
         let mut found = Vec::new();
-        reader.turn_to(range.clone(), snapshot);
+        reader.seek_range(range.clone(), snapshot);
         let not_valid = |sequence| missing(&self.graph.path(), sequence);
         while let Some(unit) = reader.read(self.graph, snapshot)? {
             match unit {

@@ -171,9 +171,9 @@ impl Survey {
             source: Source::Nothing,
             is_sound: false,
             spans: BTreeMap::new(),
-            spoken: BTreeMap::new(),
+            mentioned: BTreeMap::new(),
             submitted: BTreeMap::new(),
-            presupposed: BTreeMap::new(),
+            required: BTreeMap::new(),
             created: BTreeSet::new(),
         });
         Ok(())

@@ -17,7 +17,7 @@ pub(super) fn unlock(file: &File) {
 }
 
 /// Calls an engine, which may panic on damage where it should return an error.
-pub(super) fn caught<T, E: std::fmt::Display>(
+pub(super) fn catch_panic<T, E: std::fmt::Display>(
     call: impl FnOnce() -> Result<T, E>,
 ) -> Result<T, Fault> {
     match catch_unwind(AssertUnwindSafe(call)) {

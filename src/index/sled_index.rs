@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::guard::caught;
+use super::guard::catch_panic;
 use super::{Batch, EachRow, Fault, Index};
 
 /// sled collects its garbage when it flushes by itself; a flush is no sync.
@@ -62,12 +62,12 @@ impl SledIndex {
 impl Index for SledIndex {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
         let tree = self.tree()?;
-        caught(|| tree.get(key)).map(|value| value.map(|v| v.to_vec()))
+        catch_panic(|| tree.get(key)).map(|value| value.map(|v| v.to_vec()))
     }
 
     fn scan(&self, prefix: &[u8], each: EachRow<'_>) -> Result<(), Fault> {
         let mut rows = self.tree()?.scan_prefix(prefix);
-        while let Some((key, value)) = caught(|| rows.next().transpose())? {
+        while let Some((key, value)) = catch_panic(|| rows.next().transpose())? {
             each(&key, &value)?;
         }
         Ok(())
@@ -82,12 +82,12 @@ impl Index for SledIndex {
             }
         }
         let tree = self.tree()?;
-        caught(|| tree.apply_batch(changes))
+        catch_panic(|| tree.apply_batch(changes))
     }
 
     fn flush(&self) -> Result<(), Fault> {
         let tree = self.tree()?;
-        caught(|| tree.flush()).map(|_| ())
+        catch_panic(|| tree.flush()).map(|_| ())
     }
 }
 
@@ -95,7 +95,7 @@ impl Drop for SledIndex {
     fn drop(&mut self) {
         // Its end writes and syncs, and panics where that fails.
         let tree = self.tree.take();
-        let ended = caught(|| {
+        let ended = catch_panic(|| {
             drop(tree);
             Ok::<(), Fault>(())
         });

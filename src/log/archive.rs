@@ -106,7 +106,7 @@ impl Archive {
 
     /// The file that is written, where somebody has removed or renamed it: then it is
     /// written no more.
-    pub(crate) fn take_lost(&mut self) -> Result<Option<PathBuf>> {
+    pub(crate) fn take_if_lost(&mut self) -> Result<Option<PathBuf>> {
         let Some(current) = &self.current else {
             return Ok(None);
         };
@@ -234,7 +234,7 @@ impl Archive {
 
     /// Gives the file that is written its final name.
     pub(crate) fn finish(&mut self) -> Result<()> {
-        self.take_lost()?;
+        self.take_if_lost()?;
         let Some(current) = self.current.take() else {
             return Ok(());
         };

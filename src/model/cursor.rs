@@ -42,7 +42,7 @@ pub struct Cursor {
     /// come first, an earlier one.
     next: u64,
     /// How many matches are skipped first: a search was stopped within its offset.
-    pass: u64,
+    skip: u64,
     /// When it was given out.
     given: LogPoint,
     check: u32,
@@ -54,11 +54,11 @@ const CURSOR_BYTES: usize = 50;
 
 impl Cursor {
     /// The cursor of a list in the graph with these ids, that continues at `next` after
-    /// `pass` matches are skipped.
+    /// `skip` matches are skipped.
     pub(crate) fn new(
         graph: &OwnIds,
         list: &JobQuery,
-        (next, pass): (u64, u64),
+        (next, skip): (u64, u64),
         (given, open_event): (LogPoint, OpenEvent),
     ) -> Cursor {
         let mut cursor = Cursor {
@@ -66,7 +66,7 @@ impl Cursor {
             states: list.wanted().bits(),
             filter: list.filter_check(),
             next,
-            pass,
+            skip,
             given,
             check: 0,
         };
@@ -77,7 +77,7 @@ impl Cursor {
     fn seal(&self, graph: &OwnIds, open_event: OpenEvent) -> u32 {
         let own = [
             self.next,
-            self.pass,
+            self.skip,
             u64::from(self.states),
             u64::from(self.filter),
         ];
@@ -103,7 +103,7 @@ impl Cursor {
 
     /// Where it continues, and how many matches to skip there.
     pub(crate) fn place(&self) -> (u64, u64) {
-        (self.next, self.pass)
+        (self.next, self.skip)
     }
 }
 
@@ -116,7 +116,7 @@ impl fmt::Display for Cursor {
             self.filter,
             self.graph,
             self.next,
-            self.pass,
+            self.skip,
             self.given.lsn,
             self.given.open_lsn,
             self.check
@@ -141,7 +141,7 @@ impl FromStr for Cursor {
                 filter: fields.next(4)? as u32,
                 graph: fields.next(8)?,
                 next: fields.next(8)?,
-                pass: fields.next(8)?,
+                skip: fields.next(8)?,
                 given: LogPoint {
                     lsn: fields.next(8)?,
                     open_lsn: fields.next(8)?,

@@ -32,8 +32,8 @@ impl Export {
             true => snapshot.unit_back(sequence),
             false => sequence..u64::MAX,
         };
-        self.reader.turn_to(unit.clone(), &snapshot);
-        let behind = |sequence| match newest_first {
+        self.reader.seek_range(unit.clone(), &snapshot);
+        let after = |sequence| match newest_first {
             true => sequence,
             false => sequence + 1,
         };
@@ -43,12 +43,12 @@ impl Export {
                 let row = large.row;
                 let (text, secrets) = large.whole()?;
                 self.put(sequence, state, (&text, &row, &secrets), out)?;
-                Ok(Some(behind(sequence)))
+                Ok(Some(after(sequence)))
             }
             Some(Unit::Large(large)) => {
                 let begun = PartialJob {
                     left: large.row.end as usize,
-                    behind: behind(sequence),
+                    resume_at: after(sequence),
                     large,
                     state,
                 };
@@ -70,12 +70,12 @@ impl Export {
                 if newest_first {
                     sequences.reverse();
                 }
-                let mut goes_on = if newest_first { unit.start } else { end };
+                let mut resume_at = if newest_first { unit.start } else { end };
                 let mut last = None;
                 let put = sequences.iter().try_for_each(|&(sequence, state)| {
                     // Outcomes can be more than their jobs: the rest is read again.
                     if let Some(last) = last.filter(|_| out.len() >= PIECE_BYTES) {
-                        goes_on = behind(last);
+                        resume_at = after(last);
                         return Ok(());
                     }
                     last = Some(sequence);
@@ -92,7 +92,7 @@ impl Export {
                 });
                 self.reader.block = block;
                 put?;
-                Ok(Some(goes_on))
+                Ok(Some(resume_at))
             }
         }
     }
@@ -117,13 +117,13 @@ impl Export {
             false => out.extend_from_slice(text),
         }
         self.piece = piece;
-        let behind = begun.behind;
+        let resume_at = begun.resume_at;
         match begun.left {
             // It is masked where it has secrets at all.
             0 => self.put_json_fields(sequence, begun.state, &row, row.secrets_end > 0, out)?,
             _ => self.begun = Some(begun),
         }
-        Ok(behind)
+        Ok(resume_at)
     }
 
     /// Adds a job: a line, or a member of an array.

@@ -51,7 +51,7 @@ pub struct ImportReport {
 impl ImportReport {
     /// Notes a bad line. One that the import stops at is an error, and so is what is wrong
     /// with the store: no line is passed over for that.
-    pub(super) fn pass_over(&mut self, error: Error, on_bad_line: OnBadLine) -> Result<()> {
+    pub(super) fn skip_line(&mut self, error: Error, on_bad_line: OnBadLine) -> Result<()> {
         match error {
             Error::BadLine { line, problem } if on_bad_line == OnBadLine::Skip => {
                 self.bad += 1;

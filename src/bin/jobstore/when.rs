@@ -181,17 +181,17 @@ fn ago_of(text: &str) -> Option<Duration> {
         let number: u64 = rest[..digits].parse().ok()?;
         rest = rest[digits..].strip_prefix(' ').unwrap_or(&rest[digits..]);
         let letters = rest.find(|c: char| !c.is_ascii_alphabetic());
-        let (unit, behind) = rest.split_at(letters.unwrap_or(rest.len()));
+        let (unit, after_number) = rest.split_at(letters.unwrap_or(rest.len()));
         let at = UNITS.iter().position(|(names, _)| names.contains(&unit))?;
         if at < next {
             return None;
         }
         next = at + 1;
         seconds = seconds.checked_add(number.checked_mul(UNITS[at].1)?)?;
-        rest = match behind.strip_prefix(' ') {
+        rest = match after_number.strip_prefix(' ') {
             Some("") => return None,
             Some(more) => more,
-            None => behind,
+            None => after_number,
         };
     }
     (next > 0).then(|| Duration::from_secs(seconds))

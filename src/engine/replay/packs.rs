@@ -142,7 +142,7 @@ impl Replay {
                     (first..first_sequence + count).for_each(|s| state.add_pending(s));
                 }
             }
-            self.come_to(lsn + count);
+            self.advance_to(lsn + count);
             return Ok(());
         }
         if let &Event::Erased { count } = event {
@@ -153,7 +153,7 @@ impl Replay {
                 return Err(Fault(what.to_owned()).into());
             }
             self.pack.has_erased = true;
-            self.come_to(lsn + count);
+            self.advance_to(lsn + count);
             return Ok(());
         }
         if let &Event::Lost { count } = event {
@@ -161,7 +161,7 @@ impl Replay {
                 self.pack.has_lost = true;
                 self.in_doubt.add_open(&self.graphs);
             }
-            self.come_to(lsn + count);
+            self.advance_to(lsn + count);
             return Ok(());
         }
         self.event(lsn, event, path, None)

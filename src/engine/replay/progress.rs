@@ -27,7 +27,7 @@ impl Follower {
         }
     }
 
-    pub(super) fn come_to(&mut self, next_lsn: u64) {
+    pub(super) fn advance_to(&mut self, next_lsn: u64) {
         if next_lsn >= self.called_lsn + FOLLOW_EVENTS {
             self.call(next_lsn);
         }

@@ -65,7 +65,7 @@ pub(crate) fn step_archived(engine: &Engine) -> bool {
     let mut is_more = false;
     for graph in graphs {
         let policy = graph.retention.read().clone();
-        let is_ready = archiving::look_after(engine, &graph);
+        let is_ready = archiving::maintain_archive(engine, &graph);
         let Some(policy) = &policy else {
             continue;
         };

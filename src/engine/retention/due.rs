@@ -32,7 +32,7 @@ pub(super) struct Due {
 }
 
 impl Due {
-    pub(super) fn look(
+    pub(super) fn find(
         engine: &Engine,
         graph: &Arc<GraphCore>,
         policy: &Arc<Retention>,

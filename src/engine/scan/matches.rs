@@ -6,7 +6,7 @@ use crate::engine::read::Snapshot;
 #[derive(Default)]
 pub(crate) struct ScanMatches {
     /// Matches that are still to be passed over.
-    pub(crate) pass: u64,
+    pub(crate) skip: u64,
     /// Matches to be shown, at most.
     pub(crate) show: u64,
     /// Whether it goes on to the end, so that all of them are counted.
@@ -50,8 +50,8 @@ impl ShownJobs {
 impl ScanMatches {
     pub(super) fn take(&mut self, sequence: u64) {
         self.matched += 1;
-        if self.pass > 0 {
-            self.pass -= 1;
+        if self.skip > 0 {
+            self.skip -= 1;
         } else if self.shown.len < self.show {
             self.shown.push(sequence);
         } else {

@@ -10,7 +10,7 @@ pub(crate) struct Progress<'s> {
     call: Option<&'s OnProgress>,
     of: u64,
     pub(super) looked_at: u64,
-    told: u64,
+    reported: u64,
 }
 
 impl<'s> Progress<'s> {
@@ -20,20 +20,20 @@ impl<'s> Progress<'s> {
             call,
             of,
             looked_at: 0,
-            told: 0,
+            reported: 0,
         }
     }
 
     /// Says how far the scan is; whether it is to end there. Each word is of jobs that were
     /// looked at since the last, so that who ends it at any word comes on.
-    pub(super) fn tell(&mut self, matches: &ScanMatches, after: u64) -> bool {
-        let Some(call) = self.call.filter(|_| self.looked_at > self.told) else {
+    pub(super) fn report(&mut self, matches: &ScanMatches, after: u64) -> bool {
+        let Some(call) = self.call.filter(|_| self.looked_at > self.reported) else {
             return false;
         };
-        if self.looked_at - self.told < after && self.looked_at < self.of {
+        if self.looked_at - self.reported < after && self.looked_at < self.of {
             return false;
         }
-        self.told = self.looked_at;
+        self.reported = self.looked_at;
         let searched = ScanProgress {
             looked_at: self.looked_at,
             matched: matches.matched,

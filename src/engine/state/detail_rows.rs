@@ -20,8 +20,8 @@ const READS: u32 = 4;
 /// for commits. A row that is rewritten meanwhile is read again.
 pub(crate) fn read(index: &dyn Index, graph: &GraphCore, group: u64) -> Result<DetailRow, Fault> {
     let key = rows::detail_key(graph.number, group);
-    let look = || graph.state.read().details.allowed(group);
-    let (mut allowed, mut reads) = (look(), 0);
+    let read_allowed = || graph.state.read().details.allowed(group);
+    let (mut allowed, mut reads) = (read_allowed(), 0);
     loop {
         let value = index.get(&key)?;
         let found = value.as_ref().map_or(0, |value| hash(&key, value));
@@ -32,7 +32,7 @@ pub(crate) fn read(index: &dyn Index, graph: &GraphCore, group: u64) -> Result<D
             let row = rows::open(&key, &value).and_then(DetailRow::decode);
             return row.ok_or_else(|| Fault("invalid row of details".to_owned()));
         }
-        let now = look();
+        let now = read_allowed();
         reads = if now == allowed { reads + 1 } else { 0 };
         if reads == READS {
             let number = graph.number;

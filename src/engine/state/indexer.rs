@@ -203,7 +203,7 @@ impl Indexer {
         let mut writer = Writer::new(index, self.head(batch, true));
         let pairs = ids.begin_flush();
         if !pairs.is_empty() {
-            writer.say_partial()?;
+            writer.mark_partial()?;
             let count = pairs.len() as u64;
             ids.runs
                 .add(index, pairs.iter().copied(), count, &mut |key, value| {

@@ -57,8 +57,8 @@ impl Survey {
     fn left_out(&self) -> BTreeSet<u32> {
         let mut places = Places::default();
         for (n, log_range) in self.log_ranges.iter().enumerate() {
-            for (&graph, &jobs) in &log_range.presupposed {
-                places.presuppose(graph, jobs);
+            for (&graph, &jobs) in &log_range.required {
+                places.require_jobs(graph, jobs);
             }
             if log_range.may_have_held_others() {
                 places.unknown = Some(n);
@@ -67,12 +67,12 @@ impl Survey {
                 places.ends.entry(graph).or_insert((0, n));
             }
             for (graph, first, end) in log_range.places() {
-                places.presuppose(graph, first);
+                places.require_jobs(graph, first);
                 let known = places.ends.entry(graph).or_default();
                 *known = (end.max(known.0), n);
             }
-            for (&graph, &jobs) in &log_range.spoken {
-                places.presuppose(graph, jobs);
+            for (&graph, &jobs) in &log_range.mentioned {
+                places.require_jobs(graph, jobs);
             }
             for (&graph, &jobs) in &log_range.submitted {
                 // Whatever came before: their places would be in the same pack.
@@ -103,7 +103,7 @@ impl Places {
     }
 
     /// So many jobs must have places, or have had them where nothing is left.
-    fn presuppose(&mut self, graph: u32, jobs: u64) {
+    fn require_jobs(&mut self, graph: u32, jobs: u64) {
         let since = self.ends.get(&graph).map(|&(_, at)| at);
         let may_be_lost = self.unknown.is_some() && self.unknown >= since;
         if jobs > self.end(graph) && !may_be_lost {

@@ -16,13 +16,13 @@ pub(crate) struct LogRange {
     /// each run.
     pub(crate) spans: BTreeMap<u32, Vec<(u64, u64)>>,
     /// One past the last job that its events speak of, by graph.
-    pub(crate) spoken: BTreeMap<u32, u64>,
+    pub(crate) mentioned: BTreeMap<u32, u64>,
     /// One past the last job whose place must be in it, by graph: a pack's events submit
     /// it.
     pub(super) submitted: BTreeMap<u32, u64>,
     /// How many jobs earlier stretches must hold, by graph: a segment's events in front of
     /// the first that is lost presuppose them.
-    pub(super) presupposed: BTreeMap<u32, u64>,
+    pub(super) required: BTreeMap<u32, u64>,
     /// Graphs that its events create.
     pub(crate) created: BTreeSet<u32>,
 }

@@ -10,7 +10,7 @@ use crate::model::error::{Error, Result};
 impl Survey {
     /// Finds the jobs that no sound place holds.
     pub(super) fn join_jobs(&mut self) {
-        let mut spoken: BTreeMap<u32, u64> = BTreeMap::new();
+        let mut mentioned: BTreeMap<u32, u64> = BTreeMap::new();
         for log_range in &self.log_ranges {
             for (number, runs) in &log_range.spans {
                 let found = self.graphs.entry(*number).or_default();
@@ -19,8 +19,11 @@ impl Survey {
                     found.end = found.end.max(end);
                 }
             }
-            for (&number, &end) in &log_range.spoken {
-                spoken.insert(number, end.max(spoken.get(&number).copied().unwrap_or(0)));
+            for (&number, &end) in &log_range.mentioned {
+                mentioned.insert(
+                    number,
+                    end.max(mentioned.get(&number).copied().unwrap_or(0)),
+                );
             }
             // Bad blocks at a pack's end belong to it too.
             if let Source::Pack { pack, .. } = &log_range.source {
@@ -32,7 +35,7 @@ impl Survey {
             }
         }
         // Jobs of which there are events and no request.
-        for (number, end) in spoken {
+        for (number, end) in mentioned {
             let found = self.graphs.entry(number).or_default();
             found.damaged += end.saturating_sub(found.end);
             found.end = found.end.max(end);

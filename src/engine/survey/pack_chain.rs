@@ -167,9 +167,9 @@ impl Survey {
                 bad_blocks: checked.bad_blocks,
             },
             spans,
-            spoken: std::mem::take(&mut tally.spoken),
+            mentioned: std::mem::take(&mut tally.mentioned),
             submitted: std::mem::take(&mut tally.submitted),
-            presupposed: BTreeMap::new(),
+            required: BTreeMap::new(),
             created: tally.creates(),
         };
         Ok((log_range, tally))

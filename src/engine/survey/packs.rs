@@ -55,8 +55,8 @@ pub(crate) fn check_pack(pack: &Pack, pace: Pace<'_>) -> Result<PackSurvey> {
             Ok(()) => {
                 checked.tally.created.append(&mut events.created);
                 checked.tally.dropped.append(&mut events.dropped);
-                for (graph, end) in events.spoken {
-                    checked.tally.speak_up_to(graph, end);
+                for (graph, end) in events.mentioned {
+                    checked.tally.note_jobs_up_to(graph, end);
                 }
                 for (graph, end) in events.submitted {
                     checked.tally.submit(graph, end);

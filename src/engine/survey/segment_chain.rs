@@ -158,13 +158,13 @@ impl Survey {
         let mut last_lsn = first_lsn - 1;
         let lost = holes.iter().find(|hole| hole.first_lsn <= hole.last_lsn);
         let first_lost = lost.map_or(u64::MAX, |hole| hole.first_lsn);
-        let mut presupposed: BTreeMap<u32, u64> = BTreeMap::new();
+        let mut required: BTreeMap<u32, u64> = BTreeMap::new();
         for frame in &segment.frames {
             for (lsn, event) in segment.events(frame, &bytes)? {
                 tally.event(&event);
                 if let Some((graph, jobs)) = jobs_before(&event).filter(|_| lsn < first_lost) {
                     if !spans.contains_key(&graph) {
-                        let most = presupposed.entry(graph).or_default();
+                        let most = required.entry(graph).or_default();
                         *most = jobs.max(*most);
                     }
                 }
@@ -187,7 +187,7 @@ impl Survey {
             tally.damage.push((error, 0, events));
         }
         let is_sound = tally.damage.is_empty() && joins;
-        let spoken = std::mem::take(&mut tally.spoken);
+        let mentioned = std::mem::take(&mut tally.mentioned);
         let created = tally.creates();
         self.take_tally(tally)?;
         if last_lsn < first_lsn {
@@ -201,9 +201,9 @@ impl Survey {
                 source: Source::Segment(segment),
                 is_sound,
                 spans,
-                spoken,
+                mentioned,
                 submitted: BTreeMap::new(),
-                presupposed,
+                required,
                 created,
             });
         }
@@ -221,5 +221,5 @@ fn jobs_before(event: &Event<'_>) -> Option<(u32, u64)> {
     }
     let mut tally = Tally::default();
     tally.event(event);
-    tally.spoken.into_iter().next()
+    tally.mentioned.into_iter().next()
 }

@@ -12,7 +12,7 @@ pub(crate) struct Tally {
     pub(super) created: Vec<(u32, (String, String))>,
     pub(super) dropped: Vec<u32>,
     /// One past the last job that events speak of, by graph.
-    pub(super) spoken: BTreeMap<u32, u64>,
+    pub(super) mentioned: BTreeMap<u32, u64>,
     /// The same of jobs that a pack's events submit.
     pub(super) submitted: BTreeMap<u32, u64>,
     pub(super) quarantined: BTreeMap<u32, u64>,
@@ -25,12 +25,12 @@ impl Tally {
         self.created.iter().map(|&(graph, _)| graph).collect()
     }
 
-    pub(super) fn speak(&mut self, graph: u32, sequence: u64) {
-        self.speak_up_to(graph, sequence.saturating_add(1));
+    pub(super) fn note_job(&mut self, graph: u32, sequence: u64) {
+        self.note_jobs_up_to(graph, sequence.saturating_add(1));
     }
 
-    pub(super) fn speak_up_to(&mut self, graph: u32, up_to: u64) {
-        let end = self.spoken.entry(graph).or_default();
+    pub(super) fn note_jobs_up_to(&mut self, graph: u32, up_to: u64) {
+        let end = self.mentioned.entry(graph).or_default();
         *end = up_to.max(*end);
     }
 
@@ -65,24 +65,24 @@ impl Tally {
             }
             | Event::Completed {
                 graph, sequence, ..
-            } => self.speak(graph, sequence),
+            } => self.note_job(graph, sequence),
             Event::Submits {
                 graph,
                 first_sequence,
                 count,
             } => {
-                self.speak(graph, first_sequence + count - 1);
+                self.note_job(graph, first_sequence + count - 1);
                 self.submit(graph, first_sequence + count);
             }
             Event::Recovered {
                 graph, sequences, ..
             } => {
-                self.speak(graph, last_of_sequences(sequences).unwrap_or(0));
+                self.note_job(graph, last_of_sequences(sequences).unwrap_or(0));
             }
             Event::Purged { graph, jobs, .. } => {
                 if let Some(last) = purged_jobs::unpack(jobs).and_then(|jobs| jobs.last().cloned())
                 {
-                    self.speak(graph, last.sequence);
+                    self.note_job(graph, last.sequence);
                 }
             }
             Event::Forgotten {
@@ -90,7 +90,7 @@ impl Tally {
             } => {
                 // One without jobs tells of its graph all the same.
                 let last = last_of_sequences(sequences).filter(|_| !sequences.is_empty());
-                self.speak_up_to(graph, last.map_or(0, |last| last.saturating_add(1)));
+                self.note_jobs_up_to(graph, last.map_or(0, |last| last.saturating_add(1)));
             }
             Event::StoreOpened { .. }
             | Event::Lost { .. }

@@ -120,11 +120,11 @@ impl Store {
             name: name.to_owned(),
             number: 1,
         };
-        self.carry_out(&act).expect("the graph is made");
+        self.apply_act(&act).expect("the graph is made");
     }
 
     /// Carries an operation out; gives the ids of the jobs it made.
-    pub(super) fn carry_out(&self, act: &Act) -> Result<Vec<JobId>> {
+    pub(super) fn apply_act(&self, act: &Act) -> Result<Vec<JobId>> {
         match act {
             Act::CreateGraph { name, number } => {
                 let action = Action::CreateGraph {
@@ -413,14 +413,14 @@ impl Client {
     /// is if the operation was carried out all the same.
     pub(super) fn step(&mut self, store: &Store) -> Result<(), (Error, World)> {
         let act = self.draw();
-        self.carry_out(store, &act)
+        self.apply_act(store, &act)
     }
 
     /// As [`Client::step`], with this operation.
-    pub(super) fn carry_out(&mut self, store: &Store, act: &Act) -> Result<(), (Error, World)> {
+    pub(super) fn apply_act(&mut self, store: &Store, act: &Act) -> Result<(), (Error, World)> {
         self.attempt();
         let mut world = self.world.clone();
-        match store.carry_out(act) {
+        match store.apply_act(act) {
             Ok(ids) => {
                 world.apply(act, &ids);
                 self.acknowledge(world);

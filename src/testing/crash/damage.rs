@@ -41,7 +41,7 @@ pub(super) fn a_closed_store_of(seed: u64, with_large_job: bool) -> (Files, Clie
             let graph = client.world.graphs[0].0.clone();
             let request = Request::new("large", "/ges", body).expect("a request");
             let act = Act::Submit { graph, request };
-            let ids = store.carry_out(&act).expect("it is recorded");
+            let ids = store.apply_act(&act).expect("it is recorded");
             client.world.apply(&act, &ids);
         }
         store.wait_until_packed();
@@ -86,7 +86,7 @@ pub(super) fn a_closed_store_with_much_gone(seed: u64) -> (Files, Client) {
                     });
                 }
                 for act in acts {
-                    let done = client.carry_out(&store, &act);
+                    let done = client.apply_act(&store, &act);
                     done.unwrap_or_else(|(error, _)| panic!("{act:?}: {error}"));
                 }
             }

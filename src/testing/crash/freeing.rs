@@ -119,7 +119,7 @@ fn drop_everything(store: &Store) {
             name: graph.name().to_owned(),
         };
         until(store, "the drop of a graph", || {
-            match store.carry_out(&act) {
+            match store.apply_act(&act) {
                 Ok(_) => true,
                 Err(Error::DiskFull { .. }) => false,
                 Err(error) => panic!("a drop: {error}"),
@@ -144,7 +144,7 @@ fn free(what: &str, store: &Store, disk: &Memory, jobs: u64, drops: bool) {
             name: "again".to_owned(),
             number: 99,
         };
-        match store.carry_out(&act) {
+        match store.apply_act(&act) {
             Ok(_) => true,
             Err(Error::DiskFull { .. }) => false,
             Err(error) => panic!("{what}: {error}"),

@@ -91,7 +91,7 @@ fn request(bytes: usize) -> Request {
 /// refuse what adds something.
 fn attempt(client: &mut Client, store: &Store, act: &Act) -> bool {
     client.attempt();
-    match store.carry_out(act) {
+    match store.apply_act(act) {
         Ok(ids) => {
             let mut world = client.world.clone();
             world.apply(act, &ids);
@@ -454,7 +454,7 @@ fn whichever_call_fails_while_the_reserve_comes_into_use_nothing_is_lost() {
             outcome: Outcome::cancelled().with_detail_json(detail).expect("JSON"),
         };
         let what = format!("the call after {calls}");
-        let candidates = match store.carry_out(&act) {
+        let candidates = match store.apply_act(&act) {
             Ok(_) => {
                 client.world.apply(&act, &[]);
                 vec![client.world]
@@ -466,7 +466,7 @@ fn whichever_call_fails_while_the_reserve_comes_into_use_nothing_is_lost() {
             Err(Error::Io { .. } | Error::DiskFull { .. }) => {
                 // It was not recorded, and the next attempt needs no luck.
                 disk.heal();
-                let again = store.carry_out(&act);
+                let again = store.apply_act(&act);
                 assert!(again.is_ok(), "{what}: {:?}", again.err());
                 client.world.apply(&act, &[]);
                 vec![client.world]
@@ -719,7 +719,7 @@ fn a_foreign_reserve_never_becomes_a_part_of_the_log() {
         graph: world.graphs[0].0.clone(),
         request: request(20),
     };
-    store.carry_out(&act).expect("it is taken");
+    store.apply_act(&act).expect("it is taken");
     let name = store
         .engine
         .log_files
@@ -780,7 +780,7 @@ fn what_lies_behind_the_end_never_becomes_a_part_of_the_log() {
         graph: graph.clone(),
         id: JobId::new(&*job.id).expect("an id"),
     };
-    store.carry_out(&act).expect("it is taken");
+    store.apply_act(&act).expect("it is taken");
     let mut torn = 0;
     for (name, content) in &mut files {
         let left = other.files().into_iter().find(|(n, _)| n == name);

@@ -19,7 +19,7 @@ use crate::testing::crash::world::{Seen, World};
 fn check_held(disk: &Memory, store: &Store, world: &mut World, act: Act) {
     disk.hold_syncs();
     std::thread::scope(|scope| {
-        let writer = scope.spawn(|| store.carry_out(&act));
+        let writer = scope.spawn(|| store.apply_act(&act));
         disk.wait_until_held();
         let before = read_all(store, world);
         assert!(

@@ -283,7 +283,7 @@ fn a_graph_whose_name_was_given_again_stays_dropped() {
             acts.insert(0, Act::DropGraph { name });
         }
         for act in acts {
-            let done = client.carry_out(&store, &act);
+            let done = client.apply_act(&store, &act);
             done.unwrap_or_else(|(error, _)| panic!("{act:?}: {error}"));
         }
         client.steps(&store, 6);
@@ -318,11 +318,11 @@ fn a_job_whose_tombstone_was_forgotten_stays_purged() {
         graph: graph.clone(),
         requests: (0..60).map(request).collect(),
     };
-    let carry_out = |client: &mut Client, act: Act| {
-        let done = client.carry_out(&store, &act);
+    let apply_act = |client: &mut Client, act: Act| {
+        let done = client.apply_act(&store, &act);
         done.unwrap_or_else(|(error, _)| panic!("{act:?}: {error}"));
     };
-    carry_out(&mut client, act);
+    apply_act(&mut client, act);
     client.steps(&store, 26);
     store.wait_until_packed();
     let jobs = client.world.graphs[0].1.iter();
@@ -330,12 +330,12 @@ fn a_job_whose_tombstone_was_forgotten_stays_purged() {
     let some: Vec<_> = pending.step_by(6).map(|fact| fact.id.clone()).collect();
     for id in some {
         let (graph, id) = (graph.clone(), JobId::new(&*id).expect("an id"));
-        carry_out(&mut client, Act::Cancel { graph, id });
+        apply_act(&mut client, Act::Cancel { graph, id });
     }
     let act = Act::Purge {
         graph: graph.clone(),
     };
-    carry_out(&mut client, act);
+    apply_act(&mut client, act);
     let policy = Retention::new().max_tombstones(0);
     let set = store.graph(&graph).set_retention(Some(policy));
     set.expect("a policy");

@@ -313,7 +313,7 @@ fn live(seed: u64) {
         if !store.graphs().iter().any(|graph| graph.name() == name) {
             made += 1;
             store
-                .carry_out(&crate::testing::crash::client::Act::CreateGraph {
+                .apply_act(&crate::testing::crash::client::Act::CreateGraph {
                     name: name.to_owned(),
                     number: made,
                 })

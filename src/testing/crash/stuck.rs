@@ -187,7 +187,7 @@ fn check_stuck(call: &'static str) {
     // A graph that is dropped makes the index scan.
     let name = client.world.graphs[0].0.clone();
     let act = Act::DropGraph { name };
-    let ids = store.carry_out(&act).expect("it is dropped");
+    let ids = store.apply_act(&act).expect("it is dropped");
     client.world.apply(&act, &ids);
     client.steps(&store, 10);
     if !["flush", "release"].contains(&call) {
@@ -254,7 +254,7 @@ fn a_stuck_index_refuses_new_jobs_once_it_is_too_far_behind_and_the_health_says_
         let mut refused = 0;
         for _ in 0..40 {
             let act = client.draw();
-            match store.carry_out(&act) {
+            match store.apply_act(&act) {
                 Ok(ids) => {
                     assert!(!act.adds(), "{act:?}");
                     client.world.apply(&act, &ids);
@@ -364,7 +364,7 @@ fn while_a_commit_is_stuck_a_close_comes_back_and_the_directory_stays_locked() {
         let act = Act::DropGraph { name };
         disk.hold_syncs();
         std::thread::scope(|scope| {
-            let writer = scope.spawn(|| store.carry_out(&act));
+            let writer = scope.spawn(|| store.apply_act(&act));
             disk.wait_until_held();
             match store.engine.close() {
                 Err(Error::CloseStuck { what }) => {

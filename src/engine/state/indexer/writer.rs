@@ -67,7 +67,7 @@ impl<'i> Writer<'i> {
     }
 
     pub(super) fn write_out(&mut self) -> Result<(), Fault> {
-        self.say_partial()?;
+        self.mark_partial()?;
         self.write_batch()
     }
 
@@ -85,7 +85,7 @@ impl<'i> Writer<'i> {
         Ok(())
     }
 
-    pub(super) fn say_partial(&mut self) -> Result<(), Fault> {
+    pub(super) fn mark_partial(&mut self) -> Result<(), Fault> {
         if let Some(head) = self.partial_head.take() {
             let mut batch = Batch::default();
             batch.put(rows::HEAD.to_vec(), head);
