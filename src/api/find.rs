@@ -156,7 +156,7 @@ mod tests {
     use crate::engine::state::calls::WriteResult;
     use crate::engine::state::operation::{Action, Operation};
     use crate::engine::store_handle::StoreHandle;
-    use crate::log::disk::memory::Memory;
+    use crate::log::disk::memory::MemoryDisk;
     use crate::log::fingerprint::COLLIDING;
     use crate::log::identity;
     use crate::model::options::Options;
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_request_with_the_same_fingerprint_is_another_request() {
-        let disk = Arc::new(Memory::default());
+        let disk = Arc::new(MemoryDisk::default());
         identity::create(&*disk, COLLIDING).unwrap();
         let options = Options {
             segment_bytes: 4 << 10,

@@ -11,7 +11,7 @@ use crate::api::spans::call_span;
 use crate::base::clock;
 use crate::engine::core::Engine;
 use crate::engine::state::graph::GraphCore;
-use crate::engine::state::operation::Looked;
+use crate::engine::state::operation::JobLookup;
 use crate::engine::store_handle::StoreHandle;
 use crate::model::error::{Error, Result};
 use crate::model::id::JobId;
@@ -205,14 +205,14 @@ impl Graph {
     }
 
     /// The job an engine's id belongs to already.
-    pub(crate) fn look_up(&self, id: &JobId) -> Result<Looked> {
+    pub(crate) fn look_up(&self, id: &JobId) -> Result<JobLookup> {
         self.check()?;
         let generation = self.engine().ids.generation();
         let found = self.engine().request_of(&self.core, id.as_str())?;
         if found.is_none() {
             self.engine().check_not_purged(&self.core, id)?;
         }
-        Ok(Looked { found, generation })
+        Ok(JobLookup { found, generation })
     }
 
     /// The job an id that comes from outside belongs to.

@@ -13,7 +13,7 @@ use crate::api::submit::Submitted;
 use crate::api::write::{Write, unexpected};
 use crate::engine::idempotency_keys::KeyOwner;
 use crate::engine::state::calls::WriteResult;
-use crate::engine::state::operation::{Action, LookedKey, Operation};
+use crate::engine::state::operation::{Action, KeyLookup, Operation};
 use crate::model::error::{Error, Result};
 use crate::model::request::Request;
 
@@ -71,7 +71,7 @@ impl Graph {
         }
         let generation = self.engine().ids.generation();
         match self.engine().owner_of(&self.core, key)? {
-            KeyOwner::Nobody => self.key_write(key, request, LookedKey { generation }),
+            KeyOwner::Nobody => self.key_write(key, request, KeyLookup { generation }),
             KeyOwner::Job(id, known) if known == self.masked(&request) => {
                 Ok(Write::finished(Ok(Submitted::AlreadyExists(id))))
             }
@@ -84,7 +84,7 @@ impl Graph {
         &self,
         key: &str,
         request: Request,
-        looked: LookedKey,
+        lookup: KeyLookup,
     ) -> Result<Write<Submitted>> {
         self.check_writable()?;
         let (submission, bytes) = self.submission(request)?;
@@ -92,7 +92,7 @@ impl Graph {
             graph: self.core.clone(),
             key: key.to_owned(),
             submission,
-            looked,
+            lookup,
         };
         let bytes = bytes + key.len() as u64;
         Ok(Write::new(Operation { action, bytes }, submitted))

@@ -124,9 +124,9 @@ impl Graph {
     }
 
     /// Whether the graph or the batch has a line's job.
-    fn place(&self, line: u64, job: Imported, batch: &Batch) -> Result<Placed> {
+    fn place(&self, line: u64, job: Imported, batch: &Batch) -> Result<ImportAction> {
         let Some(id) = &job.id else {
-            return Ok(Placed::New(Box::new(job)));
+            return Ok(ImportAction::New(Box::new(job)));
         };
         let masked_request = &job.submission.masked_request;
         let batched = batch.ids.get(id).and_then(|&n| batch.jobs.get(n));
@@ -144,10 +144,10 @@ impl Graph {
                     };
                     known != masked_request.revealed()
                 };
-                Ok(Placed::There { is_secret_left })
+                Ok(ImportAction::Exists { is_secret_left })
             }
             Some(_) => Err(of_line(line, Error::JobIdTaken { id: id.clone() })),
-            None => Ok(Placed::New(Box::new(job))),
+            None => Ok(ImportAction::New(Box::new(job))),
         }
     }
 
@@ -254,12 +254,12 @@ fn import(
             Err(error) => Err(error),
         };
         let stopped = match placed {
-            Ok(Placed::There { is_secret_left }) => {
+            Ok(ImportAction::Exists { is_secret_left }) => {
                 report.there += 1;
                 report.secrets_left += u64::from(is_secret_left);
                 Ok(())
             }
-            Ok(Placed::New(job)) => {
+            Ok(ImportAction::New(job)) => {
                 batch.add(report.lines, *job);
                 Ok(())
             }
@@ -278,7 +278,7 @@ fn import(
 }
 
 /// Whether a job is new to its graph.
-enum Placed {
-    There { is_secret_left: bool },
+enum ImportAction {
+    Exists { is_secret_left: bool },
     New(Box<Imported>),
 }

@@ -92,8 +92,8 @@ impl<'g> NonBlocking<'g> {
     /// Like [`Graph::submit_as`].
     pub fn submit_as(&self, id: impl AsRef<str>, request: Request) -> PendingWrite<Submitted> {
         let write = JobId::new(id).and_then(|id| {
-            let looked = self.graph.look_up(&id)?;
-            self.graph.submit_as_write(id, request, looked)
+            let lookup = self.graph.look_up(&id)?;
+            self.graph.submit_as_write(id, request, lookup)
         });
         self.pending(write)
     }

@@ -302,14 +302,14 @@ mod tests {
 
     use super::*;
     use crate::engine::open::open_disk;
-    use crate::log::disk::memory::Memory;
+    use crate::log::disk::memory::MemoryDisk;
     use crate::model::options::Options;
     use crate::{Body, Graph, JobQuery, JobStore, Request};
 
     const QUEUE_BYTES: u64 = 16 << 10;
 
-    fn store() -> (Arc<Memory>, JobStore, Graph) {
-        let disk = Arc::new(Memory::default());
+    fn store() -> (Arc<MemoryDisk>, JobStore, Graph) {
+        let disk = Arc::new(MemoryDisk::default());
         let options = Options::default().max_queue_bytes(QUEUE_BYTES);
         let engine = open_disk(options, disk.clone()).unwrap();
         let store = JobStore::of(Arc::new(StoreHandle { engine }));

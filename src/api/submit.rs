@@ -9,7 +9,9 @@ use crate::api::pending_write::PendingWrite;
 use crate::api::spans::call_span;
 use crate::api::write::{Write, unexpected};
 use crate::engine::state::calls::WriteResult;
-use crate::engine::state::operation::{Action, Looked, Operation, SMALL_WRITE_BYTES, Submission};
+use crate::engine::state::operation::{
+    Action, JobLookup, Operation, SMALL_WRITE_BYTES, Submission,
+};
 use crate::model::error::{Error, Result};
 use crate::model::id::JobId;
 use crate::model::request::Request;
@@ -170,12 +172,12 @@ impl Graph {
     pub fn submit_as(&self, id: impl AsRef<str>, request: Request) -> Result<Submitted> {
         let _span = call_span!("submit", self, id.as_ref());
         let id = JobId::new(id)?;
-        let looked = self.look_up(&id)?;
-        match &looked.found {
+        let lookup = self.look_up(&id)?;
+        match &lookup.found {
             Some(known) if *known == self.masked(&request) => Ok(Submitted::AlreadyExists(id)),
             Some(_) => Err(Error::JobIdTaken { id }),
             None => {
-                let write = self.submit_as_write(id, request, looked)?;
+                let write = self.submit_as_write(id, request, lookup)?;
                 write.commit(self.engine())
             }
         }
@@ -185,7 +187,7 @@ impl Graph {
         &self,
         id: JobId,
         request: Request,
-        looked: Looked,
+        lookup: JobLookup,
     ) -> Result<Write<Submitted>> {
         self.check_writable()?;
         let (submission, bytes) = self.submission(request)?;
@@ -193,7 +195,7 @@ impl Graph {
             graph: self.core.clone(),
             id: id.clone(),
             submission,
-            looked,
+            lookup,
         };
         let operation = Operation { action, bytes };
         Ok(Write::new(operation, |result| submitted(result, id)))

@@ -8,7 +8,7 @@
 /// `YYYY-MM-DD`, then `T` or a space and `HH:MM`, `HH:MM:SS` or `HH:MM:SS.fff`, then `Z` or
 /// `+HH:MM` or `-HH:MM`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Written {
+pub(crate) struct ParsedTime {
     pub(crate) date: Date,
     /// None for a date alone.
     pub(crate) time: Option<TimeOfDay>,
@@ -52,10 +52,10 @@ impl Rest<'_> {
     }
 }
 
-pub(crate) fn parse(text: &str) -> Option<Written> {
+pub(crate) fn parse(text: &str) -> Option<ParsedTime> {
     let mut rest = Rest(text.as_bytes());
     let date = date(&mut rest)?;
-    let mut written = Written {
+    let mut written = ParsedTime {
         date,
         time: None,
         offset: None,
@@ -139,7 +139,7 @@ fn offset(rest: &mut Rest<'_>) -> Option<i32> {
     Some(sign * (hours * 60 + minutes) as i32)
 }
 
-impl Written {
+impl ParsedTime {
     /// Milliseconds since 1970, and the nanoseconds beyond, if it has a time and an offset
     /// and is not before 1970.
     pub(crate) fn since_1970(&self) -> Option<(u64, u32)> {

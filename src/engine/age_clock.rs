@@ -31,7 +31,7 @@ impl Engine {
     pub(crate) fn confirm_clock(&self) -> Result<()> {
         self.clock_mark();
         self.commit(Operation::small(Action::ConfirmClock))?;
-        self.retention.lock().agenda.note_ages();
+        self.retention.lock().schedule.note_ages();
         self.wake_packer();
         Ok(())
     }
@@ -51,7 +51,7 @@ impl Engine {
     pub(crate) fn waits_for_clock(&self) -> bool {
         // Health must not wait for the host's clock; commits and the background read it.
         let now_ms = crate::base::clock::to_ms(self.options.clock.estimate());
-        self.clock_mark_at(now_ms).doubted_ms > 0 && self.retention.lock().agenda.is_any_of_age()
+        self.clock_mark_at(now_ms).doubted_ms > 0 && self.retention.lock().schedule.is_any_of_age()
     }
 }
 

@@ -37,8 +37,11 @@ pub(crate) fn verify(disk: &dyn Disk) -> Result<VerifyReport> {
     survey_and_report(disk, &mut |_| Ok(())).map(|(_, report)| report)
 }
 
-fn survey_and_report(disk: &dyn Disk, pace: survey::Pace<'_>) -> Result<(Survey, VerifyReport)> {
-    let survey = Survey::take(disk, pace)?;
+fn survey_and_report(
+    disk: &dyn Disk,
+    on_read: survey::OnRead<'_>,
+) -> Result<(Survey, VerifyReport)> {
+    let survey = Survey::take(disk, on_read)?;
     let mut report = report_of(disk, &survey);
     if survey.is_sound() {
         // Each place is sound by itself; whether they make a whole, an open would say.
@@ -88,7 +91,7 @@ pub(crate) fn repair(disk: &dyn Disk, index: IndexOf<'_>) -> Result<RepairReport
     let loaded = known_by_index(&survey, index);
     let seen = loaded.as_ref().map_or(0, |l| l.indexer.applied_lsn);
     if survey.closed.is_none() && seen >= survey.next_lsn() {
-        survey.nothing(disk, seen)?;
+        survey.note_missing(disk, seen)?;
         found = report_of(disk, &survey);
     }
     let mut repaired = RepairReport {
@@ -163,13 +166,13 @@ const SCRUB_STEP_BYTES: u64 = 256 << 10;
 const SCRUB_REST_MIN: Duration = Duration::from_millis(1);
 
 /// Keeps a scrub out of the way of work.
-struct Pace<'e> {
+struct Throttle<'e> {
     engine: &'e Engine,
     bytes: u64,
     since: Instant,
 }
 
-impl Pace<'_> {
+impl Throttle<'_> {
     fn read(&mut self, bytes: u64) -> Result<()> {
         self.bytes += bytes;
         if self.bytes >= SCRUB_STEP_BYTES {
@@ -197,7 +200,7 @@ impl Engine {
             let log_files = self.log_files.read();
             (log_files.packs.clone(), log_files.segments.clone())
         };
-        let mut pace = Pace {
+        let mut on_read = Throttle {
             engine: self,
             bytes: 0,
             since: Instant::now(),
@@ -216,7 +219,7 @@ impl Engine {
         let mut damaged: BTreeMap<u32, u64> = BTreeMap::new();
         for pack in &packs {
             report.bytes += pack.bytes;
-            let checked = check_pack(pack, &mut |bytes| pace.read(bytes))?;
+            let checked = check_pack(pack, &mut |bytes| on_read.read(bytes))?;
             for &(graph, n) in &checked.bad_blocks {
                 let part = pack.parts.iter().find(|part| part.graph == graph);
                 let jobs = part.map_or(0, |part| u64::from(part.blocks[n].jobs));
@@ -232,7 +235,7 @@ impl Engine {
             let end = segment.end().or(is_active.then_some(end));
             if let Some(end) = end {
                 report.bytes += end;
-                if let Some(error) = scrub_segment(segment, end, &mut pace)? {
+                if let Some(error) = scrub_segment(segment, end, &mut on_read)? {
                     report.damage.push(Damage::of(&error, 0, 0)?);
                 }
             }
@@ -243,7 +246,7 @@ impl Engine {
                 let is_active = Arc::ptr_eq(segment, &active);
                 segment.end().or(is_active.then_some(end))
             };
-            if let Some(error) = scrub_whole(self, &packs, &segments, end_of, &mut pace)? {
+            if let Some(error) = scrub_whole(self, &packs, &segments, end_of, &mut on_read)? {
                 report.damage.push(Damage::of(&error, 0, 0)?);
             }
         }
@@ -262,7 +265,7 @@ impl Engine {
             for run in &tail {
                 for n in 0..run.jobs.len() {
                     match reader.check_tail(run, n) {
-                        Ok(bytes) => pace.read(bytes)?,
+                        Ok(bytes) => on_read.read(bytes)?,
                         Err(Error::Damaged { .. }) => damaged += 1,
                         Err(error) => return Err(error),
                     }
@@ -276,7 +279,7 @@ impl Engine {
                 quarantined,
             });
         }
-        report.index_fault = self.scrub_index(&mut pace)?;
+        report.index_fault = self.scrub_index(&mut on_read)?;
         let first = report.damage.first().map(|damage| {
             let (file, at) = (damage.file.display(), damage.offset);
             format!("{file} is corrupt at byte {at}: {}", damage.what)
@@ -288,13 +291,13 @@ impl Engine {
         Ok(report)
     }
 
-    fn scrub_index(&self, pace: &mut Pace<'_>) -> Result<Option<String>> {
+    fn scrub_index(&self, on_read: &mut Throttle<'_>) -> Result<Option<String>> {
         let mut closed = None;
         let scanned = self.index()?.scan(&[], &mut |key, value| {
             if rows::open(key, value).is_none() {
                 return Err(Fault("invalid row".to_owned()));
             }
-            if let Err(error) = pace.read((key.len() + value.len()) as u64) {
+            if let Err(error) = on_read.read((key.len() + value.len()) as u64) {
                 closed = Some(error);
                 return Err(Fault("the store is closed".to_owned()));
             }
@@ -319,7 +322,7 @@ fn scrub_whole(
     packs: &[Arc<Pack>],
     segments: &[Arc<Segment>],
     end_of: impl Fn(&Arc<Segment>) -> Option<u64>,
-    pace: &mut Pace<'_>,
+    on_read: &mut Throttle<'_>,
 ) -> Result<Option<Error>> {
     let found = |problem| match problem {
         Problem::LogFiles(error @ Error::Damaged { .. }) => Ok(Some(error)),
@@ -340,7 +343,7 @@ fn scrub_whole(
             return found(problem);
         }
         last.clone_from(&pack.path);
-        pace.read(SCRUB_STEP_BYTES)?;
+        on_read.read(SCRUB_STEP_BYTES)?;
     }
     for segment in segments {
         let Some(end) = end_of(segment) else { break };
@@ -357,13 +360,13 @@ fn scrub_whole(
             Err(problem) => return found(problem),
         }
         last.clone_from(&segment.path);
-        pace.read(SCRUB_STEP_BYTES)?;
+        on_read.read(SCRUB_STEP_BYTES)?;
     }
     replay.check_whole(&last).map_or_else(found, |()| Ok(None))
 }
 
 /// Reads all frames of a segment up to `end`; gives the damage found.
-fn scrub_segment(segment: &Segment, end: u64, pace: &mut Pace<'_>) -> Result<Option<Error>> {
+fn scrub_segment(segment: &Segment, end: u64, on_read: &mut Throttle<'_>) -> Result<Option<Error>> {
     let mut bytes = vec![0; end as usize];
     segment
         .file
@@ -371,7 +374,7 @@ fn scrub_segment(segment: &Segment, end: u64, pace: &mut Pace<'_>) -> Result<Opt
         .map_err(|e| Error::io("read", &segment.path, &e))?;
     let scanned = segment.scan_events(&bytes, Some(end), |_, _, _| Ok::<(), Error>(()));
     match scanned {
-        Ok(_) => pace.read(end).map(|()| None),
+        Ok(_) => on_read.read(end).map(|()| None),
         Err(error @ Error::Damaged { .. }) => Ok(Some(error)),
         Err(error) => Err(error),
     }

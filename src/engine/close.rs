@@ -145,7 +145,7 @@ impl Engine {
     pub(crate) fn end_log(&self) {
         let mut may_wait = true;
         loop {
-            let now_ms = self.date_queued();
+            let now_ms = self.read_clock_for_queue();
             let mut committer = self.lock_committer();
             if let Some(results) = committer.round(self) {
                 drop(committer);

@@ -133,7 +133,7 @@ pub(crate) struct Background {
 }
 
 /// The parts that [`Engine::new`] puts together.
-pub(crate) struct Parts {
+pub(crate) struct EngineParts {
     pub(crate) options: Options,
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) read_only: bool,
@@ -154,7 +154,7 @@ pub(crate) struct Parts {
 }
 
 impl Engine {
-    pub(crate) fn new(parts: Parts) -> Engine {
+    pub(crate) fn new(parts: EngineParts) -> Engine {
         let durable_lsn = AtomicU64::new(parts.committer.log.synced_lsn());
         let visible_lsn = AtomicU64::new(parts.committer.log.synced_lsn());
         let queue = Queue::new(parts.options.max_queue_bytes);
@@ -371,10 +371,10 @@ impl Engine {
 
     /// Reads the clock for the writes that are queued: before the committer is held, as the
     /// clock is the host's and may do anything.
-    pub(crate) fn date_queued(&self) -> u64 {
-        let begun = self.queue.begin_dating();
+    pub(crate) fn read_clock_for_queue(&self) -> u64 {
+        let begun = self.queue.begin_clock_reading();
         let now_ms = self.now_ms();
-        self.queue.end_dating(&begun, now_ms);
+        self.queue.end_clock_reading(&begun, now_ms);
         now_ms
     }
 

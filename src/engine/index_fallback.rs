@@ -12,7 +12,7 @@ use crate::engine::core::Engine;
 use crate::engine::open::{LogAccess, read_log};
 use crate::engine::replay::{Problem, Replay};
 use crate::engine::state::graph::GraphCore;
-use crate::engine::state::indexer::{FlushBatch, Indexer, Known};
+use crate::engine::state::indexer::{FlushBatch, IndexedGraph, Indexer};
 use crate::engine::store_files::StoreFiles;
 use crate::index::directory::ROOM_BYTES;
 use crate::index::memory::MemoryIndex;
@@ -75,7 +75,7 @@ impl Engine {
             let graph = Arc::downgrade(graph);
             Some((
                 *number,
-                Known {
+                IndexedGraph {
                     graph,
                     forgotten_lsn,
                 },

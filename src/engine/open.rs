@@ -22,7 +22,7 @@ pub(crate) use self::read_only::open_read_only;
 use self::resume::begin_log;
 use self::threads::start_threads;
 use crate::base::sync::time::Instant;
-use crate::engine::core::{Engine, Parts};
+use crate::engine::core::{Engine, EngineParts};
 use crate::engine::recover;
 use crate::engine::replay::Problem;
 use crate::engine::state::backlog::Backlog;
@@ -32,14 +32,14 @@ use crate::engine::state::store_lock::StoreLock;
 use crate::engine::store_files::read_files;
 use crate::index::Index;
 use crate::index::memory::MemoryIndex;
-use crate::log::disk::memory::Memory;
+use crate::log::disk::memory::MemoryDisk;
 use crate::log::disk::{self, Disk, File as _};
 use crate::log::identity;
 use crate::log::preallocation::Preallocation;
 use crate::log::random::random;
 use crate::log::secret_keys;
 use crate::log::segment::Segment;
-use crate::log::writer::Log;
+use crate::log::writer::LogWriter;
 use crate::model::error::{Error, Result};
 use crate::model::options::Options;
 use crate::model::secrets::Keys;
@@ -48,7 +48,7 @@ use crate::model::token::OpenEvent;
 
 /// Makes a store in memory.
 pub(crate) fn open_memory(options: Options) -> Result<Arc<Engine>> {
-    open_disk(options, Arc::new(Memory::default()))
+    open_disk(options, Arc::new(MemoryDisk::default()))
 }
 
 /// Opens a store on a disk in memory, with an index in memory that is always made
@@ -125,7 +125,7 @@ pub(crate) fn assemble(
     for segment in &log_files.segments {
         preallocation.note_to_pack(segment.header.epoch, segment.file.len().unwrap_or(0));
     }
-    let can_resume = |last: &Arc<Segment>| Log::can_resume(last, end.at);
+    let can_resume = |last: &Arc<Segment>| LogWriter::can_resume(last, end.at);
     let needs_reserve = !log_files.segments.last().is_some_and(can_resume);
     if let Err(error) = preallocation.make_reserves(&*disk, needs_reserve) {
         tracing::warn!(%error, "cannot preallocate the reserve for a full disk; retrying later");
@@ -154,7 +154,7 @@ pub(crate) fn assemble(
     let changed = replay.indexer.lacking(&replay.graphs);
     let dropped = replay.indexer.not_among(&replay.graphs);
     let backlog = Backlog::of_open(changed, dropped);
-    let engine = Arc::new(Engine::new(Parts {
+    let engine = Arc::new(Engine::new(EngineParts {
         options,
         read_only: false,
         store,

@@ -23,7 +23,7 @@ use crate::log::event::{Event, RecoveredAs, pack_sequences};
 use crate::log::frame::Builder;
 use crate::log::preallocation::Room;
 use crate::log::segment::Segment;
-use crate::log::writer::{AppendError, Log};
+use crate::log::writer::{AppendError, LogWriter};
 use crate::model::options::Recovery;
 use crate::model::secrets;
 use crate::model::states::{State, States};
@@ -138,7 +138,7 @@ fn mark_cancelling(graph: &GraphCore, index: &dyn Index, sequences: &[u64]) -> R
 /// Returns the segment that was too small for it, if it was.
 pub(crate) fn settle(
     replay: &mut Replay,
-    log: &mut Log,
+    log: &mut LogWriter,
     found: &[RecoveredJobs],
     clock: ClockMark,
 ) -> Result<Option<Arc<Segment>>, Problem> {

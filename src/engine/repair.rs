@@ -172,7 +172,7 @@ impl<'r> Repair<'r> {
         };
         let mut jobs: Jobs<'_> = BTreeMap::new();
         match &log_range.source {
-            Source::Nothing => self.lost(&mut writer, last_lsn - first_lsn + 1)?,
+            Source::Missing => self.lost(&mut writer, last_lsn - first_lsn + 1)?,
             Source::Pack {
                 pack, bad_chunks, ..
             } => {

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use self::changes::changes_of;
 use self::in_doubt::InDoubt;
-use self::packs::InPack;
+use self::packs::PackState;
 pub(crate) use self::problem::Problem;
 use self::progress::Follower;
 use crate::engine::state::catalog::Graphs;
@@ -56,7 +56,7 @@ pub(crate) struct Replay {
     pub(crate) open_event: Option<OpenEvent>,
     pub(crate) next_lsn: u64,
     changes: u64,
-    pack: InPack,
+    pack: PackState,
     /// Graphs of which something is missing, events or requests, and where that was
     /// noticed; nothing more of them is taken in. It is damage unless the log goes on to
     /// drop the graph: packing and rewriting leave out what tells of dropped graphs, in
@@ -87,7 +87,7 @@ impl Replay {
             open_event: None,
             next_lsn: 1,
             changes: 0,
-            pack: InPack::default(),
+            pack: PackState::default(),
             broken: HashMap::new(),
             in_doubt: InDoubt::default(),
             follower: None,

@@ -59,7 +59,7 @@ impl Engine {
         let mut work = self.retention.lock();
         if !graph.is_dropped() {
             let policy = graph.retention.read().clone();
-            work.agenda.note_policy(graph.number, policy.as_deref());
+            work.schedule.note_policy(graph.number, policy.as_deref());
             #[cfg(feature = "archive")]
             if policy.is_some_and(|policy| policy.archive.is_some()) {
                 work.archived.insert(graph.number, Arc::downgrade(graph));
@@ -77,10 +77,10 @@ impl Engine {
             graph.is_noted_changed.swap(false, Ordering::AcqRel);
             match graph.is_dropped() {
                 true => work.forget(graph.number),
-                false => work.agenda.note(graph.number),
+                false => work.schedule.note(graph.number),
             }
         }
-        let round = work.agenda.begin_round(now_ms);
+        let round = work.schedule.begin_round(now_ms);
         drop(work);
         // One by one: a commit that creates or drops a graph does not wait for all.
         let there = round.into_iter().filter_map(|number| self.graph(number));
@@ -105,13 +105,13 @@ impl Engine {
         }
         let mut work = self.retention.lock();
         let RetentionState {
-            agenda,
+            schedule,
             tombstones,
             by_default,
             ..
         } = &mut *work;
         *by_default = true;
-        tombstones.keys().for_each(|&graph| agenda.note(graph));
+        tombstones.keys().for_each(|&graph| schedule.note(graph));
     }
 }
 
@@ -158,9 +158,9 @@ fn visit(engine: &Engine, graph: &Arc<GraphCore>, defaults: Option<&Retention>) 
     let in_each = purged.is_err() || forgotten.is_err();
     let is_more = purged.unwrap_or(false) || forgotten.unwrap_or(false);
     let mut work = engine.retention.lock();
-    work.agenda.plan(graph.number, next_ms, in_each);
+    work.schedule.plan(graph.number, next_ms, in_each);
     if is_more {
-        work.agenda.note(graph.number);
+        work.schedule.note(graph.number);
     }
     is_more
 }
@@ -238,7 +238,7 @@ mod tests {
             for queue in work.tombstones.values_mut() {
                 queue.set_times(now_ms - days as i64 * 24 * 3_600_000);
             }
-            work.agenda.note(graph.core.number);
+            work.schedule.note(graph.core.number);
         };
         let is_known = || graph.tombstone(&id).unwrap().is_some();
         purged_days_ago(31);

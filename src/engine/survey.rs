@@ -64,12 +64,12 @@ pub(crate) struct Survey {
 }
 
 /// Called now and then, after so many bytes were read; an error ends the survey.
-pub(crate) type Pace<'p> = &'p mut dyn FnMut(u64) -> Result<()>;
+pub(crate) type OnRead<'p> = &'p mut dyn FnMut(u64) -> Result<()>;
 
 impl Survey {
     /// Reads everything. `Ok` also where much is damaged; errors are those of the
     /// system, and of files of a later format.
-    pub(crate) fn take(disk: &dyn Disk, pace: Pace<'_>) -> Result<Survey> {
+    pub(crate) fn take(disk: &dyn Disk, on_read: OnRead<'_>) -> Result<Survey> {
         let names = disk
             .names()
             .map_err(|e| Error::io("read", disk.path(""), &e))?;
@@ -113,8 +113,8 @@ impl Survey {
             files: 0,
             bytes: 0,
         };
-        survey.packs(disk, &names, pace)?;
-        survey.segments(disk, &names, pace)?;
+        survey.packs(disk, &names, on_read)?;
+        survey.segments(disk, &names, on_read)?;
         survey.join_jobs();
         survey.unexplained(disk)?;
         Ok(survey)
@@ -160,7 +160,7 @@ impl Survey {
     }
 
     /// Notes that no file holds what lies up to this LSN.
-    pub(crate) fn nothing(&mut self, disk: &dyn Disk, last_lsn: u64) -> Result<()> {
+    pub(crate) fn note_missing(&mut self, disk: &dyn Disk, last_lsn: u64) -> Result<()> {
         let first_lsn = self.next_lsn();
         let what = format!("no file contains log sequence numbers {first_lsn} to {last_lsn}");
         let error = Error::damaged(disk.path(&file_names::pack(first_lsn, last_lsn)), 0, what);
@@ -168,7 +168,7 @@ impl Survey {
         self.log_ranges.push(LogRange {
             first_lsn,
             last_lsn,
-            source: Source::Nothing,
+            source: Source::Missing,
             is_sound: false,
             spans: BTreeMap::new(),
             mentioned: BTreeMap::new(),

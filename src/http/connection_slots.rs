@@ -107,9 +107,9 @@ impl ConnectionSlot {
     }
 
     /// To be kept while a request is in progress, up to the end of its answer.
-    pub(super) fn busy(&self) -> Busy {
+    pub(super) fn busy(&self) -> BusyGuard {
         *self.state.idle_since.lock() = None;
-        Busy(self.state.clone())
+        BusyGuard(self.state.clone())
     }
 
     /// Whether a request is in progress.
@@ -125,9 +125,9 @@ impl Drop for ConnectionSlot {
 }
 
 /// A request in progress.
-pub(super) struct Busy(Arc<SlotState>);
+pub(super) struct BusyGuard(Arc<SlotState>);
 
-impl Drop for Busy {
+impl Drop for BusyGuard {
     fn drop(&mut self) {
         *self.0.idle_since.lock() = Some(Instant::now());
     }
@@ -136,7 +136,7 @@ impl Drop for Busy {
 /// A body during which its connection is busy.
 pub(super) struct BusyBody<B> {
     pub(super) body: B,
-    pub(super) _busy: Busy,
+    pub(super) _busy: BusyGuard,
 }
 
 impl<B: Body + Unpin> Body for BusyBody<B> {

@@ -22,7 +22,7 @@ use crate::api::import::OnBadLine;
 use crate::api::lifecycle::{Cancellation, Completion};
 use crate::api::store::JobStore;
 use crate::http::api_error::{InvalidParameter, no_such_resource, wrong_method};
-use crate::http::audit_log::{Act, By};
+use crate::http::audit_log::{Actor, AuditEntry};
 use crate::http::find::find;
 use crate::http::limits::Limits;
 use crate::http::list::{cancelled, not_found, one};
@@ -99,7 +99,7 @@ pub(crate) fn router(store: &JobStore) -> Router {
 /// The same without a socket, as the engine's own process would use them.
 #[cfg(feature = "simulation")]
 pub(crate) fn routes_alone(store: &JobStore) -> Router {
-    router(store).layer(Extension(By::HttpClient))
+    router(store).layer(Extension(Actor::HttpClient))
 }
 
 pub(crate) type Graph = Result<Path<(String, String)>, PathRejection>;
@@ -298,7 +298,7 @@ async fn import(
 
 async fn purge(
     State(shared): State<Shared>,
-    Extension(by): Extension<By>,
+    Extension(by): Extension<Actor>,
     path: Graph,
     RawQuery(query): RawQuery,
 ) -> ControlResult {
@@ -312,7 +312,7 @@ async fn purge(
             return Ok(graph.purge_dry_run(filter)?);
         }
         let purged = graph.purge(filter)?;
-        let act = Act {
+        let act = AuditEntry {
             action: "purge",
             graph: (graph.project_id(), graph.name()),
             job: None,
@@ -344,7 +344,7 @@ struct Ended {
 
 async fn complete(
     State(shared): State<Shared>,
-    Extension(by): Extension<By>,
+    Extension(by): Extension<Actor>,
     path: Job,
     RawQuery(query): RawQuery,
     body: Body,
@@ -371,7 +371,7 @@ async fn complete(
             .complete(&id, outcome)
             .map_err(|error| not_found::<ControlError>(error, &id))?;
         if done == Completion::Done {
-            let act = Act {
+            let act = AuditEntry {
                 action: "complete",
                 graph: (graph.project_id(), graph.name()),
                 job: Some(&id),
@@ -391,7 +391,7 @@ async fn complete(
 
 async fn cancel(
     State(shared): State<Shared>,
-    Extension(by): Extension<By>,
+    Extension(by): Extension<Actor>,
     path: Job,
     RawQuery(query): RawQuery,
 ) -> ControlResult {

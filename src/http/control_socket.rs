@@ -24,7 +24,7 @@ use tokio::sync::watch;
 
 use crate::api::store::JobStore;
 use crate::engine::state::attached_service::AttachedService;
-use crate::http::audit_log::By;
+use crate::http::audit_log::Actor;
 use crate::http::control_routes;
 use crate::http::serve::{Bounds, serve_each};
 use crate::log::disk::Disk;
@@ -253,7 +253,7 @@ fn run(
         // The sender is dropped at the end; nothing is sent.
         let end = async { while ended.changed().await.is_ok() {} };
         let router = control_routes::router(store);
-        let app = |by: &By| router.clone().layer(Extension(*by));
+        let app = |by: &Actor| router.clone().layer(Extension(*by));
         serve_each(listener, app, bounds(), end).await;
     };
     runtime.block_on(serving);
@@ -266,15 +266,15 @@ struct OwnUserOnly(UnixListener);
 
 impl Listener for OwnUserOnly {
     type Io = UnixStream;
-    type Addr = By;
+    type Addr = Actor;
 
-    async fn accept(&mut self) -> (UnixStream, By) {
+    async fn accept(&mut self) -> (UnixStream, Actor) {
         let own = rustix::process::geteuid().as_raw();
         loop {
             let (stream, _) = Listener::accept(&mut self.0).await;
             match stream.peer_cred() {
                 Ok(peer) if peer.uid() == own || peer.uid() == 0 => {
-                    return (stream, By::process(&peer));
+                    return (stream, Actor::process(&peer));
                 }
                 Ok(peer) => tracing::warn!(
                     user = peer.uid(),
@@ -286,8 +286,8 @@ impl Listener for OwnUserOnly {
         }
     }
 
-    fn local_addr(&self) -> io::Result<By> {
-        Ok(By::Process {
+    fn local_addr(&self) -> io::Result<Actor> {
+        Ok(Actor::Process {
             uid: rustix::process::geteuid().as_raw(),
             pid: None,
         })

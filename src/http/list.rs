@@ -15,8 +15,8 @@ use crate::api::graph::Graph;
 use crate::api::lifecycle::Cancellation;
 use crate::api::page::Page;
 use crate::http::api_error::JSON;
-use crate::http::audit_log::{Act, By};
-use crate::http::query::{Asked, Query};
+use crate::http::audit_log::{Actor, AuditEntry};
+use crate::http::query::{ListRequest, Query};
 use crate::http::response::{Shared, encoding, json};
 use crate::http::stream::{LINES, Source, Text, lines};
 use crate::model::api_error::ApiError;
@@ -69,7 +69,7 @@ impl Shared {
         headers: &HeaderMap,
     ) -> Result<Response, ApiError> {
         let mut query = Query::parse(query)?;
-        let asked = Asked::take(&mut query)?;
+        let asked = ListRequest::take(&mut query)?;
         let form = match query.flag("detail")? {
             true => Form::Detailed,
             false => Form::Document,
@@ -86,7 +86,7 @@ impl Shared {
         headers: &HeaderMap,
     ) -> Result<Response, ApiError> {
         let mut query = Query::parse(query)?;
-        let asked = Asked::take(&mut query)?;
+        let asked = ListRequest::take(&mut query)?;
         query.end()?;
         self.page(graph, asked, Form::Lines, headers).await
     }
@@ -94,7 +94,7 @@ impl Shared {
     async fn page(
         &self,
         graph: (String, String),
-        asked: Asked,
+        asked: ListRequest,
         form: Form,
         headers: &HeaderMap,
     ) -> Result<Response, ApiError> {
@@ -163,7 +163,7 @@ impl Shared {
     ) -> Result<Response, ApiError> {
         Query::parse(query)?.end()?;
         let done = self.with_graph(graph, move |graph| -> Result<_, ApiError> {
-            cancelled(&graph, &id, By::HttpClient)
+            cancelled(&graph, &id, Actor::HttpClient)
         });
         done.await.map(|_| json("{}"))
     }
@@ -206,12 +206,12 @@ pub(crate) fn one<E: From<Error> + From<ApiError>>(graph: &Graph, id: &str) -> R
 pub(crate) fn cancelled<E: From<Error> + From<ApiError>>(
     graph: &Graph,
     id: &str,
-    by: By,
+    by: Actor,
 ) -> Result<Cancellation, E> {
     let done = graph
         .cancel(id)
         .map_err(|error| to_cancel::<E>(error, id))?;
-    let act = Act {
+    let act = AuditEntry {
         action: "cancel",
         graph: (graph.project_id(), graph.name()),
         job: Some(id),

@@ -250,14 +250,14 @@ impl Query {
 
 /// A list that was asked for.
 #[derive(Debug)]
-pub(crate) struct Asked {
+pub(crate) struct ListRequest {
     pub(crate) list: JobQuery,
     pub(crate) job_id: Option<String>,
     pub(crate) offset: u64,
 }
 
-impl Asked {
-    pub(crate) fn take(query: &mut Query) -> Result<Asked, ApiError> {
+impl ListRequest {
+    pub(crate) fn take(query: &mut Query) -> Result<ListRequest, ApiError> {
         let (offset, limit) = query.page()?;
         let job_id = query.one("job_id")?;
         let filter = query.filter()?;
@@ -278,7 +278,7 @@ impl Asked {
             );
             return Err(ApiError::new(400, "GES.8000", message));
         }
-        Ok(Asked {
+        Ok(ListRequest {
             list,
             job_id,
             offset,

@@ -18,7 +18,7 @@ use crate::api::store::JobStore;
 use crate::http::auth::{Caller, Hook};
 use crate::http::encoding::Encoding;
 use crate::http::limits::{Limits, ProjectLimits};
-use crate::http::stream::{StartedBody, Streamed};
+use crate::http::stream::{StartedBody, StreamedBody};
 use crate::model::api_error::ApiError;
 use crate::model::error::{Error, Result};
 
@@ -65,7 +65,7 @@ impl Shared {
             StartedBody::Whole(text, encoding) => (Body::from(text), encoding),
             StartedBody::Long(first, encoding, source) => {
                 let source = source.with_permit(self.project_limits.long_page(project_id)?);
-                let body = Body::new(Streamed::new(first, source, &self.limits));
+                let body = Body::new(StreamedBody::new(first, source, &self.limits));
                 (body, encoding)
             }
         };

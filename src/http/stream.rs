@@ -1,6 +1,6 @@
 //! Long bodies, made as the client takes them.
 //!
-//! Owns: [`Source`], a text in pieces, and [`Streamed`], the body that pulls them. Must
+//! Owns: [`Source`], a text in pieces, and [`StreamedBody`], the body that pulls them. Must
 //! not know: what the text is, who serves.
 //! Promise: a piece is made when it is asked for, off the threads that serve, so a slow
 //! client costs a piece and no thread; whoever stalls or goes away lets go of everything;
@@ -126,7 +126,7 @@ type Made = (Source, Result<(Vec<u8>, bool)>);
 
 /// A body whose pieces are made by the runtime's blocking threads, of which a server of many
 /// slow clients should have few: see `max_blocking_threads` of tokio's builder.
-pub(crate) struct Streamed {
+pub(crate) struct StreamedBody {
     first: Option<Bytes>,
     waiting: Arc<Waiting>,
     making: Option<JoinHandle<Made>>,
@@ -143,16 +143,16 @@ pub(crate) struct Streamed {
 /// What a client is waited for with.
 struct Waiting(Mutex<(Option<Source>, Instant)>);
 
-impl Streamed {
+impl StreamedBody {
     /// To be called on a thread of the runtime.
-    pub(crate) fn new(first: Vec<u8>, source: Source, limits: &Limits) -> Streamed {
+    pub(crate) fn new(first: Vec<u8>, source: Source, limits: &Limits) -> StreamedBody {
         let now = Instant::now();
         let until = later(now, limits.whole);
         let by = later(now, limits.stall).min(until);
         let waiting = Arc::new(Waiting(Mutex::new((Some(source), by))));
         let (runtime, span) = (Handle::current(), tracing::Span::current());
         let watch = runtime.spawn(waiting.clone().watch(limits.stall, until, span.clone()));
-        Streamed {
+        StreamedBody {
             first: Some(first.into()),
             waiting,
             making: None,
@@ -222,7 +222,7 @@ impl Waiting {
     }
 }
 
-impl Body for Streamed {
+impl Body for StreamedBody {
     type Data = Bytes;
     type Error = io::Error;
 
@@ -282,7 +282,7 @@ impl Body for Streamed {
     }
 }
 
-impl Drop for Streamed {
+impl Drop for StreamedBody {
     fn drop(&mut self) {
         self.watch.abort();
     }

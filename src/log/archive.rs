@@ -305,7 +305,7 @@ impl Drop for Archive {
 #[cfg(all(test, not(jobstore_shuttle)))]
 mod tests {
     use super::*;
-    use crate::log::disk::memory::Memory;
+    use crate::log::disk::memory::MemoryDisk;
     use crate::log::disk::memory::trial::{Call, Fault};
     use flate2::read::MultiGzDecoder;
     use std::io::Read as _;
@@ -313,7 +313,7 @@ mod tests {
     const EIO: i32 = 5;
     const MS: u64 = 1_700_000_000_000;
 
-    fn open(disk: &Arc<Memory>, file_bytes_max: u64) -> Result<Archive> {
+    fn open(disk: &Arc<MemoryDisk>, file_bytes_max: u64) -> Result<Archive> {
         Archive::open_on(disk.clone(), ("mo/v ie", 17), file_bytes_max)
     }
 
@@ -336,7 +336,7 @@ mod tests {
     }
 
     /// The numbers of what was appended, in all files that have their final name.
-    fn numbers(disk: &Memory) -> Vec<u64> {
+    fn numbers(disk: &MemoryDisk) -> Vec<u64> {
         let mut numbers = Vec::new();
         for (name, content) in disk.files() {
             if !name.ends_with(END) {
@@ -355,7 +355,7 @@ mod tests {
 
     #[test]
     fn what_is_appended_is_in_files_of_a_bounded_size_in_its_order() {
-        let disk = Arc::new(Memory::default());
+        let disk = Arc::new(MemoryDisk::default());
         let mut archive = open(&disk, 50_000).unwrap();
         for n in 0..20 {
             append(&mut archive, n).unwrap();
@@ -371,7 +371,7 @@ mod tests {
 
     #[test]
     fn what_was_taken_back_is_not_in_it() {
-        let disk = Arc::new(Memory::default());
+        let disk = Arc::new(MemoryDisk::default());
         let mut archive = open(&disk, 1 << 20).unwrap();
         for n in 0..9 {
             let mark = append(&mut archive, n).unwrap();
@@ -387,7 +387,7 @@ mod tests {
     fn whichever_call_fails_what_was_appended_is_there_once() {
         for lasting in [false, true] {
             for calls in 0.. {
-                let disk = Arc::new(Memory::default());
+                let disk = Arc::new(MemoryDisk::default());
                 let fault = Fault {
                     errno: EIO,
                     lasting,
@@ -422,7 +422,7 @@ mod tests {
 
     #[test]
     fn after_a_crash_at_any_call_all_that_was_appended_is_there_and_it_goes_on() {
-        let disk = Arc::new(Memory::default());
+        let disk = Arc::new(MemoryDisk::default());
         let done = Arc::new(std::sync::atomic::AtomicU64::new(0));
         disk.record(1, vec![done.clone()]);
         let mut archive = open(&disk, 60_000).unwrap();
@@ -467,7 +467,7 @@ mod tests {
 
     #[test]
     fn a_file_that_cannot_be_read_is_left_as_it_is() {
-        let disk = Arc::new(Memory::default());
+        let disk = Arc::new(MemoryDisk::default());
         let mut archive = open(&disk, 1 << 20).unwrap();
         append(&mut archive, 1).unwrap();
         let disk = Arc::new(disk.image().after_kill());

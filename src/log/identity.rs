@@ -231,11 +231,11 @@ pub(crate) fn remove_closed(disk: &dyn Disk) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::disk::memory::Memory;
+    use crate::log::disk::memory::MemoryDisk;
 
     #[test]
     fn how_a_store_was_closed_comes_back_and_nothing_else_is_taken_for_it() {
-        let (id, disk) = (StoreId(7), Memory::default());
+        let (id, disk) = (StoreId(7), MemoryDisk::default());
         let end = LogEnd {
             epoch: 1,
             offset: 2,

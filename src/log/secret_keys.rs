@@ -106,7 +106,7 @@ fn parse(text: &str) -> Option<SecretKeys> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::disk::memory::Memory;
+    use crate::log::disk::memory::MemoryDisk;
 
     const STORE: StoreId = StoreId(7);
 
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_record_comes_back_and_nothing_else_is_taken_for_it() {
-        let disk = Memory::default();
+        let disk = MemoryDisk::default();
         assert!(read(&disk, STORE).unwrap().is_none());
         let longest = "\u{1}".repeat(256);
         for keys in [

@@ -2,14 +2,14 @@
 //!
 //! Owns: the segment that is written to, and the order of writes and syncs. Must not
 //! know: what events mean.
-//! Promise: durable before acknowledged: when [`Log::sync`] has returned Ok, all
+//! Promise: durable before acknowledged: when [`LogWriter::sync`] has returned Ok, all
 //! appended frames survive a power cut and are where an open finds them; a failed write
 //! or sync is never retried; what could not be read back is never written.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-use crate::log::disk::memory::Memory;
+use crate::log::disk::memory::MemoryDisk;
 use crate::log::disk::{self, Disk, File};
 use crate::log::file_names;
 use crate::log::frame::Builder;
@@ -33,7 +33,7 @@ pub(crate) fn freeing_bytes(reserve_bytes: u64) -> u64 {
     reserve_bytes / 4 - bytes_for_opens(reserve_bytes)
 }
 
-pub(crate) struct Log {
+pub(crate) struct LogWriter {
     disk: Arc<dyn Disk>,
     store: StoreId,
     preallocation: Arc<Preallocation>,
@@ -81,7 +81,7 @@ pub(crate) struct Appended {
     pub(crate) sealed: Option<Arc<Segment>>,
 }
 
-impl Log {
+impl LogWriter {
     /// A log that goes on after `previous` in a fresh file.
     pub(crate) fn begin(
         disk: Arc<dyn Disk>,
@@ -90,7 +90,7 @@ impl Log {
         prepared: Prepared,
         next_lsn: u64,
         previous: (u64, u64),
-    ) -> Result<Log> {
+    ) -> Result<LogWriter> {
         let header = SegmentHeader {
             epoch: prepared.epoch,
             first_lsn: next_lsn,
@@ -99,7 +99,7 @@ impl Log {
         };
         let file = prepared.file.clone();
         let active = Segment::begin(&*disk, prepared.file, header, store)?;
-        Ok(Log {
+        Ok(LogWriter {
             disk,
             store,
             preallocation,
@@ -134,7 +134,7 @@ impl Log {
         preallocation: Arc<Preallocation>,
         last: Arc<Segment>,
         place: Resume,
-    ) -> Result<Option<Log>> {
+    ) -> Result<Option<LogWriter>> {
         let Resume { next_lsn, end, .. } = place;
         let failed = |e| Error::io("write", &last.path, &e);
         let len = last.file.len().map_err(failed)?;
@@ -148,7 +148,7 @@ impl Log {
         }
         // On a full disk, what is left is for what ends something.
         let on_reserve = !preallocation.has_reserve();
-        Ok(Some(Log {
+        Ok(Some(LogWriter {
             disk,
             store,
             preallocation,
@@ -164,11 +164,11 @@ impl Log {
     }
 
     /// A log that nothing is written to, of a store that is only read.
-    pub(crate) fn detached(store: StoreId, next_lsn: u64) -> Result<Log> {
-        let disk: Arc<dyn Disk> = Arc::new(Memory::default());
+    pub(crate) fn detached(store: StoreId, next_lsn: u64) -> Result<LogWriter> {
+        let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::default());
         let preallocation = Arc::new(Preallocation::new(1, SEGMENT_HEADER_BYTES as u64));
         let prepared = preallocation.take(&*disk, 0, Room::Ordinary)?;
-        Log::begin(disk, store, preallocation, prepared, next_lsn, (0, 0))
+        LogWriter::begin(disk, store, preallocation, prepared, next_lsn, (0, 0))
     }
 
     pub(crate) fn next_lsn(&self) -> u64 {
@@ -188,7 +188,7 @@ impl Log {
         self.end
     }
 
-    /// Writes a frame. It is durable after the next [`Log::sync`].
+    /// Writes a frame. It is durable after the next [`LogWriter::sync`].
     pub(crate) fn append(
         &mut self,
         frame: &mut Builder,

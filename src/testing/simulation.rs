@@ -160,7 +160,7 @@ pub fn rewrite_index(store: &JobStore) -> bool {
 
 fn commit_queued(engine: &Engine) {
     loop {
-        engine.date_queued();
+        engine.read_clock_for_queue();
         let mut committer = engine.lock_committer();
         let results = committer.round(engine);
         drop(committer);
@@ -176,7 +176,7 @@ fn commit_queued(engine: &Engine) {
 fn before_waiting() {
     let engines = CURRENT.with_borrow(Vec::clone);
     for engine in engines.iter().filter_map(Weak::upgrade) {
-        engine.date_queued();
+        engine.read_clock_for_queue();
         if let Some(mut committer) = engine.try_lock_committer() {
             while let Some(results) = committer.round(&engine) {
                 results.deliver(&engine.metrics);

@@ -14,7 +14,7 @@ use crate::output;
 
 #[path = "../../base/timestamp.rs"]
 mod timestamp;
-use timestamp::{TimeOfDay, Written};
+use timestamp::{ParsedTime, TimeOfDay};
 
 /// The accepted forms.
 const ALLOWED: &str = "use a duration before now (90s, 30min, 2h, 7d, 2w, or 1d 12h; a day is 24 \
@@ -89,13 +89,13 @@ fn before_1970(text: &str) -> String {
     format!("time {text:?} is before 1970: {ALLOWED}")
 }
 
-fn instant(written: &Written) -> Option<SystemTime> {
+fn instant(written: &ParsedTime) -> Option<SystemTime> {
     let (ms, nanos) = written.since_1970()?;
     let since = Duration::from_millis(ms) + Duration::from_nanos(nanos.into());
     SystemTime::UNIX_EPOCH.checked_add(since)
 }
 
-fn civil(written: &Written) -> Option<DateTime> {
+fn civil(written: &ParsedTime) -> Option<DateTime> {
     let date = written.date;
     let time = written.time.unwrap_or(TimeOfDay {
         hour: 0,

@@ -21,7 +21,7 @@ impl Engine {
         self.queue.push(queued);
         // Nobody commits: do it here and save two changes of thread.
         while !call.is_completed() {
-            self.date_queued();
+            self.read_clock_for_queue();
             let Some(mut committer) = self.try_lock_committer() else {
                 break;
             };
@@ -45,7 +45,7 @@ impl Engine {
             if outside.is_none() {
                 break;
             }
-            self.date_queued();
+            self.read_clock_for_queue();
             if let Some(mut committer) = self.try_lock_committer() {
                 let results = committer.round(self);
                 drop(committer);
@@ -68,7 +68,7 @@ pub(crate) fn run(engine: &Engine) {
 
 fn serve(engine: &Engine) {
     loop {
-        engine.date_queued();
+        engine.read_clock_for_queue();
         let mut committer = engine.lock_committer();
         if let Some(results) = committer.round(engine) {
             drop(committer);

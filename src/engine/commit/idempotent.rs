@@ -11,7 +11,7 @@ use super::staging::Staging;
 use crate::engine::idempotency_keys::KeyOwner;
 use crate::engine::state::calls::WriteResult;
 use crate::engine::state::graph::GraphCore;
-use crate::engine::state::operation::{LookedKey, Submission};
+use crate::engine::state::operation::{KeyLookup, Submission};
 use crate::log::event::Event;
 use crate::model::error::{Error, Result};
 
@@ -19,7 +19,7 @@ impl Staging<'_> {
     pub(super) fn submit_once(
         &mut self,
         graph: &Arc<GraphCore>,
-        (key, submission, looked): (&str, &Submission, &LookedKey),
+        (key, submission, lookup): (&str, &Submission, &KeyLookup),
     ) -> Result<WriteResult> {
         let known = self.round.keyed.get(&(graph.number, key.to_owned()));
         let owner = match known {
@@ -27,7 +27,7 @@ impl Staging<'_> {
             // As for ids: what came since the caller looked is in memory, or has moved on
             // to the index meanwhile.
             None => match self.engine.recent_owner_of(graph, key)? {
-                KeyOwner::Nobody if self.engine.ids.generation() != looked.generation => {
+                KeyOwner::Nobody if self.engine.ids.generation() != lookup.generation => {
                     self.engine.owner_of(graph, key)?
                 }
                 recent => recent,

@@ -200,7 +200,7 @@ mod tests {
             engine.queue.push(queued);
             call
         });
-        engine.date_queued();
+        engine.read_clock_for_queue();
         while let Some(results) = committer.round(engine) {
             results.deliver(&engine.metrics);
         }

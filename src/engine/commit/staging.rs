@@ -86,19 +86,19 @@ impl<'c> Staging<'c> {
                 graph,
                 id,
                 submission,
-                looked,
+                lookup,
             } => {
                 self.round.check_graph(graph)?;
-                self.submit_as(graph, (id, submission, looked))
+                self.submit_as(graph, (id, submission, lookup))
             }
             Action::SubmitOnce {
                 graph,
                 key,
                 submission,
-                looked,
+                lookup,
             } => {
                 self.round.check_graph(graph)?;
-                self.submit_once(graph, (key, submission, looked))
+                self.submit_once(graph, (key, submission, lookup))
             }
             Action::Start {
                 graph,

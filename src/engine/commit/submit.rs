@@ -6,7 +6,7 @@ use super::staging::Staging;
 use crate::engine::state::calls::WriteResult;
 use crate::engine::state::change::Change;
 use crate::engine::state::graph::GraphCore;
-use crate::engine::state::operation::{Looked, Submission};
+use crate::engine::state::operation::{JobLookup, Submission};
 use crate::engine::state::unpacked::TailPlace;
 use crate::log::event::{Event, SubmissionTexts};
 use crate::model::error::{Error, Result};
@@ -34,16 +34,16 @@ impl Staging<'_> {
     pub(super) fn submit_as(
         &mut self,
         graph: &Arc<GraphCore>,
-        (id, submission, looked): (&JobId, &Submission, &Looked),
+        (id, submission, lookup): (&JobId, &Submission, &JobLookup),
     ) -> Result<WriteResult> {
         let key = (graph.number, id.clone());
-        let existing = match (self.round.brought.get(&key), &looked.found) {
+        let existing = match (self.round.brought.get(&key), &lookup.found) {
             (Some(existing), _) | (None, Some(existing)) => Some(existing.clone()),
             // The caller asked the index; only what came since can be new, and that
             // is in memory, unless it has moved on to the index meanwhile: asked
             // after the look, because it may move between the two.
             (None, None) => match self.engine.recent_request_of(graph, id.as_str())? {
-                None if self.engine.ids.generation() != looked.generation => {
+                None if self.engine.ids.generation() != lookup.generation => {
                     self.engine.request_of(graph, id.as_str())?
                 }
                 recent => recent,

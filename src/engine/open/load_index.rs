@@ -7,7 +7,7 @@ use crate::engine::replay::{Problem, Replay};
 use crate::engine::state::catalog::Graphs;
 use crate::engine::state::external_ids::ExternalIds;
 use crate::engine::state::graph::GraphCore;
-use crate::engine::state::indexer::{Indexer, Known, NAMED_KEY_BYTES_MAX};
+use crate::engine::state::indexer::{IndexedGraph, Indexer, ROW_KEY_BYTES_MAX};
 use crate::engine::state::status;
 use crate::index::rows::{self, GraphRow, Head, ROWS_FORMAT};
 use crate::index::sorted_runs::Runs;
@@ -43,12 +43,12 @@ pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay
     index.scan(rows::GRAPHS, &mut |key, value| {
         let row: GraphRow = rows::open_value(key, value).ok_or_else(|| damaged("a graph"))?;
         let number = rows::parse_graph_key(key).ok_or_else(|| damaged("a graph"))?;
-        indexer.name(key, Some(value));
+        indexer.record_row(key, Some(value));
         let names = (graphs.project(&row.project), row.name.as_str());
         let graph = GraphCore::new(number, names, (row.number, row.key), row.created_ms);
         graph.state.write().forgotten_lsn = row.forgotten_lsn;
         let graph = Arc::new(graph);
-        let known = Known {
+        let known = IndexedGraph {
             graph: Arc::downgrade(&graph),
             forgotten_lsn: row.forgotten_lsn,
         };
@@ -59,7 +59,7 @@ pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay
     index.scan(rows::STATUS, &mut |key, value| {
         let bytes = rows::open(key, value).ok_or_else(|| damaged("states"))?;
         let (number, chunk) = rows::parse_status_key(key).ok_or_else(|| damaged("states"))?;
-        indexer.name(key, Some(value));
+        indexer.record_row(key, Some(value));
         // Rows of a graph that is being removed from the index may be left over.
         if let Some(graph) = graphs.by_number.get(&number) {
             let mut state = graph.state.write();
@@ -92,10 +92,10 @@ pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay
         Ok(())
     })?;
     index.scan(rows::RUNS, &mut |key, value| {
-        if key.len() > NAMED_KEY_BYTES_MAX {
+        if key.len() > ROW_KEY_BYTES_MAX {
             return Err(damaged("lookups"));
         }
-        indexer.name(key, Some(value));
+        indexer.record_row(key, Some(value));
         Ok(())
     })?;
     if !head.partial && (indexer.digest() != head.digest || graphs.created != head.graphs) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::read_log::{LogAccess, ReadLog, read_log};
 use crate::base::sync::time::Instant;
-use crate::engine::core::{Engine, Parts};
+use crate::engine::core::{Engine, EngineParts};
 use crate::engine::opens;
 use crate::engine::replay::Problem;
 use crate::engine::state::backlog::Backlog;
@@ -17,7 +17,7 @@ use crate::log::disk::Disk;
 use crate::log::identity::{self, IndexSeal};
 use crate::log::preallocation::Preallocation;
 use crate::log::secret_keys;
-use crate::log::writer::Log;
+use crate::log::writer::LogWriter;
 use crate::model::error::{Error, Result};
 use crate::model::options::{Options, Recovery};
 use crate::model::token::OpenEvent;
@@ -56,7 +56,7 @@ pub(crate) fn open_read_only(
     if let Some(last) = log_files.segments.last() {
         last.seal(end.at);
     }
-    let log = Log::detached(store, replay.next_lsn)?;
+    let log = LogWriter::detached(store, replay.next_lsn)?;
     let now_ms = crate::base::clock::to_ms(options.clock.now());
     let clock = AgeClock::begin((replay.clock, replay.gaps.clone()), Instant::now(), now_ms);
     // An index that is whole leaves nothing to be replayed.
@@ -69,7 +69,7 @@ pub(crate) fn open_read_only(
         open_number: replay.open_number,
         time_ms: 0,
     });
-    Ok(Arc::new(Engine::new(Parts {
+    Ok(Arc::new(Engine::new(EngineParts {
         read_only: true,
         store,
         open_event,

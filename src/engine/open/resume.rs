@@ -7,7 +7,7 @@ use crate::engine::state::log_files::LogFiles;
 use crate::log::disk::Disk;
 use crate::log::identity;
 use crate::log::preallocation::{Preallocation, Room};
-use crate::log::writer::{Log, Resume};
+use crate::log::writer::{LogWriter, Resume};
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
 
@@ -25,7 +25,7 @@ pub(super) fn begin_log(
     preallocation: &Arc<Preallocation>,
     next_lsn: u64,
     (log_files, end): (&LogFiles, &ReadEnd),
-) -> Result<Log> {
+) -> Result<LogWriter> {
     let last = log_files.segments.last();
     let resume = |zeros_max, capacity_max| match last.cloned() {
         Some(last) => {
@@ -36,7 +36,7 @@ pub(super) fn begin_log(
                 zeros_max,
                 capacity_max,
             };
-            Log::resume(disk.clone(), store, preallocation.clone(), last, place)
+            LogWriter::resume(disk.clone(), store, preallocation.clone(), last, place)
         }
         None => Ok(None),
     };
@@ -55,7 +55,7 @@ pub(super) fn begin_log(
                 }
                 let previous = (end.epoch, end.at);
                 let (disk, preallocation) = (disk.clone(), preallocation.clone());
-                return Log::begin(disk, store, preallocation, prepared, next_lsn, previous);
+                return LogWriter::begin(disk, store, preallocation, prepared, next_lsn, previous);
             }
             Err(refused @ Error::DiskFull { .. }) => resume(u64::MAX, u64::MAX)?.ok_or(refused)?,
             Err(error) => return Err(error),

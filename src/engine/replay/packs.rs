@@ -16,7 +16,7 @@ use crate::model::error::Result;
 
 /// What is known of the pack that is being taken in.
 #[derive(Default)]
-pub(super) struct InPack {
+pub(super) struct PackState {
     /// The last LSN of the pack that is being taken in.
     pub(super) end: Option<u64>,
     /// Whether the pack that is being taken in has lost events.

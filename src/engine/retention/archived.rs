@@ -42,7 +42,7 @@ impl Engine {
             if !is_archived {
                 work.archived.remove(&number);
                 if graph.is_some() {
-                    work.agenda.note(number);
+                    work.schedule.note(number);
                     is_any_left = true;
                 }
                 continue;

@@ -97,7 +97,7 @@ impl Engine {
             return Ok(0);
         };
         // The caller holds locks, so the host's clock is not read: the commit did.
-        let clock = self.clock_mark_at(self.queue.dated_ms());
+        let clock = self.clock_mark_at(self.queue.commit_time_ms());
         let age_ms = clock.age_ms as i64;
         let mut work = self.retention.lock();
         work.last_purge_ms = Some(clock.wall_ms);

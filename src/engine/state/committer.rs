@@ -9,10 +9,10 @@ use crate::engine::state::backlog::Backlog;
 use crate::engine::state::waiters::Waiter;
 use crate::log::frame::Builder;
 use crate::log::identity::LogEnd;
-use crate::log::writer::Log;
+use crate::log::writer::LogWriter;
 
 pub(crate) struct Committer {
-    pub(crate) log: Log,
+    pub(crate) log: LogWriter,
     pub(crate) frame: Builder,
     /// Since when something is written and not synced.
     pub(crate) unsynced_since: Option<Instant>,
@@ -26,7 +26,7 @@ pub(crate) struct Committer {
 }
 
 impl Committer {
-    pub(crate) fn new(log: Log, backlog: Backlog) -> Committer {
+    pub(crate) fn new(log: LogWriter, backlog: Backlog) -> Committer {
         Committer {
             log,
             frame: Builder::default(),

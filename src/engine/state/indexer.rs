@@ -44,11 +44,11 @@ pub(crate) struct Indexer {
     store: StoreId,
     pub(crate) applied_lsn: u64,
     /// Hashes of the graph rows, status rows and run rows, by key.
-    named: HashMap<NamedKey, u64>,
+    row_hashes: HashMap<RowKey, u64>,
     /// All of those hashes together.
     digest: u64,
     /// Graphs that have rows.
-    pub(crate) graphs: HashMap<u32, Known>,
+    pub(crate) graphs: HashMap<u32, IndexedGraph>,
     /// Dropped graphs that may still have details.
     pub(crate) dropped: Vec<(u32, Weak<GraphCore>)>,
     /// Which chunks share status rows, by graph.
@@ -62,20 +62,20 @@ pub(crate) struct Indexer {
 }
 
 /// A graph as its row has it.
-pub(crate) struct Known {
+pub(crate) struct IndexedGraph {
     pub(crate) graph: Weak<GraphCore>,
     /// Up to which purge its tombstones are forgotten.
     pub(crate) forgotten_lsn: u64,
 }
 
 /// Bytes of the longest key that is named.
-pub(crate) const NAMED_KEY_BYTES_MAX: usize = 13;
+pub(crate) const ROW_KEY_BYTES_MAX: usize = 13;
 
 /// The key of a row that is named, filled up with zeros: the first byte says its length.
-type NamedKey = [u8; NAMED_KEY_BYTES_MAX];
+type RowKey = [u8; ROW_KEY_BYTES_MAX];
 
-fn named_key(key: &[u8]) -> NamedKey {
-    let mut named = [0; NAMED_KEY_BYTES_MAX];
+fn row_key(key: &[u8]) -> RowKey {
+    let mut named = [0; ROW_KEY_BYTES_MAX];
     named[..key.len()].copy_from_slice(key);
     named
 }
@@ -124,7 +124,7 @@ impl Indexer {
         Indexer {
             store,
             applied_lsn: 0,
-            named: HashMap::new(),
+            row_hashes: HashMap::new(),
             digest: 0,
             graphs: HashMap::new(),
             dropped: Vec::new(),
@@ -136,15 +136,15 @@ impl Indexer {
     }
 
     /// Notes a row that is there, or with no value one that is not there any more.
-    pub(crate) fn name(&mut self, key: &[u8], value: Option<&[u8]>) {
-        let named = named_key(key);
+    pub(crate) fn record_row(&mut self, key: &[u8], value: Option<&[u8]>) {
+        let named = row_key(key);
         let before = match value {
             Some(value) => {
                 let hash = rows::row_hash(key, value);
                 self.digest ^= hash;
-                self.named.insert(named, hash)
+                self.row_hashes.insert(named, hash)
             }
-            None => self.named.remove(&named),
+            None => self.row_hashes.remove(&named),
         };
         self.digest ^= before.unwrap_or(0);
     }
@@ -207,7 +207,7 @@ impl Indexer {
             let count = pairs.len() as u64;
             ids.runs
                 .add(index, pairs.iter().copied(), count, &mut |key, value| {
-                    self.name(key, value)
+                    self.record_row(key, value)
                 })?;
         }
         self.remove_dropped(&mut writer, &batch.dropped)?;
@@ -241,7 +241,7 @@ impl Indexer {
             chunks,
             forgotten_lsn,
         } = graph.state.write().take_for_round();
-        let now = Known {
+        let now = IndexedGraph {
             graph: Arc::downgrade(graph),
             forgotten_lsn,
         };
@@ -257,7 +257,7 @@ impl Indexer {
                 forgotten_lsn,
             };
             let value = rows::seal_value(&key, &row);
-            self.name(&key, Some(&value));
+            self.record_row(&key, Some(&value));
             writer.put(key, value)?;
         }
         let mut changed: Vec<u64> = details.iter().map(|(sequence, _)| sequence).collect();
@@ -272,7 +272,7 @@ impl Indexer {
             rows.share(graph.number, chunk.number, &mut self.removed_runs);
             let of_states = rows.rows.iter();
             for (key, value) in of_states.filter(|row| row.0.starts_with(rows::STATUS)) {
-                self.name(key, value.as_deref());
+                self.record_row(key, value.as_deref());
             }
             writer.put_chunk(graph, rows)?;
         }

@@ -59,13 +59,13 @@ pub(crate) enum Action {
         graph: Arc<GraphCore>,
         id: JobId,
         submission: Submission,
-        looked: Looked,
+        lookup: JobLookup,
     },
     SubmitOnce {
         graph: Arc<GraphCore>,
         key: String,
         submission: Submission,
-        looked: LookedKey,
+        lookup: KeyLookup,
     },
     Start {
         graph: Arc<GraphCore>,
@@ -198,7 +198,7 @@ impl Submission {
 
 /// What a caller that brings an id found before it queued the write, so that the
 /// committer need not ask the index.
-pub(crate) struct Looked {
+pub(crate) struct JobLookup {
     /// The request of the job with that id.
     pub(crate) found: Option<Request>,
     /// Of [`ExternalIds`](crate::engine::state::external_ids::ExternalIds), before the look.
@@ -206,7 +206,7 @@ pub(crate) struct Looked {
 }
 
 /// The same for a key that nobody had when its caller looked.
-pub(crate) struct LookedKey {
+pub(crate) struct KeyLookup {
     /// Of [`ExternalIds`](crate::engine::state::external_ids::ExternalIds), before the look.
     pub(crate) generation: u64,
 }

@@ -12,7 +12,7 @@ use crate::base::sync::time::Instant;
 use crate::base::sync::{Condvar, Mutex, MutexGuard};
 
 use crate::engine::state::calls::Queued;
-use crate::engine::state::dates::{ClockReading, Dates};
+use crate::engine::state::clock_readings::{ClockReading, ClockReadings};
 use crate::engine::state::wakers::{self, Wakers};
 use crate::model::error::{Error, Result};
 
@@ -38,7 +38,7 @@ struct QueueState {
     wakers: Wakers,
     /// Writes that were taken out so far.
     taken: u64,
-    dates: Dates,
+    clock_readings: ClockReadings,
 }
 
 impl QueueState {
@@ -163,19 +163,21 @@ impl Queue {
     }
 
     /// Begins to read the clock for the writes that wait now.
-    pub(crate) fn begin_dating(&self) -> ClockReading {
+    pub(crate) fn begin_clock_reading(&self) -> ClockReading {
         let state = self.state.lock();
-        state.dates.begin(state.taken + state.waiting.len() as u64)
+        state
+            .clock_readings
+            .begin(state.taken + state.waiting.len() as u64)
     }
 
     /// The time of the last commit.
-    pub(crate) fn dated_ms(&self) -> u64 {
-        self.state.lock().dates.now_ms()
+    pub(crate) fn commit_time_ms(&self) -> u64 {
+        self.state.lock().clock_readings.now_ms()
     }
 
     /// Notes what the clock said.
-    pub(crate) fn end_dating(&self, begun: &ClockReading, now_ms: u64) {
-        self.state.lock().dates.end(begun, now_ms);
+    pub(crate) fn end_clock_reading(&self, begun: &ClockReading, now_ms: u64) {
+        self.state.lock().clock_readings.end(begun, now_ms);
     }
 
     /// Takes writes that can be dated out in their order, up to about `bytes`, at least one
@@ -186,7 +188,7 @@ impl Queue {
         let (mut taken, mut sum) = (Vec::new(), 0);
         while let Some(next) = state.waiting.front() {
             let is_over = !taken.is_empty() && sum + next.operation().bytes > bytes;
-            if is_over || state.taken == state.dates.writes() {
+            if is_over || state.taken == state.clock_readings.writes() {
                 break;
             }
             sum += next.operation().bytes;
@@ -194,7 +196,7 @@ impl Queue {
             state.taken += 1;
         }
         state.in_flight += taken.len();
-        let now_ms = state.dates.now_ms();
+        let now_ms = state.clock_readings.now_ms();
         drop(state);
         let queue = self;
         (taken, TakenBytes { queue, bytes: sum }, now_ms)

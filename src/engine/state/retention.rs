@@ -2,9 +2,9 @@
 //!
 //! Owns: [`RetentionState`], and what commits note for it. Must not know: how jobs are purged.
 
-pub(crate) mod agenda;
 pub(crate) mod ages;
 pub(crate) mod purge_lag;
+pub(crate) mod schedule;
 pub(crate) mod tombstone_queue;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,9 +15,9 @@ use std::sync::Weak;
 use crate::base::sync::atomic::Ordering;
 use crate::base::sync::time::Instant;
 use crate::engine::state::graph::GraphCore;
-use crate::engine::state::retention::agenda::Agenda;
 use crate::engine::state::retention::ages::Ages;
 use crate::engine::state::retention::purge_lag::PurgeLag;
+use crate::engine::state::retention::schedule::RetentionSchedule;
 use crate::engine::state::retention::tombstone_queue::TombstoneQueue;
 use crate::log::clock_gaps::Gaps;
 use crate::model::retention::Retention;
@@ -26,7 +26,7 @@ use crate::model::retention::Retention;
 #[derive(Default)]
 pub(crate) struct RetentionState {
     pub(crate) opened: Option<Instant>,
-    pub(crate) agenda: Agenda,
+    pub(crate) schedule: RetentionSchedule,
     /// Graphs that have an archive, or may have.
     #[cfg(feature = "archive")]
     pub(crate) archived: BTreeMap<u32, Weak<GraphCore>>,
@@ -65,7 +65,7 @@ impl RetentionState {
 
     /// Forgets a graph that was dropped.
     pub(crate) fn forget(&mut self, graph: u32) {
-        self.agenda.forget(graph);
+        self.schedule.forget(graph);
         self.ages.remove(&graph);
         self.tombstones.remove(&graph);
         self.purge_lag.forget(graph);

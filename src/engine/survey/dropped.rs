@@ -136,7 +136,7 @@ impl LogRange {
     fn may_have_held_others(&self) -> bool {
         match &self.source {
             Source::Pack { .. } => false,
-            Source::Segment(_) | Source::Nothing => self.lost_events() > 0,
+            Source::Segment(_) | Source::Missing => self.lost_events() > 0,
         }
     }
 
@@ -155,7 +155,7 @@ impl LogRange {
                 let there = segment.frames.iter().map(|frame| frame.count);
                 all.saturating_sub(there.sum())
             }
-            Source::Nothing => all,
+            Source::Missing => all,
         }
     }
 }

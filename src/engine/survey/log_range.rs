@@ -43,7 +43,7 @@ pub(crate) enum Source {
     },
     Segment(SegmentSurvey),
     /// No file holds it.
-    Nothing,
+    Missing,
 }
 
 /// Adds a range behind or after the others.

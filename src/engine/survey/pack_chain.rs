@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::log_range::{LogRange, Source, extend};
 use super::packs::{check_pack, unreadable};
 use super::tally::Tally;
-use super::{Pace, Survey};
+use super::{OnRead, Survey};
 use crate::log::disk::Disk;
 use crate::log::file_names;
 use crate::log::pack::Pack;
@@ -17,7 +17,7 @@ impl Survey {
         &mut self,
         disk: &dyn Disk,
         names: &[String],
-        pace: Pace<'_>,
+        on_read: OnRead<'_>,
     ) -> Result<()> {
         let mut packs: BTreeMap<(u64, u64), Arc<Pack>> = BTreeMap::new();
         let mut unreadable: BTreeMap<(u64, u64), (String, Error)> = BTreeMap::new();
@@ -38,7 +38,7 @@ impl Survey {
         }
         while let Some((&(start, _), _)) = packs.range((self.next_lsn(), 0)..).next() {
             if start > self.next_lsn() {
-                self.nothing(disk, start - 1)?;
+                self.note_missing(disk, start - 1)?;
             }
             // The longest that begins here; a merge may have left what it replaced,
             // which counts where all of it is sound and the longest is not.
@@ -46,10 +46,10 @@ impl Survey {
             let Some((&(_, end), longest)) = longest else {
                 break;
             };
-            let (log_range, tally) = self.check_pack(longest, pace)?;
+            let (log_range, tally) = self.check_pack(longest, on_read)?;
             let replaced = match log_range.is_sound {
                 true => None,
-                false => self.sound_chain(&packs, (start, end), pace)?,
+                false => self.sound_chain(&packs, (start, end), on_read)?,
             };
             match replaced {
                 None => self.take_pack(log_range, tally)?,
@@ -107,7 +107,7 @@ impl Survey {
         &self,
         packs: &BTreeMap<(u64, u64), Arc<Pack>>,
         (start, end): (u64, u64),
-        pace: Pace<'_>,
+        on_read: OnRead<'_>,
     ) -> Result<Option<Vec<(LogRange, Tally)>>> {
         let (mut chain, mut next) = (Vec::new(), start);
         while next <= end {
@@ -115,7 +115,7 @@ impl Survey {
             let here: Vec<_> = packs.range((next, 0)..=(next, last)).rev().collect();
             let mut found = None;
             for (_, pack) in here {
-                let checked = self.check_pack(pack, pace)?;
+                let checked = self.check_pack(pack, on_read)?;
                 if checked.0.is_sound {
                     found = Some(checked);
                     break;
@@ -134,12 +134,12 @@ impl Survey {
     fn holds(&self, lsn: u64) -> bool {
         let at = self.log_ranges.partition_point(|s| s.last_lsn < lsn);
         let found = self.log_ranges.get(at);
-        found.is_some_and(|s| s.first_lsn <= lsn && !matches!(s.source, Source::Nothing))
+        found.is_some_and(|s| s.first_lsn <= lsn && !matches!(s.source, Source::Missing))
     }
 
     /// Reads all of a pack.
-    fn check_pack(&self, pack: &Arc<Pack>, pace: Pace<'_>) -> Result<(LogRange, Tally)> {
-        let checked = check_pack(pack, pace)?;
+    fn check_pack(&self, pack: &Arc<Pack>, on_read: OnRead<'_>) -> Result<(LogRange, Tally)> {
+        let checked = check_pack(pack, on_read)?;
         let is_sound = checked.is_sound();
         let mut tally = checked.tally;
         tally.bytes = pack.bytes;

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Pace;
+use super::OnRead;
 use super::tally::Tally;
 use crate::engine::large::Large;
 use crate::log::block::Block;
@@ -37,7 +37,7 @@ impl PackSurvey {
 }
 
 /// Reads all of a pack.
-pub(crate) fn check_pack(pack: &Pack, pace: Pace<'_>) -> Result<PackSurvey> {
+pub(crate) fn check_pack(pack: &Pack, on_read: OnRead<'_>) -> Result<PackSurvey> {
     let mut checked = PackSurvey {
         bad_chunks: BTreeSet::new(),
         bad_blocks: BTreeSet::new(),
@@ -69,7 +69,7 @@ pub(crate) fn check_pack(pack: &Pack, pace: Pace<'_>) -> Result<PackSurvey> {
             }
             Err(error) => return Err(error),
         }
-        pace(u64::from(place.len))?;
+        on_read(u64::from(place.len))?;
     }
     let (mut block, mut piece) = (Block::default(), Vec::new());
     for part in &pack.parts {
@@ -92,9 +92,9 @@ pub(crate) fn check_pack(pack: &Pack, pace: Pace<'_>) -> Result<PackSurvey> {
                 }
                 Err(error) => return Err(error),
             }
-            pace(u64::from(place.len))?;
+            on_read(u64::from(place.len))?;
         }
-        match check_fingerprints(part, requests, pace) {
+        match check_fingerprints(part, requests, on_read) {
             Ok(()) => {}
             Err(error @ Error::Damaged { .. }) => {
                 checked.tally.damage.push((error, 0, 0));
@@ -108,14 +108,14 @@ pub(crate) fn check_pack(pack: &Pack, pace: Pace<'_>) -> Result<PackSurvey> {
 
 /// Reads all of a part's fingerprints and compares them with those of the requests in
 /// its blocks, as the sum of what [`entry_hash`] makes of each, where all could be read.
-fn check_fingerprints(part: &Part, requests: Option<u64>, pace: Pace<'_>) -> Result<()> {
+fn check_fingerprints(part: &Part, requests: Option<u64>, on_read: OnRead<'_>) -> Result<()> {
     let mut sum = 0u64;
     for (n, place) in part.fingerprints.iter().enumerate() {
         let page = part.fingerprint_page(n);
         for entry in page.map_err(|error| unreadable(error, place.offset))? {
             sum = sum.wrapping_add(entry_hash(entry));
         }
-        pace(u64::from(place.len))?;
+        on_read(u64::from(place.len))?;
     }
     if requests.is_some_and(|requests| requests != sum) {
         let at = part.fingerprints.first().map_or(0, |place| place.offset);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::log_range::{LogRange, Source, extend};
 use super::segments::{FrameSurvey, Hole, SegmentSurvey, frame_events};
 use super::tally::Tally;
-use super::{Pace, Survey};
+use super::{OnRead, Survey};
 use crate::base::codec::NUMBER_MAX;
 use crate::log::disk::Disk;
 use crate::log::event::Event;
@@ -19,7 +19,7 @@ impl Survey {
         &mut self,
         disk: &dyn Disk,
         names: &[String],
-        pace: Pace<'_>,
+        on_read: OnRead<'_>,
     ) -> Result<()> {
         let epochs: BTreeSet<u64> = names
             .iter()
@@ -28,7 +28,7 @@ impl Survey {
         let mut found = Vec::new();
         for epoch in epochs {
             if let Some(segment) = self.find_segment(disk, epoch)? {
-                pace(segment.len)?;
+                on_read(segment.len)?;
                 found.push(segment);
             }
         }
@@ -54,7 +54,7 @@ impl Survey {
         for (n, mut segment) in found.into_iter().enumerate() {
             let first_lsn = firsts[n];
             if first_lsn > self.next_lsn() {
-                self.nothing(disk, first_lsn - 1)?;
+                self.note_missing(disk, first_lsn - 1)?;
             }
             let mut joins = segment.header.is_some();
             if let (Some((_, before, end)), Some(previous)) = (segment.header, previous) {
@@ -77,7 +77,7 @@ impl Survey {
         }
         if let Some(next) = closed_lsn {
             if next > self.next_lsn() {
-                self.nothing(disk, next - 1)?;
+                self.note_missing(disk, next - 1)?;
             } else if next < self.next_lsn() {
                 let what = "the log continues past the point where it was closed";
                 self.closed_is_damaged = true;

@@ -21,16 +21,16 @@ use crate::base::sync::{Mutex, RwLock};
 use crate::log::disk::{Disk, File};
 
 /// A directory whose files are closed and opened again as needed.
-pub(crate) struct Bounded {
+pub(crate) struct BoundedDisk {
     shared: Arc<Shared>,
 }
 
 /// What callers hold: the pool does not keep a file alive that nobody can read any more.
 struct Handle(Arc<OnDemand>);
 
-impl Bounded {
-    pub(crate) fn new(disk: Arc<dyn Disk>, access: Access) -> Bounded {
-        Bounded {
+impl BoundedDisk {
+    pub(crate) fn new(disk: Arc<dyn Disk>, access: Access) -> BoundedDisk {
+        BoundedDisk {
             shared: Arc::new(Shared {
                 disk,
                 access,
@@ -88,7 +88,7 @@ impl Drop for Handle {
     }
 }
 
-impl Disk for Bounded {
+impl Disk for BoundedDisk {
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
         self.check_write()?;
         self.add(name, true, |disk| disk.create(name))
@@ -212,7 +212,7 @@ impl File for Handle {
 mod tests {
     use super::pool::OPEN_MAX;
     use super::*;
-    use crate::log::disk::memory::Memory;
+    use crate::log::disk::memory::MemoryDisk;
     use crate::model::error::Revoked;
 
     fn content(file: &dyn File) -> io::Result<Vec<u8>> {
@@ -221,13 +221,13 @@ mod tests {
         Ok(bytes)
     }
 
-    fn is_open(disk: &Bounded) -> usize {
+    fn is_open(disk: &BoundedDisk) -> usize {
         disk.shared.pool.lock().open.len()
     }
 
     #[test]
     fn all_files_are_read_while_few_are_open() {
-        let disk = Bounded::new(Arc::new(Memory::default()), Access::ReadWrite);
+        let disk = BoundedDisk::new(Arc::new(MemoryDisk::default()), Access::ReadWrite);
         let mut files = Vec::new();
         for n in 0..5 * OPEN_MAX {
             let file = disk.create(&format!("{n}")).unwrap();
@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn what_is_not_synced_stays_open() {
-        let disk = Bounded::new(Arc::new(Memory::default()), Access::ReadWrite);
+        let disk = BoundedDisk::new(Arc::new(MemoryDisk::default()), Access::ReadWrite);
         let written = disk.create("written").unwrap();
         written.write_all_at(b"1", 0).unwrap();
         let Some(dirty) = disk.shared.pool.lock().open.front().cloned() else {
@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_open_is_never_closed() {
-        let disk = Bounded::new(Arc::new(Memory::default()), Access::ReadWrite);
+        let disk = BoundedDisk::new(Arc::new(MemoryDisk::default()), Access::ReadWrite);
         let create = |name: &str| disk.create(name).unwrap();
         for name in ["kept", "not kept"] {
             create(name);
@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn a_file_that_loses_its_name_is_read_on_and_none_is_taken_for_another() {
-        let disk = Bounded::new(Arc::new(Memory::default()), Access::ReadWrite);
+        let disk = BoundedDisk::new(Arc::new(MemoryDisk::default()), Access::ReadWrite);
         let write = |name: &str, text: &[u8]| {
             let file = disk.create(name).unwrap();
             file.write_all_at(text, 0).unwrap();
@@ -331,7 +331,7 @@ mod tests {
 
     #[test]
     fn a_reader_changes_nothing_and_notices_what_others_replace() {
-        let memory = Arc::new(Memory::default());
+        let memory = Arc::new(MemoryDisk::default());
         let write = |name: &str, text: &[u8]| {
             let file = memory.create(name).unwrap();
             file.write_all_at(text, 0).unwrap();
@@ -339,7 +339,7 @@ mod tests {
         for n in 0..2 * OPEN_MAX {
             write(&format!("{n}"), b"before");
         }
-        let disk = Bounded::new(memory.clone(), Access::ReadOnly);
+        let disk = BoundedDisk::new(memory.clone(), Access::ReadOnly);
         let files: Vec<_> = (0..2 * OPEN_MAX)
             .map(|n| disk.open(&format!("{n}")).unwrap())
             .collect();

@@ -20,7 +20,7 @@ pub(crate) mod trial;
 use trial::Trial;
 
 #[derive(Default)]
-pub(crate) struct Memory {
+pub(crate) struct MemoryDisk {
     names: Mutex<BTreeMap<String, Arc<MemoryFile>>>,
     trial: Arc<Trial>,
 }
@@ -76,7 +76,7 @@ impl Trial {
     }
 }
 
-impl Disk for Memory {
+impl Disk for MemoryDisk {
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
         let mut names = self.names.lock();
         if names.contains_key(name) {

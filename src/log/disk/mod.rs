@@ -1,7 +1,7 @@
 //! The seam under the truth: a flat folder of files.
 //!
 //! Owns: the few file operations the truth is made of, on a real folder
-//! ([`os::OsDirectory`]) or in memory ([`memory::Memory`]). Must not know: formats.
+//! ([`os::OsDirectory`]) or in memory ([`memory::MemoryDisk`]). Must not know: formats.
 //! Promise: whatever runs above behaves the same on both, so that crashes and
 //! failing calls can be tried out in memory.
 

@@ -17,7 +17,7 @@ use crate::engine::state::calls::WriteResult;
 use crate::engine::state::operation::{Action, Operation, SMALL_WRITE_BYTES};
 use crate::engine::store_handle::StoreHandle;
 use crate::log::disk::Disk;
-use crate::log::disk::memory::Memory;
+use crate::log::disk::memory::MemoryDisk;
 use crate::model::error::{Error, Result};
 use crate::model::id::JobId;
 use crate::model::job_query::JobQuery;
@@ -101,7 +101,7 @@ impl Store {
 
     /// Leaves the disk no room, at a moment when no file is being made or taken away: what
     /// goes afterwards would give room back.
-    pub(super) fn fill_disk(&self, disk: &Memory) {
+    pub(super) fn fill_disk(&self, disk: &MemoryDisk) {
         // The packer takes a segment out of the log before it removes its file.
         let _files = self.engine.files_lock.lock();
         self.engine.preallocation.stand_still(|| disk.leave_room(0));

@@ -10,7 +10,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::log::disk::memory::Memory;
+use crate::log::disk::memory::MemoryDisk;
 use crate::model::error::Error;
 use crate::model::options::Durability;
 use crate::model::request::{Body, Request};
@@ -28,7 +28,7 @@ fn a_closed_store(with_large_job: bool) -> (Files, World) {
 
 /// The store that a client with this seed leaves, and the client.
 pub(super) fn a_closed_store_of(seed: u64, with_large_job: bool) -> (Files, Client) {
-    let disk = Arc::new(Memory::default());
+    let disk = Arc::new(MemoryDisk::default());
     let mut client = Client::new(seed, "graph", true);
     for session in 0..2 {
         let opened = client.open(disk.clone(), Durability::Synced);
@@ -54,7 +54,7 @@ pub(super) fn a_closed_store_of(seed: u64, with_large_job: bool) -> (Files, Clie
 /// A closed store most of whose graphs were dropped and most of whose jobs were purged at
 /// some time, some of them before their files were packed, merged or rewritten.
 pub(super) fn a_closed_store_with_much_gone(seed: u64) -> (Files, Client) {
-    let disk = Arc::new(Memory::default());
+    let disk = Arc::new(MemoryDisk::default());
     let mut client = Client::new(seed, "graph", true);
     let mut reused = 0;
     for _ in 0..2 {
@@ -145,7 +145,7 @@ pub(super) fn alter(content: &mut Vec<u8>, random: &mut Random) -> String {
 
 /// Opens the store and reads everything. `None` when all of it was right, else the
 /// error.
-pub(super) fn open_and_read(what: &str, disk: &Arc<Memory>, world: &World) -> Option<Error> {
+pub(super) fn open_and_read(what: &str, disk: &Arc<MemoryDisk>, world: &World) -> Option<Error> {
     let store = match Store::open(disk.clone(), Durability::Synced) {
         Ok(store) => store,
         Err(error) => return Some(error),
@@ -164,7 +164,7 @@ pub(super) fn open_and_read(what: &str, disk: &Arc<Memory>, world: &World) -> Op
 }
 
 fn check(what: &str, files: Files, world: &World) {
-    let disk = Arc::new(Memory::holding(files));
+    let disk = Arc::new(MemoryDisk::holding(files));
     let first = open_and_read(what, &disk, &world.reopened());
     let error = match first {
         None => open_and_read(what, &disk, &world.reopened().reopened()),
@@ -223,7 +223,7 @@ fn a_file_that_is_missing_from_a_closed_store_is_noticed() {
         let mut files = files.clone();
         let (name, _) = files.remove(n);
         let what = format!("{name} is missing");
-        let disk = Arc::new(Memory::holding(files));
+        let disk = Arc::new(MemoryDisk::holding(files));
         let error = open_and_read(&what, &disk, &world.reopened());
         // Without its mark a close is a crash, after which everything is there too;
         // and a reserve is made again.

@@ -19,7 +19,7 @@ use crate::log::fingerprint::Fingerprint;
 use crate::log::frame::Builder;
 use crate::log::identity;
 use crate::log::preallocation::{Preallocation, Room};
-use crate::log::writer::Log;
+use crate::log::writer::LogWriter;
 use crate::model::error::Error;
 use crate::model::job_query::JobQuery;
 use crate::model::options::Options;
@@ -52,7 +52,7 @@ fn make_segments(dir: &Path) -> u64 {
     let prepared = preallocation
         .take(&*disk, 0, Room::Ordinary)
         .expect("a segment");
-    let log = Log::begin(disk.clone(), store, preallocation, prepared, 1, (0, 0));
+    let log = LogWriter::begin(disk.clone(), store, preallocation, prepared, 1, (0, 0));
     let mut log = log.expect("a log");
     let mut frame = Builder::default();
     let mut jobs = 0;

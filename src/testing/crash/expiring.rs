@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::sync::time::Instant;
-use crate::log::disk::memory::Memory;
+use crate::log::disk::memory::MemoryDisk;
 use crate::model::job_query::JobQuery;
 use crate::model::options::Durability;
 use crate::model::request::{Body, Request};
@@ -19,7 +19,7 @@ fn request(n: u64) -> Request {
 
 #[test]
 fn a_scrub_reads_files_that_were_replaced_meanwhile() {
-    let store = Store::open(Arc::new(Memory::default()), Durability::Synced);
+    let store = Store::open(Arc::new(MemoryDisk::default()), Durability::Synced);
     let store = store.expect("it opens");
     store.create_graph("movie");
     let graph = store.graph("movie");

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::engine::compaction;
-use crate::log::disk::memory::Memory;
+use crate::log::disk::memory::MemoryDisk;
 use crate::log::disk::memory::trial::Fault;
 use crate::log::pack::Pack;
 use crate::model::job_query::JobQuery;
@@ -30,8 +30,8 @@ fn jobs(store: &Store) -> Vec<u8> {
 }
 
 /// A store with several packs, a third of whose jobs were purged.
-fn begun() -> (Arc<Memory>, Store) {
-    let disk = Arc::new(Memory::default());
+fn begun() -> (Arc<MemoryDisk>, Store) {
+    let disk = Arc::new(MemoryDisk::default());
     let store = Store::open(disk.clone(), Durability::Synced).expect("it opens");
     store.create_graph("movie");
     let graph = store.graph("movie");

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
-use crate::log::disk::memory::Memory;
+use crate::log::disk::memory::MemoryDisk;
 use crate::log::disk::memory::trial::{Call, Fault, Image};
 use crate::model::error::{Error, Result};
 use crate::model::health::Health;
@@ -83,7 +83,7 @@ impl Before {
     fn nothing() -> Before {
         Before {
             world: World::default(),
-            left: Memory::default().image(),
+            left: MemoryDisk::default().image(),
         }
     }
 
@@ -101,7 +101,7 @@ impl Before {
     }
 }
 
-fn try_out(what: &str, client: &mut Client, disk: &Arc<Memory>, fault: Fault) {
+fn try_out(what: &str, client: &mut Client, disk: &Arc<MemoryDisk>, fault: Fault) {
     // What the store may hold in the end.
     let mut may_hold = Vec::new();
     match client.open(disk.clone(), Durability::Synced) {
@@ -123,7 +123,7 @@ fn work(
     what: &str,
     client: &mut Client,
     store: Store,
-    disk: &Memory,
+    disk: &MemoryDisk,
     fault: Fault,
 ) -> Option<World> {
     let mut unknown = None;
@@ -243,8 +243,8 @@ fn whichever_change_of_a_name_is_interrupted_nothing_acknowledged_is_lost() {
 }
 
 /// Opens a store and makes it hold something.
-fn begun(seed: u64) -> (Arc<Memory>, Client, Store) {
-    let disk = Arc::new(Memory::default());
+fn begun(seed: u64) -> (Arc<MemoryDisk>, Client, Store) {
+    let disk = Arc::new(MemoryDisk::default());
     let mut client = Client::new(seed, "graph", false);
     let store = client.open(disk.clone(), Durability::Synced);
     let store = store.expect("it opens");

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::api::graph::Graph;
 use crate::log::disk::Disk;
-use crate::log::disk::memory::Memory;
+use crate::log::disk::memory::MemoryDisk;
 use crate::log::disk::memory::trial::Image;
 use crate::log::file_names;
 use crate::log::preallocation::Preallocation;
@@ -129,7 +129,7 @@ fn drop_everything(store: &Store) {
 }
 
 /// What a store on a full disk comes back to once everything is purged or dropped.
-fn free(what: &str, store: &Store, disk: &Memory, jobs: u64, drops: bool) {
+fn free(what: &str, store: &Store, disk: &MemoryDisk, jobs: u64, drops: bool) {
     match drops {
         true => drop_everything(store),
         false => purge_everything(store),
@@ -161,8 +161,8 @@ fn free(what: &str, store: &Store, disk: &Memory, jobs: u64, drops: bool) {
 }
 
 /// A store that has filled its disk up to the last byte and, if so wanted, file.
-fn full(seed: u64, room: u64, no_files: bool) -> (Arc<Memory>, Store, u64) {
-    let disk = Arc::new(Memory::default());
+fn full(seed: u64, room: u64, no_files: bool) -> (Arc<MemoryDisk>, Store, u64) {
+    let disk = Arc::new(MemoryDisk::default());
     let store = Store::open(disk.clone(), Durability::Synced).expect("it opens");
     store.create_graph("one");
     store.create_graph("two");
@@ -187,7 +187,7 @@ fn full(seed: u64, room: u64, no_files: bool) -> (Arc<Memory>, Store, u64) {
 /// than its segment: what that gives back would not be enough for the next scratch file.
 #[test]
 fn large_requests_do_not_use_the_scratch_file_up() {
-    let disk = Arc::new(Memory::default());
+    let disk = Arc::new(MemoryDisk::default());
     let store = Store::open(disk.clone(), Durability::Synced).expect("it opens");
     store.create_graph("one");
     let mut random = Random(1);
@@ -220,7 +220,7 @@ fn large_requests_do_not_use_the_scratch_file_up() {
 /// behind that one could otherwise not give its own room back.
 #[test]
 fn a_large_segment_does_not_keep_the_disk_full() {
-    let disk = Arc::new(Memory::default());
+    let disk = Arc::new(MemoryDisk::default());
     let store = Store::open(disk.clone(), Durability::Synced).expect("it opens");
     store.create_graph("kept");
     store.create_graph("purged");
@@ -261,7 +261,7 @@ fn a_large_segment_does_not_keep_the_disk_full() {
 #[test]
 fn what_a_power_cut_leaves_of_a_scratch_file_is_made_whole_again() {
     for left in [0, 1, 100, SEGMENT_BYTES - 1] {
-        let disk = Memory::default();
+        let disk = MemoryDisk::default();
         let file = disk.create(file_names::SCRATCH).expect("it is created");
         file.write_all_at(&vec![0; left as usize], 0)
             .expect("there is no limit yet");
@@ -279,7 +279,7 @@ fn what_a_power_cut_leaves_of_a_scratch_file_is_made_whole_again() {
 /// Pages that nobody drops keep what was replaced, but not for long.
 #[test]
 fn pages_do_not_keep_the_disk_full() {
-    let disk = Arc::new(Memory::default());
+    let disk = Arc::new(MemoryDisk::default());
     let store = Store::open(disk.clone(), Durability::Synced).expect("it opens");
     store.create_graph("one");
     let graph = store.graph("one");
@@ -318,7 +318,7 @@ fn pages_do_not_keep_the_disk_full() {
 /// dropped graph.
 #[test]
 fn a_dropped_graph_is_not_kept_because_its_jobs_were_found_running() {
-    let disk = Arc::new(Memory::default());
+    let disk = Arc::new(MemoryDisk::default());
     let store = Store::open(disk.clone(), Durability::Synced).expect("it opens");
     store.create_graph("one");
     let graph = store.graph("one");

@@ -13,7 +13,7 @@ use crate::engine::open::open_disk;
 use crate::engine::state::calls::Call;
 use crate::engine::state::operation::{Action, Operation, Submission};
 use crate::index::Fault as IndexFault;
-use crate::log::disk::memory::Memory;
+use crate::log::disk::memory::MemoryDisk;
 use crate::log::disk::memory::trial::{Fault, Image};
 use crate::log::{file_names, secret_keys};
 use crate::model::error::Error;
@@ -39,8 +39,8 @@ const RESERVE_JOBS: usize = 36;
 
 /// A store with graphs and jobs in every state, which has used up the room it had
 /// prepared: the next write needs the reserve, or is refused.
-fn filled(seed: u64) -> (Arc<Memory>, Client, Store) {
-    let disk = Arc::new(Memory::default());
+fn filled(seed: u64) -> (Arc<MemoryDisk>, Client, Store) {
+    let disk = Arc::new(MemoryDisk::default());
     let mut client = Client::new(seed, "graph", true);
     let store = client.open(disk.clone(), Durability::Synced);
     let store = store.expect("it opens");
@@ -248,7 +248,7 @@ fn check_full(seed: u64, is_told: bool) {
     assert_no_thread_panicked();
 }
 
-fn disk_of(disk: &Memory) -> Memory {
+fn disk_of(disk: &MemoryDisk) -> MemoryDisk {
     disk.image().after_power_cut()
 }
 
@@ -487,8 +487,8 @@ fn whichever_call_fails_while_the_reserve_comes_into_use_nothing_is_lost() {
 }
 
 /// A store that was closed, on a disk that has no room left.
-fn closed_and_full(seed: u64) -> (Arc<Memory>, World) {
-    let disk = Arc::new(Memory::default());
+fn closed_and_full(seed: u64) -> (Arc<MemoryDisk>, World) {
+    let disk = Arc::new(MemoryDisk::default());
     let mut client = Client::new(seed, "graph", true);
     let store = client.open(disk.clone(), Durability::Synced);
     let store = store.expect("it opens");
@@ -545,7 +545,7 @@ fn a_store_that_has_no_room_in_its_files_does_not_and_stays_as_it_is() {
     let mut files = disk.files();
     files.retain(|(name, _)| name != file_names::RESERVE);
     cut_room(&mut files);
-    let disk = Arc::new(Memory::holding(files.clone()));
+    let disk = Arc::new(MemoryDisk::holding(files.clone()));
     disk.leave_room(0);
     match Store::open(disk.clone(), Durability::Synced) {
         Err(Error::DiskFull { .. }) => {}
@@ -609,7 +609,7 @@ fn a_close_waits_for_the_scratch_file_on_a_full_disk() {
 /// The record of them takes a file, for which there is neither a byte nor an inode.
 #[test]
 fn a_store_on_a_full_disk_opens_with_other_secret_keys() {
-    let open = |disk: &Arc<Memory>, key| {
+    let open = |disk: &Arc<MemoryDisk>, key| {
         let options = options(Durability::Synced).secret_keys([key]);
         let store = open_disk(options, disk.clone()).map(Store::of);
         let store = store.unwrap_or_else(|e| panic!("{key}: {e}"));
@@ -700,7 +700,7 @@ fn what_a_crash_has_left_does_not_keep_the_next_open_from_its_room() {
     for name in [file_names::segment(next), "RESERVE.aside".to_owned()] {
         let mut files = files.clone();
         files.push((name, vec![0; 2 * SEGMENT_BYTES as usize]));
-        let disk = Arc::new(Memory::holding(files));
+        let disk = Arc::new(MemoryDisk::holding(files));
         disk.leave_room(0);
         let store = Store::open(disk.clone(), Durability::Synced).expect("it opens");
         check_reads("opened", &store, &world.reopened());
@@ -713,7 +713,7 @@ fn what_a_crash_has_left_does_not_keep_the_next_open_from_its_room() {
 fn a_foreign_reserve_never_becomes_a_part_of_the_log() {
     let (disk, world) = closed_and_full(50);
     let files = disk.files();
-    let other = Arc::new(Memory::holding(files.clone()));
+    let other = Arc::new(MemoryDisk::holding(files.clone()));
     let store = Store::open(other.clone(), Durability::Synced).expect("it opens");
     let act = Act::Submit {
         graph: world.graphs[0].0.clone(),
@@ -739,7 +739,7 @@ fn a_foreign_reserve_never_becomes_a_part_of_the_log() {
         files.retain(|(name, _)| name != file_names::RESERVE);
         files.push((file_names::RESERVE.to_owned(), content));
         for room in [0, 1 << 30] {
-            let disk = Arc::new(Memory::holding(files.clone()));
+            let disk = Arc::new(MemoryDisk::holding(files.clone()));
             disk.leave_room(room);
             let what = format!("{len} bytes, room for {room}");
             let opened = Store::open(disk.clone(), Durability::Synced);
@@ -753,7 +753,7 @@ fn a_foreign_reserve_never_becomes_a_part_of_the_log() {
     assert_no_thread_panicked();
 }
 
-fn packs(disk: &Memory) -> usize {
+fn packs(disk: &MemoryDisk) -> usize {
     let names = disk.names_now().into_iter();
     names.filter(|name| name.ends_with(".pack")).count()
 }
@@ -766,7 +766,7 @@ fn what_lies_behind_the_end_never_becomes_a_part_of_the_log() {
     let mut files = disk.files();
     files.retain(|(name, _)| name != file_names::RESERVE);
     let opened = |files: &[(String, Vec<u8>)]| {
-        let disk = Arc::new(Memory::holding(files.to_vec()));
+        let disk = Arc::new(MemoryDisk::holding(files.to_vec()));
         disk.leave_room(0);
         let store = Store::open(disk.clone(), Durability::Synced).expect("it opens");
         (disk, store)
@@ -805,7 +805,7 @@ fn what_lies_behind_the_end_never_becomes_a_part_of_the_log() {
 fn submit_with_room(
     (client, bytes): (&mut Client, usize),
     store: &Store,
-    disk: &Memory,
+    disk: &MemoryDisk,
     room: u64,
     packs: bool,
 ) {
@@ -837,7 +837,7 @@ fn without_room_beside_nothing_is_packed_or_merged_and_it_is_said_so() {
         (4 * large, 7 * large / 2, "pack", large),
         (4 * SEGMENT_BYTES, 0, "merge", 1200),
     ] {
-        let disk = Arc::new(Memory::default());
+        let disk = Arc::new(MemoryDisk::default());
         let mut client = Client::new(60, "graph", false);
         let store = client.open(disk.clone(), Durability::Synced);
         let store = store.expect("it opens");

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::log::disk::memory::Memory;
+use crate::log::disk::memory::MemoryDisk;
 use crate::model::id::JobId;
 use crate::model::options::Durability;
 use crate::model::outcome::Outcome;
@@ -16,7 +16,7 @@ use crate::testing::crash::client::{Act, Client, Store, assert_no_thread_panicke
 use crate::testing::crash::world::{Seen, World};
 
 /// Carries an operation out whose sync is held, and looks before and after.
-fn check_held(disk: &Memory, store: &Store, world: &mut World, act: Act) {
+fn check_held(disk: &MemoryDisk, store: &Store, world: &mut World, act: Act) {
     disk.hold_syncs();
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| store.apply_act(&act));
@@ -53,7 +53,7 @@ fn read_all(store: &Store, world: &World) -> Result<(), String> {
 #[test]
 fn what_is_stuck_in_its_sync_is_not_seen_and_holds_up_no_reader() {
     within_bounds("a reader".to_owned(), || {
-        let disk = Arc::new(Memory::default());
+        let disk = Arc::new(MemoryDisk::default());
         let mut client = Client::new(8, "graph", false);
         let opened = client.open(disk.clone(), Durability::Synced);
         let store = opened.expect("it opens");
@@ -123,7 +123,7 @@ fn what_is_stuck_in_its_sync_is_not_seen_and_holds_up_no_reader() {
 fn writes_that_wait_behind_a_held_sync_are_all_seen_after_it() {
     within_bounds("a writer".to_owned(), || {
         const WRITERS: u64 = 8;
-        let disk = Arc::new(Memory::default());
+        let disk = Arc::new(MemoryDisk::default());
         let mut client = Client::new(9, "graph", false);
         let opened = client.open(disk.clone(), Durability::Synced);
         let store = opened.expect("it opens");

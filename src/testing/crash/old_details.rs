@@ -15,7 +15,7 @@ use crate::base::sync::Mutex;
 use crate::engine::open::{self, IndexLocation};
 use crate::index::memory::MemoryIndex;
 use crate::index::{Batch, Index, rows};
-use crate::log::disk::memory::Memory;
+use crate::log::disk::memory::MemoryDisk;
 use crate::model::error::Error;
 use crate::model::id::JobId;
 use crate::model::options::{Durability, Options, Recovery};
@@ -39,7 +39,7 @@ fn at(seconds: u64) -> SystemTime {
 /// A store whose index stays from open to open, and can be put back.
 #[derive(Default)]
 struct OsDirectory {
-    disk: Arc<Memory>,
+    disk: Arc<MemoryDisk>,
     index: Mutex<Arc<MemoryIndex>>,
     made_anew: AtomicU64,
     seconds: Arc<AtomicU64>,

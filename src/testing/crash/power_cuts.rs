@@ -17,14 +17,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::log::disk::Disk;
-use crate::log::disk::memory::Memory;
+use crate::log::disk::memory::MemoryDisk;
 use crate::log::disk::memory::trial::Image;
 use crate::log::event::Event;
 use crate::log::file_names;
 use crate::log::frame::Builder;
 use crate::log::identity;
 use crate::log::preallocation::{Preallocation, Room};
-use crate::log::writer::Log;
+use crate::log::writer::LogWriter;
 use crate::model::options::Durability;
 use crate::model::store_id::StoreId;
 use crate::testing::crash::client::{
@@ -66,7 +66,7 @@ fn record(seed: u64, durability: Durability, sessions: u64, every: u64) -> Vec<S
         Durability::Interval(_) => Arc::new(AtomicU64::new(0)),
     };
     let mut recorded = Vec::new();
-    let mut disk = Arc::new(Memory::default());
+    let mut disk = Arc::new(MemoryDisk::default());
     for n in 0..sessions {
         disk.record(every, vec![durable.clone(), client.attempted.clone()]);
         let opened = client.open(disk.clone(), durability);
@@ -109,7 +109,7 @@ fn continue_torn_tails(seed: u64, sessions: u64) -> u64 {
     let durability = Durability::Interval(Duration::from_secs(60));
     let mut client = Client::new(seed, "graph", true);
     let mut random = Random(seed);
-    let mut disk = Arc::new(Memory::default());
+    let mut disk = Arc::new(MemoryDisk::default());
     let mut opened = 0;
     for n in 0..sessions {
         let what = format!("torn, seed {seed}, session {n}");
@@ -130,7 +130,7 @@ fn continue_torn_tails(seed: u64, sessions: u64) -> u64 {
         let image = &session.images[(count - 1 - random.below(count.min(8))) as usize];
         let torn = image.after_torn_power_cut(|end| random.below(end));
         let files = torn.files();
-        let left = Arc::new(Memory::holding(files.clone()));
+        let left = Arc::new(MemoryDisk::holding(files.clone()));
         let left = Store::open(left, durability);
         let left = left.unwrap_or_else(|e| panic!("{what}: {e}"));
         let seen = Seen::read(&left);
@@ -138,9 +138,9 @@ fn continue_torn_tails(seed: u64, sessions: u64) -> u64 {
         let candidates = session.candidates(image);
         let found = candidates.iter().position(is_it);
         let found = found.unwrap_or_else(|| panic!("{what}: it holds nothing it may hold"));
-        check(&what, Memory::holding(files.clone()), candidates, true);
+        check(&what, MemoryDisk::holding(files.clone()), candidates, true);
         client.go_back_to(found + image.counters[0] as usize, image.counters[0]);
-        disk = Arc::new(Memory::holding(files));
+        disk = Arc::new(MemoryDisk::holding(files));
         opened += 3;
     }
     opened
@@ -159,14 +159,14 @@ fn a_log_that_continues_behind_a_torn_tail_never_takes_up_what_lay_there() {
 #[test]
 fn a_frame_behind_a_torn_one_is_never_taken_for_the_successor_of_a_new_one() {
     let (store, time_ms) = (StoreId(7), 1_764_000_000_000);
-    let memory = Arc::new(Memory::default());
+    let memory = Arc::new(MemoryDisk::default());
     let disk: Arc<dyn Disk> = memory.clone();
     identity::create(&*disk, store).expect("an identity");
     let preallocation = Arc::new(Preallocation::new(1, SEGMENT_BYTES));
     let prepared = preallocation
         .take(&*disk, 0, Room::Ordinary)
         .expect("a segment");
-    let log = Log::begin(disk, store, preallocation, prepared, 1, (0, 0));
+    let log = LogWriter::begin(disk, store, preallocation, prepared, 1, (0, 0));
     let mut log = log.expect("a log");
     let create = |graph, name| Event::GraphCreated {
         graph,
@@ -201,7 +201,7 @@ fn a_frame_behind_a_torn_one_is_never_taken_for_the_successor_of_a_new_one() {
     segment.expect("the segment").1[torn_at as usize] ^= 0xff;
     let durability = Durability::Synced;
     for close in [false, true] {
-        let mut disk = Arc::new(Memory::holding(files.clone()));
+        let mut disk = Arc::new(MemoryDisk::holding(files.clone()));
         for n in 0..4 {
             let what = format!("close: {close}, open {n}");
             let store = Store::open(disk.clone(), durability);
@@ -212,7 +212,7 @@ fn a_frame_behind_a_torn_one_is_never_taken_for_the_successor_of_a_new_one() {
             if close {
                 store.engine.close().expect("it closes");
             }
-            disk = Arc::new(Memory::holding(disk.files()));
+            disk = Arc::new(MemoryDisk::holding(disk.files()));
         }
     }
 }
@@ -245,7 +245,7 @@ fn assert_packs_were_merged<'i>(images: impl Iterator<Item = &'i Image>) {
     assert!(ever.len() > last.len(), "of {ever:?} none was merged");
 }
 
-pub(super) fn power_cuts(image: &Image, random: &mut Random) -> [(&'static str, Memory); 3] {
+pub(super) fn power_cuts(image: &Image, random: &mut Random) -> [(&'static str, MemoryDisk); 3] {
     [
         ("only what was synced", image.after_power_cut()),
         ("torn", image.after_torn_power_cut(|end| random.below(end))),
@@ -256,7 +256,7 @@ pub(super) fn power_cuts(image: &Image, random: &mut Random) -> [(&'static str, 
     ]
 }
 
-pub(super) fn check(what: &str, disk: Memory, candidates: &[World], goes_on: bool) {
+pub(super) fn check(what: &str, disk: MemoryDisk, candidates: &[World], goes_on: bool) {
     let disk = Arc::new(disk);
     let store = match Store::open(disk.clone(), Durability::Synced) {
         Ok(store) => store,
@@ -288,7 +288,7 @@ pub(super) fn check(what: &str, disk: Memory, candidates: &[World], goes_on: boo
 }
 
 /// The store takes writes, closes, and opens again with all it had.
-fn check_goes_on(what: &str, store: Store, disk: &Arc<Memory>, world: World) {
+fn check_goes_on(what: &str, store: Store, disk: &Arc<MemoryDisk>, world: World) {
     let mut client = Client::new(1, "later", true);
     client.world = world;
     client.steps(&store, 8);
@@ -372,7 +372,7 @@ fn cut_opens_after_kills(seed: u64, every: u64) -> u64 {
 #[test]
 fn writes_that_share_a_commit_are_each_there_once_acknowledged() {
     const THREADS: u64 = 3;
-    let disk = Arc::new(Memory::default());
+    let disk = Arc::new(MemoryDisk::default());
     let store = Store::open(disk.clone(), Durability::Synced).expect("it opens");
     let mut clients: Vec<Client> = (0..THREADS)
         .map(|n| Client::new(n, &format!("thread{n}-"), false))

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::api::graph::Graph;
 use crate::engine::{check, compaction};
-use crate::log::disk::memory::Memory;
+use crate::log::disk::memory::MemoryDisk;
 use crate::log::file_names;
 use crate::model::error::Error;
 use crate::model::id::JobId;
@@ -161,10 +161,10 @@ fn check_repaired(what: &str, store: &Store, model: &Model) -> (u64, u64, u64) {
 }
 
 fn check_change(what: &str, files: Files, world: &World, model: &Model, lost: &mut [u64; 4]) {
-    let disk = Arc::new(Memory::holding(files.clone()));
+    let disk = Arc::new(MemoryDisk::holding(files.clone()));
     let report = check::verify(&*disk);
     assert!(disk.files() == files, "{what}: a look changed something");
-    let opened = Arc::new(Memory::holding(files.clone()));
+    let opened = Arc::new(MemoryDisk::holding(files.clone()));
     let error = open_and_read(what, &opened, &world.reopened());
     match (&report, &error) {
         (Ok(report), Some(error)) => {
@@ -270,7 +270,7 @@ fn files_that_are_missing_are_made_up_for() {
 /// dropped, whatever is left of the event that dropped it.
 #[test]
 fn a_graph_whose_name_was_given_again_stays_dropped() {
-    let disk = Arc::new(Memory::default());
+    let disk = Arc::new(MemoryDisk::default());
     let mut client = Client::new(71, "graph", false);
     let opened = client.open(disk.clone(), Durability::Synced);
     let store = opened.expect("it opens");
@@ -306,7 +306,7 @@ fn a_graph_whose_name_was_given_again_stays_dropped() {
 /// Whose tombstone was forgotten was purged, whatever is left of the event that purged it.
 #[test]
 fn a_job_whose_tombstone_was_forgotten_stays_purged() {
-    let disk = Arc::new(Memory::default());
+    let disk = Arc::new(MemoryDisk::default());
     let mut client = Client::new(81, "graph", false);
     let opened = client.open(disk.clone(), Durability::Synced);
     let store = opened.expect("it opens");
@@ -358,7 +358,7 @@ fn a_job_whose_tombstone_was_forgotten_stays_purged() {
             let what = format!("byte {byte} of {}", files[at].0);
             let before = lost[3];
             check_change(&what, files.clone(), &client.world, &model, &mut lost);
-            let disk = Arc::new(Memory::holding(files));
+            let disk = Arc::new(MemoryDisk::holding(files));
             let repaired = check::repair(&*disk, &|_| Ok(None));
             let events = repaired.expect("a repair").events;
             let opened = Store::open(disk.clone(), Durability::Synced);
@@ -405,7 +405,7 @@ fn are_forgotten(store: &Store) -> bool {
 /// A store that was killed has several segments, one behind the other.
 #[test]
 fn a_damaged_segment_among_others_is_made_up_for() {
-    let disk = Arc::new(Memory::default());
+    let disk = Arc::new(MemoryDisk::default());
     let mut client = Client::new(41, "graph", false);
     let mut images = Vec::new();
     for _ in 0..3 {
@@ -434,7 +434,7 @@ fn a_damaged_segment_among_others_is_made_up_for() {
             continue;
         }
         let what = format!("change {n}: {name}: {}", alter(content, &mut random));
-        let disk = Arc::new(Memory::holding(files));
+        let disk = Arc::new(MemoryDisk::holding(files));
         let repaired = check::repair(&*disk, &|_| Ok(None));
         let repaired = repaired.unwrap_or_else(|e| panic!("{what}: {e}"));
         let opened = Store::open(disk, Durability::Synced);
@@ -447,7 +447,7 @@ fn a_damaged_segment_among_others_is_made_up_for() {
 /// A crash in a merge leaves what was merged beside what it was merged from.
 #[test]
 fn a_merged_pack_that_is_damaged_takes_none_of_its_sources_along() {
-    let disk = Arc::new(Memory::default());
+    let disk = Arc::new(MemoryDisk::default());
     let mut client = Client::new(61, "graph", false);
     disk.record(1, Vec::new());
     let store = client
@@ -486,7 +486,7 @@ fn a_merged_pack_that_is_damaged_takes_none_of_its_sources_along() {
         content[at] ^= 4;
         let what = format!("byte {at} of {name}");
         let there = files.len();
-        let disk = Arc::new(Memory::holding(files));
+        let disk = Arc::new(MemoryDisk::holding(files));
         // No open lets go of the sources.
         match Store::open(disk.clone(), Durability::Synced) {
             Err(Error::Damaged { .. }) => {}
@@ -512,7 +512,7 @@ fn a_merged_pack_that_is_damaged_takes_none_of_its_sources_along() {
 
 #[test]
 fn what_a_crash_leaves_is_not_taken_for_damage() {
-    let disk = Arc::new(Memory::default());
+    let disk = Arc::new(MemoryDisk::default());
     let mut client = Client::new(51, "graph", true);
     let mut random = Random(52);
     for session in 0..3 {

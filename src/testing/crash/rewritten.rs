@@ -19,7 +19,7 @@ use crate::engine::packing::is_settled;
 use crate::index::memory::MemoryIndex;
 use crate::index::{Batch, Index};
 use crate::log::disk::Disk;
-use crate::log::disk::memory::Memory;
+use crate::log::disk::memory::MemoryDisk;
 use crate::model::job_query::JobQuery;
 use crate::model::options::{Durability, Options, Recovery};
 use crate::model::outcome::Outcome;
@@ -32,16 +32,16 @@ const WAIT: Duration = Duration::from_secs(30);
 
 /// A store whose index stays from open to open.
 pub(super) struct Home {
-    pub(super) disk: Arc<Memory>,
+    pub(super) disk: Arc<MemoryDisk>,
     pub(super) index: Arc<Mutex<Arc<MemoryIndex>>>,
 }
 
 impl Home {
     pub(super) fn empty() -> Home {
-        Home::new(Memory::default(), MemoryIndex::default())
+        Home::new(MemoryDisk::default(), MemoryIndex::default())
     }
 
-    fn new(disk: Memory, index: MemoryIndex) -> Home {
+    fn new(disk: MemoryDisk, index: MemoryIndex) -> Home {
         Home {
             disk: Arc::new(disk),
             index: Arc::new(Mutex::new(Arc::new(index))),
@@ -84,14 +84,14 @@ fn copy_of_index(index: &dyn Index) -> MemoryIndex {
 }
 
 /// The files of a store at work, as a backup takes them.
-fn copy_of_files(store: &Store, disk: &Memory) -> Memory {
+fn copy_of_files(store: &Store, disk: &MemoryDisk) -> MemoryDisk {
     let _files = store.engine.files_lock.lock();
     store.engine.at_rest().expect("it is at rest");
     copy_of_disk(disk)
 }
 
-fn copy_of_disk(disk: &Memory) -> Memory {
-    let copy = Memory::default();
+fn copy_of_disk(disk: &MemoryDisk) -> MemoryDisk {
+    let copy = MemoryDisk::default();
     for name in disk.names().expect("names") {
         let Ok(file) = disk.open(&name) else { continue };
         let mut bytes = vec![0; file.len().expect("a length") as usize];

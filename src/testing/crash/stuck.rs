@@ -19,7 +19,7 @@ use crate::engine::state::workers::Worker;
 use crate::index::directory::IndexDirectory;
 use crate::index::memory::MemoryIndex;
 use crate::index::{Batch, EachRow, Fault, Index};
-use crate::log::disk::memory::Memory;
+use crate::log::disk::memory::MemoryDisk;
 use crate::log::disk::os::OsDirectory;
 use crate::log::file_names;
 use crate::model::error::{Error, Result};
@@ -122,7 +122,7 @@ fn closing_within(timeout: Duration) -> Options {
 
 /// Opens a store in memory, with a lock on a folder.
 fn open_hanging(
-    disk: &Arc<Memory>,
+    disk: &Arc<MemoryDisk>,
     directory: &Path,
     hang: &Arc<Hang>,
     timeout: Duration,
@@ -176,7 +176,7 @@ fn whatever_call_the_index_is_stuck_in_a_close_ends_the_log_and_says_so() {
 
 fn check_stuck(call: &'static str) {
     let directory = tempfile::tempdir().expect("a directory");
-    let disk = Arc::new(Memory::default());
+    let disk = Arc::new(MemoryDisk::default());
     let hang = Arc::new(Hang::default());
     let store = open_hanging(&disk, directory.path(), &hang, SHORT);
     let mut client = Client::new(70, "graph", true);
@@ -215,7 +215,7 @@ fn check_stuck(call: &'static str) {
 fn the_last_handle_does_not_wait_for_a_stuck_index_either() {
     within_bounds("the last handle".to_owned(), || {
         let directory = tempfile::tempdir().expect("a directory");
-        let disk = Arc::new(Memory::default());
+        let disk = Arc::new(MemoryDisk::default());
         let hang = Arc::new(Hang::default());
         let store = open_hanging(&disk, directory.path(), &hang, SHORT);
         hang.in_call("write");
@@ -233,7 +233,7 @@ fn the_last_handle_does_not_wait_for_a_stuck_index_either() {
 fn a_stuck_index_refuses_new_jobs_once_it_is_too_far_behind_and_the_health_says_so() {
     within_bounds("a stuck index".to_owned(), || {
         let directory = tempfile::tempdir().expect("a directory");
-        let disk = Arc::new(Memory::default());
+        let disk = Arc::new(MemoryDisk::default());
         let hang = Arc::new(Hang::default());
         let store = open_hanging(&disk, directory.path(), &hang, WAIT);
         let mut client = Client::new(72, "graph", false);
@@ -323,7 +323,7 @@ fn after_a_stuck_index_the_next_open_makes_it_anew() {
 fn lists_do_not_ask_the_index() {
     within_bounds("a list".to_owned(), || {
         let directory = tempfile::tempdir().expect("a directory");
-        let disk = Arc::new(Memory::default());
+        let disk = Arc::new(MemoryDisk::default());
         let hang = Arc::new(Hang::default());
         let store = open_hanging(&disk, directory.path(), &hang, WAIT);
         let mut client = Client::new(74, "graph", false);
@@ -354,7 +354,7 @@ fn lists_do_not_ask_the_index() {
 fn while_a_commit_is_stuck_a_close_comes_back_and_the_directory_stays_locked() {
     within_bounds("a stuck commit".to_owned(), || {
         let directory = tempfile::tempdir().expect("a directory");
-        let disk = Arc::new(Memory::default());
+        let disk = Arc::new(MemoryDisk::default());
         let hang = Arc::new(Hang::default());
         let store = open_hanging(&disk, directory.path(), &hang, SHORT);
         let mut client = Client::new(75, "graph", false);
@@ -389,7 +389,7 @@ fn while_a_commit_is_stuck_a_close_comes_back_and_the_directory_stays_locked() {
 fn while_packing_is_stuck_a_close_comes_back_and_the_directory_stays_locked() {
     within_bounds("stuck packing".to_owned(), || {
         let directory = tempfile::tempdir().expect("a directory");
-        let disk = Arc::new(Memory::default());
+        let disk = Arc::new(MemoryDisk::default());
         let hang = Arc::new(Hang::default());
         let store = open_hanging(&disk, directory.path(), &hang, SHORT);
         let mut client = Client::new(76, "graph", false);
@@ -434,7 +434,10 @@ fn a_hung_archive_holds_up_neither_packing_nor_another_policy_nor_a_close() {
 
     within_bounds("a hung archive".to_owned(), || {
         let directory = tempfile::tempdir().expect("a directory");
-        let (disk, archive_disk) = (Arc::new(Memory::default()), Arc::new(Memory::default()));
+        let (disk, archive_disk) = (
+            Arc::new(MemoryDisk::default()),
+            Arc::new(MemoryDisk::default()),
+        );
         let hang = Arc::new(Hang::default());
         let store = open_hanging(&disk, directory.path(), &hang, SHORT);
         let mut client = Client::new(77, "graph", false);

@@ -17,7 +17,7 @@ use crate::index::rows::{self, DetailRow};
 use crate::index::{Batch, Index};
 use crate::log::block::{Block, Scratch, Seed, open_large, open_piece, seal_large, seal_piece};
 use crate::log::clock_gaps::Gaps;
-use crate::log::disk::memory::Memory;
+use crate::log::disk::memory::MemoryDisk;
 use crate::log::disk::{self, Disk};
 use crate::log::event::{Event, SubmissionTexts, pack_sequences, unpack_sequences};
 use crate::log::file_names;
@@ -41,8 +41,8 @@ const BINDING: Binding = Binding {
 };
 
 /// A folder in memory with one file.
-fn file(name: &str, content: &[u8]) -> Memory {
-    let disk = Memory::default();
+fn file(name: &str, content: &[u8]) -> MemoryDisk {
+    let disk = MemoryDisk::default();
     let file = disk.create(name).expect("a new file");
     file.write_all_at(content, 0).expect("a write");
     disk
@@ -545,7 +545,7 @@ pub fn identity(input: &[u8]) {
     for content in [input.to_vec(), forge::checked_text(input)] {
         match identity::read(&file(file_names::STORE, &content)) {
             Ok(Some(id)) => {
-                let disk = Memory::default();
+                let disk = MemoryDisk::default();
                 identity::create(&disk, id).expect("it is written");
                 assert_eq!(identity::read(&disk).expect("it is read"), Some(id));
             }
@@ -554,7 +554,7 @@ pub fn identity(input: &[u8]) {
         }
         match identity::read_closed(&file(file_names::CLOSED, &content), STORE) {
             Ok(Some(end)) => {
-                let disk = Memory::default();
+                let disk = MemoryDisk::default();
                 identity::write_closed(&disk, STORE, &end).expect("it is written");
                 let again: Option<Closed> =
                     identity::read_closed(&disk, STORE).expect("it is read");
@@ -565,7 +565,7 @@ pub fn identity(input: &[u8]) {
         }
         match secret_keys::read(&file(file_names::SECRET_KEYS, &content), STORE) {
             Ok(Some(keys)) => {
-                let disk = Memory::default();
+                let disk = MemoryDisk::default();
                 secret_keys::write(&disk, STORE, &keys).expect("it is written");
                 let again = secret_keys::read(&disk, STORE).expect("it is read");
                 assert!(again == Some(keys));

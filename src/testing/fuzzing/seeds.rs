@@ -25,7 +25,7 @@ use crate::index::rows::{self, Detail, DetailRow, Finished, GraphRow, Tombstone}
 use crate::log::block::{Block, Scratch, Seed};
 use crate::log::clock_gaps::Gap;
 use crate::log::clock_mark::ClockMark;
-use crate::log::disk::memory::Memory;
+use crate::log::disk::memory::MemoryDisk;
 use crate::log::event::{Event, RecoveredAs, SubmissionTexts, pack_sequences};
 use crate::log::file_names;
 use crate::log::fingerprint::Fingerprint;
@@ -444,7 +444,7 @@ fn texts(seeds: &mut Seeds) {
     ] {
         seeds.add("names", name, text.as_bytes().to_vec());
     }
-    let disk = Memory::default();
+    let disk = MemoryDisk::default();
     identity::create(&disk, STORE).expect("it is written");
     let end = LogEnd {
         epoch: 3,
@@ -493,9 +493,9 @@ fn graph(engine: &Arc<Engine>, name: &str) -> Graph {
 /// Stores as they are between two calls to the disk: at work, after a kill, closed,
 /// packed, repaired.
 fn stores(seeds: &mut Seeds) {
-    let disk = Arc::new(Memory::default());
+    let disk = Arc::new(MemoryDisk::default());
     identity::create(&*disk, STORE).expect("it is written");
-    let mut add = |name: &str, disk: &Memory| {
+    let mut add = |name: &str, disk: &MemoryDisk| {
         seeds.add("store_files", name, to_input(&files_of(disk)));
     };
     add("new", &disk);

@@ -16,7 +16,7 @@ use crate::engine::open::open_disk;
 use crate::engine::store_handle::StoreHandle;
 use crate::log::block::{Block, Scratch, Seed, seal_large, seal_piece};
 use crate::log::disk::Disk;
-use crate::log::disk::memory::Memory;
+use crate::log::disk::memory::MemoryDisk;
 use crate::log::event::{Event, RecoveredAs, SubmissionTexts, pack_sequences};
 use crate::log::file_names;
 use crate::log::fingerprint::Fingerprint;
@@ -44,8 +44,8 @@ pub(super) fn options() -> Options {
     }
 }
 
-pub(super) fn directory_of(files: &Files) -> Arc<Memory> {
-    let disk = Memory::default();
+pub(super) fn directory_of(files: &Files) -> Arc<MemoryDisk> {
+    let disk = MemoryDisk::default();
     for (name, content) in files {
         let file = disk.create(name).expect("a new file");
         file.write_all_at(content, 0).expect("a write");
@@ -54,7 +54,7 @@ pub(super) fn directory_of(files: &Files) -> Arc<Memory> {
 }
 
 /// All files of a directory. Those that an open store removes meanwhile are left out.
-pub(super) fn files_of(disk: &Memory) -> Files {
+pub(super) fn files_of(disk: &MemoryDisk) -> Files {
     let names = disk.names().expect("names").into_iter();
     names
         .filter_map(|name| {
@@ -102,7 +102,7 @@ fn from_input(mut input: Input<'_>) -> Files {
 }
 
 /// The last handle closes its store.
-fn open(disk: Arc<Memory>) -> Result<Arc<StoreHandle>> {
+fn open(disk: Arc<MemoryDisk>) -> Result<Arc<StoreHandle>> {
     let engine = open_disk(options(), disk)?;
     Ok(Arc::new(StoreHandle { engine }))
 }

@@ -14,7 +14,7 @@ use crate::engine::open::open_disk;
 use crate::engine::state::calls::WriteResult;
 use crate::engine::state::operation::{Action, Operation};
 use crate::engine::store_handle::StoreHandle;
-use crate::log::disk::memory::Memory;
+use crate::log::disk::memory::MemoryDisk;
 use crate::model::error::Result;
 use crate::model::health::Health;
 use crate::model::id::JobId;
@@ -51,12 +51,12 @@ pub(super) fn options(segment_bytes: u64) -> Options {
 #[derive(Clone)]
 pub(super) struct Store {
     pub(super) engine: Arc<Engine>,
-    pub(super) disk: Arc<Memory>,
+    pub(super) disk: Arc<MemoryDisk>,
     handle: Arc<StoreHandle>,
 }
 
 impl Store {
-    pub(super) fn open(options: Options, disk: Arc<Memory>) -> Store {
+    pub(super) fn open(options: Options, disk: Arc<MemoryDisk>) -> Store {
         let engine = open_disk(options, disk.clone()).expect("it opens");
         let handle = Arc::new(StoreHandle {
             engine: engine.clone(),
@@ -151,7 +151,7 @@ pub(super) fn ids(jobs: &[Job]) -> Vec<JobId> {
 }
 
 /// Whether what a power cut leaves at this instant holds this text.
-pub(super) fn is_durable(disk: &Memory, text: &str) -> bool {
+pub(super) fn is_durable(disk: &MemoryDisk, text: &str) -> bool {
     let files = disk.image().after_power_cut().files();
     let mut contents = files.iter().map(|(_, content)| content);
     contents.any(|content| {

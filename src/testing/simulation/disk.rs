@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 
 use super::interrupt::before_call;
 use super::random;
-use crate::log::disk::bounded::{Access, Bounded};
+use crate::log::disk::bounded::{Access, BoundedDisk};
 use crate::log::disk::simulated::PATH;
 use crate::log::disk::{Disk as Seam, File as FileSeam};
 
@@ -186,7 +186,7 @@ impl Disk {
             process,
             place: None,
         };
-        Arc::new(Bounded::new(Arc::new(mounted), access))
+        Arc::new(BoundedDisk::new(Arc::new(mounted), access))
     }
 
     pub fn limit_bytes(&self, max: Option<u64>) {

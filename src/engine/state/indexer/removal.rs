@@ -30,7 +30,7 @@ impl Indexer {
             let value = rows::seal(&key, Vec::new());
             writer.put(key, value)?;
             let key = rows::graph_key(number);
-            self.name(&key, None);
+            self.record_row(&key, None);
             writer.remove(key)?;
             let chunks = self.remove_rows(writer, &rows::status_prefix(number))?;
             let jobs = jobs.unwrap_or(chunks * CHUNK_JOBS);
@@ -76,9 +76,9 @@ impl Indexer {
                 None => Ok(false),
             }
         };
-        let removed = ids
-            .runs
-            .retain(index, &mut is_live, &mut |key, value| self.name(key, value));
+        let removed = ids.runs.retain(index, &mut is_live, &mut |key, value| {
+            self.record_row(key, value)
+        });
         self.graphs = graphs;
         removed?;
         self.lost_ids = 0;
@@ -101,7 +101,7 @@ impl Indexer {
         let removed = keys.len() as u64;
         for key in keys {
             if key.starts_with(rows::STATUS) {
-                self.name(&key, None);
+                self.record_row(&key, None);
             }
             writer.remove(key)?;
         }

@@ -14,7 +14,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Memory, MemoryFile};
+use super::{MemoryDisk, MemoryFile};
 use crate::base::sync::atomic::{AtomicU64, Ordering};
 use crate::base::sync::{Condvar, Mutex};
 
@@ -40,7 +40,7 @@ pub(crate) enum Call {
 pub(crate) struct Fault {
     /// The system's number of the error.
     pub(crate) errno: i32,
-    /// Whether later calls fail too, until [`Memory::heal`].
+    /// Whether later calls fail too, until [`MemoryDisk::heal`].
     pub(crate) lasting: bool,
     /// Which calls it can hit.
     pub(crate) hits: fn(Call) -> bool,
@@ -113,7 +113,7 @@ struct Write {
 #[derive(Clone)]
 pub(crate) struct Image {
     disk: OnDisk,
-    /// What the counters given to [`Memory::record`] said.
+    /// What the counters given to [`MemoryDisk::record`] said.
     pub(crate) counters: Vec<u64>,
 }
 
@@ -429,10 +429,10 @@ fn put(bytes: &mut Vec<u8>, offset: u64, data: &[u8]) {
 
 impl Image {
     /// The folder as a power cut leaves it that keeps nothing but what was synced.
-    pub(crate) fn after_power_cut(&self) -> Memory {
+    pub(crate) fn after_power_cut(&self) -> MemoryDisk {
         let files = &self.disk.files;
         let names = self.disk.names.iter();
-        Memory::holding(names.map(|(name, number)| {
+        MemoryDisk::holding(names.map(|(name, number)| {
             let content = files.get(number).map(|content| (*content.synced).clone());
             (name.clone(), content.unwrap_or_default())
         }))
@@ -440,7 +440,7 @@ impl Image {
 
     /// The folder as a power cut leaves it that keeps of everything unsynced what
     /// `draw`, a number below its argument, makes it keep.
-    pub(crate) fn after_torn_power_cut(&self, mut draw: impl FnMut(u64) -> u64) -> Memory {
+    pub(crate) fn after_torn_power_cut(&self, mut draw: impl FnMut(u64) -> u64) -> MemoryDisk {
         let names = self.disk.names_with(|| draw(2) == 1);
         let mut files = Vec::new();
         for (name, number) in names {
@@ -455,12 +455,12 @@ impl Image {
             });
             files.push((name, content.unwrap_or_default()));
         }
-        Memory::holding(files)
+        MemoryDisk::holding(files)
     }
 
     /// The folder as a kill of the process leaves it: all that was written is
     /// there, and what was not synced still is not.
-    pub(crate) fn after_kill(&self) -> Memory {
+    pub(crate) fn after_kill(&self) -> MemoryDisk {
         let trial = Arc::new(Trial::default());
         let files = &self.disk.files;
         let names = self.disk.live_names();
@@ -477,7 +477,7 @@ impl Image {
             let closed = files.keys().filter(|number| !numbers.contains(number));
             state.closed = closed.copied().collect();
         }
-        Memory {
+        MemoryDisk {
             names: Mutex::new(names),
             trial,
         }
@@ -506,10 +506,10 @@ impl MemoryFile {
     }
 }
 
-impl Memory {
+impl MemoryDisk {
     /// A folder that holds these files, durably.
-    pub(crate) fn holding(files: impl IntoIterator<Item = (String, Vec<u8>)>) -> Memory {
-        let memory = Memory::default();
+    pub(crate) fn holding(files: impl IntoIterator<Item = (String, Vec<u8>)>) -> MemoryDisk {
+        let memory = MemoryDisk::default();
         {
             let (mut state, mut names) = (memory.trial.state.lock(), memory.names.lock());
             for (name, content) in files {

@@ -20,7 +20,7 @@ pub(crate) struct ClockReading {
 
 /// What the readings came to.
 #[derive(Default)]
-pub(crate) struct Dates {
+pub(crate) struct ClockReadings {
     now_ms: u64,
     /// The number of the reading that `now_ms` is of.
     of: u64,
@@ -30,7 +30,7 @@ pub(crate) struct Dates {
     writes: u64,
 }
 
-impl Dates {
+impl ClockReadings {
     /// Begins a reading once this many writes were put into the queue.
     pub(crate) fn begin(&self, writes: u64) -> ClockReading {
         ClockReading {
@@ -67,31 +67,39 @@ mod tests {
 
     #[test]
     fn a_reading_dates_what_was_queued_before_it_began() {
-        let mut dates = Dates::default();
-        assert_eq!(dates.writes(), 0);
-        let early = dates.begin(5);
-        let late = dates.begin(7);
-        dates.end(&late, 20);
-        assert_eq!((dates.writes(), dates.now_ms()), (7, 20));
+        let mut clock_readings = ClockReadings::default();
+        assert_eq!(clock_readings.writes(), 0);
+        let early = clock_readings.begin(5);
+        let late = clock_readings.begin(7);
+        clock_readings.end(&late, 20);
+        assert_eq!((clock_readings.writes(), clock_readings.now_ms()), (7, 20));
         // It may have been read before the seventh came.
-        dates.end(&early, 10);
-        assert_eq!((dates.writes(), dates.now_ms()), (7, 20));
+        clock_readings.end(&early, 10);
+        assert_eq!((clock_readings.writes(), clock_readings.now_ms()), (7, 20));
     }
 
     #[test]
     fn time_goes_back_only_when_the_clock_was_set_back() {
-        let mut dates = Dates::default();
-        let (one, two, three) = (dates.begin(1), dates.begin(1), dates.begin(1));
-        dates.end(&two, 20);
-        dates.end(&one, 10);
-        assert_eq!(dates.now_ms(), 20);
+        let mut clock_readings = ClockReadings::default();
+        let (one, two, three) = (
+            clock_readings.begin(1),
+            clock_readings.begin(1),
+            clock_readings.begin(1),
+        );
+        clock_readings.end(&two, 20);
+        clock_readings.end(&one, 10);
+        assert_eq!(clock_readings.now_ms(), 20);
         // Begins after the reading of 20 has ended.
-        let back = dates.begin(1);
-        dates.end(&three, 30);
-        dates.end(&back, 5);
-        assert_eq!(dates.now_ms(), 30, "at the same time as the reading of 30");
-        let back = dates.begin(1);
-        dates.end(&back, 5);
-        assert_eq!(dates.now_ms(), 5);
+        let back = clock_readings.begin(1);
+        clock_readings.end(&three, 30);
+        clock_readings.end(&back, 5);
+        assert_eq!(
+            clock_readings.now_ms(),
+            30,
+            "at the same time as the reading of 30"
+        );
+        let back = clock_readings.begin(1);
+        clock_readings.end(&back, 5);
+        assert_eq!(clock_readings.now_ms(), 5);
     }
 }

@@ -1,6 +1,6 @@
 //! Which graphs retention looks at, and when.
 //!
-//! Owns: [`Agenda`]: graphs that changed, those in which something becomes due at a known
+//! Owns: [`RetentionSchedule`]: graphs that changed, those in which something becomes due at a known
 //! time, those that are looked at in each round. Must not know: what is due in them.
 //! Promise: a round looks at what changed or is due, however many graphs there are.
 
@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 use crate::model::retention::Retention;
 
 #[derive(Default)]
-pub(crate) struct Agenda {
+pub(crate) struct RetentionSchedule {
     /// Those of the next round.
     next: BTreeSet<u32>,
     /// Times by the age clock, and the graphs that are looked at then.
@@ -21,7 +21,7 @@ pub(crate) struct Agenda {
     of_age: BTreeSet<u32>,
 }
 
-impl Agenda {
+impl RetentionSchedule {
     /// Notes that a graph has changed.
     pub(crate) fn note(&mut self, graph: u32) {
         self.next.insert(graph);
@@ -86,28 +86,28 @@ mod tests {
 
     #[test]
     fn a_round_has_what_changed_what_is_due_and_what_is_of_each() {
-        let mut agenda = Agenda::default();
-        let round = |agenda: &mut Agenda, ms| {
-            let round = agenda.begin_round(ms);
+        let mut schedule = RetentionSchedule::default();
+        let round = |schedule: &mut RetentionSchedule, ms| {
+            let round = schedule.begin_round(ms);
             round.into_iter().collect::<Vec<u32>>()
         };
-        agenda.plan(1, Some(2_000), false);
-        agenda.plan(2, Some(3_000), false);
-        agenda.plan(2, Some(4_000), false);
-        agenda.plan(3, None, true);
-        agenda.note(4);
-        assert_eq!(round(&mut agenda, 1_999), [3, 4]);
-        assert_eq!(round(&mut agenda, 2_000), [1, 3]);
-        assert_eq!(round(&mut agenda, 3_000), [3]);
-        agenda.forget(3);
-        assert_eq!(round(&mut agenda, 4_000), [2]);
-        assert_eq!(round(&mut agenda, 9_000), [0; 0]);
-        agenda.plan(6, Some(99_000), false);
-        agenda.note_ages();
-        assert_eq!(round(&mut agenda, 9_000), [6]);
+        schedule.plan(1, Some(2_000), false);
+        schedule.plan(2, Some(3_000), false);
+        schedule.plan(2, Some(4_000), false);
+        schedule.plan(3, None, true);
+        schedule.note(4);
+        assert_eq!(round(&mut schedule, 1_999), [3, 4]);
+        assert_eq!(round(&mut schedule, 2_000), [1, 3]);
+        assert_eq!(round(&mut schedule, 3_000), [3]);
+        schedule.forget(3);
+        assert_eq!(round(&mut schedule, 4_000), [2]);
+        assert_eq!(round(&mut schedule, 9_000), [0; 0]);
+        schedule.plan(6, Some(99_000), false);
+        schedule.note_ages();
+        assert_eq!(round(&mut schedule, 9_000), [6]);
         let policy = Retention::new().max_age(std::time::Duration::from_secs(1));
-        agenda.note_policy(5, Some(&policy));
-        assert_eq!(round(&mut agenda, 9_000), [5]);
-        assert!(agenda.is_any_of_age());
+        schedule.note_policy(5, Some(&policy));
+        assert_eq!(round(&mut schedule, 9_000), [5]);
+        assert!(schedule.is_any_of_age());
     }
 }
