@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::api::graph::Graph;
 use crate::api::store::JobStore;
-use crate::api::write::{Write, unexpected};
+use crate::api::write::{PreparedWrite, unexpected};
 use crate::engine::state::calls::WriteResult;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::operation::Action;
@@ -141,16 +141,21 @@ impl JobStore {
         write.commit(self.engine())
     }
 
-    pub(crate) fn drop_write(&self, project_id: &str, name: &str) -> Result<Write<()>> {
+    pub(crate) fn drop_write(&self, project_id: &str, name: &str) -> Result<PreparedWrite<()>> {
         let core = self.graph(project_id, name)?.core;
         self.engine().check_writable()?;
         let graph = core.clone();
-        Ok(Write::small(Action::DropGraph { graph }, move |result| {
-            graph_dropped(&core, result)
-        }))
+        Ok(PreparedWrite::small(
+            Action::DropGraph { graph },
+            move |result| graph_dropped(&core, result),
+        ))
     }
 
-    pub(crate) fn create_write(&self, project_id: &str, name: &str) -> Result<Write<Graph>> {
+    pub(crate) fn create_write(
+        &self,
+        project_id: &str,
+        name: &str,
+    ) -> Result<PreparedWrite<Graph>> {
         check_name("project id", project_id)?;
         check_name("graph name", name)?;
         self.engine().check_writable()?;
@@ -167,7 +172,7 @@ impl JobStore {
             key: [low, high as u64],
         };
         let handle = self.handle.clone();
-        Ok(Write::small(action, move |result| {
+        Ok(PreparedWrite::small(action, move |result| {
             graph_created(&handle, result)
         }))
     }

@@ -10,7 +10,7 @@ use crate::api::graph::Graph;
 use crate::api::pending_write::PendingWrite;
 use crate::api::run::Run;
 use crate::api::spans::call_span;
-use crate::api::write::{Write, done};
+use crate::api::write::{PreparedWrite, done};
 use crate::base::sync::atomic::Ordering;
 use crate::engine::missing_job::missing;
 use crate::engine::state::calls::WriteResult;
@@ -52,17 +52,22 @@ impl Graph {
         write.commit(self.engine())
     }
 
-    pub(crate) fn claim_write(&self, claim: Option<Arc<Claim>>) -> Result<Write<Option<Run>>> {
+    pub(crate) fn claim_write(
+        &self,
+        claim: Option<Arc<Claim>>,
+    ) -> Result<PreparedWrite<Option<Run>>> {
         self.check_writable()?;
         if !self.may_have_pending() {
-            return Ok(Write::finished(Ok(None)));
+            return Ok(PreparedWrite::finished(Ok(None)));
         }
         let action = Action::Claim {
             graph: self.core.clone(),
             claim,
         };
         let graph = self.clone();
-        Ok(Write::small(action, move |result| graph.claimed(result)))
+        Ok(PreparedWrite::small(action, move |result| {
+            graph.claimed(result)
+        }))
     }
 
     /// Whether a claim may find a job: an idle worker is answered without a commit.
@@ -97,10 +102,10 @@ impl Graph {
         self.run_write(id.as_ref())?.commit(self.engine())
     }
 
-    pub(crate) fn run_write(&self, id: &str) -> Result<Write<Run>> {
+    pub(crate) fn run_write(&self, id: &str) -> Result<PreparedWrite<Run>> {
         let (sequence, action) = self.start_action(id)?;
         let graph = self.clone();
-        Ok(Write::small(action, move |result| {
+        Ok(PreparedWrite::small(action, move |result| {
             result?;
             graph.watch(sequence)
         }))
@@ -165,7 +170,7 @@ impl Graph {
             // Dropping the pending write leaves the write queued.
             drop(PendingWrite::new(
                 &self.handle,
-                Ok(Write::small(action, done)),
+                Ok(PreparedWrite::small(action, done)),
             ));
         })
     }

@@ -80,7 +80,7 @@ impl Graph {
         query.check_export()?;
         self.check()?;
         let page = Page::of(self, listing::whole((self.engine(), &self.core), &query)?);
-        let mut export = Export::new(&page, Form::Lines);
+        let mut export = Export::new(&page, LineFormat::Lines);
         export.stopped_at = page.next.filter(|_| page.is_stopped);
         export.query = query;
         Ok(export)
@@ -89,7 +89,7 @@ impl Graph {
 
 /// What jobs are written as.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
+enum LineFormat {
     Lines,
     /// Lines with the progress of running jobs, which no import takes.
     #[cfg(feature = "http")]
@@ -117,7 +117,7 @@ pub struct Export {
     graph: Graph,
     snapshot: Arc<Snapshot>,
     query: JobQuery,
-    form: Form,
+    form: LineFormat,
     reader: Reader,
     /// Up to where lines were written: the next job is at or behind it, or where newest
     /// come first before it.
@@ -137,16 +137,16 @@ pub struct Export {
 impl Export {
     /// The jobs of a page as members of the list's array.
     pub(crate) fn members(page: &Page) -> Export {
-        Export::new(page, Form::Members)
+        Export::new(page, LineFormat::Members)
     }
 
     /// The jobs of a page as lines, with the progress of those that run.
     #[cfg(feature = "http")]
     pub(crate) fn lines_with_progress(page: &Page) -> Export {
-        Export::new(page, Form::LinesWithProgress)
+        Export::new(page, LineFormat::LinesWithProgress)
     }
 
-    fn new(page: &Page, form: Form) -> Export {
+    fn new(page: &Page, form: LineFormat) -> Export {
         Export {
             graph: page.graph.clone(),
             of: page.snapshot.selection.len,

@@ -10,7 +10,7 @@ use crate::api::nonblocking::NonBlocking;
 use crate::api::pending_write::PendingWrite;
 use crate::api::spans::call_span;
 use crate::api::submit::Submitted;
-use crate::api::write::{Write, unexpected};
+use crate::api::write::{PreparedWrite, unexpected};
 use crate::engine::idempotency_keys::KeyOwner;
 use crate::engine::state::calls::WriteResult;
 use crate::engine::state::operation::{Action, KeyLookup, Operation};
@@ -61,7 +61,7 @@ impl Graph {
         write.commit(self.engine())
     }
 
-    fn submit_once_write(&self, key: &str, request: Request) -> Result<Write<Submitted>> {
+    fn submit_once_write(&self, key: &str, request: Request) -> Result<PreparedWrite<Submitted>> {
         self.check()?;
         if key.is_empty() || key.len() > KEY_BYTES_MAX {
             return Err(Error::InvalidKey {
@@ -73,7 +73,7 @@ impl Graph {
         match self.engine().owner_of(&self.core, key)? {
             KeyOwner::Nobody => self.key_write(key, request, KeyLookup { generation }),
             KeyOwner::Job(id, known) if known == self.masked(&request) => {
-                Ok(Write::finished(Ok(Submitted::AlreadyExists(id))))
+                Ok(PreparedWrite::finished(Ok(Submitted::AlreadyExists(id))))
             }
             KeyOwner::Job(id, _) => Err(Error::KeyTaken { id }),
             KeyOwner::Purged => Err(Error::KeyPurged),
@@ -85,7 +85,7 @@ impl Graph {
         key: &str,
         request: Request,
         lookup: KeyLookup,
-    ) -> Result<Write<Submitted>> {
+    ) -> Result<PreparedWrite<Submitted>> {
         self.check_writable()?;
         let (submission, bytes) = self.submission(request)?;
         let action = Action::SubmitOnce {
@@ -95,7 +95,7 @@ impl Graph {
             lookup,
         };
         let bytes = bytes + key.len() as u64;
-        Ok(Write::new(Operation { action, bytes }, submitted))
+        Ok(PreparedWrite::new(Operation { action, bytes }, submitted))
     }
 }
 

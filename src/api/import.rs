@@ -12,7 +12,7 @@ mod report;
 
 use std::io;
 
-use self::batch::Batch;
+use self::batch::ImportBatch;
 use self::line::{of_line, parse};
 use self::reader::{Read, read_line};
 pub use self::report::{ImportReport, OnBadLine};
@@ -124,7 +124,7 @@ impl Graph {
     }
 
     /// Whether the graph or the batch has a line's job.
-    fn place(&self, line: u64, job: Imported, batch: &Batch) -> Result<ImportAction> {
+    fn place(&self, line: u64, job: Imported, batch: &ImportBatch) -> Result<ImportAction> {
         let Some(id) = &job.id else {
             return Ok(ImportAction::New(Box::new(job)));
         };
@@ -154,11 +154,11 @@ impl Graph {
     /// Commits what was gathered.
     fn record(
         &self,
-        batch: &mut Batch,
+        batch: &mut ImportBatch,
         report: &mut ImportReport,
         on_bad_line: OnBadLine,
     ) -> Result<()> {
-        let Batch {
+        let ImportBatch {
             jobs, lines, bytes, ..
         } = std::mem::take(batch);
         if jobs.is_empty() {
@@ -220,10 +220,10 @@ fn import(
 ) -> Result<ImportReport> {
     let mut reader = io::BufReader::with_capacity(256 << 10, reader);
     let mut report = ImportReport::default();
-    let (mut graph, mut batch) = (None::<Graph>, Batch::default());
+    let (mut graph, mut batch) = (None::<Graph>, ImportBatch::default());
     let mut line = Vec::new();
     let longest = engine.options.max_request_bytes + BESIDE_REQUEST_BYTES;
-    let mut record = |graph: Option<&Graph>, batch: &mut Batch, report: &mut ImportReport| {
+    let mut record = |graph: Option<&Graph>, batch: &mut ImportBatch, report: &mut ImportReport| {
         let recorded = graph.map_or(Ok(()), |graph| graph.record(batch, report, on_bad_line));
         // A line may be refused after others were recorded.
         progress(report);

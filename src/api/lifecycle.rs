@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::api::graph::Graph;
 use crate::api::spans::call_span;
-use crate::api::write::{Write, done};
+use crate::api::write::{PreparedWrite, done};
 use crate::engine::state::calls::WriteResult;
 use crate::engine::state::operation::{Action, Operation, SMALL_WRITE_BYTES};
 use crate::engine::state::run_cell::RunCell;
@@ -61,9 +61,9 @@ impl Graph {
         self.start_write(id.as_ref())?.commit(self.engine())
     }
 
-    pub(crate) fn start_write(&self, id: &str) -> Result<Write<()>> {
+    pub(crate) fn start_write(&self, id: &str) -> Result<PreparedWrite<()>> {
         let (_, action) = self.start_action(id)?;
-        Ok(Write::small(action, done))
+        Ok(PreparedWrite::small(action, done))
     }
 
     /// The job with this id, and what starts it.
@@ -113,7 +113,7 @@ impl Graph {
         (sequence, id): (u64, JobId),
         outcome: Outcome,
         run: Option<Arc<RunCell>>,
-    ) -> Result<Write<Completion>> {
+    ) -> Result<PreparedWrite<Completion>> {
         self.check_writable()?;
         let outcome = outcome.kept(&self.engine().options.secret_keys)?;
         let texts = [
@@ -132,9 +132,10 @@ impl Graph {
         };
         let bytes = SMALL_WRITE_BYTES + text_bytes;
         let graph = self.clone();
-        Ok(Write::new(Operation { action, bytes }, move |result| {
-            graph.completion(sequence, result)
-        }))
+        Ok(PreparedWrite::new(
+            Operation { action, bytes },
+            move |result| graph.completion(sequence, result),
+        ))
     }
 
     fn completion(&self, sequence: u64, result: Result<WriteResult>) -> Result<Completion> {
@@ -177,7 +178,7 @@ impl Graph {
         self.cancel_write(id.as_ref())?.commit(self.engine())
     }
 
-    pub(crate) fn cancel_write(&self, id: &str) -> Result<Write<Cancellation>> {
+    pub(crate) fn cancel_write(&self, id: &str) -> Result<PreparedWrite<Cancellation>> {
         let (sequence, id) = self.resolve(id)?;
         let action = Action::Cancel {
             graph: self.core.clone(),
@@ -185,7 +186,7 @@ impl Graph {
             id,
         };
         let graph = self.clone();
-        Ok(Write::small(action, move |result| {
+        Ok(PreparedWrite::small(action, move |result| {
             graph.cancellation(sequence, result)
         }))
     }

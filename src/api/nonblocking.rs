@@ -9,7 +9,7 @@ use crate::api::lifecycle::{Cancellation, Completion};
 use crate::api::pending_write::PendingWrite;
 use crate::api::run::Run;
 use crate::api::submit::Submitted;
-use crate::api::write::Write;
+use crate::api::write::PreparedWrite;
 use crate::model::error::Result;
 use crate::model::id::JobId;
 use crate::model::outcome::Outcome;
@@ -70,7 +70,10 @@ impl<'g> NonBlocking<'g> {
         self.graph
     }
 
-    pub(crate) fn pending<T: Send + 'static>(&self, write: Result<Write<T>>) -> PendingWrite<T> {
+    pub(crate) fn pending<T: Send + 'static>(
+        &self,
+        write: Result<PreparedWrite<T>>,
+    ) -> PendingWrite<T> {
         PendingWrite::new(&self.graph.handle, write)
     }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::api::write::{Finish, Write};
+use crate::api::write::{Finish, PreparedWrite};
 use crate::base::sync::time::Instant;
 use crate::engine::state::calls::{Call, Queued, WriteResult};
 use crate::engine::state::queue::Full;
@@ -71,11 +71,12 @@ enum State {
 impl<T> PendingWrite<T> {
     /// Queues a write if there is room; otherwise the pending write does when it is waited
     /// for.
-    pub(crate) fn new(handle: &Arc<StoreHandle>, write: Result<Write<T>>) -> PendingWrite<T>
+    pub(crate) fn new(handle: &Arc<StoreHandle>, write: Result<PreparedWrite<T>>) -> PendingWrite<T>
     where
         T: Send + 'static,
     {
-        let Write { operation, finish } = write.unwrap_or_else(|e| Write::finished(Err(e)));
+        let PreparedWrite { operation, finish } =
+            write.unwrap_or_else(|e| PreparedWrite::finished(Err(e)));
         let state = operation.map_or(State::Known, |operation| {
             let (call, queued) = Call::new(operation);
             match handle.engine.queue.try_push(queued) {
@@ -91,7 +92,10 @@ impl<T> PendingWrite<T> {
     }
 
     /// Queues a write if there is room; otherwise refuses it.
-    pub(crate) fn try_new(handle: &Arc<StoreHandle>, write: Write<T>) -> Result<PendingWrite<T>> {
+    pub(crate) fn try_new(
+        handle: &Arc<StoreHandle>,
+        write: PreparedWrite<T>,
+    ) -> Result<PendingWrite<T>> {
         let mut state = State::Known;
         if let Some(operation) = write.operation {
             let (call, queued) = Call::new(operation);

@@ -14,7 +14,7 @@ use crate::api::graph::Graph;
 use crate::api::lifecycle::Completion;
 use crate::api::pending_write::PendingWrite;
 use crate::api::spans::call_span;
-use crate::api::write::{Write, done};
+use crate::api::write::{PreparedWrite, done};
 use crate::base::sync::atomic::{AtomicU64, Ordering};
 use crate::base::sync::thread;
 use crate::base::sync::time::Instant;
@@ -340,7 +340,7 @@ impl Run {
         self.tried(write.and_then(|write| write.commit(self.graph.engine())))
     }
 
-    fn complete_write(&self, outcome: Outcome) -> Result<Write<Completion>> {
+    fn complete_write(&self, outcome: Outcome) -> Result<PreparedWrite<Completion>> {
         let found = (self.sequence, self.id.clone());
         let run = Some(self.cell.clone());
         self.graph.complete_write(found, outcome, run)
@@ -459,7 +459,7 @@ impl Run {
         &self,
         requeue: bool,
         finish: fn(Result<WriteResult>) -> Result<T>,
-    ) -> Result<Write<T>> {
+    ) -> Result<PreparedWrite<T>> {
         self.graph.check_writable()?;
         let action = Action::GiveUp {
             graph: self.graph.core.clone(),
@@ -468,7 +468,7 @@ impl Run {
             run: self.cell.clone(),
             requeue,
         };
-        Ok(Write::small(action, finish))
+        Ok(PreparedWrite::small(action, finish))
     }
 }
 

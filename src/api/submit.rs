@@ -7,7 +7,7 @@
 use crate::api::graph::Graph;
 use crate::api::pending_write::PendingWrite;
 use crate::api::spans::call_span;
-use crate::api::write::{Write, unexpected};
+use crate::api::write::{PreparedWrite, unexpected};
 use crate::engine::state::calls::WriteResult;
 use crate::engine::state::operation::{
     Action, JobLookup, Operation, SMALL_WRITE_BYTES, Submission,
@@ -131,13 +131,13 @@ impl Graph {
         Ok(SubmitBatch { submissions, bytes })
     }
 
-    pub(crate) fn submit_all_write(&self, batch: SubmitBatch) -> Write<Vec<JobId>> {
+    pub(crate) fn submit_all_write(&self, batch: SubmitBatch) -> PreparedWrite<Vec<JobId>> {
         let action = Action::SubmitAll {
             graph: self.core.clone(),
             submissions: batch.submissions,
         };
         let bytes = batch.bytes;
-        Write::new(Operation { action, bytes }, created_all)
+        PreparedWrite::new(Operation { action, bytes }, created_all)
     }
 
     /// Records a request under the engine's own id: 1 to 128 characters of
@@ -188,7 +188,7 @@ impl Graph {
         id: JobId,
         request: Request,
         lookup: JobLookup,
-    ) -> Result<Write<Submitted>> {
+    ) -> Result<PreparedWrite<Submitted>> {
         self.check_writable()?;
         let (submission, bytes) = self.submission(request)?;
         let action = Action::SubmitAs {
@@ -198,7 +198,9 @@ impl Graph {
             lookup,
         };
         let operation = Operation { action, bytes };
-        Ok(Write::new(operation, |result| submitted(result, id)))
+        Ok(PreparedWrite::new(operation, |result| {
+            submitted(result, id)
+        }))
     }
 
     /// A request as it is queued, and what it weighs there.
@@ -244,12 +246,12 @@ impl Graph {
         PendingWrite::try_new(&self.handle, self.submit_write(request)?)
     }
 
-    pub(crate) fn submit_write(&self, request: Request) -> Result<Write<JobId>> {
+    pub(crate) fn submit_write(&self, request: Request) -> Result<PreparedWrite<JobId>> {
         self.check_writable()?;
         let (submission, bytes) = self.submission(request)?;
         let graph = self.core.clone();
         let action = Action::Submit { graph, submission };
-        Ok(Write::new(Operation { action, bytes }, created))
+        Ok(PreparedWrite::new(Operation { action, bytes }, created))
     }
 }
 

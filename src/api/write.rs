@@ -1,6 +1,6 @@
 //! A write before it is queued.
 //!
-//! Owns: [`Write`], which a call that blocks and one that gives a pending write share: what is
+//! Owns: [`PreparedWrite`], which a call that blocks and one that gives a pending write share: what is
 //! queued, and how its answer is read. Must not know: what the writes do.
 //! Promise: what is answered without a write never reaches the queue.
 
@@ -12,19 +12,19 @@ use crate::model::error::{Error, Result};
 pub(crate) type Finish<T> = Box<dyn FnOnce(Result<WriteResult>) -> Result<T> + Send>;
 
 /// What a call comes to once its arguments are checked.
-pub(crate) struct Write<T> {
+pub(crate) struct PreparedWrite<T> {
     /// None if the answer is known without a write.
     pub(crate) operation: Option<Operation>,
     /// Reads the committer's answer, or gives the one that is known.
     pub(crate) finish: Finish<T>,
 }
 
-impl<T> Write<T> {
+impl<T> PreparedWrite<T> {
     pub(crate) fn new(
         operation: Operation,
         finish: impl FnOnce(Result<WriteResult>) -> Result<T> + Send + 'static,
-    ) -> Write<T> {
-        Write {
+    ) -> PreparedWrite<T> {
+        PreparedWrite {
             operation: Some(operation),
             finish: Box::new(finish),
         }
@@ -34,16 +34,16 @@ impl<T> Write<T> {
     pub(crate) fn small(
         action: Action,
         finish: impl FnOnce(Result<WriteResult>) -> Result<T> + Send + 'static,
-    ) -> Write<T> {
-        Write::new(Operation::small(action), finish)
+    ) -> PreparedWrite<T> {
+        PreparedWrite::new(Operation::small(action), finish)
     }
 
     /// Nothing has to be written, or nothing can be.
-    pub(crate) fn finished(result: Result<T>) -> Write<T>
+    pub(crate) fn finished(result: Result<T>) -> PreparedWrite<T>
     where
         T: Send + 'static,
     {
-        Write {
+        PreparedWrite {
             operation: None,
             finish: Box::new(move |_| result),
         }

@@ -15,7 +15,7 @@ use crate::engine::directory;
 use crate::engine::open::{LogAccess, load_index, read_log};
 use crate::engine::read::Reader;
 use crate::engine::repair::{self, nameless};
-use crate::engine::replay::{Problem, Replay};
+use crate::engine::replay::{Replay, ReplayError};
 use crate::engine::store_files::read_files;
 use crate::engine::survey::{self, Survey, check_pack};
 use crate::index::directory::IndexAtRest;
@@ -46,7 +46,7 @@ fn survey_and_report(
     if survey.is_sound() {
         // Each place is sound by itself; whether they make a whole, an open would say.
         let (options, index) = (Options::default(), Arc::new(NoIndex));
-        let files = read_files(disk, survey.store).map_err(Problem::LogFiles);
+        let files = read_files(disk, survey.store).map_err(ReplayError::LogFiles);
         let read = files.and_then(|files| {
             let only = LogAccess::Read;
             read_log(disk, survey.store, &files, &options, index, only)
@@ -59,8 +59,8 @@ fn survey_and_report(
                 }
                 None
             }
-            Err(Problem::LogFiles(error)) => Some(error),
-            Err(Problem::Index(Fault(what))) => Some(Error::damaged(disk.path(""), 0, what)),
+            Err(ReplayError::LogFiles(error)) => Some(error),
+            Err(ReplayError::Index(Fault(what))) => Some(Error::damaged(disk.path(""), 0, what)),
         };
         if let Some(error) = error {
             report.damage.push(Damage::of(&error, 0, 0)?);
@@ -325,9 +325,9 @@ fn scrub_whole(
     on_read: &mut Throttle<'_>,
 ) -> Result<Option<Error>> {
     let found = |problem| match problem {
-        Problem::LogFiles(error @ Error::Damaged { .. }) => Ok(Some(error)),
-        Problem::LogFiles(error) => Err(error),
-        Problem::Index(Fault(what)) => {
+        ReplayError::LogFiles(error @ Error::Damaged { .. }) => Ok(Some(error)),
+        ReplayError::LogFiles(error) => Err(error),
+        ReplayError::Index(Fault(what)) => {
             let path = engine.disk.path("");
             Ok(Some(Error::damaged(path, 0, what)))
         }

@@ -22,7 +22,7 @@ use crate::index::Index;
 use crate::index::directory::{IndexAtRest, IndexDirectory};
 use crate::index::read_only_copy;
 use crate::log::disk::Disk;
-use crate::log::disk::bounded::{Access, BoundedDisk};
+use crate::log::disk::bounded::{BoundedDisk, FileAccess};
 use crate::log::disk::os::OsDirectory;
 use crate::log::file_names;
 use crate::log::identity::IndexSeal;
@@ -53,7 +53,7 @@ pub(crate) fn open_directory(options: Options, path: &Path) -> Result<Arc<Engine
     OsDirectory::create(path).map_err(|e| Error::io("create", path, &e))?;
     let directory = Arc::new(OsDirectory::open(path).map_err(|e| Error::io("open", path, &e))?);
     let lock = lock(&directory)?;
-    let disk = Arc::new(BoundedDisk::new(directory.clone(), Access::ReadWrite));
+    let disk = Arc::new(BoundedDisk::new(directory.clone(), FileAccess::ReadWrite));
     let cache_bytes = options.cache_bytes / INDEX_CACHE_SHARE;
     let index_directory = IndexDirectory::new(&directory, cache_bytes);
     let engine = open(
@@ -122,7 +122,7 @@ pub(crate) fn read_at_rest<T>(
         let before = names()?;
         let done = read(
             &directory,
-            BoundedDisk::new(directory.clone(), Access::ReadOnly),
+            BoundedDisk::new(directory.clone(), FileAccess::ReadOnly),
         );
         check_not_in_use(&directory)?;
         // An engine may have come and gone.
@@ -236,7 +236,7 @@ fn check_kind(path: &Path, kind: Kind) -> Result<()> {
 pub(crate) fn directory_at_rest(path: &Path) -> Result<(BoundedDisk, Arc<OsDirectory>, StoreLock)> {
     let directory = Arc::new(store_directory(path)?);
     let lock = lock(&directory)?;
-    let disk = BoundedDisk::new(directory.clone(), Access::ReadWrite);
+    let disk = BoundedDisk::new(directory.clone(), FileAccess::ReadWrite);
     Ok((disk, directory, lock))
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::base::sync::atomic::Ordering;
 use crate::engine::core::Engine;
 use crate::engine::open::{LogAccess, read_log};
-use crate::engine::replay::{Problem, Replay};
+use crate::engine::replay::{Replay, ReplayError};
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::indexer::{FlushBatch, IndexedGraph, Indexer};
 use crate::engine::store_files::StoreFiles;
@@ -41,7 +41,7 @@ impl Engine {
         let mut committer = self.lock_committer();
         committer.sync(self)?;
         self.check_sound()?;
-        let rebuilt = self.rebuild_index().map_err(Problem::into_error)?;
+        let rebuilt = self.rebuild_index().map_err(ReplayError::into_error)?;
         let Replay {
             graphs: replayed,
             ids,
@@ -92,7 +92,7 @@ impl Engine {
 
     /// Everything that the log says, in an index in memory. To be called while nobody
     /// commits.
-    fn rebuild_index(&self) -> Result<Replay, Problem> {
+    fn rebuild_index(&self) -> Result<Replay, ReplayError> {
         let options = crate::model::options::Options {
             recovery: Recovery::Leave,
             on_replay: None,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::engine::core::Engine;
 use crate::engine::read::Snapshot;
-use crate::engine::scan::{Progress, Scan, ScanEnd, ScanMatches};
+use crate::engine::scan::{ProgressReporter, Scan, ScanEnd, ScanMatches};
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::graph_state::GraphState;
 use crate::engine::state::status::Selection;
@@ -170,7 +170,7 @@ fn by_scan(
     let jobs_before = scan_before.as_ref().map(Scan::jobs);
     let jobs = scan.jobs();
     let of = jobs.len + jobs_before.as_ref().map_or(0, |jobs| jobs.len);
-    let mut progress = Progress::new(list.on_progress.as_ref(), of);
+    let mut progress = ProgressReporter::new(list.on_progress.as_ref(), of);
     let mut matches = ScanMatches {
         skip: skip.saturating_add(list.offset),
         show: list.page_limit(),

@@ -24,7 +24,7 @@ use self::threads::start_threads;
 use crate::base::sync::time::Instant;
 use crate::engine::core::{Engine, EngineParts};
 use crate::engine::recover;
-use crate::engine::replay::Problem;
+use crate::engine::replay::ReplayError;
 use crate::engine::state::backlog::Backlog;
 use crate::engine::state::committer::Committer;
 use crate::engine::state::retention::ages::AgeClock;
@@ -99,7 +99,7 @@ pub(crate) fn assemble(
         mut log_files,
         end,
         found,
-    } = read.map_err(Problem::into_error)?;
+    } = read.map_err(ReplayError::into_error)?;
     // From here on the folder changes. What a file replaces may go only once that
     // file's name is durable; then it goes first, for the room.
     disk.sync_names()
@@ -141,7 +141,7 @@ pub(crate) fn assemble(
     let clock = AgeClock::begin((replay.clock, replay.gaps.clone()), Instant::now(), time_ms);
     let opening_lsn = log.next_lsn();
     let settled = recover::settle(&mut replay, &mut log, &found, clock.mark());
-    let sealed = settled.map_err(Problem::into_error)?;
+    let sealed = settled.map_err(ReplayError::into_error)?;
     for segment in sealed.into_iter().chain([log.active().clone()]) {
         if !log_files
             .segments

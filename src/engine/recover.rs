@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::engine::read::{Reader, Snapshot, Unit};
-use crate::engine::replay::{Problem, Replay};
+use crate::engine::replay::{Replay, ReplayError};
 use crate::engine::state::detail_rows;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::recovered::RecoveredJobs;
@@ -33,7 +33,7 @@ const EVENT_JOBS_MAX: usize = 64 << 10;
 
 /// Finds the running jobs of all graphs and fills in which of them were asked to
 /// stop.
-pub(crate) fn find(replay: &Replay, recovery: Recovery) -> Result<Vec<RecoveredJobs>, Problem> {
+pub(crate) fn find(replay: &Replay, recovery: Recovery) -> Result<Vec<RecoveredJobs>, ReplayError> {
     let mut found = Vec::new();
     for graph in replay.graphs.by_number.values() {
         let running = States::NONE.with(State::Running);
@@ -85,7 +85,7 @@ pub(crate) fn find(replay: &Replay, recovery: Recovery) -> Result<Vec<RecoveredJ
 fn secrets_lost_among(
     graph: &Arc<GraphCore>,
     sequences: Vec<u64>,
-) -> Result<(Vec<u64>, Vec<u64>), Problem> {
+) -> Result<(Vec<u64>, Vec<u64>), ReplayError> {
     let snapshot = {
         let state = graph.state.read();
         let running = States::NONE.with(State::Running);
@@ -141,7 +141,7 @@ pub(crate) fn settle(
     log: &mut LogWriter,
     found: &[RecoveredJobs],
     clock: ClockMark,
-) -> Result<Option<Arc<Segment>>, Problem> {
+) -> Result<Option<Arc<Segment>>, ReplayError> {
     let time_ms = clock.wall_ms;
     let open_number = replay.open_number + 1;
     let mut packed = Vec::new();

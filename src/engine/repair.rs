@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 
 use crate::engine::packed_events::{Jobs, packed_events};
-use crate::engine::survey::{LogRange, SegmentSurvey, Source, Survey, each_request};
+use crate::engine::survey::{LogRange, RangeSource, SegmentSurvey, Survey, each_request};
 use crate::index::rows::GraphRow;
 use crate::log::block::Block;
 use crate::log::disk::Disk;
@@ -82,7 +82,7 @@ pub(crate) fn repair(
     let last_bad = log_ranges.iter().rposition(|log_range| !log_range.is_sound);
     let is_rewritten = |n: usize| {
         // Packs come before segments, so those before a bad one become packs too.
-        let is_segment = matches!(log_ranges[n].source, Source::Segment(_));
+        let is_segment = matches!(log_ranges[n].source, RangeSource::Segment(_));
         !log_ranges[n].is_sound || (is_segment && last_bad.is_some_and(|last| n < last))
     };
     for (n, log_range) in log_ranges.iter().enumerate() {
@@ -103,7 +103,7 @@ pub(crate) fn repair(
         }
     }
     for (n, log_range) in log_ranges.iter().enumerate() {
-        if let Source::Segment(segment) = &log_range.source {
+        if let RangeSource::Segment(segment) = &log_range.source {
             if is_rewritten(n) {
                 if !log_range.is_sound {
                     repair.keep(&segment.name)?;
@@ -154,26 +154,26 @@ impl<'r> Repair<'r> {
     fn rewrite(&mut self, n: usize) -> Result<()> {
         let log_range = &self.survey.log_ranges[n];
         self.known.extend(&log_range.created);
-        if let Source::Pack { pack, .. } = &log_range.source {
+        if let RangeSource::Pack { pack, .. } = &log_range.source {
             self.keep(&pack.name)?;
         }
         let store = self.survey.store;
         let (first_lsn, last_lsn) = (log_range.first_lsn, log_range.last_lsn);
         let clock = match &log_range.source {
-            Source::Pack { pack, .. } => pack.clock,
-            Source::Segment(segment) => segment.frames.last().map(|frame| frame.clock),
+            RangeSource::Pack { pack, .. } => pack.clock,
+            RangeSource::Segment(segment) => segment.frames.last().map(|frame| frame.clock),
             _ => None,
         };
         let writer = PackWriter::begin(self.disk, store, first_lsn, last_lsn)?;
         let mut writer = writer.at_clock(clock);
         let bytes = match &log_range.source {
-            Source::Segment(segment) => segment.read(self.disk)?,
+            RangeSource::Segment(segment) => segment.read(self.disk)?,
             _ => Vec::new(),
         };
         let mut jobs: Jobs<'_> = BTreeMap::new();
         match &log_range.source {
-            Source::Missing => self.lost(&mut writer, last_lsn - first_lsn + 1)?,
-            Source::Pack {
+            RangeSource::Missing => self.lost(&mut writer, last_lsn - first_lsn + 1)?,
+            RangeSource::Pack {
                 pack, bad_chunks, ..
             } => {
                 let mut buffer = Vec::new();
@@ -185,7 +185,7 @@ impl<'r> Repair<'r> {
                     pack.chunk_events(n, &mut buffer, |_, event| self.event(&mut writer, event))?;
                 }
             }
-            Source::Segment(segment) => {
+            RangeSource::Segment(segment) => {
                 jobs = self.segment_events(&mut writer, log_range, segment, &bytes)?;
             }
         }
@@ -303,7 +303,7 @@ impl<'r> Repair<'r> {
         let mut at = self.ends.get(&graph).copied().unwrap_or(0);
         let mut end = at.max(next.unwrap_or(0));
         let part = match &log_range.source {
-            Source::Pack { pack, .. } => pack.parts.iter().find(|part| part.graph == graph),
+            RangeSource::Pack { pack, .. } => pack.parts.iter().find(|part| part.graph == graph),
             _ => None,
         };
         end = part.map_or(end, |part| end.max(part.end_sequence));
@@ -312,7 +312,7 @@ impl<'r> Repair<'r> {
             return Ok(());
         }
         let mut quarantined = 0;
-        if let (Some(part), Source::Pack { bad_blocks, .. }) = (part, &log_range.source) {
+        if let (Some(part), RangeSource::Pack { bad_blocks, .. }) = (part, &log_range.source) {
             writer.begin_graph(graph);
             // They are made anew: those of jobs that are not sound must not stay.
             let store = self.survey.store;

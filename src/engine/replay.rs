@@ -18,10 +18,10 @@ use std::sync::Arc;
 use self::changes::changes_of;
 use self::in_doubt::InDoubt;
 use self::packs::PackState;
-pub(crate) use self::problem::Problem;
+pub(crate) use self::problem::ReplayError;
 use self::progress::Follower;
 use crate::engine::state::catalog::Graphs;
-use crate::engine::state::change::Change;
+use crate::engine::state::change::StateChange;
 use crate::engine::state::external_ids::ExternalIds;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::indexer::{FlushBatch, Indexer};
@@ -147,12 +147,16 @@ impl Replay {
         event: &Event<'_>,
         segment: &Arc<Segment>,
         end: u64,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), ReplayError> {
         self.event(lsn, event, &segment.path, Some((segment, end)))
     }
 
     /// Takes in what recovery did, which was just appended to the log.
-    pub(crate) fn settled_event(&mut self, event: &Event<'_>, path: &Path) -> Result<(), Problem> {
+    pub(crate) fn settled_event(
+        &mut self,
+        event: &Event<'_>,
+        path: &Path,
+    ) -> Result<(), ReplayError> {
         self.state_event(self.next_lsn, event, path)?;
         self.next_lsn += 1;
         Ok(())
@@ -164,7 +168,7 @@ impl Replay {
         event: &Event<'_>,
         path: &Path,
         segment: Option<(&Arc<Segment>, u64)>,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), ReplayError> {
         let is_new = lsn > self.indexer.applied_lsn;
         if let (
             &Event::Submitted {
@@ -210,7 +214,7 @@ impl Replay {
         (texts, time_ms, fingerprint): (SubmissionTexts<'_>, u64, Fingerprint),
         (segment, end): (&Arc<Segment>, u64),
         is_new: bool,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), ReplayError> {
         let Some(graph) = self.graph_or_dropped(number, &segment.path)? else {
             return Ok(());
         };
@@ -243,7 +247,7 @@ impl Replay {
     }
 
     /// Makes a change of states again.
-    fn state_event(&mut self, lsn: u64, event: &Event<'_>, path: &Path) -> Result<(), Problem> {
+    fn state_event(&mut self, lsn: u64, event: &Event<'_>, path: &Path) -> Result<(), ReplayError> {
         let Some((number, changes)) = changes_of(event, lsn, path)? else {
             return self.store_event(lsn, event, path);
         };
@@ -270,13 +274,16 @@ impl Replay {
                 self.note_broken(error, number);
                 return Ok(());
             }
-            let is_of_removed = matches!(change, Change::Purged { .. } | Change::Forgotten { .. });
+            let is_of_removed = matches!(
+                change,
+                StateChange::Purged { .. } | StateChange::Forgotten { .. }
+            );
             if is_of_removed || !state.status.is_removed(sequence) {
                 state.apply_state(change);
             }
             drop(state);
             // A cancel request does not say whether the job had been started.
-            if !matches!(change, Change::CancelRequested { .. }) {
+            if !matches!(change, StateChange::CancelRequested { .. }) {
                 self.in_doubt.remove(graph.number, sequence);
             }
         }
@@ -294,7 +301,7 @@ impl Replay {
     }
 
     /// Takes in an event that changes no state of a job.
-    fn store_event(&mut self, lsn: u64, event: &Event<'_>, path: &Path) -> Result<(), Problem> {
+    fn store_event(&mut self, lsn: u64, event: &Event<'_>, path: &Path) -> Result<(), ReplayError> {
         match *event {
             Event::StoreOpened {
                 open_number,
@@ -403,7 +410,7 @@ impl Replay {
 
     /// Whether every job has a state and a place. A job too many in the index is
     /// one too few in the log.
-    pub(crate) fn check_whole(&self, last: &Path) -> Result<(), Problem> {
+    pub(crate) fn check_whole(&self, last: &Path) -> Result<(), ReplayError> {
         if self.indexer.applied_lsn >= self.next_lsn {
             let what = format!(
                 "the log ends at log sequence number {}, but the index contains events up to {}: \

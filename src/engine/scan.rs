@@ -1,6 +1,6 @@
 //! Jobs that only reading them tells: by outcome, times and texts.
 //!
-//! Owns: [`Filter`], and the scan that goes through the jobs in the order of a list.
+//! Owns: [`JobFilter`], and the scan that goes through the jobs in the order of a list.
 //! Must not know: pages, cursors.
 //! Promise: what is shown matches and nothing that matches is passed over, whatever
 //! clocks did; a scan holds no lock while it reads, and in memory a block and a row, or one
@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use self::details_filter::{asks_details, matches_details};
 pub(crate) use self::matches::ScanMatches;
-pub(crate) use self::progress::Progress;
+pub(crate) use self::progress::ProgressReporter;
 use crate::base::parallel::in_order;
 use crate::engine::core::Engine;
 use crate::engine::missing_job::missing;
@@ -31,7 +31,7 @@ use crate::engine::state::graph::GraphCore;
 use crate::engine::state::status::Selection;
 use crate::index::rows::DETAIL_JOBS;
 use crate::model::error::{Error, Result};
-use crate::model::filter::Filter;
+use crate::model::filter::JobFilter;
 use crate::model::request_filter::Matcher;
 use crate::model::states::State;
 
@@ -63,7 +63,7 @@ type Window = Vec<(u64, State)>;
 pub(crate) struct Scan<'s> {
     pub(crate) engine: &'s Engine,
     pub(crate) graph: &'s Arc<GraphCore>,
-    pub(crate) filter: &'s Filter,
+    pub(crate) filter: &'s JobFilter,
     pub(crate) matcher: &'s Matcher,
     /// Of the states asked for.
     pub(crate) snapshot: &'s Snapshot,
@@ -100,7 +100,7 @@ impl Scan<'_> {
         &self,
         selection: &Selection,
         matches: &mut ScanMatches,
-        progress: &mut Progress<'_>,
+        progress: &mut ProgressReporter<'_>,
     ) -> Result<ScanEnd> {
         let asks_texts = !self.filter.texts.is_any();
         let mut rows = if asks_texts { WINDOW_ROWS_MIN } else { 1 };
@@ -157,7 +157,7 @@ impl Scan<'_> {
         &self,
         place: u64,
         matches: &ScanMatches,
-        progress: &mut Progress<'_>,
+        progress: &mut ProgressReporter<'_>,
         after: u64,
     ) -> Option<ScanEnd> {
         if matches.are_enough() {
@@ -237,7 +237,7 @@ impl Scan<'_> {
         window: &[(u64, State)],
         kept: &[u64],
         matches: &mut ScanMatches,
-        progress: &mut Progress<'_>,
+        progress: &mut ProgressReporter<'_>,
     ) -> Result<Option<ScanEnd>> {
         let snapshot = self.selected(kept);
         let cuts = snapshot.cut_points();

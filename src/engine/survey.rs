@@ -17,7 +17,7 @@ mod tally;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub(crate) use self::log_range::{LogRange, Source};
+pub(crate) use self::log_range::{LogRange, RangeSource};
 pub(crate) use self::packs::{check_pack, each_request};
 pub(crate) use self::segments::SegmentSurvey;
 use self::store_id::store_of_files;
@@ -168,7 +168,7 @@ impl Survey {
         self.log_ranges.push(LogRange {
             first_lsn,
             last_lsn,
-            source: Source::Missing,
+            source: RangeSource::Missing,
             is_sound: false,
             spans: BTreeMap::new(),
             mentioned: BTreeMap::new(),

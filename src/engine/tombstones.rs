@@ -11,14 +11,14 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::engine::core::Engine;
 use crate::engine::state::graph::GraphCore;
-use crate::index::rows::Tombstone;
+use crate::index::rows::TombstoneRow;
 use crate::log::event::Event;
 use crate::log::purged_jobs::IdHash;
 use crate::model::error::{Error, Result};
 use crate::model::id;
 
 /// When and why a job was purged, as its event has it.
-pub(crate) struct Purge {
+pub(crate) struct PurgeRecord {
     pub(crate) time_ms: u64,
     pub(crate) why: u8,
 }
@@ -36,7 +36,11 @@ impl GraphCore {
 
 impl Engine {
     /// The tombstone of the job with this id, if it was purged and is not forgotten.
-    pub(crate) fn tombstone(&self, graph: &Arc<GraphCore>, id: &str) -> Result<Option<Tombstone>> {
+    pub(crate) fn tombstone(
+        &self,
+        graph: &Arc<GraphCore>,
+        id: &str,
+    ) -> Result<Option<TombstoneRow>> {
         id::check(id)?;
         if graph.state.read().status.removed_total() == 0 {
             return Ok(None);
@@ -87,11 +91,11 @@ impl Engine {
     }
 
     /// The event that left a tombstone.
-    pub(crate) fn purge_of(&self, tombstone: &Tombstone) -> Result<Option<Purge>> {
+    pub(crate) fn purge_of(&self, tombstone: &TombstoneRow) -> Result<Option<PurgeRecord>> {
         let mut found = None;
         self.event_at(tombstone.lsn, |event| {
             if let &Event::Purged { time_ms, why, .. } = event {
-                found = Some(Purge { time_ms, why });
+                found = Some(PurgeRecord { time_ms, why });
             }
         })?;
         Ok(found)

@@ -28,9 +28,9 @@ use crate::http::limits::Limits;
 use crate::http::list::{cancelled, not_found, one};
 use crate::http::query::Query;
 use crate::http::request_body;
-use crate::http::response::{Shared, blocking, encoding, json as json_response};
+use crate::http::response::{RoutesState, blocking, encoding, json as json_response};
 use crate::http::routes::{Routes, place};
-use crate::http::stream::{LINES, Source, lines};
+use crate::http::stream::{BodySource, LINES, lines};
 use crate::model::api_error::ApiError;
 use crate::model::error::Error;
 use crate::model::outcome::{Outcome, OutcomeKind};
@@ -55,7 +55,7 @@ fn limits() -> Limits {
 /// The contract's routes, and those of the control socket.
 pub(crate) fn router(store: &JobStore) -> Router {
     let routes = Routes::new(store).limits(limits());
-    let paths: [(&str, MethodRouter<Shared>); 13] = [
+    let paths: [(&str, MethodRouter<RoutesState>); 13] = [
         ("/control/graphs", get(graphs)),
         ("/control/stats", get(stats)),
         ("/control/verify", post(verify)),
@@ -145,7 +145,7 @@ impl IntoResponse for ControlError {
 
 pub(crate) type ControlResult<T = Response> = Result<T, ControlError>;
 
-async fn graphs(State(shared): State<Shared>, RawQuery(query): RawQuery) -> ControlResult {
+async fn graphs(State(shared): State<RoutesState>, RawQuery(query): RawQuery) -> ControlResult {
     Query::parse(query.as_deref())?.end()?;
     let graphs = shared.store.graphs()?;
     let graphs: Vec<_> = graphs
@@ -155,13 +155,13 @@ async fn graphs(State(shared): State<Shared>, RawQuery(query): RawQuery) -> Cont
     Ok(json_response(json!({ "graphs": graphs }).to_string()))
 }
 
-async fn stats(State(shared): State<Shared>, RawQuery(query): RawQuery) -> ControlResult {
+async fn stats(State(shared): State<RoutesState>, RawQuery(query): RawQuery) -> ControlResult {
     Query::parse(query.as_deref())?.end()?;
     let stats = blocking(move || Ok::<_, ControlError>(shared.store.stats()?.to_json()));
     Ok(json_response(stats.await?))
 }
 
-async fn verify(State(shared): State<Shared>, RawQuery(query): RawQuery) -> ControlResult {
+async fn verify(State(shared): State<RoutesState>, RawQuery(query): RawQuery) -> ControlResult {
     Query::parse(query.as_deref())?.end()?;
     let report = blocking(move || Ok::<_, ControlError>(shared.store.scrub()?.to_json()));
     Ok(json_response(report.await?))
@@ -177,7 +177,7 @@ struct Backup {
 }
 
 async fn backup(
-    State(shared): State<Shared>,
+    State(shared): State<RoutesState>,
     RawQuery(query): RawQuery,
     body: Body,
 ) -> ControlResult {
@@ -207,7 +207,7 @@ async fn backup(
 }
 
 async fn list(
-    State(shared): State<Shared>,
+    State(shared): State<RoutesState>,
     path: Graph,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -218,7 +218,7 @@ async fn list(
 }
 
 async fn jobs(
-    State(shared): State<Shared>,
+    State(shared): State<RoutesState>,
     path: Graph,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -229,7 +229,7 @@ async fn jobs(
 }
 
 async fn export(
-    State(shared): State<Shared>,
+    State(shared): State<RoutesState>,
     path: Graph,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -248,13 +248,13 @@ async fn export(
             export = export.reveal_secrets();
         }
         let jobs = lines(move |out| export.write_piece(out));
-        Ok(Source::begin(jobs, encoding)?)
+        Ok(BodySource::begin(jobs, encoding)?)
     });
     Ok(shared.respond(&project_id, begun.await?, LINES)?)
 }
 
 async fn import(
-    State(shared): State<Shared>,
+    State(shared): State<RoutesState>,
     path: Graph,
     RawQuery(query): RawQuery,
     body: Body,
@@ -297,7 +297,7 @@ async fn import(
 }
 
 async fn purge(
-    State(shared): State<Shared>,
+    State(shared): State<RoutesState>,
     Extension(by): Extension<Actor>,
     path: Graph,
     RawQuery(query): RawQuery,
@@ -325,7 +325,11 @@ async fn purge(
     Ok(json_response(json!({ "jobs": jobs }).to_string()))
 }
 
-async fn job(State(shared): State<Shared>, path: Job, RawQuery(query): RawQuery) -> ControlResult {
+async fn job(
+    State(shared): State<RoutesState>,
+    path: Job,
+    RawQuery(query): RawQuery,
+) -> ControlResult {
     let (project_id, name, id) = place(path)?;
     Query::parse(query.as_deref())?.end()?;
     let found = shared.with_graph((project_id, name), move |graph| -> ControlResult<_> {
@@ -343,7 +347,7 @@ struct Ended {
 }
 
 async fn complete(
-    State(shared): State<Shared>,
+    State(shared): State<RoutesState>,
     Extension(by): Extension<Actor>,
     path: Job,
     RawQuery(query): RawQuery,
@@ -390,7 +394,7 @@ async fn complete(
 }
 
 async fn cancel(
-    State(shared): State<Shared>,
+    State(shared): State<RoutesState>,
     Extension(by): Extension<Actor>,
     path: Job,
     RawQuery(query): RawQuery,

@@ -19,9 +19,9 @@ use crate::http::encoding::Encoding;
 use crate::http::list::{ends_if, put_next};
 use crate::http::query::Query;
 use crate::http::request_body;
-use crate::http::response::{Shared, encoding};
+use crate::http::response::{RoutesState, encoding};
 use crate::http::routes::place;
-use crate::http::stream::{LINES, Source, lines};
+use crate::http::stream::{BodySource, LINES, lines};
 use crate::model::api_error::ApiError;
 use crate::model::job_query::{JobQuery, PAGE_JOBS_MAX, ScanProgress};
 use crate::model::request::{BESIDE_REQUEST_BYTES, Request};
@@ -31,7 +31,7 @@ const SEARCHED: HeaderName = HeaderName::from_static("x-searched");
 
 /// A body is the request; without one the query says what is known of it.
 pub(crate) async fn find(
-    State(shared): State<Shared>,
+    State(shared): State<RoutesState>,
     path: Graph,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -67,7 +67,7 @@ pub(crate) async fn find(
 }
 
 async fn by_request(
-    shared: &Shared,
+    shared: &RoutesState,
     graph: (String, String),
     text: String,
     limit: Option<u64>,
@@ -86,13 +86,13 @@ async fn by_request(
             out.push(b'\n');
             Ok(true)
         });
-        Ok(Source::begin(found, encoding)?)
+        Ok(BodySource::begin(found, encoding)?)
     });
     Ok(shared.respond(&project_id, begun.await?, LINES)?)
 }
 
 async fn by_parts(
-    shared: &Shared,
+    shared: &RoutesState,
     graph: (String, String),
     parts: JobQuery,
     stop_after_ms: Option<u64>,
@@ -123,7 +123,7 @@ async fn by_parts(
             out.push(b'\n');
             Ok(true)
         });
-        Ok((Source::begin(found, encoding)?, next, searched))
+        Ok((BodySource::begin(found, encoding)?, next, searched))
     });
     let (begun, next, searched) = begun.await?;
     // Dropped before, when the client goes away: the search ends then.

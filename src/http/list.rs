@@ -17,8 +17,8 @@ use crate::api::page::Page;
 use crate::http::api_error::JSON;
 use crate::http::audit_log::{Actor, AuditEntry};
 use crate::http::query::{ListRequest, Query};
-use crate::http::response::{Shared, encoding, json};
-use crate::http::stream::{LINES, Source, Text, lines};
+use crate::http::response::{RoutesState, encoding, json};
+use crate::http::stream::{BodySource, LINES, Text, lines};
 use crate::model::api_error::ApiError;
 use crate::model::cursor::Cursor;
 use crate::model::error::{Error, Result};
@@ -34,18 +34,18 @@ const QUARANTINED: HeaderName = HeaderName::from_static("x-quarantined");
 
 /// How a page goes out.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
+enum ListFormat {
     Document,
     Detailed,
     Lines,
 }
 
-impl Form {
+impl ListFormat {
     fn text(self, page: &Page) -> Text {
         match self {
-            Form::Document => Box::new(page.chunks()),
-            Form::Detailed => Box::new(page.detailed_chunks()),
-            Form::Lines => {
+            ListFormat::Document => Box::new(page.chunks()),
+            ListFormat::Detailed => Box::new(page.detailed_chunks()),
+            ListFormat::Lines => {
                 let mut jobs = Export::lines_with_progress(page);
                 lines(move |out| jobs.write_piece(out))
             }
@@ -54,13 +54,13 @@ impl Form {
 
     fn content_type(self) -> HeaderValue {
         match self {
-            Form::Document | Form::Detailed => JSON,
-            Form::Lines => LINES,
+            ListFormat::Document | ListFormat::Detailed => JSON,
+            ListFormat::Lines => LINES,
         }
     }
 }
 
-impl Shared {
+impl RoutesState {
     /// A page of the list.
     pub(crate) async fn list(
         &self,
@@ -71,8 +71,8 @@ impl Shared {
         let mut query = Query::parse(query)?;
         let asked = ListRequest::take(&mut query)?;
         let form = match query.flag("detail")? {
-            true => Form::Detailed,
-            false => Form::Document,
+            true => ListFormat::Detailed,
+            false => ListFormat::Document,
         };
         query.end()?;
         self.page(graph, asked, form, headers).await
@@ -88,14 +88,14 @@ impl Shared {
         let mut query = Query::parse(query)?;
         let asked = ListRequest::take(&mut query)?;
         query.end()?;
-        self.page(graph, asked, Form::Lines, headers).await
+        self.page(graph, asked, ListFormat::Lines, headers).await
     }
 
     async fn page(
         &self,
         graph: (String, String),
         asked: ListRequest,
-        form: Form,
+        form: ListFormat,
         headers: &HeaderMap,
     ) -> Result<Response, ApiError> {
         let project_id = graph.0.clone();
@@ -119,7 +119,7 @@ impl Shared {
                     page.past(asked.offset)
                 }
             };
-            let begun = Source::begin(form.text(&page), encoding)?;
+            let begun = BodySource::begin(form.text(&page), encoding)?;
             Ok((begun, page.total(), page.next(), page.quarantined()))
         });
         let (begun, total, next, quarantined) = found.await?;
@@ -130,7 +130,7 @@ impl Shared {
         if let Some(total) = total {
             headers.insert(TOTAL, total.into());
         }
-        if form == Form::Lines && quarantined > 0 {
+        if form == ListFormat::Lines && quarantined > 0 {
             headers.insert(QUARANTINED, quarantined.into());
         }
         put_next(headers, next);

@@ -18,7 +18,7 @@ use crate::http::auth::{Caller, Permission};
 use crate::http::metrics::{METRICS_CONTENT_TYPE, METRICS_GRAPHS, METRICS_GRAPHS_MAX, metrics_of};
 use crate::http::openapi::openapi;
 use crate::http::query::Query;
-use crate::http::response::{Shared, blocking, json as json_response};
+use crate::http::response::{RoutesState, blocking, json as json_response};
 use crate::http::routes::Routes;
 use crate::model::api_error::ApiError;
 use crate::model::health::Health;
@@ -36,12 +36,12 @@ pub(crate) fn router<S: Clone + Send + Sync + 'static>(routes: &Routes) -> Route
 }
 
 /// Whether somebody may know of all projects.
-async fn may_know(shared: &Shared, parts: &Parts) -> Result<(), ApiError> {
+async fn may_know(shared: &RoutesState, parts: &Parts) -> Result<(), ApiError> {
     let caller = || Caller::of(parts, Permission::Observe, "");
     shared.authorize(caller).await
 }
 
-async fn health(State(shared): State<Shared>, parts: Parts) -> Result<Response, ApiError> {
+async fn health(State(shared): State<RoutesState>, parts: Parts) -> Result<Response, ApiError> {
     let store = shared.store.clone();
     let health = blocking(move || Ok::<_, ApiError>(store.health())).await?;
     let mut error = json!({ "state": health.as_str() });
@@ -57,7 +57,7 @@ async fn health(State(shared): State<Shared>, parts: Parts) -> Result<Response, 
     Ok(response)
 }
 
-async fn numbers(State(shared): State<Shared>, parts: Parts) -> Result<Response, ApiError> {
+async fn numbers(State(shared): State<RoutesState>, parts: Parts) -> Result<Response, ApiError> {
     may_know(&shared, &parts).await?;
     let mut query = Query::parse(parts.uri.query())?;
     let graphs = query.number("graphs", 0..=METRICS_GRAPHS_MAX as u64)?;

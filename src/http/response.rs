@@ -1,6 +1,6 @@
 //! From what was found to an HTTP answer.
 //!
-//! Owns: [`Shared`], what all handlers share; how work leaves the serving threads and how
+//! Owns: [`RoutesState`], what all handlers share; how work leaves the serving threads and how
 //! its text goes out. Must not know: what is asked for.
 //! Promise: a short text goes out whole, with its length; a long one has a place of its
 //! own, or is refused before its first byte.
@@ -24,14 +24,14 @@ use crate::model::error::{Error, Result};
 
 /// What all handlers share.
 #[derive(Clone)]
-pub(crate) struct Shared {
+pub(crate) struct RoutesState {
     pub(crate) store: JobStore,
     pub(crate) hook: Option<Hook>,
     pub(crate) limits: Limits,
     pub(crate) project_limits: Arc<ProjectLimits>,
 }
 
-impl Shared {
+impl RoutesState {
     /// Whether the caller may do it; nothing was looked up before.
     pub(crate) async fn authorize(&self, caller: impl FnOnce() -> Caller) -> Result<(), ApiError> {
         match &self.hook {

@@ -22,7 +22,7 @@ use crate::http::auth::{Access, Caller, Hook, Permission};
 use crate::http::limits::{Limits, ProjectLimits};
 use crate::http::middleware::around;
 use crate::http::operations;
-use crate::http::response::Shared;
+use crate::http::response::RoutesState;
 use crate::model::api_error::ApiError;
 
 const LIST: &str = "/ges/v1.0/{project_id}/graphs/{graph_name}/jobs/status";
@@ -53,7 +53,7 @@ const CANCEL: &str = "/ges/v1.0/{project_id}/graphs/{graph_name}/jobs/{job_id}";
 #[derive(Clone)]
 #[must_use]
 pub struct Routes {
-    shared: Shared,
+    shared: RoutesState,
 }
 
 impl Routes {
@@ -61,7 +61,7 @@ impl Routes {
     /// store open.
     pub fn new(store: &JobStore) -> Routes {
         let limits = Limits::default();
-        let shared = Shared {
+        let shared = RoutesState {
             store: store.clone(),
             hook: None,
             project_limits: Arc::new(ProjectLimits::new(&limits)),
@@ -176,7 +176,7 @@ impl Routes {
         self.list().merge(self.job()).merge(self.cancel())
     }
 
-    pub(crate) fn router<S>(&self, path: &str, methods: MethodRouter<Shared>) -> Router<S>
+    pub(crate) fn router<S>(&self, path: &str, methods: MethodRouter<RoutesState>) -> Router<S>
     where
         S: Clone + Send + Sync + 'static,
     {
@@ -208,7 +208,7 @@ pub(crate) fn place<T>(path: Result<Path<T>, PathRejection>) -> Result<T, ApiErr
 }
 
 async fn list(
-    State(shared): State<Shared>,
+    State(shared): State<RoutesState>,
     path: Graph,
     parts: Parts,
 ) -> Result<Response, ApiError> {
@@ -221,13 +221,17 @@ async fn list(
     shared.list(graph, parts.uri.query(), &parts.headers).await
 }
 
-async fn job(State(shared): State<Shared>, path: Job, parts: Parts) -> Result<Response, ApiError> {
+async fn job(
+    State(shared): State<RoutesState>,
+    path: Job,
+    parts: Parts,
+) -> Result<Response, ApiError> {
     let (graph, id) = may(&shared, path, &parts, Permission::Read).await?;
     shared.job(graph, id, parts.uri.query()).await
 }
 
 async fn cancel(
-    State(shared): State<Shared>,
+    State(shared): State<RoutesState>,
     path: Job,
     parts: Parts,
 ) -> Result<Response, ApiError> {
@@ -237,7 +241,7 @@ async fn cancel(
 
 /// The graph and the job, if the caller may do that.
 async fn may(
-    shared: &Shared,
+    shared: &RoutesState,
     path: Job,
     parts: &Parts,
     permission: Permission,

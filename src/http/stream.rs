@@ -1,6 +1,6 @@
 //! Long bodies, made as the client takes them.
 //!
-//! Owns: [`Source`], a text in pieces, and [`StreamedBody`], the body that pulls them. Must
+//! Owns: [`BodySource`], a text in pieces, and [`StreamedBody`], the body that pulls them. Must
 //! not know: what the text is, who serves.
 //! Promise: a piece is made when it is asked for, off the threads that serve, so a slow
 //! client costs a piece and no thread; whoever stalls or goes away lets go of everything;
@@ -54,7 +54,7 @@ pub(crate) fn lines(mut some: impl FnMut(&mut Vec<u8>) -> Result<bool> + Send + 
 }
 
 /// A text on its way out, encoded.
-pub(crate) struct Source {
+pub(crate) struct BodySource {
     text: Text,
     /// Gone at the end.
     encoder: Option<Encoder>,
@@ -66,10 +66,10 @@ pub(crate) struct Source {
 pub(crate) enum StartedBody {
     /// It is short.
     Whole(Vec<u8>, Encoding),
-    Long(Vec<u8>, Encoding, Source),
+    Long(Vec<u8>, Encoding, BodySource),
 }
 
-impl Source {
+impl BodySource {
     /// Makes the first piece: what fails up to here is an answer, not an aborted one.
     pub(crate) fn begin(mut text: Text, encoding: Encoding) -> Result<StartedBody> {
         let first = text.next().transpose()?.unwrap_or_default();
@@ -83,7 +83,7 @@ impl Source {
             piece.append(&mut encoder.finish().map_err(|e| Error::output(&e))?);
             return Ok(StartedBody::Whole(piece, encoding));
         }
-        let source = Source {
+        let source = BodySource {
             text,
             encoder: Some(encoder),
             _permit: None,
@@ -91,7 +91,7 @@ impl Source {
         Ok(StartedBody::Long(piece, encoding, source))
     }
 
-    pub(crate) fn with_permit(mut self, permit: Permit) -> Source {
+    pub(crate) fn with_permit(mut self, permit: Permit) -> BodySource {
         self._permit = Some(permit);
         self
     }
@@ -122,7 +122,7 @@ impl Source {
 type Polled = Poll<Option<Result<Frame<Bytes>, io::Error>>>;
 
 /// A source, and the next piece of it.
-type Made = (Source, Result<(Vec<u8>, bool)>);
+type Made = (BodySource, Result<(Vec<u8>, bool)>);
 
 /// A body whose pieces are made by the runtime's blocking threads, of which a server of many
 /// slow clients should have few: see `max_blocking_threads` of tokio's builder.
@@ -141,11 +141,11 @@ pub(crate) struct StreamedBody {
 }
 
 /// What a client is waited for with.
-struct Waiting(Mutex<(Option<Source>, Instant)>);
+struct Waiting(Mutex<(Option<BodySource>, Instant)>);
 
 impl StreamedBody {
     /// To be called on a thread of the runtime.
-    pub(crate) fn new(first: Vec<u8>, source: Source, limits: &Limits) -> StreamedBody {
+    pub(crate) fn new(first: Vec<u8>, source: BodySource, limits: &Limits) -> StreamedBody {
         let now = Instant::now();
         let until = later(now, limits.whole);
         let by = later(now, limits.stall).min(until);

@@ -13,7 +13,7 @@ use std::thread;
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
-use super::files::{Entry, files};
+use super::files::{FileEntry, files};
 
 /// Content is hashed in pieces of this size.
 const PIECE_BYTES: u64 = 1 << 20;
@@ -49,7 +49,7 @@ pub(super) fn hash(root: &Path) -> io::Result<u128> {
     Ok(hasher.digest128())
 }
 
-fn pieces(entries: &[Entry]) -> Vec<Piece<'_>> {
+fn pieces(entries: &[FileEntry]) -> Vec<Piece<'_>> {
     let pieces = entries.iter().flat_map(|entry| {
         let len = entry.len.unwrap_or(0);
         let offsets = (0..len).step_by(PIECE_BYTES as usize);

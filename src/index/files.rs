@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// A file or folder below the index's.
 #[derive(PartialEq, Eq)]
-pub(crate) struct Entry {
+pub(crate) struct FileEntry {
     pub(crate) name: String,
     /// `None` for a folder.
     pub(crate) len: Option<u64>,
@@ -24,7 +24,7 @@ pub(crate) fn not_found_is_none<T>(result: io::Result<T>) -> io::Result<Option<T
 
 /// Everything below a folder, by name; anything that is neither file nor folder is an
 /// error.
-pub(crate) fn files(root: &Path) -> io::Result<Vec<Entry>> {
+pub(crate) fn files(root: &Path) -> io::Result<Vec<FileEntry>> {
     let mut found = Vec::new();
     let mut directories = vec![String::new()];
     while let Some(directory) = directories.pop() {
@@ -44,7 +44,7 @@ pub(crate) fn files(root: &Path) -> io::Result<Vec<Entry>> {
                     "it is neither a regular file nor a directory",
                 ));
             }
-            found.push(Entry {
+            found.push(FileEntry {
                 name,
                 len: known.is_file().then_some(known.len()),
                 mode: known.mode() & 0o777,

@@ -5,7 +5,7 @@
 //!
 //! | key | value |
 //! |---|---|
-//! | `h` | [`Head`] |
+//! | `h` | [`IndexHead`] |
 //! | `g` graph | [`GraphRow`] |
 //! | `s` graph, chunk | states of 4096 jobs, then a hash for each of their rows of details; or how many chunks from this one on are all gone |
 //! | `d` graph, sequence / 128 | [`Detail`]s of 128 jobs |
@@ -145,7 +145,7 @@ pub(crate) fn open<'a>(key: &[u8], value: &'a [u8]) -> Option<&'a [u8]> {
 
 /// What the whole index says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Head {
+pub(crate) struct IndexHead {
     pub(crate) rows_format: u32,
     pub(crate) store: u128,
     /// Everything up to here is in the index.
@@ -199,14 +199,14 @@ pub(crate) struct Detail {
     pub(crate) finished: Option<Finished>,
     pub(crate) cancel_requested: bool,
     /// What is left of a job that was purged.
-    pub(crate) tombstone: Option<Tombstone>,
+    pub(crate) tombstone: Option<TombstoneRow>,
     /// As a change: forget what was known before.
     pub(crate) reset: bool,
 }
 
 /// What tells a job that was purged from one that never was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Tombstone {
+pub(crate) struct TombstoneRow {
     /// The event that purged it.
     pub(crate) lsn: u64,
     /// The hash of its id: see [`IdHash`].
@@ -214,10 +214,10 @@ pub(crate) struct Tombstone {
     pub(crate) further: u64,
 }
 
-impl Tombstone {
+impl TombstoneRow {
     /// The tombstone of a job that the event with this LSN purged.
-    pub(crate) fn new(id: &IdHash, lsn: u64) -> Tombstone {
-        Tombstone {
+    pub(crate) fn new(id: &IdHash, lsn: u64) -> TombstoneRow {
+        TombstoneRow {
             lsn,
             lookup: id.lookup,
             further: id.further,
@@ -355,7 +355,7 @@ impl DetailRow {
                 });
             }
             if has(PURGED) {
-                detail.tombstone = Some(Tombstone {
+                detail.tombstone = Some(TombstoneRow {
                     lsn: reader.next()?,
                     lookup: reader.eight()?,
                     further: reader.eight()?,
@@ -440,7 +440,7 @@ mod tests {
         assert_eq!(DetailRow::decode(&bytes[1..]), None);
         for detail in &mut row.0 {
             *detail = Detail {
-                tombstone: Some(Tombstone {
+                tombstone: Some(TombstoneRow {
                     lsn: u64::MAX,
                     lookup: 1,
                     further: u64::MAX,
@@ -473,7 +473,7 @@ mod tests {
                         extra_lsn,
                     }),
                     cancel_requested: true,
-                    tombstone: Some(Tombstone {
+                    tombstone: Some(TombstoneRow {
                         lsn: LSN,
                         lookup: u64::MAX,
                         further: u64::MAX,

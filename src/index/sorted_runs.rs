@@ -13,11 +13,11 @@ mod run;
 
 use std::sync::Arc;
 
-use self::filter::Filter;
-use self::merge::{All, Merged};
+use self::filter::BloomFilter;
+use self::merge::{All, MergedRuns};
 pub(crate) use self::page::{Owner, Pair};
 use self::page::{PAGE_BYTES, decode_page};
-use self::run::{Run, RunPairs, after, lookup_in};
+use self::run::{RunPairs, SortedRun, after, lookup_in};
 use crate::base::sync::{Mutex, RwLock};
 
 use crate::base::codec::put_var;
@@ -34,7 +34,7 @@ const GROWTH: u64 = 4;
 
 #[derive(Default)]
 pub(crate) struct Runs {
-    runs: RwLock<Vec<Arc<Run>>>,
+    runs: RwLock<Vec<Arc<SortedRun>>>,
     next: Mutex<u64>,
 }
 
@@ -51,13 +51,13 @@ impl Runs {
             }
             Ok(())
         })?;
-        let mut loaded: Vec<Run> = counts
+        let mut loaded: Vec<SortedRun> = counts
             .iter()
-            .map(|&(number, count)| Run {
+            .map(|&(number, count)| SortedRun {
                 number,
                 count: 0,
                 fences: Vec::new(),
-                filter: Filter::for_keys(count),
+                filter: BloomFilter::for_keys(count),
             })
             .collect();
         let mut orphans = Vec::new();
@@ -124,7 +124,7 @@ impl Runs {
         }
     }
 
-    fn same_runs(&self, then: &[Arc<Run>]) -> bool {
+    fn same_runs(&self, then: &[Arc<SortedRun>]) -> bool {
         let now = self.runs.read();
         now.len() == then.len() && now.iter().zip(then).all(|(a, b)| Arc::ptr_eq(a, b))
     }
@@ -153,7 +153,7 @@ impl Runs {
                     _ => return Ok(()),
                 }
             };
-            let merged = Merged {
+            let merged = MergedRuns {
                 left: RunPairs::new(index, &elder),
                 right: RunPairs::new(index, &younger),
             };
@@ -205,7 +205,7 @@ impl Runs {
             at += 1;
             is_kept
         });
-        let replaced: Vec<&Run> = runs.iter().map(|run| &**run).collect();
+        let replaced: Vec<&SortedRun> = runs.iter().map(|run| &**run).collect();
         let run = self.write_run(index, kept, count, &replaced, named)?;
         *self.runs.write() = Some(run)
             .filter(|run| run.count > 0)
@@ -222,20 +222,20 @@ impl Runs {
         index: &dyn Index,
         pairs: impl Iterator<Item = Result<Pair, Fault>>,
         count: u64,
-        replaced: &[&Run],
+        replaced: &[&SortedRun],
         named: Named<'_>,
-    ) -> Result<Run, Fault> {
+    ) -> Result<SortedRun, Fault> {
         let number = {
             let mut next = self.next.lock();
             let number = *next;
             *next = after(number)?;
             number
         };
-        let mut run = Run {
+        let mut run = SortedRun {
             number,
             count: 0,
             fences: Vec::new(),
-            filter: Filter::for_keys(count),
+            filter: BloomFilter::for_keys(count),
         };
         let mut batch = Batch::default();
         let mut page: Vec<Pair> = Vec::new();
@@ -290,7 +290,7 @@ impl Runs {
         Ok(run)
     }
 
-    fn remove_pages(index: &dyn Index, runs: &[&Run]) -> Result<(), Fault> {
+    fn remove_pages(index: &dyn Index, runs: &[&SortedRun]) -> Result<(), Fault> {
         let mut batch = Batch::default();
         for run in runs {
             for page in 0..run.fences.len() {

@@ -22,7 +22,7 @@ use crate::log::pack::Part;
 use crate::model::error::{Error, Result};
 
 /// A request's fingerprint and its job's sequence number.
-pub(crate) type Entry = (Fingerprint, u64);
+pub(crate) type FingerprintEntry = (Fingerprint, u64);
 
 /// Entries in a page: about 3 KiB, which is read for a lookup.
 pub(crate) const PAGE_ENTRIES: usize = 512;
@@ -39,7 +39,7 @@ pub(crate) struct PagePlace {
 /// graph whose first job in the pack is `first_sequence`.
 pub(crate) fn seal_page(
     (graph, first_sequence, n): (u32, u64, usize),
-    entries: &[Entry],
+    entries: &[FingerprintEntry],
     scratch: &mut Scratch,
     out: &mut Vec<u8>,
 ) {
@@ -60,7 +60,7 @@ pub(crate) fn seal_page(
 
 impl Part {
     /// The entries of the `n`-th page, sorted.
-    pub(crate) fn fingerprint_page(&self, n: usize) -> Result<Vec<Entry>> {
+    pub(crate) fn fingerprint_page(&self, n: usize) -> Result<Vec<FingerprintEntry>> {
         let place = &self.fingerprints[n];
         let mut piece = vec![0; place.len as usize];
         self.pack
@@ -71,7 +71,7 @@ impl Part {
             .ok_or_else(|| Error::damaged(&self.pack.path, place.offset, "invalid fingerprints"))
     }
 
-    fn decode_page(&self, n: usize, piece: &[u8]) -> Option<Vec<Entry>> {
+    fn decode_page(&self, n: usize, piece: &[u8]) -> Option<Vec<FingerprintEntry>> {
         let seed = Seed::fingerprints(self.graph, self.first_sequence, n as u32);
         let mut raw = Vec::new();
         let (len, taken) = open_piece(seed, piece, &mut raw)?;
@@ -114,10 +114,10 @@ impl Part {
 }
 
 /// The entries of several parts of one graph in one order, a page of each in memory.
-pub(crate) struct Merged<'p> {
+pub(crate) struct MergedFingerprints<'p> {
     sources: Vec<PartEntries<'p>>,
     /// The next entry of each source.
-    heads: BinaryHeap<Reverse<(Entry, usize)>>,
+    heads: BinaryHeap<Reverse<(FingerprintEntry, usize)>>,
     /// Where a page could not be read.
     failed: Option<Error>,
 }
@@ -126,11 +126,11 @@ struct PartEntries<'p> {
     part: &'p Part,
     /// The next page to read.
     page: usize,
-    entries: std::vec::IntoIter<Entry>,
+    entries: std::vec::IntoIter<FingerprintEntry>,
 }
 
 impl PartEntries<'_> {
-    fn next(&mut self) -> Result<Option<Entry>> {
+    fn next(&mut self) -> Result<Option<FingerprintEntry>> {
         loop {
             if let Some(entry) = self.entries.next() {
                 return Ok(Some(entry));
@@ -144,14 +144,14 @@ impl PartEntries<'_> {
     }
 }
 
-impl<'p> Merged<'p> {
-    pub(crate) fn new(parts: &'p [Arc<Part>]) -> Merged<'p> {
+impl<'p> MergedFingerprints<'p> {
+    pub(crate) fn new(parts: &'p [Arc<Part>]) -> MergedFingerprints<'p> {
         let sources = parts.iter().map(|part| PartEntries {
             part,
             page: 0,
             entries: Vec::new().into_iter(),
         });
-        let mut merged = Merged {
+        let mut merged = MergedFingerprints {
             sources: sources.collect(),
             heads: BinaryHeap::new(),
             failed: None,
@@ -169,10 +169,10 @@ impl<'p> Merged<'p> {
     }
 }
 
-impl Iterator for Merged<'_> {
-    type Item = Result<Entry>;
+impl Iterator for MergedFingerprints<'_> {
+    type Item = Result<FingerprintEntry>;
 
-    fn next(&mut self) -> Option<Result<Entry>> {
+    fn next(&mut self) -> Option<Result<FingerprintEntry>> {
         if let Some(error) = self.failed.take() {
             self.heads.clear();
             return Some(Err(error));

@@ -10,7 +10,7 @@
 use crate::base::codec;
 use crate::log::block::{Scratch, Seed};
 use crate::log::fingerprint::Fingerprint;
-use crate::log::fingerprints::{Entry, PAGE_ENTRIES, PagePlace, seal_page};
+use crate::log::fingerprints::{FingerprintEntry, PAGE_ENTRIES, PagePlace, seal_page};
 use crate::log::frame::{Binding, Builder, HEADER_BYTES};
 use crate::log::pack::{
     BlockPlace, ChunkPlace, Footer, GraphBlocks, MAGIC, encode_header, footer_crc,
@@ -146,7 +146,7 @@ impl AnyPack {
     }
 
     /// Adds the fingerprints of the jobs of the graph last begun.
-    pub(crate) fn fingerprints(&mut self, mut entries: Vec<Entry>) {
+    pub(crate) fn fingerprints(&mut self, mut entries: Vec<FingerprintEntry>) {
         entries.sort_unstable();
         let graph = self.footer.graphs.last();
         let first = graph.and_then(|g| Some((g.graph, g.blocks.first()?.first_sequence)));

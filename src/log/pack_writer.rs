@@ -18,7 +18,9 @@ use crate::log::disk::{Disk, File as _};
 use crate::log::event::{Event, SubmissionTexts};
 use crate::log::event_sizes::{EventSizesBuilder, RemovedWith};
 use crate::log::file_names;
-use crate::log::fingerprints::{Entry, Merged, PAGE_ENTRIES, PagePlace, seal_page};
+use crate::log::fingerprints::{
+    FingerprintEntry, MergedFingerprints, PAGE_ENTRIES, PagePlace, seal_page,
+};
 use crate::log::pack::{
     BlockPlace, ChunkPlace, Footer, GraphBlocks, MAGIC, Pack, Part, encode_header, footer_crc,
 };
@@ -233,7 +235,7 @@ impl<'d> PackWriter<'d> {
 
     /// Adds the fingerprints of these jobs of the graph last begun, behind its blocks.
     /// Each of its jobs that is not quarantined has one.
-    pub(crate) fn fingerprints(&mut self, mut entries: Vec<Entry>) -> Result<()> {
+    pub(crate) fn fingerprints(&mut self, mut entries: Vec<FingerprintEntry>) -> Result<()> {
         entries.sort_unstable();
         self.sorted_fingerprints(entries.into_iter().map(Ok))
     }
@@ -245,11 +247,15 @@ impl<'d> PackWriter<'d> {
         parts: &[Arc<Part>],
         is_left_out: impl Fn(u64) -> bool,
     ) -> Result<()> {
-        let kept = |entry: &Result<Entry>| !entry.as_ref().is_ok_and(|e| is_left_out(e.1));
-        self.sorted_fingerprints(Merged::new(parts).filter(kept))
+        let kept =
+            |entry: &Result<FingerprintEntry>| !entry.as_ref().is_ok_and(|e| is_left_out(e.1));
+        self.sorted_fingerprints(MergedFingerprints::new(parts).filter(kept))
     }
 
-    fn sorted_fingerprints(&mut self, entries: impl Iterator<Item = Result<Entry>>) -> Result<()> {
+    fn sorted_fingerprints(
+        &mut self,
+        entries: impl Iterator<Item = Result<FingerprintEntry>>,
+    ) -> Result<()> {
         let mut page = Vec::with_capacity(PAGE_ENTRIES);
         for entry in entries {
             page.push(entry?);
@@ -260,7 +266,7 @@ impl<'d> PackWriter<'d> {
         self.fingerprint_page(&mut page)
     }
 
-    fn fingerprint_page(&mut self, page: &mut Vec<Entry>) -> Result<()> {
+    fn fingerprint_page(&mut self, page: &mut Vec<FingerprintEntry>) -> Result<()> {
         let offset = self.file.offset();
         let (Some(&(first, _)), Some(graph)) = (page.first(), self.footer.graphs.last_mut()) else {
             return Ok(());

@@ -5,7 +5,7 @@ use crate::model::request_filter::RequestFilter;
 
 /// What jobs are to match, beside their states.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Filter {
+pub(crate) struct JobFilter {
     /// A bit for each kind of outcome, as stored; any where none is set.
     pub(crate) outcomes: u8,
     pub(crate) texts: RequestFilter,
@@ -46,10 +46,10 @@ pub(crate) fn outcome_bit(kind: u8) -> u8 {
     1_u8.checked_shl(kind.into()).unwrap_or(0)
 }
 
-impl Filter {
+impl JobFilter {
     /// Whether it asks for nothing.
     pub(crate) fn is_any(&self) -> bool {
-        *self == Filter::default()
+        *self == JobFilter::default()
     }
 
     pub(crate) fn add_outcome(&mut self, kind: OutcomeKind) {

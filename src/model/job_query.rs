@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use crate::base::clock;
 use crate::model::cursor::Cursor;
 use crate::model::error::{Error, Result};
-use crate::model::filter::Filter;
+use crate::model::filter::JobFilter;
 use crate::model::outcome::OutcomeKind;
 use crate::model::request_filter::{Matcher, Needle};
 use crate::model::states::{State, States};
@@ -49,7 +49,7 @@ pub struct JobQuery {
     pub(crate) limit: Option<u64>,
     pub(crate) limit_bytes: Option<u64>,
     pub(crate) states: States,
-    pub(crate) filter: Filter,
+    pub(crate) filter: JobFilter,
     pub(crate) newest_first: bool,
     pub(crate) count_total: bool,
     pub(crate) cursor: Option<Cursor>,
@@ -87,7 +87,7 @@ impl Default for JobQuery {
             limit: None,
             limit_bytes: None,
             states: States::NONE,
-            filter: Filter::default(),
+            filter: JobFilter::default(),
             newest_first: false,
             count_total: false,
             cursor: None,

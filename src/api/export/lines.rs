@@ -1,6 +1,6 @@
 //! Puts jobs together as lines, or as members of the list's array.
 
-use super::{Export, Form, PartialJob};
+use super::{Export, LineFormat, PartialJob};
 use crate::engine::document::splice;
 use crate::engine::missing_job::missing;
 use crate::engine::read::Unit;
@@ -159,7 +159,7 @@ impl Export {
     }
 
     fn comma(&self, out: &mut Vec<u8>) {
-        if self.form == Form::Members && self.jobs > 0 {
+        if self.form == LineFormat::Members && self.jobs > 0 {
             out.push(b',');
         }
     }
@@ -201,13 +201,13 @@ impl Export {
             started_ms: detail.started_ms,
             completed_ms: finished.map(|end| end.at_ms),
             progress: match self.form {
-                Form::Lines => None,
+                LineFormat::Lines => None,
                 _ if state == State::Running => progress(),
                 _ => None,
             },
         };
         match self.form {
-            Form::Members => {
+            LineFormat::Members => {
                 json_fields.put_member(out);
                 out.push(b'}');
             }

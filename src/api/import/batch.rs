@@ -13,7 +13,7 @@ const BATCH_BYTES: u64 = 4 << 20;
 
 /// Jobs of the next commit, and their lines.
 #[derive(Default)]
-pub(super) struct Batch {
+pub(super) struct ImportBatch {
     pub(super) jobs: Vec<Imported>,
     /// Where those with an id stand.
     pub(super) ids: HashMap<JobId, usize>,
@@ -21,7 +21,7 @@ pub(super) struct Batch {
     pub(super) bytes: u64,
 }
 
-impl Batch {
+impl ImportBatch {
     pub(super) fn add(&mut self, line: u64, job: Imported) {
         self.bytes += job.submission.masked_request.bytes() + SMALL_WRITE_BYTES;
         if let Some(id) = &job.id {

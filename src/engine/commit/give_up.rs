@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::staging::Staging;
 use super::transitions::no_longer_held;
 use crate::engine::state::calls::WriteResult;
-use crate::engine::state::change::Change;
+use crate::engine::state::change::StateChange;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::run_cell::RunCell;
 use crate::log::event::{Event, RecoveredAs, pack_sequences};
@@ -54,7 +54,7 @@ impl Staging<'_> {
                 });
                 self.round.states.insert(key, State::Pending);
                 self.round.requeued.insert(key);
-                self.round.change(graph, Change::Requeued { sequence });
+                self.round.change(graph, StateChange::Requeued { sequence });
                 WriteResult::Requeued
             }
         };

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::staging::Staging;
 use crate::engine::state::calls::WriteResult;
-use crate::engine::state::change::Change;
+use crate::engine::state::change::StateChange;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::operation::Imported;
 use crate::index::rows::Finished;
@@ -95,7 +95,7 @@ impl Staging<'_> {
                 time_ms: now_ms,
             });
             self.round
-                .change(graph, Change::CancelRequested { sequence });
+                .change(graph, StateChange::CancelRequested { sequence });
         }
         if let Some(outcome) = &job.outcome {
             self.round.now_ms = job.completed_ms.unwrap_or(now_ms);
@@ -135,7 +135,7 @@ impl Staging<'_> {
             .states
             .insert((graph.number, sequence), State::Complete);
         self.round
-            .change(graph, Change::Completed { sequence, finished });
+            .change(graph, StateChange::Completed { sequence, finished });
     }
 }
 

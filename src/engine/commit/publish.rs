@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::round::Round;
 use crate::base::sync::atomic::Ordering;
 use crate::engine::core::Engine;
-use crate::engine::state::change::Change;
+use crate::engine::state::change::StateChange;
 use crate::engine::state::committer::Committer;
 use crate::engine::state::waiters::ANY;
 use crate::log::writer::Appended;
@@ -57,12 +57,12 @@ impl Committer {
             let mut state = graph.state.write();
             self.backlog.note(&graph, &mut state);
             for (_, change) in &mut *changes {
-                if let Change::Submitted { place, .. } = change {
+                if let StateChange::Submitted { place, .. } = change {
                     place.shift(appended.at as u32);
                 }
                 state.apply(change, &appended.segment);
                 state.take_waiters(change, &mut self.waiters);
-                if let Change::Started { sequence, .. } = *change {
+                if let StateChange::Started { sequence, .. } = *change {
                     if let Some(claim) = round.claims.remove(&(graph.number, sequence)) {
                         state.watched.insert(sequence, claim.run.clone());
                         claim.set_started(sequence);
@@ -77,8 +77,11 @@ impl Committer {
         // Once they can read it.
         for changes in round.changes.chunk_by(|a, b| a.0.number == b.0.number) {
             let graph = &changes[0].0;
-            let is_smaller = |(_, change): &(_, Change)| {
-                matches!(change, Change::Purged { .. } | Change::Forgotten { .. })
+            let is_smaller = |(_, change): &(_, StateChange)| {
+                matches!(
+                    change,
+                    StateChange::Purged { .. } | StateChange::Forgotten { .. }
+                )
             };
             engine.note_changed(graph, changes.iter().any(is_smaller));
             if graph.state.read().waiters.has(ANY) {

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use super::staging::Staging;
 use crate::engine::state::calls::WriteResult;
-use crate::engine::state::change::Change;
+use crate::engine::state::change::StateChange;
 use crate::engine::state::graph::GraphCore;
-use crate::index::rows::Tombstone;
+use crate::index::rows::TombstoneRow;
 use crate::log::event::{Event, pack_sequences};
 use crate::log::purged_jobs::{self, PurgedJob};
 use crate::model::error::Result;
@@ -40,11 +40,11 @@ impl Staging<'_> {
         }
         for job in &jobs {
             self.round.purged.insert((graph.number, job.sequence));
-            let tombstone = job.id.map(|id| Tombstone::new(&id, lsn));
+            let tombstone = job.id.map(|id| TombstoneRow::new(&id, lsn));
             let sequence = job.sequence;
             self.round.change(
                 graph,
-                Change::Purged {
+                StateChange::Purged {
                     sequence,
                     tombstone,
                 },
@@ -68,7 +68,7 @@ impl Staging<'_> {
         for &sequence in sequences {
             self.round.change(
                 graph,
-                Change::Forgotten {
+                StateChange::Forgotten {
                     sequence,
                     through_lsn,
                 },

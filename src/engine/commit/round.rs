@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::engine::state::calls::WriteResult;
-use crate::engine::state::change::Change;
+use crate::engine::state::change::StateChange;
 use crate::engine::state::claim::Claim;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::run_cell::RunCell;
@@ -27,7 +27,7 @@ pub(super) struct Round {
     /// Jobs that writes are about, with the place of the write, for when the commit
     /// fails.
     pub(super) ids: Vec<(usize, JobId)>,
-    pub(super) changes: Vec<(Arc<GraphCore>, Change)>,
+    pub(super) changes: Vec<(Arc<GraphCore>, StateChange)>,
     pub(super) created: Vec<Arc<GraphCore>>,
     pub(super) dropped: Vec<Arc<GraphCore>>,
     /// Names of the graphs that are created in this round.
@@ -65,7 +65,7 @@ impl Round {
         self.clock.shift(self.now_ms, &self.gaps)
     }
 
-    pub(super) fn change(&mut self, graph: &Arc<GraphCore>, change: Change) {
+    pub(super) fn change(&mut self, graph: &Arc<GraphCore>, change: StateChange) {
         self.changes.push((graph.clone(), change));
     }
 

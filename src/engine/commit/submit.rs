@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::staging::Staging;
 use crate::engine::state::calls::WriteResult;
-use crate::engine::state::change::Change;
+use crate::engine::state::change::StateChange;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::operation::{JobLookup, Submission};
 use crate::engine::state::unpacked::TailPlace;
@@ -99,7 +99,7 @@ impl Staging<'_> {
         });
         let place = TailPlace::new(end as u64, &texts, self.round.now_ms);
         *self.round.added.entry(graph.number).or_default() += 1;
-        let submitted = Change::Submitted {
+        let submitted = StateChange::Submitted {
             sequence,
             place,
             fingerprint,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::staging::Staging;
 use crate::engine::state::calls::WriteResult;
-use crate::engine::state::change::Change;
+use crate::engine::state::change::StateChange;
 use crate::engine::state::claim::Claim;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::run_cell::RunCell;
@@ -91,7 +91,7 @@ impl Staging<'_> {
             .insert((graph.number, sequence), State::Running);
         let at_ms = self.round.now_ms;
         self.round
-            .change(graph, Change::Started { sequence, at_ms });
+            .change(graph, StateChange::Started { sequence, at_ms });
     }
 
     pub(super) fn complete(&mut self, graph: &Arc<GraphCore>, sequence: u64, outcome: &Outcome) {
@@ -116,7 +116,7 @@ impl Staging<'_> {
             .states
             .insert((graph.number, sequence), State::Complete);
         self.round
-            .change(graph, Change::Completed { sequence, finished });
+            .change(graph, StateChange::Completed { sequence, finished });
     }
 
     pub(super) fn cancel(
@@ -141,7 +141,7 @@ impl Staging<'_> {
                         time_ms: self.round.now_ms,
                     });
                     self.round
-                        .change(graph, Change::CancelRequested { sequence });
+                        .change(graph, StateChange::CancelRequested { sequence });
                 }
                 self.round.note_id(id);
                 Ok(WriteResult::CancelRequested)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::CompactionFilter;
-use crate::engine::replay::{Problem, Replay};
+use crate::engine::replay::{Replay, ReplayError};
 use crate::engine::state::catalog::Graphs;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::status::StatusColumn;
@@ -27,8 +27,8 @@ impl CompactionFilter<'_> {
         }
         let mut replay = Replay::of_one(graphs, pack);
         replay.pack(pack).map_err(|problem| match problem {
-            Problem::LogFiles(error) => refused(&error.to_string()),
-            Problem::Index(fault) => refused(&fault.0),
+            ReplayError::LogFiles(error) => refused(&error.to_string()),
+            ReplayError::Index(fault) => refused(&fault.0),
         })?;
         for (number, _) in live() {
             if let Err(error) = replay.check_graph(number) {

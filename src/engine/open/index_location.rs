@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::read_log::ReadLog;
-use crate::engine::replay::Problem;
+use crate::engine::replay::ReplayError;
 use crate::engine::store_files::StoreFiles;
 use crate::index::Index;
 use crate::index::directory::IndexDirectory;
@@ -13,7 +13,7 @@ use crate::log::identity::IndexSeal;
 use crate::model::error::{Error, Result};
 
 /// What was read of the log, and why its index is in memory, if it is.
-pub(super) type ReadResult = (Result<ReadLog, Problem>, Option<Arc<str>>);
+pub(super) type ReadResult = (Result<ReadLog, ReplayError>, Option<Arc<str>>);
 
 /// An index may have so many bytes, and twice those of the log.
 const INDEX_BYTES_FREE: u64 = 32 << 20;
@@ -32,7 +32,7 @@ impl IndexLocation<'_> {
         &self,
         mut rebuild: bool,
         seal: Option<&IndexSeal>,
-        read: &dyn Fn(Arc<dyn Index>) -> Result<ReadLog, Problem>,
+        read: &dyn Fn(Arc<dyn Index>) -> Result<ReadLog, ReplayError>,
     ) -> Result<ReadResult> {
         let in_memory = |why: String| {
             tracing::warn!(
@@ -58,11 +58,11 @@ impl IndexLocation<'_> {
                 index => index?,
             };
             match read(index) {
-                Err(Problem::Index(fault)) if !rebuild => {
+                Err(ReplayError::Index(fault)) if !rebuild => {
                     tracing::warn!(fault = %fault.0, "the index does not match the log");
                     rebuild = true;
                 }
-                Err(Problem::Index(fault)) => return in_memory(fault.0),
+                Err(ReplayError::Index(fault)) => return in_memory(fault.0),
                 read => {
                     self.opened()?;
                     return Ok((read, None));

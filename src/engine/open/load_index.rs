@@ -3,20 +3,20 @@
 use std::sync::{Arc, Weak};
 
 use crate::base::codec::NUMBER_MAX;
-use crate::engine::replay::{Problem, Replay};
+use crate::engine::replay::{Replay, ReplayError};
 use crate::engine::state::catalog::Graphs;
 use crate::engine::state::external_ids::ExternalIds;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::indexer::{IndexedGraph, Indexer, ROW_KEY_BYTES_MAX};
 use crate::engine::state::status;
-use crate::index::rows::{self, GraphRow, Head, ROWS_FORMAT};
+use crate::index::rows::{self, GraphRow, IndexHead, ROWS_FORMAT};
 use crate::index::sorted_runs::Runs;
 use crate::index::{Fault, Index};
 use crate::model::error::Result;
 use crate::model::store_id::StoreId;
 
 /// What the index holds, where all of it is sound.
-pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay, Problem> {
+pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay, ReplayError> {
     let mut indexer = Indexer::new(store);
     let Some(value) = index.get(rows::HEAD)? else {
         // Rows without a head are left over from a crash at the very beginning.
@@ -31,7 +31,7 @@ pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay
         let ids = ExternalIds::new(Runs::default());
         return Ok(Replay::new(Graphs::default(), ids, indexer, index, 0));
     };
-    let head: Head =
+    let head: IndexHead =
         rows::open_value(rows::HEAD, &value).ok_or_else(|| Fault("invalid header".to_owned()))?;
     let is_possible =
         head.applied_lsn < NUMBER_MAX && head.open_number < NUMBER_MAX && head.gaps.is_possible();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::load_index::load_index;
 use crate::engine::recover;
-use crate::engine::replay::{Problem, Replay};
+use crate::engine::replay::{Replay, ReplayError};
 use crate::engine::state::log_files::LogFiles;
 use crate::engine::state::recovered::RecoveredJobs;
 use crate::engine::store_files::{StoreFiles, gap};
@@ -62,7 +62,7 @@ pub(crate) fn read_log(
     options: &Options,
     index: Arc<dyn Index>,
     access: LogAccess,
-) -> Result<ReadLog, Problem> {
+) -> Result<ReadLog, ReplayError> {
     let closed = files.closed.as_ref().map(|closed| closed.end);
     let mut replay = load_index(index, store)?;
     replay.follow(options.on_replay.clone(), files.known_lsn());
@@ -142,7 +142,7 @@ fn read_segment(
     segment: &Arc<Segment>,
     known_end: Option<u64>,
     access: LogAccess,
-) -> Result<(u64, bool), Problem> {
+) -> Result<(u64, bool), ReplayError> {
     // What a later segment or a clean close speaks of was synced before.
     let is_synced = known_end.is_some();
     let bytes = segment.read_all()?;

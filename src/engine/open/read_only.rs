@@ -6,7 +6,7 @@ use super::read_log::{LogAccess, ReadLog, read_log};
 use crate::base::sync::time::Instant;
 use crate::engine::core::{Engine, EngineParts};
 use crate::engine::opens;
-use crate::engine::replay::Problem;
+use crate::engine::replay::ReplayError;
 use crate::engine::state::backlog::Backlog;
 use crate::engine::state::committer::Committer;
 use crate::engine::state::retention::ages::AgeClock;
@@ -42,7 +42,7 @@ pub(crate) fn open_read_only(
     let rebuilt = || read(Arc::new(MemoryIndex::default()));
     let read = match seal.and_then(sealed) {
         Some(index) => match read(index) {
-            Err(Problem::Index(_)) => rebuilt(),
+            Err(ReplayError::Index(_)) => rebuilt(),
             read => read,
         },
         None => rebuilt(),
@@ -52,7 +52,7 @@ pub(crate) fn open_read_only(
         log_files,
         end,
         ..
-    } = read.map_err(Problem::into_error)?;
+    } = read.map_err(ReplayError::into_error)?;
     if let Some(last) = log_files.segments.last() {
         last.seal(end.at);
     }

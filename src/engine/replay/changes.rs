@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::engine::state::change::Change;
-use crate::index::rows::{Finished, Tombstone};
+use crate::engine::state::change::StateChange;
+use crate::index::rows::{Finished, TombstoneRow};
 use crate::log::clock_mark::shifted;
 use crate::log::event::{Event, RecoveredAs, unpack_sequences};
 use crate::log::purged_jobs::{self, PurgedJob};
@@ -15,7 +15,7 @@ pub(super) fn changes_of(
     event: &Event<'_>,
     lsn: u64,
     path: &Path,
-) -> Result<Option<(u32, Vec<Change>)>, Error> {
+) -> Result<Option<(u32, Vec<StateChange>)>, Error> {
     let changes = match *event {
         Event::Started {
             graph,
@@ -23,14 +23,14 @@ pub(super) fn changes_of(
             time_ms,
         } => (
             graph,
-            vec![Change::Started {
+            vec![StateChange::Started {
                 sequence,
                 at_ms: time_ms,
             }],
         ),
         Event::CancelRequested {
             graph, sequence, ..
-        } => (graph, vec![Change::CancelRequested { sequence }]),
+        } => (graph, vec![StateChange::CancelRequested { sequence }]),
         Event::Completed {
             graph,
             sequence,
@@ -46,7 +46,7 @@ pub(super) fn changes_of(
                 open_number: 0,
                 extra_lsn: if extra.is_some() { lsn } else { 0 },
             };
-            (graph, vec![Change::Completed { sequence, finished }])
+            (graph, vec![StateChange::Completed { sequence, finished }])
         }
         Event::Recovered {
             graph,
@@ -65,9 +65,9 @@ pub(super) fn changes_of(
         Event::Purged { graph, jobs, .. } => {
             let jobs = purged_jobs::unpack(jobs)
                 .ok_or_else(|| Error::damaged(path, 0, "invalid list of jobs"))?;
-            let change = |job: PurgedJob| Change::Purged {
+            let change = |job: PurgedJob| StateChange::Purged {
                 sequence: job.sequence,
-                tombstone: job.id.map(|id| Tombstone::new(&id, lsn)),
+                tombstone: job.id.map(|id| TombstoneRow::new(&id, lsn)),
             };
             (graph, jobs.into_iter().map(change).collect())
         }
@@ -78,7 +78,7 @@ pub(super) fn changes_of(
         } => {
             let sequences = unpack_sequences(sequences)
                 .ok_or_else(|| Error::damaged(path, 0, "invalid list of jobs"))?;
-            let change = |sequence| Change::Forgotten {
+            let change = |sequence| StateChange::Forgotten {
                 sequence,
                 through_lsn,
             };
@@ -104,13 +104,13 @@ fn recovered(
     action: RecoveredAs,
     open_number: u64,
     (at_ms, age_ms): (u64, i64),
-) -> Change {
+) -> StateChange {
     let kind = match action {
-        RecoveredAs::Requeued => return Change::Requeued { sequence },
+        RecoveredAs::Requeued => return StateChange::Requeued { sequence },
         RecoveredAs::Interrupted => OutcomeKind::Interrupted,
         RecoveredAs::Cancelled => OutcomeKind::Cancelled,
     };
-    Change::Completed {
+    StateChange::Completed {
         sequence,
         finished: Finished {
             at_ms,

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::problem::Problem;
+use super::problem::ReplayError;
 use super::{Replay, out_of_order};
 use crate::engine::state::graph::GraphCore;
 use crate::index::Fault;
@@ -32,7 +32,7 @@ pub(super) struct PackState {
 impl Replay {
     /// Takes a pack in: its events as far as the index lacks them, and where its
     /// requests lie.
-    pub(crate) fn pack(&mut self, pack: &Pack) -> Result<(), Problem> {
+    pub(crate) fn pack(&mut self, pack: &Pack) -> Result<(), ReplayError> {
         let from = self.indexer.applied_lsn + 1;
         self.pack.end = Some(pack.last_lsn);
         self.pack.has_erased = false;
@@ -116,7 +116,12 @@ impl Replay {
         }
     }
 
-    fn packed_event(&mut self, lsn: u64, event: &Event<'_>, path: &Path) -> Result<(), Problem> {
+    fn packed_event(
+        &mut self,
+        lsn: u64,
+        event: &Event<'_>,
+        path: &Path,
+    ) -> Result<(), ReplayError> {
         if let &Event::Submits {
             graph: number,
             first_sequence,
@@ -168,7 +173,7 @@ impl Replay {
     }
 
     /// Takes the ids of a part's jobs that were not made by their graph.
-    fn external_ids(&mut self, graph: &Arc<GraphCore>, part: &Part) -> Result<(), Problem> {
+    fn external_ids(&mut self, graph: &Arc<GraphCore>, part: &Part) -> Result<(), ReplayError> {
         let is_looked_up = |place: &BlockPlace| {
             !place.is_empty() && (place.external_ids || graph.has_lost_its_key())
         };

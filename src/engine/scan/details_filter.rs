@@ -1,16 +1,16 @@
 //! The filters for what the index keeps of a job: outcome, start and completion.
 
 use crate::index::rows::Detail;
-use crate::model::filter::{Filter, Span, outcome_bit};
+use crate::model::filter::{JobFilter, Span, outcome_bit};
 use crate::model::states::State;
 
 /// Whether a filter asks for what the index keeps of a job.
-pub(super) fn asks_details(filter: &Filter) -> bool {
+pub(super) fn asks_details(filter: &JobFilter) -> bool {
     filter.outcomes != 0 || !filter.started.is_any() || !filter.completed.is_any()
 }
 
 /// What is known of a job's life, as it was in this state.
-pub(super) fn matches_details(filter: &Filter, state: State, detail: &Detail) -> bool {
+pub(super) fn matches_details(filter: &JobFilter, state: State, detail: &Detail) -> bool {
     let started = detail.started_ms.filter(|_| state != State::Pending);
     let finished = detail.finished.filter(|_| state == State::Complete);
     let is_in = |span: &Span, ms: Option<u64>| match span.is_any() {

@@ -6,17 +6,17 @@ use super::matches::ScanMatches;
 use crate::model::job_query::{OnProgress, ScanProgress};
 
 /// What who waits is told, and when.
-pub(crate) struct Progress<'s> {
+pub(crate) struct ProgressReporter<'s> {
     call: Option<&'s OnProgress>,
     of: u64,
     pub(super) looked_at: u64,
     reported: u64,
 }
 
-impl<'s> Progress<'s> {
+impl<'s> ProgressReporter<'s> {
     /// Of so many jobs.
-    pub(crate) fn new(call: Option<&'s OnProgress>, of: u64) -> Progress<'s> {
-        Progress {
+    pub(crate) fn new(call: Option<&'s OnProgress>, of: u64) -> ProgressReporter<'s> {
+        ProgressReporter {
             call,
             of,
             looked_at: 0,

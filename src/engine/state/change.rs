@@ -1,14 +1,14 @@
 //! What a commit or an open changes in a graph.
 //!
-//! Owns: [`Change`]. Must not know: how it is logged, how it becomes visible.
+//! Owns: [`StateChange`]. Must not know: how it is logged, how it becomes visible.
 
 use crate::engine::state::unpacked::TailPlace;
-use crate::index::rows::{Finished, Tombstone};
+use crate::index::rows::{Finished, TombstoneRow};
 use crate::log::fingerprint::Fingerprint;
 
 /// A change of one graph, as the log has it, without texts.
 #[derive(Clone, Debug)]
-pub(crate) enum Change {
+pub(crate) enum StateChange {
     Submitted {
         sequence: u64,
         place: TailPlace,
@@ -30,7 +30,7 @@ pub(crate) enum Change {
     },
     Purged {
         sequence: u64,
-        tombstone: Option<Tombstone>,
+        tombstone: Option<TombstoneRow>,
     },
     /// The job's tombstone goes, and with it those of all purges up to this LSN.
     Forgotten {
@@ -39,21 +39,24 @@ pub(crate) enum Change {
     },
 }
 
-impl Change {
+impl StateChange {
     /// Whether it makes a job pending.
     pub(crate) fn is_pending(&self) -> bool {
-        matches!(self, Change::Submitted { .. } | Change::Requeued { .. })
+        matches!(
+            self,
+            StateChange::Submitted { .. } | StateChange::Requeued { .. }
+        )
     }
 
     pub(crate) fn sequence(&self) -> u64 {
         match *self {
-            Change::Submitted { sequence, .. }
-            | Change::Started { sequence, .. }
-            | Change::CancelRequested { sequence }
-            | Change::Completed { sequence, .. }
-            | Change::Requeued { sequence }
-            | Change::Purged { sequence, .. }
-            | Change::Forgotten { sequence, .. } => sequence,
+            StateChange::Submitted { sequence, .. }
+            | StateChange::Started { sequence, .. }
+            | StateChange::CancelRequested { sequence }
+            | StateChange::Completed { sequence, .. }
+            | StateChange::Requeued { sequence }
+            | StateChange::Purged { sequence, .. }
+            | StateChange::Forgotten { sequence, .. } => sequence,
         }
     }
 }

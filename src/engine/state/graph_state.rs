@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::base::sync::atomic::Ordering;
-use crate::engine::state::change::Change;
+use crate::engine::state::change::StateChange;
 use crate::engine::state::detail_changes::DetailChanges;
 use crate::engine::state::details::DetailHashes;
 use crate::engine::state::graph_changes::{GraphChanges, RoundNumber};
@@ -55,8 +55,8 @@ pub(crate) struct GraphState {
 
 impl GraphState {
     /// Makes a durable change visible. `segment` is where its texts lie.
-    pub(crate) fn apply(&mut self, change: &Change, segment: &Arc<Segment>) {
-        if let Change::Submitted {
+    pub(crate) fn apply(&mut self, change: &StateChange, segment: &Arc<Segment>) {
+        if let StateChange::Submitted {
             sequence,
             place,
             fingerprint,
@@ -68,14 +68,14 @@ impl GraphState {
     }
 
     /// Takes out who waited for a change that was made.
-    pub(crate) fn take_waiters(&mut self, change: &Change, waiters: &mut Vec<Arc<Waiter>>) {
+    pub(crate) fn take_waiters(&mut self, change: &StateChange, waiters: &mut Vec<Arc<Waiter>>) {
         match *change {
-            Change::Completed { sequence, .. }
-            | Change::Purged { sequence, .. }
+            StateChange::Completed { sequence, .. }
+            | StateChange::Purged { sequence, .. }
             // Those ask a run to stop, or end it.
-            | Change::CancelRequested { sequence }
-            | Change::Requeued { sequence } => self.waiters.take(sequence, waiters),
-            Change::Submitted { .. } | Change::Started { .. } | Change::Forgotten { .. } => {}
+            | StateChange::CancelRequested { sequence }
+            | StateChange::Requeued { sequence } => self.waiters.take(sequence, waiters),
+            StateChange::Submitted { .. } | StateChange::Started { .. } | StateChange::Forgotten { .. } => {}
         }
     }
 
@@ -112,15 +112,15 @@ impl GraphState {
     }
 
     /// Makes a change of states, wherever the texts lie.
-    pub(crate) fn apply_state(&mut self, change: &Change) {
+    pub(crate) fn apply_state(&mut self, change: &StateChange) {
         match *change {
-            Change::Submitted { sequence, .. } => self.add_pending(sequence),
-            Change::Started { sequence, at_ms } => {
+            StateChange::Submitted { sequence, .. } => self.add_pending(sequence),
+            StateChange::Started { sequence, at_ms } => {
                 self.status.set(sequence, State::Running);
                 let detail = self.changed.of(sequence);
                 detail.started_ms = Some(at_ms);
             }
-            Change::CancelRequested { sequence } => {
+            StateChange::CancelRequested { sequence } => {
                 self.cancelling.insert(sequence);
                 if let Some(cell) = self.watched.get(&sequence) {
                     cell.cancel.store(true, Ordering::Release);
@@ -128,7 +128,7 @@ impl GraphState {
                 let detail = self.changed.of(sequence);
                 detail.cancel_requested = true;
             }
-            Change::Completed { sequence, finished } => {
+            StateChange::Completed { sequence, finished } => {
                 self.status.set(sequence, State::Complete);
                 self.cancelling.remove(&sequence);
                 self.end_run(sequence);
@@ -137,12 +137,12 @@ impl GraphState {
             }
             // When it was started stays known, for pages that still show it running. A
             // job with a cancel request is never requeued.
-            Change::Requeued { sequence } => {
+            StateChange::Requeued { sequence } => {
                 self.status.set(sequence, State::Pending);
                 self.cancelling.remove(&sequence);
                 self.end_run(sequence);
             }
-            Change::Purged {
+            StateChange::Purged {
                 sequence,
                 tombstone,
             } => {
@@ -157,7 +157,7 @@ impl GraphState {
                 };
                 self.changed.of(sequence).merge(&left);
             }
-            Change::Forgotten {
+            StateChange::Forgotten {
                 sequence,
                 through_lsn,
             } => {

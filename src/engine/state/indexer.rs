@@ -22,7 +22,7 @@ use crate::engine::state::graph_changes::GraphChanges;
 use crate::engine::state::removed_runs::RemovedRuns;
 use crate::engine::state::rewrites::Rewrites;
 use crate::engine::state::status::CHUNK_JOBS;
-use crate::index::rows::{self, GraphRow, Head, ROWS_FORMAT};
+use crate::index::rows::{self, GraphRow, IndexHead, ROWS_FORMAT};
 use crate::index::{Fault, Index};
 use crate::log::clock_gaps::Gaps;
 use crate::model::store_id::StoreId;
@@ -174,7 +174,7 @@ impl Indexer {
     }
 
     fn head(&self, batch: &FlushBatch, partial: bool) -> Vec<u8> {
-        let head = Head {
+        let head = IndexHead {
             rows_format: ROWS_FORMAT,
             store: self.store.0,
             applied_lsn: if partial { self.applied_lsn } else { batch.lsn },

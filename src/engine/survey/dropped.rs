@@ -11,7 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{LogRange, Source, Survey};
+use super::{LogRange, RangeSource, Survey};
 use crate::index::rows::GraphRow;
 
 impl Survey {
@@ -117,7 +117,7 @@ impl LogRange {
     /// past the last.
     fn places(&self) -> Vec<(u32, u64, u64)> {
         match &self.source {
-            Source::Pack { pack, .. } => {
+            RangeSource::Pack { pack, .. } => {
                 let parts = pack.parts.iter();
                 let places = parts.map(|p| (p.graph, p.first_sequence, p.end_sequence));
                 places.collect()
@@ -135,8 +135,8 @@ impl LogRange {
     /// A pack says which jobs have a place in it, even if it is not sound.
     fn may_have_held_others(&self) -> bool {
         match &self.source {
-            Source::Pack { .. } => false,
-            Source::Segment(_) | Source::Missing => self.lost_events() > 0,
+            RangeSource::Pack { .. } => false,
+            RangeSource::Segment(_) | RangeSource::Missing => self.lost_events() > 0,
         }
     }
 
@@ -144,18 +144,18 @@ impl LogRange {
     fn lost_events(&self) -> u64 {
         let all = self.last_lsn + 1 - self.first_lsn;
         match &self.source {
-            Source::Pack {
+            RangeSource::Pack {
                 pack, bad_chunks, ..
             } => {
                 let chunks = pack.chunks().enumerate();
                 let bad = chunks.filter(|(n, _)| bad_chunks.contains(n));
                 bad.map(|(_, (_, first, last))| last + 1 - first).sum()
             }
-            Source::Segment(segment) => {
+            RangeSource::Segment(segment) => {
                 let there = segment.frames.iter().map(|frame| frame.count);
                 all.saturating_sub(there.sum())
             }
-            Source::Missing => all,
+            RangeSource::Missing => all,
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::log::pack::Pack;
 pub(crate) struct LogRange {
     pub(crate) first_lsn: u64,
     pub(crate) last_lsn: u64,
-    pub(crate) source: Source,
+    pub(crate) source: RangeSource,
     pub(crate) is_sound: bool,
     /// Jobs whose requests are readable in it, by graph: first and one past last of
     /// each run.
@@ -29,11 +29,11 @@ pub(crate) struct LogRange {
 
 impl LogRange {
     pub(super) fn is_of(&self, other: &Arc<Pack>) -> bool {
-        matches!(&self.source, Source::Pack { pack, .. } if Arc::ptr_eq(pack, other))
+        matches!(&self.source, RangeSource::Pack { pack, .. } if Arc::ptr_eq(pack, other))
     }
 }
 
-pub(crate) enum Source {
+pub(crate) enum RangeSource {
     Pack {
         pack: Arc<Pack>,
         /// By their places among the pack's chunks.

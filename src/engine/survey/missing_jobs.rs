@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Survey;
-use super::log_range::Source;
+use super::log_range::RangeSource;
 use crate::log::disk::Disk;
 use crate::model::error::{Error, Result};
 
@@ -26,7 +26,7 @@ impl Survey {
                 );
             }
             // Bad blocks at a pack's end belong to it too.
-            if let Source::Pack { pack, .. } = &log_range.source {
+            if let RangeSource::Pack { pack, .. } = &log_range.source {
                 for part in &pack.parts {
                     let found = self.graphs.entry(part.graph).or_default();
                     found.damaged += part.end_sequence.saturating_sub(found.end);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::log_range::{LogRange, Source, extend};
+use super::log_range::{LogRange, RangeSource, extend};
 use super::packs::{check_pack, unreadable};
 use super::tally::Tally;
 use super::{OnRead, Survey};
@@ -134,7 +134,7 @@ impl Survey {
     fn holds(&self, lsn: u64) -> bool {
         let at = self.log_ranges.partition_point(|s| s.last_lsn < lsn);
         let found = self.log_ranges.get(at);
-        found.is_some_and(|s| s.first_lsn <= lsn && !matches!(s.source, Source::Missing))
+        found.is_some_and(|s| s.first_lsn <= lsn && !matches!(s.source, RangeSource::Missing))
     }
 
     /// Reads all of a pack.
@@ -161,7 +161,7 @@ impl Survey {
             first_lsn: pack.first_lsn,
             last_lsn: pack.last_lsn,
             is_sound,
-            source: Source::Pack {
+            source: RangeSource::Pack {
                 pack: pack.clone(),
                 bad_chunks: checked.bad_chunks,
                 bad_blocks: checked.bad_blocks,

@@ -12,7 +12,7 @@ use super::tally::Tally;
 use crate::engine::large::Large;
 use crate::log::block::Block;
 use crate::log::fingerprint::Fingerprint;
-use crate::log::fingerprints::Entry;
+use crate::log::fingerprints::FingerprintEntry;
 use crate::log::pack::{Pack, Part};
 use crate::model::error::{Error, Result};
 use crate::model::id;
@@ -125,7 +125,7 @@ fn check_fingerprints(part: &Part, requests: Option<u64>, on_read: OnRead<'_>) -
     Ok(())
 }
 
-fn entry_hash((Fingerprint(fingerprint), sequence): Entry) -> u64 {
+fn entry_hash((Fingerprint(fingerprint), sequence): FingerprintEntry) -> u64 {
     id::mix(id::mix(fingerprint) ^ sequence)
 }
 

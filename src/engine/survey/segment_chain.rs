@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::log_range::{LogRange, Source, extend};
+use super::log_range::{LogRange, RangeSource, extend};
 use super::segments::{FrameSurvey, Hole, SegmentSurvey, frame_events};
 use super::tally::Tally;
 use super::{OnRead, Survey};
@@ -198,7 +198,7 @@ impl Survey {
             self.log_ranges.push(LogRange {
                 first_lsn,
                 last_lsn,
-                source: Source::Segment(segment),
+                source: RangeSource::Segment(segment),
                 is_sound,
                 spans,
                 mentioned,

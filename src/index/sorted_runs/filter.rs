@@ -7,16 +7,16 @@ const FILTER_PROBES: u32 = 6;
 /// A Bloom filter (Bloom 1970): 10 bits a key and 6 probes, all in one block of 512
 /// bits, so that a probe touches one cache line; about 1 in 80 keys that were not
 /// added is let through.
-pub(super) struct Filter {
+pub(super) struct BloomFilter {
     pub(super) blocks: Vec<[u64; 8]>,
 }
 
-impl Filter {
-    pub(super) fn for_keys(keys: u64) -> Filter {
+impl BloomFilter {
+    pub(super) fn for_keys(keys: u64) -> BloomFilter {
         // A count comes from a checked row, yet what it may allocate is bounded.
         let bits = keys.min(1 << 32) * FILTER_BITS_PER_KEY;
         let blocks = usize::try_from(bits.div_ceil(512)).unwrap_or(1).max(1);
-        Filter {
+        BloomFilter {
             blocks: vec![[0; 8]; blocks],
         }
     }
@@ -33,13 +33,13 @@ impl Filter {
 
     pub(super) fn insert(&mut self, hash: u64) {
         let block = self.block(hash);
-        for bit in Filter::bits(hash) {
+        for bit in BloomFilter::bits(hash) {
             self.blocks[block][bit / 64] |= 1 << (bit % 64);
         }
     }
 
     pub(super) fn may_contain(&self, hash: u64) -> bool {
         let block = &self.blocks[self.block(hash)];
-        Filter::bits(hash).all(|bit| block[bit / 64] >> (bit % 64) & 1 == 1)
+        BloomFilter::bits(hash).all(|bit| block[bit / 64] >> (bit % 64) & 1 == 1)
     }
 }

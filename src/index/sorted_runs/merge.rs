@@ -5,12 +5,12 @@ use super::run::RunPairs;
 use crate::index::Fault;
 
 /// Two sorted sequences as one.
-pub(super) struct Merged<'a> {
+pub(super) struct MergedRuns<'a> {
     pub(super) left: std::iter::Peekable<RunPairs<'a>>,
     pub(super) right: std::iter::Peekable<RunPairs<'a>>,
 }
 
-impl Iterator for Merged<'_> {
+impl Iterator for MergedRuns<'_> {
     type Item = Result<Pair, Fault>;
 
     fn next(&mut self) -> Option<Self::Item> {

@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use super::filter::Filter;
+use super::filter::BloomFilter;
 use super::page::{Owner, Pair, read_page};
 use crate::index::{Fault, Index};
 
-pub(super) struct Run {
+pub(super) struct SortedRun {
     pub(super) number: u64,
     pub(super) count: u64,
     /// The first hash of each page.
     pub(super) fences: Vec<u64>,
-    pub(super) filter: Filter,
+    pub(super) filter: BloomFilter,
 }
 
-impl Run {
+impl SortedRun {
     pub(super) fn add_page(&mut self, pairs: &[Pair]) {
         if let Some(&(first, _)) = pairs.first() {
             self.fences.push(first);
@@ -36,7 +36,7 @@ pub(super) fn after(number: u64) -> Result<u64, Fault> {
 
 pub(super) fn lookup_in(
     index: &dyn Index,
-    runs: &[Arc<Run>],
+    runs: &[Arc<SortedRun>],
     hash: u64,
 ) -> Result<Vec<Owner>, Fault> {
     let mut found = Vec::new();
@@ -60,13 +60,16 @@ pub(super) fn lookup_in(
 /// The pairs of a run in order, a page in memory at a time.
 pub(super) struct RunPairs<'a> {
     index: &'a dyn Index,
-    run: &'a Run,
+    run: &'a SortedRun,
     page: usize,
     pairs: std::vec::IntoIter<Pair>,
 }
 
 impl<'a> RunPairs<'a> {
-    pub(super) fn new(index: &'a dyn Index, run: &'a Run) -> std::iter::Peekable<RunPairs<'a>> {
+    pub(super) fn new(
+        index: &'a dyn Index,
+        run: &'a SortedRun,
+    ) -> std::iter::Peekable<RunPairs<'a>> {
         RunPairs {
             index,
             run,

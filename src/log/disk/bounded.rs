@@ -14,7 +14,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
-pub(crate) use self::pool::Access;
+pub(crate) use self::pool::FileAccess;
 use self::pool::{OnDemand, Shared, State};
 use crate::base::sync::atomic::{AtomicBool, Ordering};
 use crate::base::sync::{Mutex, RwLock};
@@ -29,7 +29,7 @@ pub(crate) struct BoundedDisk {
 struct Handle(Arc<OnDemand>);
 
 impl BoundedDisk {
-    pub(crate) fn new(disk: Arc<dyn Disk>, access: Access) -> BoundedDisk {
+    pub(crate) fn new(disk: Arc<dyn Disk>, access: FileAccess) -> BoundedDisk {
         BoundedDisk {
             shared: Arc::new(Shared {
                 disk,
@@ -41,8 +41,8 @@ impl BoundedDisk {
 
     fn check_write(&self) -> io::Result<()> {
         match self.shared.access {
-            Access::ReadWrite => Ok(()),
-            Access::ReadOnly => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
+            FileAccess::ReadWrite => Ok(()),
+            FileAccess::ReadOnly => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
         }
     }
 
@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn all_files_are_read_while_few_are_open() {
-        let disk = BoundedDisk::new(Arc::new(MemoryDisk::default()), Access::ReadWrite);
+        let disk = BoundedDisk::new(Arc::new(MemoryDisk::default()), FileAccess::ReadWrite);
         let mut files = Vec::new();
         for n in 0..5 * OPEN_MAX {
             let file = disk.create(&format!("{n}")).unwrap();
@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn what_is_not_synced_stays_open() {
-        let disk = BoundedDisk::new(Arc::new(MemoryDisk::default()), Access::ReadWrite);
+        let disk = BoundedDisk::new(Arc::new(MemoryDisk::default()), FileAccess::ReadWrite);
         let written = disk.create("written").unwrap();
         written.write_all_at(b"1", 0).unwrap();
         let Some(dirty) = disk.shared.pool.lock().open.front().cloned() else {
@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_open_is_never_closed() {
-        let disk = BoundedDisk::new(Arc::new(MemoryDisk::default()), Access::ReadWrite);
+        let disk = BoundedDisk::new(Arc::new(MemoryDisk::default()), FileAccess::ReadWrite);
         let create = |name: &str| disk.create(name).unwrap();
         for name in ["kept", "not kept"] {
             create(name);
@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn a_file_that_loses_its_name_is_read_on_and_none_is_taken_for_another() {
-        let disk = BoundedDisk::new(Arc::new(MemoryDisk::default()), Access::ReadWrite);
+        let disk = BoundedDisk::new(Arc::new(MemoryDisk::default()), FileAccess::ReadWrite);
         let write = |name: &str, text: &[u8]| {
             let file = disk.create(name).unwrap();
             file.write_all_at(text, 0).unwrap();
@@ -339,7 +339,7 @@ mod tests {
         for n in 0..2 * OPEN_MAX {
             write(&format!("{n}"), b"before");
         }
-        let disk = BoundedDisk::new(memory.clone(), Access::ReadOnly);
+        let disk = BoundedDisk::new(memory.clone(), FileAccess::ReadOnly);
         let files: Vec<_> = (0..2 * OPEN_MAX)
             .map(|n| disk.open(&format!("{n}")).unwrap())
             .collect();

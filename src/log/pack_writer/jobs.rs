@@ -4,7 +4,7 @@ use super::PackWriter;
 use crate::log::block::Block;
 use crate::log::event::SubmissionTexts;
 use crate::log::fingerprint::Fingerprint;
-use crate::log::fingerprints::Entry;
+use crate::log::fingerprints::FingerprintEntry;
 use crate::log::pack::{BlockPlace, Part};
 use crate::model::error::{Error, Result};
 
@@ -14,7 +14,7 @@ pub(crate) struct JobsWriter<'w, 'd> {
     graph: u32,
     block: Block,
     external_ids: bool,
-    fingerprints: Vec<Entry>,
+    fingerprints: Vec<FingerprintEntry>,
     /// The number of the next job, once there was one.
     next: Option<u64>,
 }

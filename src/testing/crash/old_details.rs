@@ -38,18 +38,18 @@ fn at(seconds: u64) -> SystemTime {
 
 /// A store whose index stays from open to open, and can be put back.
 #[derive(Default)]
-struct OsDirectory {
+struct IndexedStore {
     disk: Arc<MemoryDisk>,
     index: Mutex<Arc<MemoryIndex>>,
-    made_anew: AtomicU64,
+    rebuilds: AtomicU64,
     seconds: Arc<AtomicU64>,
 }
 
-impl OsDirectory {
+impl IndexedStore {
     fn open(&self, recovery: Recovery) -> Store {
         let home = |rebuild| -> Arc<dyn Index> {
             if rebuild {
-                self.made_anew.fetch_add(1, Ordering::SeqCst);
+                self.rebuilds.fetch_add(1, Ordering::SeqCst);
                 *self.index.lock() = Arc::default();
             }
             self.index.lock().clone()
@@ -97,7 +97,7 @@ impl OsDirectory {
 }
 
 /// A store with a job that was started at 100 s; its index knows.
-fn started(directory: &OsDirectory) -> (Store, JobId) {
+fn started(directory: &IndexedStore) -> (Store, JobId) {
     let store = directory.open(Recovery::Requeue);
     store.create_graph("g");
     let request = Request::new("c", "/ges", Body::empty()).expect("a request");
@@ -132,7 +132,7 @@ fn start_shown(graph: &Graph, id: &JobId) -> Option<SystemTime> {
 fn an_old_row_of_details_is_never_shown_and_the_next_open_knows_again() {
     for gone in [false, true] {
         for closed in [false, true] {
-            let directory = OsDirectory::default();
+            let directory = IndexedStore::default();
             let (store, id) = started(&directory);
             let old = match gone {
                 true => Vec::new(),
@@ -156,21 +156,21 @@ fn an_old_row_of_details_is_never_shown_and_the_next_open_knows_again() {
             };
             // Where the open had to read the row, it made the index anew.
             let shown = start_shown(&store.graph("g"), &id);
-            match directory.made_anew.load(Ordering::SeqCst) {
+            match directory.rebuilds.load(Ordering::SeqCst) {
                 0 => assert_eq!(shown, None, "gone {gone}, closed {closed}"),
                 _ => assert_eq!(shown, Some(at(300)), "gone {gone}, closed {closed}"),
             }
             drop(store);
             let store = directory.open(Recovery::Leave);
             assert_eq!(start_shown(&store.graph("g"), &id), Some(at(300)));
-            assert_eq!(directory.made_anew.load(Ordering::SeqCst), 1);
+            assert_eq!(directory.rebuilds.load(Ordering::SeqCst), 1);
         }
     }
 }
 
 #[test]
 fn a_cancel_request_alone_is_vouched_for() {
-    let directory = OsDirectory::default();
+    let directory = IndexedStore::default();
     let (store, id) = started(&directory);
     let before = directory.details();
     store.graph("g").cancel(&id).expect("it is asked to stop");
@@ -186,7 +186,7 @@ fn a_cancel_request_alone_is_vouched_for() {
         .expect("the job");
     assert!(job.cancel_requested());
     assert_eq!(job.started_at(), Some(at(100)));
-    assert_eq!(directory.made_anew.load(Ordering::SeqCst), 0);
+    assert_eq!(directory.rebuilds.load(Ordering::SeqCst), 0);
     drop(store);
     // Without the request, the next open would not know that it is to stop.
     directory.put_back(&before);
@@ -197,13 +197,13 @@ fn a_cancel_request_alone_is_vouched_for() {
         .expect("it reads")
         .expect("the job");
     assert!(job.cancel_requested());
-    assert_eq!(directory.made_anew.load(Ordering::SeqCst), 1);
+    assert_eq!(directory.rebuilds.load(Ordering::SeqCst), 1);
 }
 
 /// The indexer keeps its lock while it waits for the committer, and a commit may read rows.
 #[test]
 fn a_row_is_read_without_waiting_for_the_indexer() {
-    let directory = OsDirectory::default();
+    let directory = IndexedStore::default();
     let (store, id) = started(&directory);
     let indexer = store.engine.indexer.lock();
     let graph = store.graph("g");

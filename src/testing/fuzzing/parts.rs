@@ -492,7 +492,7 @@ fn any_row(input: &mut Input<'_>) -> (Vec<u8>, Vec<u8>) {
     let graph = u32::from(control >> 4);
     match control % 8 {
         0 => {
-            let head = rows::Head {
+            let head = rows::IndexHead {
                 rows_format: rows::ROWS_FORMAT,
                 store: STORE.0,
                 applied_lsn: input.number(),

@@ -21,7 +21,7 @@ use crate::engine::core::Engine;
 use crate::engine::open::open_disk;
 use crate::engine::state::operation::{Action, Operation};
 use crate::engine::store_handle::StoreHandle;
-use crate::index::rows::{self, Detail, DetailRow, Finished, GraphRow, Tombstone};
+use crate::index::rows::{self, Detail, DetailRow, Finished, GraphRow, TombstoneRow};
 use crate::log::block::{Block, Scratch, Seed};
 use crate::log::clock_gaps::Gap;
 use crate::log::clock_mark::ClockMark;

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 
 use super::interrupt::before_call;
 use super::random;
-use crate::log::disk::bounded::{Access, BoundedDisk};
+use crate::log::disk::bounded::{BoundedDisk, FileAccess};
 use crate::log::disk::simulated::PATH;
 use crate::log::disk::{Disk as Seam, File as FileSeam};
 
@@ -154,13 +154,13 @@ impl Disk {
         state.end_process();
         let process = state.process;
         drop(state);
-        self.mounted(process, Access::ReadWrite)
+        self.mounted(process, FileAccess::ReadWrite)
     }
 
     /// The directory as a process has it that only reads, beside any other.
     pub(super) fn mount_beside(&self) -> Arc<dyn Seam> {
         let process = self.state.lock().process;
-        self.mounted(process, Access::ReadOnly)
+        self.mounted(process, FileAccess::ReadOnly)
     }
 
     /// The directory as the process has it that has it already, by a path that may lead
@@ -180,7 +180,7 @@ impl Disk {
     }
 
     /// With bounded descriptors, as the directory of a store has.
-    fn mounted(&self, process: u64, access: Access) -> Arc<dyn Seam> {
+    fn mounted(&self, process: u64, access: FileAccess) -> Arc<dyn Seam> {
         let mounted = Mounted {
             state: self.state.clone(),
             process,

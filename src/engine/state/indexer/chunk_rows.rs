@@ -8,7 +8,7 @@ use crate::engine::state::details::{self, ChunkHashes};
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::removed_runs::RemovedRuns;
 use crate::engine::state::status::{self, CHUNK_ROWS, SavedChunk};
-use crate::index::rows::{self, DETAIL_JOBS, Detail, Tombstone};
+use crate::index::rows::{self, DETAIL_JOBS, Detail, TombstoneRow};
 use crate::index::{Fault, Index};
 
 /// The rows of a chunk that go to the index together.
@@ -45,7 +45,7 @@ impl ChunkRows {
                     detail.merge(change);
                 }
                 detail.reset = false;
-                let is_forgotten = |t: &Tombstone| t.lsn <= forgotten_lsn;
+                let is_forgotten = |t: &TombstoneRow| t.lsn <= forgotten_lsn;
                 if detail.tombstone.as_ref().is_some_and(is_forgotten) {
                     *detail = Detail::default();
                 }

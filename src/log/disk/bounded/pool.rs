@@ -14,7 +14,7 @@ pub(crate) const OPEN_MAX: usize = 40;
 
 /// What may be done to the directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Access {
+pub(crate) enum FileAccess {
     ReadWrite,
     /// Nothing is changed, while others may.
     ReadOnly,
@@ -22,7 +22,7 @@ pub(crate) enum Access {
 
 pub(super) struct Shared {
     pub(super) disk: Arc<dyn Disk>,
-    pub(super) access: Access,
+    pub(super) access: FileAccess,
     pub(super) pool: Mutex<Pool>,
 }
 
@@ -176,8 +176,8 @@ impl Shared {
     /// Why a file cannot be opened again: beside a reader, an engine may replace files.
     fn replaced(&self, error: Option<io::Error>) -> io::Error {
         match self.access {
-            Access::ReadOnly => io::Error::other(Revoked),
-            Access::ReadWrite => error.unwrap_or_else(|| {
+            FileAccess::ReadOnly => io::Error::other(Revoked),
+            FileAccess::ReadWrite => error.unwrap_or_else(|| {
                 let what = "the file was replaced by another process";
                 io::Error::new(io::ErrorKind::NotFound, what)
             }),
