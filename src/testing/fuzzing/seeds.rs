@@ -325,7 +325,7 @@ fn index(seeds: &mut Seeds) {
                 extra_lsn: n as u64 % 5,
             }),
             cancel_requested: n % 7 == 0,
-            tombstone: (n % 11 == 0).then_some(Tombstone {
+            tombstone: (n % 11 == 0).then_some(TombstoneRow {
                 lsn: 900 + n as u64,
                 lookup: 5,
                 further: 6,
