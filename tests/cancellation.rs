@@ -246,7 +246,7 @@ fn guards_that_are_dropped_after_the_close_or_the_drop_of_the_graph_do_no_harm()
 }
 
 #[test]
-fn run_next_claims_the_oldest_and_gives_what_is_to_be_done() {
+fn claim_next_claims_the_oldest_and_gives_what_is_to_be_done() {
     let (_store, graph) = store_in_memory();
     assert!(graph.claim_next().unwrap().is_none());
     let ids: Vec<JobId> = (0..5)

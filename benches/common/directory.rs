@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 const SEGMENT_MAGIC: &[u8] = b"JOBSLOG\0";
 const SEGMENT_HEADER_BYTES: u64 = 64;
 const FRAME_MAGIC: &[u8] = b"JFRM";
-const FRAME_HEADER_BYTES: usize = 32;
+const FRAME_HEADER_BYTES: usize = 72;
 
 /// All files below a folder. One that goes meanwhile is left out.
 fn files(dir: &Path) -> Vec<PathBuf> {

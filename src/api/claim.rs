@@ -99,11 +99,15 @@ impl Graph {
     /// ```
     pub fn claim(&self, id: impl AsRef<str>) -> Result<Run> {
         let _span = call_span!("claim", self, id.as_ref());
-        self.run_write(id.as_ref())?.commit(self.engine())
+        self.run_write(id.as_ref(), None)?.commit(self.engine())
     }
 
-    pub(crate) fn run_write(&self, id: &str) -> Result<PreparedWrite<Run>> {
-        let (sequence, action) = self.start_action(id)?;
+    pub(crate) fn run_write(
+        &self,
+        id: &str,
+        claim: Option<Arc<Claim>>,
+    ) -> Result<PreparedWrite<Run>> {
+        let (sequence, action) = self.start_action(id, claim)?;
         let graph = self.clone();
         Ok(PreparedWrite::small(action, move |result| {
             result?;

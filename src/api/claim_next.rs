@@ -15,9 +15,6 @@ use crate::api::graph::Graph;
 use crate::api::pending_write::PendingWrite;
 use crate::api::run::Run;
 use crate::base::sync::time::Instant;
-use crate::engine::state::calls::Call;
-use crate::engine::state::claim::Claim;
-use crate::engine::state::operation::{Action, Operation};
 use crate::engine::state::waiters::{PENDING, Waiter};
 use crate::model::error::{Error, Result};
 
@@ -214,17 +211,14 @@ pub struct ClaimNext {
 
 enum Step {
     First,
-    JobCompletion,
-    Claiming(PendingWrite<Option<Run>>, Arc<Claim>),
+    Waiting,
+    Claiming(PendingWrite<Option<Run>>),
     Done,
 }
 
 impl ClaimNext {
     fn claim(&mut self) {
-        let claim = Arc::new(Claim::default());
-        let graph = &self.claimer.graph;
-        let write = graph.claim_write(Some(claim.clone()));
-        self.step = Step::Claiming(PendingWrite::new(&graph.handle, write), claim);
+        self.step = Step::Claiming(self.claimer.graph.nonblocking().claim_next());
         self.claimer.owes = true;
     }
 
@@ -241,16 +235,16 @@ impl ClaimNext {
                 self.claim();
                 Poll::Ready(Ok(None))
             }
-            Step::Claiming(write, _) => match Pin::new(write).poll(context) {
+            Step::Claiming(write) => match Pin::new(write).poll(context) {
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(claimed) => {
-                    self.step = Step::JobCompletion;
+                    self.step = Step::Waiting;
                     // On an error, the job may be there still.
                     claimer.owes = claimed.is_err();
                     Poll::Ready(claimed)
                 }
             },
-            Step::JobCompletion => {
+            Step::Waiting => {
                 let waiter = claimer.listed();
                 if claimer.sees_job()? {
                     claimer.unregister();
@@ -262,29 +256,6 @@ impl ClaimNext {
                 }
                 Poll::Ready(Ok(None))
             }
-        }
-    }
-
-    /// Gives back what a claim in flight comes to.
-    fn withdraw(&mut self) {
-        let Step::Claiming(write, claim) = std::mem::replace(&mut self.step, Step::Done) else {
-            return;
-        };
-        let graph = &self.claimer.graph;
-        if graph.engine().check_process().is_err() {
-            return;
-        }
-        claim.withdraw();
-        if write.withdraw() {
-            // Behind the claim in the queue. There is one for each claim, so the queue stays
-            // bounded.
-            let graph_core = graph.core.clone();
-            let action = Action::HandBack {
-                graph: graph_core,
-                claim,
-            };
-            let (_, queued) = Call::new(Operation::small(action));
-            graph.engine().queue.force_push(queued);
         }
     }
 }
@@ -307,12 +278,6 @@ impl Future for ClaimNext {
                 return Poll::Ready(claimed);
             }
         }
-    }
-}
-
-impl Drop for ClaimNext {
-    fn drop(&mut self) {
-        self.withdraw();
     }
 }
 

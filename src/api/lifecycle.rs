@@ -10,6 +10,7 @@ use crate::api::graph::Graph;
 use crate::api::spans::call_span;
 use crate::api::write::{PreparedWrite, done};
 use crate::engine::state::calls::WriteResult;
+use crate::engine::state::claim::Claim;
 use crate::engine::state::operation::{Action, Operation, SMALL_WRITE_BYTES};
 use crate::engine::state::run_cell::RunCell;
 use crate::model::error::{Error, Result};
@@ -62,17 +63,22 @@ impl Graph {
     }
 
     pub(crate) fn start_write(&self, id: &str) -> Result<PreparedWrite<()>> {
-        let (_, action) = self.start_action(id)?;
+        let (_, action) = self.start_action(id, None)?;
         Ok(PreparedWrite::small(action, done))
     }
 
     /// The job with this id, and what starts it.
-    pub(crate) fn start_action(&self, id: &str) -> Result<(u64, Action)> {
+    pub(crate) fn start_action(
+        &self,
+        id: &str,
+        claim: Option<Arc<Claim>>,
+    ) -> Result<(u64, Action)> {
         let (sequence, id) = self.resolve(id)?;
         let action = Action::Start {
             graph: self.core.clone(),
             sequence,
             id,
+            claim,
         };
         Ok((sequence, action))
     }

@@ -4,12 +4,15 @@
 //! Must not know: what the writes do, beyond what the blocking calls share.
 //! Promise: what is queued is carried out in the order of one thread's calls.
 
+use std::sync::Arc;
+
 use crate::api::graph::Graph;
 use crate::api::lifecycle::{Cancellation, Completion};
 use crate::api::pending_write::PendingWrite;
 use crate::api::run::Run;
 use crate::api::submit::Submitted;
 use crate::api::write::PreparedWrite;
+use crate::engine::state::claim::Claim;
 use crate::model::error::Result;
 use crate::model::id::JobId;
 use crate::model::outcome::Outcome;
@@ -77,6 +80,15 @@ impl<'g> NonBlocking<'g> {
         PendingWrite::new(&self.graph.handle, write)
     }
 
+    fn pending_claim<T: Send + 'static>(
+        &self,
+        claim: Arc<Claim>,
+        write: Result<PreparedWrite<T>>,
+    ) -> PendingWrite<T> {
+        let graph = self.graph.core.clone();
+        PendingWrite::of_claim(&self.graph.handle, (graph, claim), write)
+    }
+
     /// Like [`Graph::submit`]. Where the queue is full the pending write waits for room;
     /// [`Graph::try_submit`] refuses instead.
     pub fn submit(&self, request: Request) -> PendingWrite<JobId> {
@@ -101,22 +113,31 @@ impl<'g> NonBlocking<'g> {
         self.pending(write)
     }
 
-    /// Like [`Graph::claim_next`]. If the pending write is dropped after a job was claimed
-    /// for it, that job stays running until it is completed by its id or the store
-    /// is reopened. A future that waits for a job, and hands the job back if it is dropped, is
+    /// Like [`Graph::claim_next`]. A future that waits for a job is
     /// [`Graph::claim_next_async`].
+    ///
+    /// # Cancel safety
+    /// If the pending write is dropped, the claim is withdrawn. If a job was claimed already, it
+    /// is handed back: it is pending again, in its old place in the order, under any
+    /// [`Recovery`](crate::Recovery). Dropping does not block.
     ///
     /// # Cost
     /// As for [`Graph::claim_next`]: without a pending job, and with no other write queued, it
     /// is answered without a commit.
     pub fn claim_next(&self) -> PendingWrite<Option<Run>> {
-        self.pending(self.graph.claim_write(None))
+        let claim = Arc::new(Claim::default());
+        let write = self.graph.claim_write(Some(claim.clone()));
+        self.pending_claim(claim, write)
     }
 
-    /// Like [`Graph::claim`]. If the pending write is dropped, the job stays running until it
-    /// is completed by its id or the store is reopened.
+    /// Like [`Graph::claim`].
+    ///
+    /// # Cancel safety
+    /// That of [`NonBlocking::claim_next`].
     pub fn claim(&self, id: impl AsRef<str>) -> PendingWrite<Run> {
-        self.pending(self.graph.run_write(id.as_ref()))
+        let claim = Arc::new(Claim::default());
+        let write = self.graph.run_write(id.as_ref(), Some(claim.clone()));
+        self.pending_claim(claim, write)
     }
 
     /// Like [`Graph::start`].

@@ -2,8 +2,8 @@
 //!
 //! Owns: [`PendingWrite`]: a future and a thing to block on, without naming a runtime.
 //! Must not know: what the write does.
-//! Promise: dropping a pending write never withdraws its write, and never exceeds the queue's
-//! bound; polling never waits, for room, for a sync or for anybody.
+//! Promise: dropping a pending write never withdraws its write, unless it is a claim, and never
+//! exceeds the queue's bound; polling never waits, for room, for a sync or for anybody.
 
 use std::fmt;
 use std::future::Future;
@@ -15,13 +15,17 @@ use std::time::Duration;
 use crate::api::write::{Finish, PreparedWrite};
 use crate::base::sync::time::Instant;
 use crate::engine::state::calls::{Call, Queued, WriteResult};
+use crate::engine::state::claim::Claim;
+use crate::engine::state::graph::GraphCore;
+use crate::engine::state::operation::{Action, Operation};
 use crate::engine::state::queue::Full;
 use crate::engine::store_handle::StoreHandle;
 use crate::model::error::{Error, Result};
 
 /// The answer to a queued write: wait for it, or await it.
 ///
-/// The write is carried out whether or not anybody waits. A pending write that found the
+/// The write is carried out whether or not anybody waits, except for a claim, whose job is
+/// [handed back](crate::NonBlocking::claim_next) if nobody takes it. A pending write that found the
 /// queue full gets its place when it is first polled or waited for and there is
 /// room. If it is dropped before, the drop blocks until there is room: the write is not
 /// lost, and the queue keeps its bound. Async code that must not block uses
@@ -55,6 +59,8 @@ pub struct PendingWrite<T> {
     handle: Arc<StoreHandle>,
     state: State,
     finish: Option<Finish<T>>,
+    /// Of a claim: what hands its job back if nobody takes it.
+    claim: Option<(Arc<GraphCore>, Arc<Claim>)>,
 }
 
 enum State {
@@ -88,7 +94,23 @@ impl<T> PendingWrite<T> {
             handle: handle.clone(),
             state,
             finish: Some(finish),
+            claim: None,
         }
+    }
+
+    /// The same for a claim, which is withdrawn, or its job handed back, if the pending write
+    /// is dropped before its result was returned.
+    pub(crate) fn of_claim(
+        handle: &Arc<StoreHandle>,
+        claim: (Arc<GraphCore>, Arc<Claim>),
+        write: Result<PreparedWrite<T>>,
+    ) -> PendingWrite<T>
+    where
+        T: Send + 'static,
+    {
+        let mut pending = PendingWrite::new(handle, write);
+        pending.claim = Some(claim);
+        pending
     }
 
     /// Queues a write if there is room; otherwise refuses it.
@@ -115,6 +137,7 @@ impl<T> PendingWrite<T> {
             handle: handle.clone(),
             state,
             finish: Some(write.finish),
+            claim: None,
         })
     }
 
@@ -197,15 +220,6 @@ impl<T> PendingWrite<T> {
         }
     }
 
-    /// Drops the pending write without waiting for room. `true` if its write was queued, so that it
-    /// may be carried out; otherwise it is not.
-    pub(crate) fn withdraw(mut self) -> bool {
-        match std::mem::replace(&mut self.state, State::Done) {
-            State::Queued(_) => true,
-            State::Outside(..) | State::Known | State::Done => false,
-        }
-    }
-
     /// Gets the write into the queue, waiting for room until the deadline: the
     /// calling thread blocks anyway. `false` when there was none.
     fn enter(&mut self, deadline: Option<Instant>) -> bool {
@@ -278,11 +292,18 @@ impl<T> Drop for PendingWrite<T> {
         if self.handle.engine.check_process().is_err() {
             return;
         }
-        if let State::Outside(Some(_), _) = self.state {
-            if let State::Outside(Some(queued), _) = std::mem::replace(&mut self.state, State::Done)
-            {
-                self.handle.engine.queue_detached(queued);
+        let state = std::mem::replace(&mut self.state, State::Done);
+        match (state, self.claim.take()) {
+            (State::Outside(Some(queued), _), None) => self.handle.engine.queue_detached(queued),
+            (State::Queued(_), Some((graph, claim))) => {
+                claim.withdraw();
+                // After the claim in the queue. There is one for each claim, so the queue stays
+                // bounded.
+                let action = Action::HandBack { graph, claim };
+                let (_, queued) = Call::new(Operation::small(action));
+                self.handle.engine.queue.force_push(queued);
             }
+            _ => {}
         }
     }
 }

@@ -1,21 +1,21 @@
-//! Where times come from.
+//! The [`Clock`] that a host can provide, and the stored form of times: milliseconds since 1970.
 //!
-//! Owns: [`Clock`] and the form times are stored in (milliseconds since 1970).
-//! Promise: no order and no uniqueness ever rests on a clock.
+//! Neither order nor uniqueness depends on a clock.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Tells the store what time it is; tests bring their own.
+/// The source of the current time. Tests can supply their own.
 ///
-/// The store calls it on its own threads, and before each commit in calls that write and wait
-/// until the write is durable. It is never called by what must not wait:
-/// [`Graph::try_submit`](crate::Graph::try_submit), creating and polling a
-/// [`PendingWrite`](crate::PendingWrite), pages, lookups and [`JobStore::health`](crate::JobStore::health);
-/// nor under a lock that one of them takes. A clock that blocks delays all commits, and with
-/// them the calls that wait for one; the queue fills up meanwhile.
+/// The store calls it on its own threads, and, before each commit, in calls that write and wait
+/// until the write is durable. It is never called by operations that must not block
+/// ([`Graph::try_submit`](crate::Graph::try_submit), creating and polling a
+/// [`PendingWrite`](crate::PendingWrite), pages, lookups, and
+/// [`JobStore::health`](crate::JobStore::health)), nor under a lock that one of them takes. A clock
+/// that blocks delays all commits and the calls that wait for them; meanwhile, the queue fills up.
 ///
-/// If it panics, no call of the store does: times continue from what it last said, and
-/// [`Health::Degraded`](crate::Health::Degraded) reports it until it answers again.
+/// If the clock panics, the store does not: times continue from its last reading, and
+/// [`Health::Degraded`](crate::Health::Degraded) reports the panic until the clock returns a time
+/// again.
 ///
 /// # Examples
 /// ```
@@ -34,7 +34,7 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> SystemTime;
 }
 
-/// The system's clock.
+/// The system clock.
 #[derive(Debug)]
 pub(crate) struct SystemClock;
 
@@ -44,7 +44,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A time as it is stored. Times before 1970 become 1970.
+/// Converts a time to its stored form. Times before 1970 become 1970.
 pub(crate) fn to_ms(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     u64::try_from(since.as_millis())
@@ -56,12 +56,12 @@ pub(crate) fn from_ms(time_ms: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(time_ms.min(TIME_MS_MAX))
 }
 
-/// A time as people and programs write it: `2026-02-28T08:15:00.250Z` (RFC 3339).
+/// Formats a time as RFC 3339: `2026-02-28T08:15:00.250Z`.
 pub(crate) fn rfc3339(time: SystemTime) -> String {
     let ms = to_ms(time);
     let (days, of_day) = (ms / 86_400_000, ms % 86_400_000);
-    // Years that begin in March, so that a leap day is the last of its year, in eras of
-    // 400 of them: 0000-03-01 is 719468 days before 1970.
+    // Years are counted from March, so that a leap day is the last day of its year, in eras of 400
+    // years. 0000-03-01 is 719468 days before 1970.
     let day = days + 719_468;
     let (era, day) = (day / 146_097, day % 146_097);
     let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
@@ -75,14 +75,14 @@ pub(crate) fn rfc3339(time: SystemTime) -> String {
     format!("{year:04}-{month:02}-{date:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
 }
 
-/// A duration that may be added to any moment of this process without overflow. What is
-/// longer stands for no bound at all.
+/// Limits a duration so that it can be added to any instant of this process without overflow. A
+/// duration above the limit is effectively unbounded.
 pub(crate) fn bounded(time: Duration) -> Duration {
     const FAR: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
     time.min(FAR)
 }
 
-/// The end of the year 9999: every system's clock can hold it.
+/// The end of the year 9999, which every system clock can represent.
 pub(crate) const TIME_MS_MAX: u64 = 253_402_300_799_999;
 
 #[cfg(test)]

@@ -1,52 +1,51 @@
-//! Values to bytes and back: the one file that names bincode.
+//! Encoding and decoding of small values with variable-length, little-endian integers. This is the
+//! only file that refers to bincode.
 //!
-//! Owns: the encoding of small values (variable-length integers, little end
-//! first). Must not know: what the values mean.
-//! Promise: a hostile length allocates nothing; bytes left over are an error.
+//! A malicious length does not cause an allocation, and trailing bytes are an error.
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// Every number of a job, event, boot or segment is below this. No store comes so
-/// far, and none of them has to be added to another with care.
+/// An exclusive upper bound for the numbers of jobs, events, opens, and segments. No store reaches
+/// it, and the sum of two such numbers does not overflow.
 pub(crate) const NUMBER_MAX: u64 = 1 << 62;
 
-/// Bytes a decoded value may take. The largest value is a submitted request.
+/// The maximum size of a decoded value. The largest value is a submitted request.
 const BYTES_MAX: usize = 512 << 20;
 
-/// Appends a value.
+/// Appends the encoding of a value.
 pub(crate) fn encode_into<T: Serialize>(value: &T, out: &mut Vec<u8>) {
     let config = bincode::config::standard();
-    // Our values have no unserializable parts, and a Vec takes all bytes.
+    // All types encoded here are serializable, and writing to a `Vec` cannot fail.
     let encoded = bincode::serde::encode_into_std_write(value, out, config);
     debug_assert!(encoded.is_ok());
 }
 
-/// A value's bytes.
+/// Returns the encoding of a value.
 pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     let mut out = Vec::new();
     encode_into(value, &mut out);
     out
 }
 
-/// The value at the start of `bytes`, and how many bytes it takes.
+/// Decodes the value at the start of `bytes`, and returns it with its encoded length.
 pub(crate) fn decode_prefix<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<(T, usize)> {
     let config = bincode::config::standard().with_limit::<BYTES_MAX>();
     bincode::serde::borrow_decode_from_slice(bytes, config).ok()
 }
 
-/// The value that is exactly `bytes`.
+/// Decodes a value that takes up all of `bytes`.
 pub(crate) fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
     let (value, taken) = decode_prefix(bytes)?;
     (taken == bytes.len()).then_some(value)
 }
 
-/// A text of its own. It is read in place first: bincode's own strings reserve what
-/// their length says before they look how much there is.
+/// Deserializes an owned string. It is borrowed first, because bincode's owned strings reserve the
+/// declared length before checking how many bytes there are.
 pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     <&str>::deserialize(deserializer).map(str::to_owned)
 }
 
-/// The same where there may be none.
+/// Deserializes an optional owned string.
 pub(crate) fn text_if_any<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<String>, D::Error> {
@@ -54,7 +53,7 @@ pub(crate) fn text_if_any<'de, D: Deserializer<'de>>(
     Ok(text.map(str::to_owned))
 }
 
-/// Bytes the encoding puts in front of a text of this length.
+/// Returns the number of bytes that precede a string of this length in the encoding.
 pub(crate) fn length_prefix_bytes(len: usize) -> usize {
     match len {
         0..=250 => 1,
@@ -64,13 +63,13 @@ pub(crate) fn length_prefix_bytes(len: usize) -> usize {
     }
 }
 
-/// A reader of integers with 7 bits a byte (LEB128), for packed columns.
+/// A reader of LEB128 integers (7 bits per byte), used for packed columns.
 pub(crate) struct VarReader<'a>(pub(crate) &'a [u8]);
 
 impl VarReader<'_> {
     #[inline]
     pub(crate) fn next(&mut self) -> Option<u64> {
-        // Nearly all have one or two bytes.
+        // Nearly all integers have one or two bytes.
         let (value, rest) = match *self.0 {
             [a, ref rest @ ..] if a < 0x80 => (u64::from(a), rest),
             [a, b, ref rest @ ..] if b < 0x80 => (u64::from(a & 0x7f) | u64::from(b) << 7, rest),
@@ -80,7 +79,7 @@ impl VarReader<'_> {
         Some(value)
     }
 
-    /// The next eight bytes as one integer, low ones first.
+    /// Reads the next eight bytes as a little-endian integer.
     pub(crate) fn eight(&mut self) -> Option<u64> {
         let (bytes, rest) = self.0.split_at_checked(8)?;
         self.0 = rest;
@@ -100,7 +99,7 @@ impl VarReader<'_> {
     }
 }
 
-/// Appends an integer with 7 bits a byte.
+/// Appends an integer with 7 bits per byte.
 pub(crate) fn put_var(mut value: u64, out: &mut Vec<u8>) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
@@ -109,14 +108,14 @@ pub(crate) fn put_var(mut value: u64, out: &mut Vec<u8>) {
     out.push(value as u8);
 }
 
-/// The integer at this place, low byte first.
+/// Reads the little-endian integer at this offset.
 pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     let mut four = [0; 4];
     four.copy_from_slice(&bytes[at..at + 4]);
     u32::from_le_bytes(four)
 }
 
-/// The integer at this place, low byte first.
+/// Reads the little-endian integer at this offset.
 pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     let mut eight = [0; 8];
     eight.copy_from_slice(&bytes[at..at + 8]);

@@ -1,7 +1,6 @@
-//! The host's clock, as the store calls it.
+//! The only caller of [`Clock::now`].
 //!
-//! Owns: the only call to [`Clock::now`]. Must not know: what times are for.
-//! Promise: a clock that panics harms no write: time continues from what it last said.
+//! A clock that panics does not affect any write: time continues from its last reading.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::SystemTime;
@@ -27,7 +26,8 @@ impl HostClock {
         }
     }
 
-    /// The time. Not to be asked for under a lock: the clock may do anything.
+    /// Returns the current time. Must not be called while holding a lock, because the host's clock
+    /// may block.
     pub(crate) fn now(&self) -> SystemTime {
         let asked = Instant::now();
         match catch_unwind(AssertUnwindSafe(|| self.clock.now())) {
@@ -37,7 +37,7 @@ impl HostClock {
                 now
             }
             Err(panic) => {
-                // Dropping what it panicked with may panic again.
+                // Dropping the panic payload may panic again.
                 std::mem::forget(panic);
                 if !self.panics.swap(true, Ordering::Relaxed) {
                     tracing::error!(
@@ -50,7 +50,7 @@ impl HostClock {
         }
     }
 
-    /// The last reading and the time since, for callers that must not read the clock.
+    /// Returns the last reading plus the time since then, for callers that must not read the clock.
     pub(crate) fn estimate(&self) -> SystemTime {
         let Some((taken_at, reading)) = *self.last.lock() else {
             return SystemTime::now();
@@ -60,7 +60,7 @@ impl HostClock {
         reading.checked_add(passed).unwrap_or(end).min(end)
     }
 
-    /// Whether it panicked when it was last asked.
+    /// Returns whether the last call of the clock panicked.
     pub(crate) fn panics(&self) -> bool {
         self.panics.load(Ordering::Relaxed)
     }

@@ -1,6 +1,6 @@
-//! What every layer stands on: threads and their synchronization, clocks, codecs.
+//! What all layers use: threads and their synchronization, clocks, codecs.
 //!
-//! Names nothing of the crate outside of this directory.
+//! Nothing here refers to the rest of the crate.
 
 pub(crate) mod clock;
 pub(crate) mod codec;

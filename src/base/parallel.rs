@@ -1,45 +1,45 @@
-//! The pieces of a whole, made by several threads and taken in order.
+//! Work in numbered pieces, produced by several threads and consumed in order.
 //!
-//! Owns: who makes which piece, and how far ahead. Must not know: what a piece is.
-//! Promise: every piece is taken once, in order, by the caller's own thread; memory
-//! for a few pieces, however slowly they are taken; no thread outlives the call.
+//! The caller's thread consumes every piece once, in order. However slowly it does so, only a few
+//! pieces are in memory. No thread outlives the call.
 
-// Scoped threads: no schedule that is explored comes here, its pages are too small.
+// These threads are not scheduled by shuttle. The pages in its tests are too small to start any.
 use std::thread;
 use std::time::Duration;
 
 use crate::base::sync::{Condvar, Mutex};
 
-/// Pieces that are made and not taken, for each thread.
+/// The number of pieces per thread that may be produced ahead of consumption.
 const AHEAD: usize = 3;
-/// How long the caller waits for a piece that another is making, about the time it takes
-/// to make one. Then it makes it itself: the other may have been put aside.
+/// How long the caller waits for a piece that another thread is producing: about as long as
+/// producing one takes. After that, the caller produces it itself, because the other thread may
+/// have been preempted.
 const RECHECK_INTERVAL: Duration = Duration::from_micros(200);
 
 struct Pieces<T> {
     state: Mutex<State<T>>,
-    /// The next piece to be taken is made, or will never be.
+    /// Notified when the next piece to consume is ready, or will never be.
     made: Condvar,
-    /// A piece was taken, or all is over.
+    /// Notified when a piece was consumed, or the work is over.
     taken: Condvar,
     count: usize,
 }
 
 struct State<T> {
-    /// The next piece to be made.
+    /// The next piece to produce.
     next: usize,
-    /// The next piece to be taken.
+    /// The next piece to consume.
     take: usize,
-    /// Pieces that are made, each in the place of its number modulo their count.
+    /// Pieces that are ready, each at the index of its number modulo the length.
     ring: Vec<Option<T>>,
-    /// Pieces that were taken, to be used again.
+    /// Consumed pieces, whose buffers are reused.
     spent: Vec<T>,
-    /// Nothing more is to be made.
+    /// Set when no further pieces are to be produced.
     over: bool,
 }
 
 impl<T: Default> State<T> {
-    /// The number of a piece to make, and where to make it, while there is room.
+    /// Returns the number of a piece to produce, and a buffer for it, unless the ring is full.
     fn claim(&mut self, count: usize) -> Option<(usize, T)> {
         if self.over || self.next == count || self.next >= self.take + self.ring.len() {
             return None;
@@ -61,7 +61,7 @@ impl<T: Default> State<T> {
     }
 }
 
-/// Ends the others' work when a thread leaves, be it by a panic.
+/// Stops the other threads when a thread finishes or panics.
 struct EndOnDrop<'a, T>(&'a Pieces<T>);
 
 impl<T> Drop for EndOnDrop<'_, T> {
@@ -72,11 +72,11 @@ impl<T> Drop for EndOnDrop<'_, T> {
     }
 }
 
-/// Makes `count` pieces with up to `threads` threads, the caller's among them, and
-/// hands them to `take` in order. Each thread has a `Worker` of its own; a piece that
-/// was taken is made anew as another. Ends early with the first error of `take`.
+/// Produces `count` pieces with up to `threads` threads, including the caller's, and passes them to
+/// `take` in order. Each thread has its own `Worker`. The buffer of a consumed piece is reused for
+/// another one. The first error of `take` ends the call.
 ///
-/// Where no thread can be had, the caller makes all of them.
+/// If no thread can be spawned, the caller produces all pieces.
 pub(crate) fn in_order<Worker: Default, T: Default + Send, E>(
     count: usize,
     threads: usize,
@@ -114,9 +114,9 @@ pub(crate) fn in_order<Worker: Default, T: Default + Send, E>(
     })
 }
 
-/// Has this thread run only where a core has nothing else to do: a page that is made
-/// sooner is not worth a commit that waits. A lower niceness is not enough for that:
-/// a core with such a thread still counts as busy when another is to be woken.
+/// Lets this thread run only on cores that are otherwise idle: a faster page is not worth a delayed
+/// commit. A lower niceness would not suffice, because a core that runs such a thread still counts
+/// as busy when another thread is woken.
 fn give_way() {
     #[cfg(target_os = "linux")]
     {
@@ -125,7 +125,7 @@ fn give_way() {
             set_thread_priority_and_policy, thread_native_id,
         };
         let idle = ThreadSchedulePolicy::Normal(Idle);
-        // Where it is refused, all goes on as it is.
+        // If the system refuses, the thread keeps its priority.
         set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle).ok();
     }
 }
@@ -139,10 +139,10 @@ impl<T: Default> Pieces<T> {
                 drop(state);
                 let end = EndOnDrop(self);
                 make(&mut worker, n, &mut piece);
-                // No panic: go on.
+                // Nothing panicked, so continue.
                 std::mem::forget(end);
                 state = self.state.lock();
-                // One that was taken meanwhile was made by the caller.
+                // If the piece was consumed in the meantime, the caller has produced it.
                 if n >= state.take {
                     let is_next = n == state.take;
                     state.put(n, piece);
@@ -231,7 +231,7 @@ mod tests {
         in_order(500, 4, make, |_| {
             taken += 1;
             thread::yield_now();
-            // Behind this one, a ring of pieces.
+            // Produced but not yet consumed: at most one full ring.
             assert!(made.load(Ordering::SeqCst) <= taken + 4 * AHEAD);
             Ok::<_, ()>(())
         })

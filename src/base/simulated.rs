@@ -1,17 +1,15 @@
-//! The seam to a simulator.
-//!
-//! Owns: which simulator this thread has, if any, and what the layers above ask of it.
+//! The interface between this thread and its simulator, if it has one.
 
 use std::cell::Cell;
 
-/// What a simulator does for its thread.
+/// The functions that a simulator provides for its thread.
 #[derive(Clone, Copy)]
 pub(crate) struct Simulator {
-    /// Fills the buffer with random bytes; `false` to leave that to the system.
+    /// Fills the buffer with random bytes, or returns `false` to use those of the system.
     pub(crate) fill: fn(&mut [u8]) -> bool,
-    /// Does what a wait that begins now would wait for.
+    /// Does the work that the wait about to begin would wait for.
     pub(crate) before_waiting: fn(),
-    /// Whether a store is open.
+    /// Returns whether a store is open.
     #[cfg(feature = "http")]
     pub(crate) has_store: fn() -> bool,
 }
@@ -20,24 +18,24 @@ thread_local! {
     static HERE: Cell<Option<Simulator>> = const { Cell::new(None) };
 }
 
-/// Gives this thread its simulator.
+/// Sets the simulator of this thread.
 pub(crate) fn set(simulator: Simulator) {
     HERE.set(Some(simulator));
 }
 
-/// Fills the buffer if this thread's random bytes are simulated.
+/// Fills the buffer if the random bytes of this thread are simulated, and returns whether it did.
 pub(crate) fn fill(bytes: &mut [u8]) -> bool {
     HERE.get().is_some_and(|simulator| (simulator.fill)(bytes))
 }
 
-/// To be called before a wait, which would not end otherwise.
+/// Must be called before a wait, which would otherwise never end.
 pub(crate) fn before_waiting() {
     if let Some(simulator) = HERE.get() {
         (simulator.before_waiting)();
     }
 }
 
-/// Whether this thread has a simulated store.
+/// Returns whether this thread has a simulated store.
 #[cfg(feature = "http")]
 pub(crate) fn is_here() -> bool {
     HERE.get().is_some_and(|simulator| (simulator.has_store)())

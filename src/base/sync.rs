@@ -1,12 +1,10 @@
-//! The seam to threads: locks, atomics, channels, threads and their clock.
+//! Locks, atomics, channels, threads, and the monotonic clock, as the whole crate uses them.
 //!
-//! Owns: which implementation the whole crate uses. Must not know: what is guarded.
-//! Promise: everything that threads share or wait with goes through here, so that a
-//! scheduler that tries orders of their steps can stand in for the system's.
+//! All sharing and waiting between threads goes through this module, so that tests can replace the
+//! system's scheduler with one that explores interleavings.
 //!
-//! What stands in is `scheduled`, in tests that are built with
-//! `--cfg jobstore_shuttle`, and the clock of `simulated` under the feature `simulation`;
-//! otherwise these are plain re-exports.
+//! Tests that are built with `--cfg jobstore_shuttle` use `scheduled`. With the feature
+//! `simulation`, the clock is that of `simulated`. Otherwise, these are plain re-exports.
 
 #[cfg(all(test, jobstore_shuttle))]
 mod scheduled;

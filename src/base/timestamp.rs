@@ -1,18 +1,18 @@
-//! Points in time as text, strictly: `2026-11-24T22:00:00.250+01:00` and its parts.
+//! Strict parsing of dates and times: `2026-11-24T22:00:00.250+01:00` and parts of it.
 //!
-//! The HTTP query and the command line share this file. Whatever is not of the form below,
-//! to the last byte, is not a time: nothing is ever dropped from one.
+//! The HTTP query and the command line share this file. Any deviation from the format below is an
+//! error. No part of the input is ever ignored.
 
-/// A date, perhaps with a time of day, perhaps with an offset from UTC.
+/// A date, optionally with a time of day and an offset from UTC.
 ///
-/// `YYYY-MM-DD`, then `T` or a space and `HH:MM`, `HH:MM:SS` or `HH:MM:SS.fff`, then `Z` or
-/// `+HH:MM` or `-HH:MM`.
+/// `YYYY-MM-DD`, then `T` or a space and `HH:MM`, `HH:MM:SS`, or `HH:MM:SS.fff`, then `Z`,
+/// `+HH:MM`, or `-HH:MM`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ParsedTime {
     pub(crate) date: Date,
-    /// None for a date alone.
+    /// `None` if there is only a date.
     pub(crate) time: Option<TimeOfDay>,
-    /// In minutes, east of Greenwich; only with a time.
+    /// In minutes, positive east of Greenwich. `None` without a time.
     pub(crate) offset: Option<i32>,
 }
 
@@ -31,11 +31,11 @@ pub(crate) struct TimeOfDay {
     pub(crate) nanos: u32,
 }
 
-/// What is left of a text.
+/// The rest of the input.
 struct Rest<'t>(&'t [u8]);
 
 impl Rest<'_> {
-    /// A number of exactly so many digits, at most `max`.
+    /// Parses a number of exactly this many digits that is at most `max`.
     fn number(&mut self, digits: usize, max: u32) -> Option<u32> {
         let (number, rest) = self.0.split_at_checked(digits)?;
         let mut value = 0;
@@ -71,7 +71,7 @@ pub(crate) fn parse(text: &str) -> Option<ParsedTime> {
     rest.0.is_empty().then_some(written)
 }
 
-/// `HH:MM`, `HH:MM:SS` or `HH:MM:SS.fff`, and nothing else.
+/// Parses `HH:MM`, `HH:MM:SS`, or `HH:MM:SS.fff`, and nothing else.
 #[allow(
     dead_code,
     reason = "only the command line takes a time without a date"
@@ -140,8 +140,8 @@ fn offset(rest: &mut Rest<'_>) -> Option<i32> {
 }
 
 impl ParsedTime {
-    /// Milliseconds since 1970, and the nanoseconds beyond, if it has a time and an offset
-    /// and is not before 1970.
+    /// Returns the milliseconds since 1970 and the remaining nanoseconds. `None` without a time or
+    /// an offset, or before 1970.
     pub(crate) fn since_1970(&self) -> Option<(u64, u32)> {
         let (time, offset) = (self.time?, self.offset?);
         let of_day = i64::from(time.hour * 3600 + time.minute * 60 + time.second);
@@ -153,7 +153,7 @@ impl ParsedTime {
 
 impl Date {
     fn days_since_1970(&self) -> i64 {
-        // Years that begin in March, so that a leap day is the last of its year.
+        // Years are counted from March, so that a leap day is the last day of its year.
         let year = i64::from(self.year) - i64::from(self.month <= 2);
         let month = i64::from(self.month + 9) % 12;
         let of_year = (153 * month + 2) / 5 + i64::from(self.day) - 1;
@@ -223,7 +223,7 @@ mod tests {
         ] {
             assert_eq!(parse(text), None, "{text:?}");
         }
-        // These are, but of no zone.
+        // These are valid but have no offset.
         for text in ["2026-11-24", "2026-11-24T22:00", "2026-11-24 22:00:01.5"] {
             assert_eq!(parse(text).unwrap().since_1970(), None, "{text:?}");
         }

@@ -1,4 +1,4 @@
-//! The age clock of an open store: read, recorded, and confirmed after a jump.
+//! The age clock of an open store: reading, recording, and confirming it after a jump.
 
 use crate::base::sync::atomic::Ordering;
 use crate::base::sync::time::Instant;
@@ -8,26 +8,27 @@ use crate::log::clock_gaps::Gaps;
 use crate::log::clock_mark::ClockMark;
 use crate::model::error::Result;
 
-/// An idle store records its clocks this often.
+/// How often an idle store records its clocks.
 const RECORD_EVERY_MS: u64 = 3_600_000;
 
 impl Engine {
-    /// The clocks now.
+    /// Reads the clocks.
     pub(crate) fn clock_mark(&self) -> ClockMark {
         self.clock_mark_at(self.now_ms())
     }
 
-    /// The same with what the system's clock said a moment ago: for holders of locks.
+    /// Like [`Engine::clock_mark`], for callers that hold a lock: `wall_ms` is a recent reading
+    /// of the system clock.
     pub(crate) fn clock_mark_at(&self, wall_ms: u64) -> ClockMark {
         self.clock.lock().read(Instant::now(), wall_ms)
     }
 
-    /// What was confirmed that the age clock did not count.
+    /// The confirmed gaps: time that the age clock did not count.
     pub(crate) fn gaps(&self) -> Gaps {
         self.clock.lock().gaps().clone()
     }
 
-    /// Trusts the system's clock, durably.
+    /// Durably confirms the system clock.
     pub(crate) fn confirm_clock(&self) -> Result<()> {
         self.clock_mark();
         self.commit(Operation::small(Action::ConfirmClock))?;
@@ -36,20 +37,19 @@ impl Engine {
         Ok(())
     }
 
-    /// Records the clocks of a store that is open and idle: what is lost of its time by a
-    /// crash is bounded.
+    /// Records the clocks of an open, idle store, which bounds the time that a crash loses.
     pub(super) fn record_clock_if_due(&self) {
         let recorded_ms = self.recorded_age_ms.load(Ordering::Relaxed);
         let idle_ms = self.clock_mark().age_ms.saturating_sub(recorded_ms);
         if idle_ms >= RECORD_EVERY_MS {
-            // If it fails, it is tried again.
+            // If this fails, it is retried later.
             self.commit(Operation::small(Action::Clock)).ok();
         }
     }
 
-    /// Whether policies wait for the clock to be confirmed.
+    /// Whether retention policies wait for the clock to be confirmed.
     pub(crate) fn waits_for_clock(&self) -> bool {
-        // Health must not wait for the host's clock; commits and the background read it.
+        // Health must not wait for the host's clock; commits and background threads read it.
         let now_ms = crate::base::clock::to_ms(self.options.clock.estimate());
         self.clock_mark_at(now_ms).doubted_ms > 0 && self.retention.lock().schedule.is_any_of_age()
     }

@@ -1,14 +1,12 @@
-//! The thread that purges graphs that have an archive.
-//!
-//! Owns: when it looks at them, and the end of their archives. Must not know: what is due.
+//! The thread that purges graphs that have an archive, and finishes their archives on close.
 
 use crate::base::sync::channel::{Receiver, RecvTimeoutError};
 use crate::engine::archiving::{RETRY, finish};
 use crate::engine::core::Engine;
 use crate::engine::retention;
 
-/// The archiver's thread: purges the graphs that have an archive, whenever it is called,
-/// until the store closes.
+/// Runs the archiver thread: purges the graphs that have an archive whenever it is woken, until
+/// the store closes.
 pub(crate) fn run(engine: &Engine, calls: &Receiver<()>) {
     loop {
         while engine.check_writable().is_ok() && retention::step_archived(engine) {
@@ -21,7 +19,7 @@ pub(crate) fn run(engine: &Engine, calls: &Receiver<()>) {
     }
 }
 
-/// Gives all files their final names.
+/// Renames all archive files to their final names.
 fn finish_all(engine: &Engine) {
     for graph in engine.with_archive() {
         finish(&graph);

@@ -1,9 +1,7 @@
-//! Jobs on their way into the archive before they are purged.
+//! Archives jobs before they are purged.
 //!
-//! Owns: what a graph's [`ArchiveState`] is used for, and what is done where it cannot be written. Must
-//! not know: why jobs are purged, what an archive's files look like.
-//! Promise: a job is synced in the archive before the commit that purges it; whoever
-//! purges jobs of a graph that archives them does it alone, so that each goes once.
+//! A job is synced in the archive before the commit that purges it. Jobs of a graph that has an
+//! archive are purged by one thread at a time, so each is archived once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,11 +20,11 @@ use crate::model::error::{Error, Result};
 use crate::model::retention::Retention;
 use crate::model::states::{State, States};
 
-/// What did not succeed is tried again after this long.
+/// How long to wait before a failed archive operation is retried.
 pub(crate) const RETRY: Duration = Duration::from_secs(4);
 
-/// What keeps jobs from being purged, or has taken archived ones away. Only graphs whose
-/// archive was used since the last time, or has a problem, are asked.
+/// Why jobs cannot be purged, or why archived files are missing. Checks only graphs whose
+/// archive was used since the last call, or has a problem.
 pub(crate) fn problem(engine: &Engine, now: Instant) -> Option<String> {
     let mut troubled = engine.archive_trouble.lock();
     let graphs: Vec<_> = troubled.iter().map(|&n| (n, engine.graph(n))).collect();
@@ -77,8 +75,8 @@ pub(crate) fn has_problem(graph: &GraphCore) -> bool {
     state.is_some_and(|state| state.problem.lock().is_some())
 }
 
-/// Gets the archive of a graph ready if its policy has one, and ends one that it has no more.
-/// Says whether jobs can be purged, as far as is known.
+/// Opens the archive of a graph if its policy has one, and finishes an archive that the policy
+/// no longer has. Returns whether jobs can be purged, as far as known.
 pub(crate) fn maintain_archive(engine: &Engine, graph: &Arc<GraphCore>) -> bool {
     let state = graph.archive.state();
     let known = state.problem.lock().clone();
@@ -88,21 +86,21 @@ pub(crate) fn maintain_archive(engine: &Engine, graph: &Arc<GraphCore>) -> bool 
     let mut open = state.open.lock();
     let mut ready = state.get_ready(engine, graph, &mut open);
     if let (Ok(()), Some(open), true) = (&ready, &mut *open, has_problem(graph)) {
-        // A file that can be given its name shows that the folder can be written.
+        // If a file can be renamed, the directory is writable.
         ready = state.during(engine, graph.number, "rename", || open.archive.finish());
     }
     state.note(engine, graph.number, ready).is_ok()
 }
 
-/// Whether a graph has an archive, by its policy or still open from an earlier one. Such a
-/// graph is purged by a thread of its own, since its archive may not answer.
+/// Whether a graph has an archive: by its policy, or still open from an earlier one. The
+/// archiver thread purges such graphs, because an archive may hang.
 pub(crate) fn concerns(graph: &GraphCore, policy: Option<&Retention>) -> bool {
     let is_wanted = policy.is_some_and(|policy| policy.archive.is_some());
     let is_open = |state: &ArchiveState| state.open.try_lock().is_none_or(|open| open.is_some());
     is_wanted || graph.archive.state_if_used().is_some_and(is_open)
 }
 
-/// Ends the archive of a graph.
+/// Finishes the archive of a graph.
 pub(crate) fn finish(graph: &GraphCore) {
     let open = graph
         .archive
@@ -110,13 +108,13 @@ pub(crate) fn finish(graph: &GraphCore) {
         .and_then(|state| state.open.lock().take());
     let finished = open.map(|mut open| open.archive.finish());
     if let Some(Err(error)) = finished {
-        // The next open does it.
+        // The next open does this.
         tracing::warn!(%error, "cannot rename a finished archive file to its final name; retrying \
              later");
     }
 }
 
-/// Whoever purges jobs of a graph begins with this, and ends when it is dropped.
+/// Begins a purge of jobs of a graph. It ends when the returned value is dropped.
 pub(crate) fn begin<'g>(engine: &'g Engine, graph: &'g Arc<GraphCore>) -> Result<Archiving<'g>> {
     let state = graph.archive.state();
     let mut open = state.open.lock();
@@ -130,8 +128,8 @@ pub(crate) fn begin<'g>(engine: &'g Engine, graph: &'g Arc<GraphCore>) -> Result
 }
 
 impl ArchiveState {
-    /// Opens what the policy asks for, and ends what it does not. The policy is read here,
-    /// with the archive held: one that was read before may have been replaced.
+    /// Opens the archive that the policy asks for, and finishes any other. Reads the policy
+    /// while the archive is locked, because one that was read earlier may have been replaced.
     fn get_ready(
         &self,
         engine: &Engine,
@@ -173,7 +171,7 @@ impl ArchiveState {
         Ok(())
     }
 
-    /// Uses the archive, under watch.
+    /// Uses the archive, monitored by the watchdog.
     fn during<T>(
         &self,
         engine: &Engine,
@@ -187,7 +185,7 @@ impl ArchiveState {
         })
     }
 
-    /// Notes whether the archive can be written.
+    /// Records whether the archive can be written.
     fn note<T>(&self, engine: &Engine, number: u32, done: Result<T>) -> Result<T> {
         match &done {
             Ok(_) => *self.problem.lock() = None,
@@ -201,7 +199,7 @@ impl ArchiveState {
     }
 }
 
-/// One purge of some jobs, from looking for them to their end.
+/// One purge of some jobs, from selecting them to the commit.
 pub(crate) struct Archiving<'g> {
     engine: &'g Engine,
     graph: &'g Arc<GraphCore>,
@@ -209,8 +207,8 @@ pub(crate) struct Archiving<'g> {
 }
 
 impl Archiving<'_> {
-    /// Archives jobs that are about to be purged, if that is wanted. The time is read before
-    /// the archive is held.
+    /// Archives jobs that are about to be purged, if the policy asks for it. The caller reads
+    /// the time before it locks the archive.
     pub(crate) fn put(&mut self, jobs: &[PurgedJob], now_ms: u64) -> Result<Option<Mark>> {
         let (Some(open), Some(first), Some(last)) = (&mut *self.open, jobs.first(), jobs.last())
         else {
@@ -243,15 +241,15 @@ impl Archiving<'_> {
         let state = graph.archive.state();
         let appended = state.during(engine, graph.number, "append", append);
         match unreadable {
-            // That is not for want of an archive.
+            // The cause is not a missing archive.
             Some(error) => Err(error),
             None => state.note(engine, graph.number, appended).map(Some),
         }
     }
 
-    /// Takes back what was archived of jobs that were not purged after all.
+    /// Removes jobs from the archive that were not purged after all.
     pub(crate) fn settle(&mut self, archived: Option<Mark>, purged: &Result<u64>) {
-        // What is not known to be gone may be archived twice.
+        // If it is unknown whether they were purged, they may be archived twice.
         let is_refused = match purged {
             Ok(jobs) => *jobs == 0,
             Err(error) => !matches!(error, Error::CommitUnknown { .. }),

@@ -1,9 +1,7 @@
-//! Looking a store over, at rest or at work, and repairing one at rest.
+//! Verifies a store, open or closed, and repairs a closed one.
 //!
-//! Owns: what belongs to each of the three, and their reports. Must not know: how
-//! single places are checked, how files are written anew.
-//! Promise: looking changes nothing and does not stand in the way of work; a store
-//! that is said to be sound opens.
+//! Verification changes nothing and does not block other work. A store that verifies as sound
+//! can be opened.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -32,7 +30,7 @@ use crate::model::options::Options;
 use crate::model::report::{Damage, GraphReport, RepairReport, VerifyProgress, VerifyReport};
 use crate::model::states::States;
 
-/// Looks a store over that is not open.
+/// Verifies a store that is not open.
 pub(crate) fn verify(disk: &dyn Disk) -> Result<VerifyReport> {
     survey_and_report(disk, &mut |_| Ok(())).map(|(_, report)| report)
 }
@@ -44,7 +42,7 @@ fn survey_and_report(
     let survey = Survey::take(disk, on_read)?;
     let mut report = report_of(disk, &survey);
     if survey.is_sound() {
-        // Each place is sound by itself; whether they make a whole, an open would say.
+        // Each file is sound by itself; check that an open would accept all of them together.
         let (options, index) = (Options::default(), Arc::new(NoIndex));
         let files = read_files(disk, survey.store).map_err(ReplayError::LogFiles);
         let read = files.and_then(|files| {
@@ -85,7 +83,7 @@ fn report_of(disk: &dyn Disk, survey: &Survey) -> VerifyReport {
 /// The index of a store that is not open.
 pub(crate) type IndexOf<'a> = &'a dyn Fn(IndexAtRest<'_>) -> Result<Option<Arc<dyn Index>>>;
 
-/// Quarantines what is damaged in a store that is not open.
+/// Quarantines the damaged parts of a store that is not open.
 pub(crate) fn repair(disk: &dyn Disk, index: IndexOf<'_>) -> Result<RepairReport> {
     let (mut survey, mut found) = survey_and_report(disk, &mut |_| Ok(()))?;
     let loaded = known_by_index(&survey, index);
@@ -108,7 +106,7 @@ pub(crate) fn repair(disk: &dyn Disk, index: IndexOf<'_>) -> Result<RepairReport
     repaired.quarantined = done.quarantined;
     repaired.jobs = done.jobs;
     repaired.events = done.events;
-    // What was just written is believed as little as anything else.
+    // Verify what was just written, like anything else.
     let again = verify(disk)?;
     match again.damage.into_iter().next() {
         None => Ok(repaired),
@@ -116,8 +114,8 @@ pub(crate) fn repair(disk: &dyn Disk, index: IndexOf<'_>) -> Result<RepairReport
     }
 }
 
-/// What the index knows that the log may have lost: names of graphs, and how far it
-/// went, which a close says by itself. A sound store's is left alone.
+/// Facts in the index that the log may have lost: names of graphs, and the last LSN, which a
+/// clean close records itself. The index of a sound, closed store is not read.
 fn known_by_index(survey: &Survey, index: IndexOf<'_>) -> Option<Replay> {
     let is_asked = survey.closed.is_none() || survey.graphs.values().any(|g| g.names.is_none());
     let seal = survey
@@ -128,7 +126,7 @@ fn known_by_index(survey: &Survey, index: IndexOf<'_>) -> Option<Replay> {
     load_index(index.flatten()?, survey.store).ok()
 }
 
-/// The graphs whose creation is lost, as the index knows them, if it does.
+/// The creations of graphs that the log has lost, if the index has them.
 fn creations(
     disk: &dyn Disk,
     survey: &Survey,
@@ -160,12 +158,12 @@ fn creations(
     Ok(created)
 }
 
-/// A scrub reads about so much, then rests as long as that took.
+/// A scrub reads about this much, then pauses for as long as that took.
 const SCRUB_STEP_BYTES: u64 = 256 << 10;
-/// It rests at least this long.
+/// The shortest pause.
 const SCRUB_REST_MIN: Duration = Duration::from_millis(1);
 
-/// Keeps a scrub out of the way of work.
+/// Throttles a scrub so that it does not slow down other work.
 struct Throttle<'e> {
     engine: &'e Engine,
     bytes: u64,
@@ -186,7 +184,7 @@ impl Throttle<'_> {
 }
 
 impl Engine {
-    /// Looks an open store over, as it is now.
+    /// Verifies an open store, as it is now.
     pub(crate) fn scrub(&self) -> Result<VerifyReport> {
         self.check_open()?;
         let _to_the_end = self.keep_retired();
@@ -231,7 +229,7 @@ impl Engine {
         }
         for segment in &segments {
             let is_active = Arc::ptr_eq(segment, &active);
-            // One that was begun since is of no concern yet.
+            // A segment that was begun since then is not checked.
             let end = segment.end().or(is_active.then_some(end));
             if let Some(end) = end {
                 report.bytes += end;
@@ -241,7 +239,7 @@ impl Engine {
             }
         }
         if report.is_sound() {
-            // Each place is sound by itself; whether they make a whole, a replay says.
+            // Each file is sound by itself; check that a replay accepts all of them together.
             let end_of = |segment: &Arc<Segment>| {
                 let is_active = Arc::ptr_eq(segment, &active);
                 segment.end().or(is_active.then_some(end))
@@ -315,7 +313,7 @@ impl Engine {
     }
 }
 
-/// Replays the log of an open store, as an open without an index would; gives the damage
+/// Replays the log of an open store, as an open without an index would; returns the damage
 /// found.
 fn scrub_whole(
     engine: &Engine,
@@ -365,7 +363,7 @@ fn scrub_whole(
     replay.check_whole(&last).map_or_else(found, |()| Ok(None))
 }
 
-/// Reads all frames of a segment up to `end`; gives the damage found.
+/// Reads all frames of a segment up to `end`; returns the damage found.
 fn scrub_segment(segment: &Segment, end: u64, on_read: &mut Throttle<'_>) -> Result<Option<Error>> {
     let mut bytes = vec![0; end as usize];
     segment
@@ -380,7 +378,7 @@ fn scrub_segment(segment: &Segment, end: u64, on_read: &mut Throttle<'_>) -> Res
     }
 }
 
-/// Looks over the store in a folder, and tells how far it has come.
+/// Verifies the store in a directory, and reports progress.
 pub(crate) fn verify_directory(
     path: &Path,
     mut progress: impl FnMut(VerifyProgress),
@@ -390,7 +388,7 @@ pub(crate) fn verify_directory(
         let mut done = VerifyProgress { bytes: 0, of };
         progress(done);
         let (_, report) = survey_and_report(&disk, &mut |bytes| {
-            // What is damaged may be read twice.
+            // Damaged parts may be read twice.
             done.bytes = (done.bytes + bytes).min(of);
             progress(done);
             Ok(())
@@ -401,7 +399,7 @@ pub(crate) fn verify_directory(
     })
 }
 
-/// Bytes of the log's files.
+/// The size of the log's files, in bytes.
 fn log_bytes(disk: &dyn Disk) -> Result<u64> {
     let failed = |name: &str, e| Error::io("inspect", disk.path(name), &e);
     let mut bytes = 0;
@@ -414,7 +412,7 @@ fn log_bytes(disk: &dyn Disk) -> Result<u64> {
     Ok(bytes)
 }
 
-/// Repairs the store in a folder.
+/// Repairs the store in a directory.
 pub(crate) fn repair_directory(path: &Path) -> Result<RepairReport> {
     let (disk, directory, _lock) = directory::directory_at_rest(path)?;
     repair(&disk, &|wanted| {

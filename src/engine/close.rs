@@ -1,9 +1,7 @@
-//! How a store ends.
+//! Closes a store: the order of the steps, and the deadline.
 //!
-//! Owns: the order of a close and its deadline; who ends the log, the index and the
-//! threads; when the folder is let go of. Must not know: what the threads do.
-//! Promise: a close comes back in time. Whatever becomes of the index, the log is
-//! closed well; and the folder is let go of only when nobody writes to it any more.
+//! A close returns by its deadline. The log is closed cleanly whatever happens to the index,
+//! and the directory is unlocked only when nothing writes to it anymore.
 
 use std::time::Duration;
 
@@ -17,13 +15,12 @@ use crate::log::disk;
 use crate::log::identity::{self, Closed, LogEnd};
 use crate::model::error::{Error, Result};
 
-/// How often a close looks whether the packer has given the scratch file back.
+/// How often a close checks whether the packer has released the scratch file.
 const SCRATCH_LOOK: Duration = Duration::from_millis(2);
 
 impl Engine {
-    /// Ends the store: carries out what is queued, ends the log with the mark of a
-    /// clean close, the threads, and the index. What hangs is left behind at the
-    /// deadline.
+    /// Closes the store: completes queued writes, ends the log with a clean-close mark, and
+    /// stops the threads and the index. Abandons whatever still hangs at the deadline.
     pub(crate) fn close(&self) -> Result<()> {
         self.check_process()?;
         let deadline = Instant::now() + bounded(self.options.close_timeout);
@@ -58,7 +55,7 @@ impl Engine {
         ended
     }
 
-    /// Ends a store that was only read: there is nothing to write or to wait for.
+    /// Closes a read-only store: there is nothing to write or to wait for.
     fn end_reads(&self) {
         self.set_closed();
         self.queue.close();
@@ -71,7 +68,7 @@ impl Engine {
         self.queue.close();
         self.wake_all_waiters();
         let threads = self.stop_threads();
-        // The last handle may be let go of by one of the threads themselves.
+        // One of the threads itself may drop the last handle.
         let this = thread::current().id();
         let this = threads
             .iter()
@@ -96,7 +93,7 @@ impl Engine {
             }
         }
         if !is_this(Worker::Archiver) && !self.shutdown.wait_ended(Worker::Archiver, deadline) {
-            // It writes to the store by commits alone, and those are refused by now.
+            // It writes to the store only by commits, and those are refused by now.
             tracing::error!(
                 "an archive does not respond; its thread is abandoned, and the next open finishes \
                  the archive file"
@@ -104,7 +101,7 @@ impl Engine {
         }
         let log = self.shutdown.log();
         if self.shutdown.wait_ended(Worker::Indexer, deadline) {
-            // The same here.
+            // As above.
             self.end_index();
         } else if log.is_some() {
             self.shutdown.change().index_is_left_behind = true;
@@ -116,7 +113,7 @@ impl Engine {
         let index_is_stuck = self.shutdown.is_running(Worker::Indexer);
         for (worker, thread) in threads {
             if !self.shutdown.is_running(worker) {
-                // It is at its very end, and has said itself if it panicked.
+                // The thread is about to exit; a panic was reported already.
                 thread.join().ok();
             } else {
                 self.keep_thread(worker, thread);
@@ -126,7 +123,7 @@ impl Engine {
             let what = format!("the thread {}", writing.join(" and "));
             return Err(close_stuck(&what));
         };
-        // After the last that is written.
+        // Runs after the last write.
         let files = self.check_files();
         self.unlock();
         log?;
@@ -141,7 +138,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Carries out what is queued and ends the log, once.
+    /// Completes queued writes and ends the log, once.
     pub(crate) fn end_log(&self) {
         let mut may_wait = true;
         loop {
@@ -167,8 +164,8 @@ impl Engine {
         }
     }
 
-    /// On a full disk the mark of the close may need the scratch file, which the packer may
-    /// just be using. It does not begin anything new during a close.
+    /// On a full disk, the clean-close mark may need the scratch file, which the packer may be
+    /// using. The packer begins nothing new during a close.
     fn wait_for_scratch(&self) {
         let deadline = self.shutdown.deadline();
         while self.files_lock.try_lock().is_none() && deadline.is_some_and(|d| Instant::now() < d) {
@@ -183,7 +180,7 @@ impl Engine {
         self.check_sound()?;
         self.preallocation.discard(&*self.disk)?;
         let end = committer.log_end();
-        // The index is sealed once it is let go of; it may hang before.
+        // The index is sealed once it is released; releasing it may hang.
         let closed = Closed {
             end,
             clock: self.clock_mark_at(now_ms),
@@ -193,12 +190,12 @@ impl Engine {
         Ok(end)
     }
 
-    /// The index's last steps, once the log has ended. Any of them may hang, so its
-    /// own thread does them.
+    /// The last steps of the index, after the log has ended. Any of them may hang, so the
+    /// indexer thread performs them.
     pub(crate) fn end_index(&self) {
         let deadline = self.shutdown.deadline();
         self.shutdown.wait(deadline, |state| state.log.is_some());
-        // Left behind, it would write to what may be another's.
+        // An abandoned thread must not write: another process may own the directory by now.
         let is_whole = matches!(self.shutdown.log(), Some(Ok(_))) && !self.shutdown.is_over();
         if is_whole && self.index().is_ok() {
             self.apply_to_index();
@@ -217,7 +214,7 @@ impl Engine {
         }
     }
 
-    /// Has the mark of the close vouch for the index's files, too.
+    /// Records a checksum of the index's files in the clean-close mark.
     fn seal_index(&self, end: LogEnd) {
         let Some(directory) = &self.index_directory else {
             return;
@@ -234,7 +231,7 @@ impl Engine {
             return;
         }
         let clock = self.clock_mark();
-        // Nobody lets the folder go while the mark is written.
+        // The directory is not unlocked while the mark is written.
         let state = self.shutdown.state.lock();
         if state.index_is_left_behind || state.close == Close::Done {
             return;

@@ -1,8 +1,7 @@
-//! Group commit: queued writes to one frame, one sync, one publication.
+//! Group commit: turns queued writes into one frame, one sync, and one publication.
 //!
-//! A write is answered after its frame is durable (or handed over, in
-//! interval mode) and visible; nothing is visible before; a write that is refused
-//! changes nothing.
+//! A write completes after its frame is durable (or written, in interval mode) and visible.
+//! Nothing is visible before that. A refused write changes nothing.
 
 mod committer;
 mod give_up;
@@ -34,12 +33,12 @@ use crate::log::writer::{AppendError, Appended};
 use crate::model::error::{Error, Result};
 use crate::model::options::Durability;
 
-/// The frame's buffer is given back when one write made it larger than this.
+/// The frame's buffer is freed if a write made it larger than this.
 const BUFFER_BYTES_MAX: usize = 4 << 20;
-/// What one commit takes from the queue, about; a larger write is its own commit.
+/// About how many bytes one commit takes from the queue; a larger write is committed alone.
 const GROUP_BYTES: u64 = 1 << 20;
 
-/// Stops all writes when it is dropped by a panic.
+/// Stops all writes if a panic drops it.
 struct FailOnUnwind<'e>(&'e Engine);
 
 impl Drop for FailOnUnwind<'_> {
@@ -54,8 +53,8 @@ impl Drop for FailOnUnwind<'_> {
 }
 
 impl Committer {
-    /// Commits what waits in the queue and can be dated, up to a group; `None` if there is
-    /// nothing.
+    /// Commits the queued writes that are dated, up to one group; returns `None` if there are
+    /// none.
     pub(crate) fn round(&mut self, engine: &Engine) -> Option<RoundResults> {
         let (taken, bytes, now_ms) = engine.queue.take(GROUP_BYTES);
         if taken.is_empty() {
@@ -63,7 +62,7 @@ impl Committer {
         }
         self.now_ms = now_ms;
         let _span = tracing::trace_span!("commit", writes = taken.len()).entered();
-        // Should anything below panic, nobody knows what the log holds.
+        // If anything below panics, the contents of the log are unknown.
         let unwinding = FailOnUnwind(engine);
         let results = self.commit_writes(engine, &taken);
         if engine.has_failed() {
@@ -80,8 +79,8 @@ impl Committer {
         })
     }
 
-    /// Commits all writes together. Where no segment can be had for them, those that
-    /// end something go on by themselves: there is a reserve for them.
+    /// Commits all writes together. If no segment can be created for them, those that complete
+    /// or remove something are committed separately: a reserve is kept for them.
     fn commit_writes(&mut self, engine: &Engine, taken: &[Queued]) -> Vec<Result<WriteResult>> {
         let all: Vec<&Action> = taken.iter().map(|q| &q.operation().action).collect();
         let room = room_for(&all);
@@ -100,7 +99,7 @@ impl Committer {
                 }
                 Err(refused) => {
                     for n in group {
-                        // The last of the reserve is for these.
+                        // The rest of the reserve is for these.
                         let alone = match all[n].is_freeing() && actions.len() > 1 {
                             true => self.commit(engine, &[all[n]], Room::Freeing),
                             false => Err(refused.clone()),
@@ -113,16 +112,15 @@ impl Committer {
         results
     }
 
-    /// Commits writes in one frame. An error says that nothing was written, and that
-    /// nothing has changed.
+    /// Commits writes in one frame. On an error, nothing was written and nothing has changed.
     fn commit(
         &mut self,
         engine: &Engine,
         actions: &[&Action],
         room: Room,
     ) -> Result<Vec<Result<WriteResult>>> {
-        // A closed store still carries out what was queued before; a failed one
-        // writes nothing more, closed or not.
+        // A closed store still completes the writes queued before; a failed store writes
+        // nothing more, closed or not.
         if let Err(refused) = engine.check_sound() {
             return Ok(actions.iter().map(|_| Err(refused.clone())).collect());
         }
@@ -133,14 +131,14 @@ impl Committer {
         }
         let mut round = staging.finish();
         if self.frame.is_unreadable() && actions.len() > 1 {
-            // Each by itself, so that only what could not be read back is refused.
+            // Commit each alone, so that only the one that cannot be read back is refused.
             let alone = |action: &&Action| self.commit(engine, &[*action], room)?.remove(0);
             return Ok(actions.iter().map(alone).collect());
         }
         if self.frame.count() > 0 {
             match self.write(engine, &round, room) {
                 Ok(appended) => self.publish(engine, &mut round, &appended),
-                // What was answered may rest on a change that is not made now.
+                // The results staged so far may depend on changes that are not made now.
                 Err(AppendError::Refused(error)) => return Err(error),
                 Err(AppendError::Unknown(error)) => {
                     let why = engine.fail(&error);
@@ -165,8 +163,8 @@ impl Committer {
         engine.metrics.frame_bytes.add(self.frame.len() as u64);
         engine.metrics.events.add(self.frame.count());
         match engine.options.durability {
-            // Packing leaves the jobs of dropped graphs, and those that were purged,
-            // out for good: so both are durable before they are seen, in either mode.
+            // Packing permanently omits the jobs of dropped graphs and purged jobs, so both are
+            // durable before they become visible, in either mode.
             Durability::Interval(_) if round.dropped.is_empty() && round.purged.is_empty() => {
                 self.unsynced_since.get_or_insert_with(Instant::now);
             }
@@ -178,7 +176,7 @@ impl Committer {
         Ok(appended)
     }
 
-    /// Makes everything durable that was written.
+    /// Makes everything written so far durable.
     pub(crate) fn sync(&mut self, engine: &Engine) -> Result<()> {
         self.unsynced_since = None;
         if engine.has_failed() {
@@ -193,8 +191,8 @@ impl Committer {
     }
 
     /// Continues in a segment of ordinary size if the active one is larger, so that it can be
-    /// packed; returns whether it did. A large write is thereby not kept in its segment, which
-    /// every open reads, for as long as nothing more is written.
+    /// packed; returns whether it did. Otherwise, a large write would stay in its segment,
+    /// which every open reads, until something else is written.
     pub(crate) fn leave_oversized_segment(&mut self, engine: &Engine) -> Result<bool> {
         if engine.check_writable().is_err() || !self.log.is_oversized() {
             return Ok(false);
@@ -226,7 +224,7 @@ impl Committer {
         Ok(())
     }
 
-    /// When what is written has to be synced, in interval mode.
+    /// When the written frames must be synced, in interval mode.
     pub(super) fn sync_due(&self, engine: &Engine) -> Option<Instant> {
         match engine.options.durability {
             Durability::Interval(interval) => Some(self.unsynced_since? + bounded(interval)),
@@ -235,7 +233,7 @@ impl Committer {
     }
 }
 
-/// Where writes that share a frame may go.
+/// Where writes that share a frame may be stored.
 fn room_for(actions: &[&Action]) -> Room {
     if actions.iter().all(|action| action.is_freeing()) {
         Room::Freeing
@@ -246,8 +244,8 @@ fn room_for(actions: &[&Action]) -> Room {
     }
 }
 
-/// The places of the writes that end something, in their order, in groups whose
-/// frames have about so many bytes at most.
+/// The indexes of the writes that complete or remove something, in order, in groups whose
+/// frames have at most about `bytes_max` bytes.
 fn ending_groups(taken: &[Queued], bytes_max: u64) -> Vec<Vec<usize>> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     let mut room = 0;

@@ -1,8 +1,6 @@
-//! Packs rewritten: several as one, or without what was purged.
+//! Rewrites packs: merges several into one, or drops what was purged.
 //!
-//! Owns: which packs are worth it, and how one replaces others; what is kept of them is
-//! decided in `filter`. Must not know: why jobs were purged.
-//! Promise: a file goes once what replaces it is durable.
+//! A file is removed only after its replacement is durable.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,11 +19,11 @@ use crate::log::pack::Pack;
 use crate::log::pack_writer::PackWriter;
 use crate::model::error::{Error, Result};
 
-/// On a full disk, pages keep files that were replaced no longer than this: what is purged
-/// must give room back although pages are being read.
+/// On a full disk, pages keep replaced files no longer than this, so that a purge frees space
+/// even while pages are being read.
 const SNAPSHOT_TIMEOUT_ON_FULL_DISK: Duration = Duration::from_secs(5);
 
-/// While it is there, no file expires that was replaced.
+/// While this exists, replaced files do not expire.
 pub(crate) struct Unexpiring<'e>(&'e Engine);
 
 impl Drop for Unexpiring<'_> {
@@ -35,20 +33,20 @@ impl Drop for Unexpiring<'_> {
 }
 
 impl Engine {
-    /// For what has to read all files to their end, however long that takes. To be called
-    /// before they are looked up.
+    /// For operations that have to read all files to the end, however long that takes. Call it
+    /// before the files are looked up.
     pub(crate) fn keep_retired(&self) -> Unexpiring<'_> {
         self.unexpiring.fetch_add(1, Ordering::AcqRel);
         Unexpiring(self)
     }
 
-    /// Takes retired files away from pages that were not released in time.
+    /// Takes retired files away from pages that were not dropped in time.
     pub(crate) fn expire_retired(&self, now: Instant) {
         self.expire_retired_after(self.options.snapshot_timeout, now);
     }
 
-    /// The same on a full disk, on which they have less time. Returns whether a file was taken
-    /// away.
+    /// Like [`Engine::expire_retired`], with the shorter timeout for a full disk. Returns
+    /// whether a file was taken away.
     pub(crate) fn expire_retired_on_full_disk(&self, now: Instant) -> bool {
         let lifetime = self
             .options
@@ -75,7 +73,7 @@ impl Engine {
         is_any
     }
 
-    /// For how long the eldest page has kept a file that was replaced.
+    /// How long the oldest page has kept a replaced file.
     pub(crate) fn oldest_pin(&self, now: Instant) -> Option<Duration> {
         let retired = self.retired.lock();
         let pinned = retired.iter().filter(|r| r.file.strong_count() > 0);
@@ -83,8 +81,8 @@ impl Engine {
     }
 }
 
-/// A pack, beside some, that is mostly garbage. Weighs new packs and what purges and drops
-/// have changed since the last time, and nothing else.
+/// Finds a pack, other than those in `beside`, that is mostly garbage. Weighs only new packs
+/// and those that purges and drops have changed since the last call.
 pub(crate) fn to_compact(engine: &Engine, beside: &[Arc<Pack>]) -> Option<Arc<Pack>> {
     let applied_lsn = erasable_lsn(engine)?;
     let packs = engine.log_files.read().packs.clone();
@@ -96,9 +94,9 @@ pub(crate) fn to_compact(engine: &Engine, beside: &[Arc<Pack>]) -> Option<Arc<Pa
         .find(|pack| garbage::counted(pack).is_mostly_garbage())
 }
 
-/// Makes one pack of neighbouring ones, without what was purged as far as the index
-/// knows of it. Those that cannot be rewritten are put into `failed`. Nobody else is to hold
-/// on to the packs: their room is free again in the end.
+/// Writes one pack from neighboring ones, without what was purged, as far as the index has
+/// those purges. Adds packs that cannot be rewritten to `failed`. The caller must hold no other
+/// reference to the packs: their space is freed at the end.
 pub(crate) fn rewrite(
     engine: &Engine,
     packs: Vec<Arc<Pack>>,
@@ -124,8 +122,8 @@ fn replace(engine: &Engine, packs: &[Arc<Pack>], operation: &'static str) -> Res
     let leave_out = erasable_lsn(engine).is_some_and(|lsn| last.last_lsn <= lsn);
     let bytes: u64 = packs.iter().map(|pack| pack.bytes).sum();
     let needed = match packs {
-        // What is left needs room only until it replaces the pack, and then gives more back:
-        // room for missing reserves, too.
+        // The new pack needs space only until it replaces the old one, and then frees more than
+        // it took, so it may use space for missing reserves, too.
         [pack] => {
             let garbage = garbage::counted(pack).garbage;
             bytes.saturating_sub(garbage)
@@ -133,7 +131,7 @@ fn replace(engine: &Engine, packs: &[Arc<Pack>], operation: &'static str) -> Res
         _ => bytes + 2 * engine.options.segment_bytes,
     };
     if packs.len() == 1 && !leave_out {
-        // The index is being written; nothing would come of it now.
+        // The index is being written, so there is nothing to gain now.
         return Ok(());
     }
     let written = check_room(engine, needed, operation, &first.name)
@@ -144,7 +142,7 @@ fn replace(engine: &Engine, packs: &[Arc<Pack>], operation: &'static str) -> Res
                 replaced_bytes: bytes,
             };
             let in_scratch = write(engine, packs, leave_out, target);
-            // Without room for either, say what was to be done.
+            // If neither place has space, report the original error.
             in_scratch.map_err(|tried| if is_full(&tried) { error } else { tried })?
         }
         written => written?,
@@ -174,16 +172,16 @@ fn replace(engine: &Engine, packs: &[Arc<Pack>], operation: &'static str) -> Res
             .map_err(|e| Error::io("remove", &pack.path, &e))?;
     }
     let synced = match packs {
-        // A power cut may leave either of the two files, and both are whole.
+        // A power failure may leave either of the two files, and both are complete.
         [_] => engine.disk.sync_names(),
         _ => Ok(()),
     };
     synced.map_err(|e| Error::io("finish", &rewritten.path, &e))
 }
 
-/// Up to which LSN packs may be rewritten without what was purged: as far as the index
-/// is, or everything if the next open rebuilds the index anyway. `None` while the index
-/// is being written.
+/// The LSN up to which packs may be rewritten without purged jobs: the last LSN of the index,
+/// or unlimited if the next open rebuilds the index anyway. `None` while the index is being
+/// written.
 fn erasable_lsn(engine: &Engine) -> Option<u64> {
     match engine.index_is_sound() {
         true => Some(engine.indexer.try_lock()?.applied_lsn),
@@ -195,7 +193,7 @@ fn erasable_lsn(engine: &Engine) -> Option<u64> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum PackTarget {
     Ordinary,
-    /// In the scratch file, in place of files of this many bytes.
+    /// In the scratch file, replacing files of this many bytes.
     Scratch {
         replaced_bytes: u64,
     },
@@ -217,8 +215,8 @@ fn begin(
     }
 }
 
-/// Packs the events of a sealed segment, whose file has `replaced_bytes`, without what was
-/// purged, in the scratch file.
+/// Packs the events of a sealed segment in the scratch file, without what was purged. The
+/// segment's file has `replaced_bytes` bytes.
 pub(crate) fn pack_in_scratch(
     engine: &Engine,
     replaced_bytes: u64,

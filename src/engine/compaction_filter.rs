@@ -1,21 +1,19 @@
-//! What a rewritten pack keeps.
+//! Decides which events, blocks, and places of purged jobs a rewritten pack keeps, and checks
+//! that a replay accepts the result.
 //!
-//! Owns: the one rule for events, blocks and the places of purged jobs, and the check
-//! that a replay accepts what was written by it. Must not know: which packs are worth
-//! rewriting, how files replace each other.
-//! Promise: what is left out is only what tells of dropped graphs, or of jobs that were
-//! purged, durably; log sequence numbers do not change; a pack that a replay would not
-//! accept never replaces another.
+//! Only events and blocks of dropped graphs, or of durably purged jobs, are omitted. Log
+//! sequence numbers do not change. A pack that a replay would not accept never replaces
+//! another.
 //!
-//! The rule is decided for each graph once, before any of it is written:
-//! - Of a dropped graph, nothing is kept but that its number was used.
-//! - Of any other, jobs that are gone keep a place without a block, which neighbors
-//!   share, and an `Erased` for their events, which others share too. An event that tells
-//!   of many jobs is kept as long as any of them is there.
+//! The rule is decided once for each graph, before any of it is written:
+//! - Of a dropped graph, only the fact that its number was used is kept.
+//! - Of any other graph, jobs that are gone keep a place without a block, which neighbors
+//!   share, and an `Erased` for their events, which others share too. An event about many jobs
+//!   is kept as long as any of them exists.
 //!
-//! An index that ends within a pack whose events were left out would not know what it
-//! lacks, so only events that the index has are left out; should it come back older, it is
-//! rebuilt. Blocks of dropped graphs are left out always.
+//! An index that ends within a pack whose events were omitted could not detect what it lacks,
+//! so only events that the index has are omitted. If an older index is restored, it is rebuilt.
+//! Blocks of dropped graphs are always omitted.
 
 mod check;
 mod events;
@@ -36,22 +34,22 @@ use crate::log::pack::{Pack, Part};
 use crate::log::pack_writer::{JobsWriter, PackWriter, PackedJob};
 use crate::model::error::{Error, Result};
 
-/// What is kept of some neighboring packs.
+/// Which contents of some neighboring packs are kept.
 pub(crate) struct CompactionFilter<'e> {
     engine: &'e Engine,
-    /// Whether events are left out, and jobs of graphs that were not dropped.
+    /// Whether to omit events, and jobs of graphs that were not dropped.
     leaves_out: bool,
     /// By graph, in order.
     parts: BTreeMap<u32, Vec<Arc<Part>>>,
     /// The jobs of each graph in those parts, from the first to the last.
     jobs: BTreeMap<u32, Range<u64>>,
-    /// Those of them that are gone.
+    /// The jobs among them that are gone.
     removed: BTreeMap<u32, RemovedJobs>,
-    /// The graphs that were asked for, as they were then; none that was dropped.
+    /// The graphs that were looked up, as they were then; `None` for a dropped one.
     graphs: RefCell<HashMap<u32, Option<Known>>>,
 }
 
-/// A graph, and how many of its jobs were gone when it was first asked for.
+/// A graph, and how many of its jobs were gone at the first lookup.
 type Known = (Arc<GraphCore>, u64);
 
 impl<'e> CompactionFilter<'e> {
@@ -85,7 +83,7 @@ impl<'e> CompactionFilter<'e> {
         filter
     }
 
-    /// What is kept of the events of a segment.
+    /// Decides which events of a segment are kept.
     pub(crate) fn decide_segment(
         engine: &'e Engine,
         events: &[(u64, Event<'_>)],
@@ -111,7 +109,7 @@ impl<'e> CompactionFilter<'e> {
                 continue;
             };
             let mut removed = graph.state.read().status.removed(jobs.clone());
-            // Those that a repair quarantined stay so.
+            // Quarantined jobs stay quarantined.
             let parts = self.parts.get(&number).into_iter().flatten();
             let places = parts.flat_map(|part| &part.blocks);
             for place in places.filter(|place| place.is_quarantined()) {
@@ -122,7 +120,7 @@ impl<'e> CompactionFilter<'e> {
         self.removed = decided;
     }
 
-    /// A graph, or none when it was dropped by the time it was first asked for.
+    /// Returns a graph, or `None` if it was dropped before its first lookup.
     fn graph(&self, number: u32) -> Option<Arc<GraphCore>> {
         let mut graphs = self.graphs.borrow_mut();
         let known = graphs.entry(number).or_insert_with(|| {
@@ -142,7 +140,7 @@ impl<'e> CompactionFilter<'e> {
         self.graph(number).is_none_or(is_removed)
     }
 
-    /// How many jobs of a range were gone before anything was written, at least.
+    /// A lower bound on how many jobs of a range were gone before anything was written.
     fn removed_before(&self, number: u32, range: Range<u64>) -> u64 {
         let graphs = self.graphs.borrow();
         let Some((graph, removed)) = graphs.get(&number).and_then(Option::as_ref) else {
@@ -155,8 +153,8 @@ impl<'e> CompactionFilter<'e> {
         }
     }
 
-    /// An index that cannot answer keeps no pack from being rewritten: what may have a
-    /// tombstone is kept.
+    /// An index that cannot be read does not prevent a rewrite: jobs that may have a tombstone
+    /// are kept.
     fn tombstone_of(&self, graph: &GraphCore, sequence: u64) -> Result<Option<u64>> {
         match self.engine.tombstone_lsn(graph, sequence) {
             Err(Error::IndexUnavailable { .. }) => Ok(Some(u64::MAX)),
@@ -164,15 +162,15 @@ impl<'e> CompactionFilter<'e> {
         }
     }
 
-    /// Whether the blocks as they are written say of this job that it was purged, or the
-    /// blocks of packs that are not rewritten do.
+    /// Whether the blocks, as they are written, or those of packs that are not rewritten,
+    /// record that this job was purged.
     fn is_purged_in_blocks(&self, graph: &GraphCore, sequence: u64) -> bool {
         let here = self.removed.get(&graph.number);
         here.is_some_and(|removed| removed.contains(sequence))
             || graph.state.read().is_purged_in_packs(sequence)
     }
 
-    /// Writes what is kept of the packs' events and blocks.
+    /// Writes the events and blocks of the packs that are kept.
     pub(crate) fn write(&self, packs: &[Arc<Pack>], writer: &mut PackWriter<'_>) -> Result<()> {
         let mut events = Events::new(self, writer);
         for pack in packs {
@@ -196,7 +194,7 @@ impl<'e> CompactionFilter<'e> {
         Ok(())
     }
 
-    /// Writes what is kept of a segment's events, and blocks of its jobs.
+    /// Writes the events of a segment that are kept, and blocks of its jobs.
     pub(crate) fn write_segment(
         &self,
         all: &[(u64, Event<'_>)],
@@ -224,7 +222,7 @@ impl<'e> CompactionFilter<'e> {
         Ok(())
     }
 
-    /// Copies the blocks of a part; those with purged jobs are put together again.
+    /// Copies the blocks of a part; rebuilds those with purged jobs.
     fn copy_part(
         &self,
         jobs: &mut JobsWriter<'_, '_>,
@@ -253,7 +251,7 @@ impl<'e> CompactionFilter<'e> {
                             sequence,
                             texts,
                             time_ms: block.rows[n].submitted_ms,
-                            // They are copied apart.
+                            // These are copied separately.
                             fingerprint: crate::log::fingerprint::Fingerprint(0),
                         };
                         jobs.push(&job, is_external(texts.id, sequence))?;

@@ -1,7 +1,7 @@
 //! An open store.
 //!
-//! Owns: [`Engine`], all parts of a store in one place, what is refused when, the index's
-//! faults, the calls to the threads. Must not know: commits, pages, background work.
+//! [`Engine`] contains all parts of a store, decides which calls are refused, records faults of
+//! the index, and wakes the threads.
 
 use std::collections::HashMap;
 use std::io;
@@ -42,67 +42,67 @@ use crate::model::options::Options;
 use crate::model::store_id::StoreId;
 use crate::model::token::OpenEvent;
 
-/// Changes that wait for the index in memory, about, before new jobs are refused.
+/// About how many changes may wait for the index in memory before new jobs are refused.
 pub(crate) const INDEX_LAG_MAX: u64 = 8 << 20;
-/// The same once the index has failed and will not catch up.
+/// The same limit once the index has failed and will not catch up.
 const FAULTY_INDEX_LAG_MAX: u64 = 1 << 20;
 
 pub(crate) struct Engine {
     pub(crate) options: Options,
     pub(crate) disk: Arc<dyn Disk>,
-    /// Nothing is written, and no thread works.
+    /// Whether the store is read-only: nothing is written, and no threads run.
     pub(crate) read_only: bool,
     pub(crate) store: StoreId,
     pub(crate) open_event: OpenEvent,
-    /// By the LSN of an earlier opening that was asked for: that of the next one.
+    /// For each earlier open that was looked up, by LSN: the LSN of the open after it.
     pub(crate) ends: Mutex<HashMap<u64, u64>>,
-    /// What this open found running.
+    /// The jobs that this open found running.
     pub(crate) recovered: Vec<RecoveredJobs>,
     pub(crate) graphs: RwLock<Graphs>,
     pub(crate) queue: Queue,
     committer: CommitterLock,
-    /// It may be locked while a graph's state is, but not the other way round.
+    /// May be locked while a graph's state is locked, but not the other way round.
     pub(crate) log_files: RwLock<Arc<LogFiles>>,
     pub(crate) ids: ExternalIds,
     pub(crate) indexer: Mutex<Indexer>,
     pub(crate) preallocation: Arc<Preallocation>,
-    /// Gone once the store is closed.
+    /// `None` once the store is closed.
     pub(crate) index: RwLock<Option<Arc<dyn Index>>>,
-    /// Where it is on disk.
+    /// Where the index is stored on disk.
     pub(crate) index_directory: Option<IndexDirectory>,
-    /// The store's directory, from the root on, if it has one.
+    /// The absolute path of the store's directory, if it has one.
     pub(crate) place: OnceLock<PathBuf>,
     pub(crate) index_fault: Mutex<Option<Arc<str>>>,
-    /// Why the index is in memory, though it has a place on disk.
+    /// Why the index is in memory, although it has a place on disk.
     pub(crate) index_in_memory: Mutex<Option<Arc<str>>>,
-    /// Why no more writes are taken, and since when.
+    /// Why writes are refused, and since when.
     pub(crate) failure: OnceLock<(Arc<str>, SystemTime)>,
-    /// The process that has it open.
+    /// The process that opened the store.
     pub(crate) opener: u32,
-    /// The files that stay as they are.
+    /// The files that never change while the store is open.
     pub(crate) pinned_files: OnceLock<Vec<PinnedFile>>,
     closed: AtomicBool,
     pub(crate) shutdown: Arc<Shutdown>,
-    /// What the index's thread waits for.
+    /// Watches the operation that the index's thread waits for.
     pub(crate) index_watchdog: Watchdog,
-    /// Changes that the index does not have, about.
+    /// About how many changes the index does not have yet.
     pub(crate) index_lag: AtomicU64,
-    /// Why packing does not succeed at present.
+    /// Why packing currently fails.
     pub(crate) packing_problem: Mutex<Option<Arc<str>>>,
-    /// Held by who replaces packs or segments, and while they must keep their names.
+    /// Locked while packs or segments are replaced, and while they must keep their names.
     pub(crate) files_lock: Mutex<()>,
-    /// Packs that were replaced and may still be read.
+    /// Replaced packs that may still be read.
     pub(crate) retired: Mutex<Vec<Retired>>,
-    /// How many need them for longer than a page may.
+    /// How many readers need replaced packs for longer than a page may.
     pub(crate) unexpiring: AtomicU64,
-    /// Taken last, and for a moment only.
+    /// Locked last, and only briefly.
     pub(crate) clock: Mutex<AgeClock>,
-    /// The age clock in the last frame of this open.
+    /// The value of the age clock in the last frame of this open.
     pub(crate) recorded_age_ms: AtomicU64,
-    /// Held while the garbage in packs is counted.
+    /// Locked while the garbage in packs is counted.
     pub(crate) counting_garbage: Mutex<()>,
     pub(crate) retention: Mutex<RetentionState>,
-    /// What commits leave for retention and compaction; asked for with the committer held.
+    /// What commits record for retention and compaction; read while the committer is locked.
     pub(crate) changed_graphs: Mutex<ChangedGraphs>,
     /// Graphs whose archive has or had a problem.
     #[cfg(feature = "archive")]
@@ -110,24 +110,24 @@ pub(crate) struct Engine {
     pub(crate) metrics: Metrics,
     /// The last LSN that is durable and visible.
     pub(crate) durable_lsn: AtomicU64,
-    /// The last LSN that anybody may have read of.
+    /// The last LSN that a reader may have seen.
     pub(crate) visible_lsn: AtomicU64,
-    /// What the last scrub found wrong with the log.
+    /// The damage to the log that the last scrub found.
     pub(crate) damage: Mutex<Option<Arc<str>>>,
-    /// Who else may read the folder, as far as is known.
+    /// Which other users may read the directory, as far as is known.
     pub(crate) permission_warning: Mutex<Option<String>>,
     background: Mutex<Background>,
     pub(crate) attached_service: ServiceSlot,
-    /// Holds the store's lock; let go of at the end.
+    /// Holds the store's lock; released at the end of a close.
     pub(crate) lock: Mutex<Option<StoreLock>>,
 }
 
-/// The threads, and how to call them.
+/// The threads, and the channels that wake them.
 #[derive(Default)]
 pub(crate) struct Background {
     pub(crate) packer: Option<Sender<()>>,
     pub(crate) indexer: Option<Sender<()>>,
-    /// With the feature `archive`.
+    /// Exists only with the feature `archive`.
     pub(crate) archiver: Option<Sender<()>>,
     pub(crate) threads: Vec<(Worker, JoinHandle<()>)>,
 }
@@ -214,13 +214,13 @@ impl Engine {
         *self.background.lock() = background;
     }
 
-    /// What the host's clock says. Not to be called under a lock.
+    /// The host's clock. Must not be called while a lock is held.
     pub(crate) fn now_ms(&self) -> u64 {
         clock::to_ms(self.options.clock.now())
     }
 
-    /// Refuses calls in a fork of the process that opened the store: of the store's
-    /// threads it has none, and what it wrote would be written over.
+    /// Refuses calls in a forked child of the process that opened the store: the child has none
+    /// of the store's threads, and its writes would be overwritten.
     pub(crate) fn check_process(&self) -> Result<()> {
         match self.opener == std::process::id() {
             true => Ok(()),
@@ -230,7 +230,7 @@ impl Engine {
         }
     }
 
-    /// Refuses calls to a closed store, and those in a fork.
+    /// Refuses calls to a closed store, and calls in a forked child.
     pub(crate) fn check_open(&self) -> Result<()> {
         self.check_process()?;
         if self.closed.load(Ordering::Acquire) {
@@ -239,14 +239,14 @@ impl Engine {
         Ok(())
     }
 
-    /// Refuses writes to a store that cannot take them.
+    /// Refuses writes if the store cannot accept them.
     pub(crate) fn check_writable(&self) -> Result<()> {
         self.check_open()?;
         self.check_not_read_only()?;
         self.check_sound()
     }
 
-    /// Refuses what changes something in a store that was opened to be read.
+    /// Refuses changes to a store that was opened read-only.
     pub(crate) fn check_not_read_only(&self) -> Result<()> {
         match self.read_only {
             true => Err(Error::OpenedReadOnly),
@@ -254,7 +254,7 @@ impl Engine {
         }
     }
 
-    /// Refuses writes after one has failed, whether the store is closed or not.
+    /// Refuses writes after a write has failed, whether the store is closed or not.
     pub(crate) fn check_sound(&self) -> Result<()> {
         match self.failure.get() {
             Some((why, _)) => Err(Error::ReadOnly { why: why.clone() }),
@@ -262,17 +262,16 @@ impl Engine {
         }
     }
 
-    /// Stops all writes: a write or sync failed, and nobody knows what the disk
-    /// holds of it.
+    /// Stops all writes: a write or sync failed, and it is unknown how much of it is on the
+    /// disk.
     pub(crate) fn fail(&self, why: &Error) -> Arc<str> {
         tracing::error!(error = %why, "write failed; the store is read-only until it is reopened");
-        // The committer is held, so the host's clock is not read.
+        // The committer is locked, so the host's clock is not read.
         let failure = (why.to_string().into(), self.options.clock.estimate());
         self.failure.get_or_init(|| failure).0.clone()
     }
 
-    /// Refuses new jobs while the index is so far behind that memory would grow
-    /// without bound.
+    /// Refuses new jobs while the index is so far behind that memory would grow without bound.
     pub(crate) fn check_index_lag(&self) -> Result<()> {
         let known = self.index_fault.lock().clone();
         let max = if known.is_some() {
@@ -288,7 +287,7 @@ impl Engine {
         })
     }
 
-    /// Whether it has files of its own.
+    /// Whether the store has files on a disk.
     pub(crate) fn is_on_disk(&self) -> bool {
         #[cfg(feature = "simulation")]
         if crate::log::disk::simulated::is_simulated(&self.disk.path("")) {
@@ -297,7 +296,7 @@ impl Engine {
         self.index_directory.is_some() || self.read_only
     }
 
-    /// Bytes of the index's files; the engine that keeps them is not asked.
+    /// The size of the index's files, in bytes; does not call the index engine.
     pub(crate) fn index_bytes(&self) -> Result<u64> {
         let Some(directory) = &self.index_directory else {
             return Ok(0);
@@ -310,17 +309,17 @@ impl Engine {
         self.failure.get().is_some()
     }
 
-    /// Notes that the index cannot be believed: the next open makes it anew.
+    /// Records that the index cannot be trusted: the next open rebuilds it.
     pub(crate) fn index_failed(&self, fault: Fault) -> Error {
         let what: Arc<str> = fault.0.into();
-        // While the index moves to memory, readers may find its parts out of step.
+        // While the index moves to memory, readers may find its parts inconsistent.
         if self.index_in_memory.lock().is_some() {
             return Error::IndexUnavailable { what };
         }
         let is_new = self.index_fault.lock().replace(what.clone()).is_none();
         if is_new {
             tracing::error!(fault = %what, "index unavailable; the next open rebuilds it");
-            // After a close the folder may be another's.
+            // After a close, another process may own the directory.
             if !self.shutdown.is_over() {
                 self.mark_index();
             }
@@ -332,13 +331,13 @@ impl Engine {
         *self.index_fault.lock() = None;
     }
 
-    /// Leaves the mark of an open that died; if it cannot be made, the next open
-    /// finds the fault by itself.
+    /// Leaves the mark of an open that was interrupted. If the mark cannot be created, the next
+    /// open detects the fault itself.
     pub(crate) fn mark_index(&self) {
         let made = self.disk.create(file_names::INDEX_OPENING);
         if made.is_err_and(|e| e.kind() != io::ErrorKind::AlreadyExists) {
-            // On a full disk: the file that is prepared for a clean close, which another can
-            // stand in for.
+            // On a full disk, rename the file that is prepared for a clean close; that one can
+            // be replaced.
             let marked = self
                 .disk
                 .rename(file_names::CLOSING, file_names::INDEX_OPENING);
@@ -355,8 +354,8 @@ impl Engine {
         self.index.read().clone().ok_or(Error::Closed)
     }
 
-    /// Asks the index. If it moved to memory meanwhile, together with what vouches for its
-    /// rows, the answer may be of neither, and it is asked again.
+    /// Queries the index. If the index moved to memory meanwhile, together with the hashes of
+    /// its rows, the result may mix both, so the query is repeated.
     pub(crate) fn ask_index<T>(&self, ask: impl Fn(&dyn Index) -> Result<T, Fault>) -> Result<T> {
         let mut index = self.index()?;
         loop {
@@ -369,8 +368,8 @@ impl Engine {
         }
     }
 
-    /// Reads the clock for the writes that are queued: before the committer is held, as the
-    /// clock is the host's and may do anything.
+    /// Reads the clock for the queued writes before the committer is locked, because the host's
+    /// clock may block.
     pub(crate) fn read_clock_for_queue(&self) -> u64 {
         let begun = self.queue.begin_clock_reading();
         let now_ms = self.now_ms();
@@ -382,7 +381,7 @@ impl Engine {
     pub(crate) fn wake_packer(&self) {
         let background = self.background.lock();
         for channel in background.packer.iter().chain(&background.archiver) {
-            // A full channel means that it is called already.
+            // A full channel means that the thread has been woken already.
             channel.try_send(()).ok();
         }
     }
@@ -393,8 +392,8 @@ impl Engine {
         }
     }
 
-    /// All graphs, in the order of their creation. They are locked a few at a time, so that
-    /// no commit waits while thousands are read.
+    /// All graphs, in order of creation. Locks the list for a few graphs at a time, so that no
+    /// commit waits while thousands are read.
     pub(crate) fn all_graphs(&self) -> Vec<Arc<GraphCore>> {
         const STEP: usize = 1024;
         let (mut all, mut from) = (Vec::<Arc<GraphCore>>::new(), 0);
@@ -409,7 +408,7 @@ impl Engine {
                 _ => break,
             }
         }
-        // A graph of the same name may have been created behind one that was dropped meanwhile.
+        // A graph of the same name may have been created after one that was dropped meanwhile.
         all.retain(|graph| !graph.is_dropped());
         all
     }
@@ -418,8 +417,8 @@ impl Engine {
         self.graphs.read().by_number.get(&number).cloned()
     }
 
-    /// Takes everybody out, to be called: no job comes to its end any more, in this
-    /// store as it is.
+    /// Removes all waiters so that they can be woken: no job will complete in this open store
+    /// anymore.
     pub(crate) fn take_all_waiters(&self) -> Vec<Arc<Waiter>> {
         let graphs = self.all_graphs();
         let of = |graph: Arc<GraphCore>| graph.state.write().waiters.take_all();
@@ -443,7 +442,7 @@ impl Engine {
         self.closed.store(true, Ordering::Release);
     }
 
-    /// Calls the threads to their end.
+    /// Tells the threads to exit.
     pub(crate) fn stop_threads(&self) -> Vec<(Worker, JoinHandle<()>)> {
         let mut background = self.background.lock();
         background.packer = None;
@@ -452,12 +451,12 @@ impl Engine {
         std::mem::take(&mut background.threads)
     }
 
-    /// Keeps a thread that a close could not wait for, for the next one.
+    /// Keeps a thread that a close could not wait for, so that the next close waits for it.
     pub(crate) fn keep_thread(&self, worker: Worker, thread: JoinHandle<()>) {
         self.background.lock().threads.push((worker, thread));
     }
 
-    /// Lets another process have the folder.
+    /// Releases the directory to other processes.
     pub(crate) fn unlock(&self) {
         self.lock.lock().take();
     }

@@ -1,4 +1,4 @@
-//! Cursors: issuing them, and checking where they continue.
+//! Issues cursors, and checks where they continue.
 
 use crate::engine::core::Engine;
 use crate::engine::state::graph::GraphCore;
@@ -7,7 +7,7 @@ use crate::model::error::{Error, Result};
 use crate::model::job_query::JobQuery;
 
 impl Engine {
-    /// A cursor at `next`, from where on `skip` matches are skipped first.
+    /// Returns a cursor that continues at `next` and skips `skip` matches first.
     pub(crate) fn cursor(
         &self,
         graph: &GraphCore,

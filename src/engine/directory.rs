@@ -1,9 +1,7 @@
-//! A store's folder: whose it is, and who may open it.
+//! A store's directory: what it contains, and who may open it.
 //!
-//! Owns: what a folder is taken for, the parts of a store that need a real folder. Must not
-//! know: what its files hold.
-//! Promise: no byte is changed before the folder is known to be a store, or empty, and
-//! locked.
+//! This module has the parts of a store that need a real directory. No byte is changed before
+//! the directory is locked and is known to be a store or empty.
 
 use std::fs::File;
 use std::io;
@@ -30,11 +28,11 @@ use crate::log::permissions;
 use crate::model::error::{Error, Result};
 use crate::model::options::Options;
 
-/// The share of the cache budget that the index engine is told: it holds about as
-/// much again besides, and the lookups' filters need some.
+/// The index engine gets one part in this many of the cache budget. It uses about as much again
+/// in addition, and the filters for lookups need some.
 const INDEX_CACHE_SHARE: u64 = 4;
 
-/// Opens the store in a folder.
+/// Opens the store in a directory.
 pub(crate) fn open_directory(options: Options, path: &Path) -> Result<Arc<Engine>> {
     if options.read_only {
         return open_directory_read_only(&options, path);
@@ -66,7 +64,7 @@ pub(crate) fn open_directory(options: Options, path: &Path) -> Result<Arc<Engine
     Ok(engine)
 }
 
-/// Notes where a store is, and whether others can read it there.
+/// Records where a store is, and whether other users can read it there.
 fn note_place(engine: &Engine, place: &Path) {
     engine.place.set(place.to_path_buf()).ok();
     if let Some(what) = permissions::find(place) {
@@ -85,7 +83,7 @@ fn open_directory_read_only(options: &Options, path: &Path) -> Result<Arc<Engine
     })
 }
 
-/// What a closed store's index holds, if it can be used.
+/// The contents of a closed store's index, if it can be used.
 fn sealed_index(
     directory: &Arc<OsDirectory>,
     seal: &IndexSeal,
@@ -101,11 +99,11 @@ fn sealed_index(
     }
 }
 
-/// How often files are read again that an engine has replaced meanwhile.
+/// How often files are reread if an open store has replaced them meanwhile.
 const READ_TRIES: usize = 5;
 
-/// Reads a store that nobody has open, without keeping anybody from opening it: what was
-/// read counts only if no engine had it open at the end either.
+/// Reads a store that is not open, without preventing others from opening it. The result counts
+/// only if the store is still not open at the end.
 pub(crate) fn read_at_rest<T>(
     path: &Path,
     mut read: impl FnMut(&Arc<OsDirectory>, BoundedDisk) -> Result<T>,
@@ -125,7 +123,7 @@ pub(crate) fn read_at_rest<T>(
             BoundedDisk::new(directory.clone(), FileAccess::ReadOnly),
         );
         check_not_in_use(&directory)?;
-        // An engine may have come and gone.
+        // The store may have been opened and closed meanwhile.
         if names()? == before || tries == READ_TRIES {
             return done;
         }
@@ -133,7 +131,7 @@ pub(crate) fn read_at_rest<T>(
     }
 }
 
-/// Refuses a store that somebody has open. The lock is not kept.
+/// Refuses a store that is open. The lock is not kept.
 fn check_not_in_use(disk: &OsDirectory) -> Result<()> {
     let free = |file: &File| match rustix::fs::flock(file, FlockOperation::NonBlockingLockShared) {
         Ok(()) => {
@@ -144,7 +142,7 @@ fn check_not_in_use(disk: &OsDirectory) -> Result<()> {
             path: disk.path(""),
             holder: lock_holder::find(&[file]),
         }),
-        // Directories are not locked here, or nobody can have locked the file.
+        // Directories cannot be locked here, or no process can have locked the file.
         Err(_) => Ok(()),
     };
     free(disk.handle())?;
@@ -156,15 +154,15 @@ fn check_not_in_use(disk: &OsDirectory) -> Result<()> {
     }
 }
 
-/// What a folder is.
+/// What a directory contains.
 enum Kind {
     Store,
-    /// A store's files, but not its identity.
+    /// A store's files, but not its `STORE` file.
     Nameless,
-    /// Nothing, or what a crash leaves while a store is being made, or what a file
-    /// system has in any folder.
+    /// Nothing, or what a crash leaves while a store is being created, or what a file system
+    /// puts into any directory.
     Empty,
-    /// Something else, with one of its names.
+    /// Something else, such as the named file.
     Foreign(String),
 }
 
@@ -190,14 +188,14 @@ fn kind_of(disk: &OsDirectory) -> Result<Kind> {
 }
 
 impl Engine {
-    /// Whether a path leads into the store's own directory, by whatever way.
+    /// Whether a path leads into the store's directory, even through links.
     pub(crate) fn is_within(&self, path: &Path) -> bool {
         let place = self.place.get();
         place.is_some_and(|place| resolved(path).starts_with(resolved(place)))
     }
 }
 
-/// Where a path leads that may not be there yet.
+/// Resolves a path that may not exist yet.
 fn resolved(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     let there = path.ancestors().find_map(|above| {
@@ -216,7 +214,7 @@ fn resolved(path: &Path) -> PathBuf {
     resolved
 }
 
-/// Refuses a folder that holds something else.
+/// Refuses a directory that contains something else.
 fn check_kind(path: &Path, kind: Kind) -> Result<()> {
     match kind {
         Kind::Store | Kind::Empty => Ok(()),
@@ -231,8 +229,8 @@ fn check_kind(path: &Path, kind: Kind) -> Result<()> {
     }
 }
 
-/// A store's folder that nobody has open, and its lock, so that nobody opens it
-/// meanwhile.
+/// Returns the directory of a store that is not open, and its lock, which prevents others from
+/// opening it.
 pub(crate) fn directory_at_rest(path: &Path) -> Result<(BoundedDisk, Arc<OsDirectory>, StoreLock)> {
     let directory = Arc::new(store_directory(path)?);
     let lock = lock(&directory)?;
@@ -240,7 +238,7 @@ pub(crate) fn directory_at_rest(path: &Path) -> Result<(BoundedDisk, Arc<OsDirec
     Ok((disk, directory, lock))
 }
 
-/// Opens a directory that is a store, sound or not.
+/// Opens a directory that contains a store, sound or not.
 fn store_directory(path: &Path) -> Result<OsDirectory> {
     let there = path.to_path_buf();
     let disk = match OsDirectory::open(path) {
@@ -256,7 +254,7 @@ fn store_directory(path: &Path) -> Result<OsDirectory> {
     }
 }
 
-/// The index of a store that nobody has open.
+/// Opens the index of a store that is not open.
 pub(crate) fn index_at_rest(
     disk: &Arc<OsDirectory>,
     wanted: IndexAtRest<'_>,

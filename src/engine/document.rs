@@ -1,9 +1,7 @@
-//! A page as the contract's JSON document, spliced from stored text.
+//! A page as the JSON document of the GES job-list API, assembled from stored text.
 //!
-//! Owns: the document's fixed text and where states go. Must not know: how blocks
-//! are read.
-//! Promise: exactly the contract's success document, compact, in bounded memory, by
-//! however many threads it is made; bodies to the letter, because nothing is parsed.
+//! The output is exactly the API's success document, compact, and needs bounded memory with any
+//! number of threads. Request bodies are copied verbatim, because nothing is parsed.
 
 use std::io::Write;
 use std::ops::Range;
@@ -22,13 +20,13 @@ pub(crate) const END: &[u8] = br#"],"result":"success"}"#;
 /// Bytes of a document without jobs.
 pub(crate) const EMPTY_BYTES: u64 = (START.len() + END.len()) as u64;
 
-/// With fewer stretches for each thread, having it costs what it saves.
+/// With fewer stretches per thread, another thread costs more than it saves.
 const RANGES_PER_THREAD: usize = 8;
 
-/// A stretch with more text than this is made no further ahead.
+/// A stretch with more text than this is not produced further ahead.
 const RANGE_BYTES_MAX: usize = 1 << 20;
 
-/// A document on its way out, in parts that are asked for one by one.
+/// A document that is produced in parts, on demand.
 pub(crate) struct Document {
     texts: JobTexts,
     stage: Stage,
@@ -48,8 +46,8 @@ impl Document {
         }
     }
 
-    /// Writes the next part of the document, about a block's worth; `false` once
-    /// it is complete. After an error there is no more.
+    /// Writes the next part of the document, about one block; returns `false` once it is
+    /// complete. Produces nothing more after an error.
     pub(crate) fn produce(
         &mut self,
         graph: &GraphCore,
@@ -71,8 +69,8 @@ impl Document {
     }
 }
 
-/// Writes the whole document. A long one is made by several threads, in stretches,
-/// and written by the caller's own.
+/// Writes the whole document. A long document is produced by several threads, in stretches, and
+/// written by the calling thread.
 pub(crate) fn write(
     graph: &GraphCore,
     snapshot: &Snapshot,
@@ -80,7 +78,7 @@ pub(crate) fn write(
     out: &mut impl Write,
 ) -> Result<()> {
     let cuts = match snapshot.newest_first {
-        // Its blocks are gone through one by one.
+        // Its blocks are read one by one.
         true => vec![0, u64::MAX],
         false => snapshot.cut_points(),
     };
@@ -111,7 +109,7 @@ pub(crate) fn write(
     put(out, END)
 }
 
-/// A stretch of the page, made ahead.
+/// A stretch of the page, produced ahead.
 #[derive(Default)]
 struct RenderedRange {
     text: Vec<u8>,
@@ -122,7 +120,7 @@ struct RenderedRange {
 enum End {
     #[default]
     Whole,
-    /// The rest is too much to be kept in memory.
+    /// The rest is too large to be kept in memory.
     Cut(Box<JobTexts>),
     Failed(Error),
 }
@@ -141,29 +139,29 @@ impl RenderedRange {
     }
 }
 
-/// The texts of jobs, commas between them.
+/// The texts of jobs, separated by commas.
 #[derive(Default)]
 struct JobTexts {
     reader: Reader,
-    /// Where the selection is looked at.
+    /// The current position in the selection.
     at: usize,
     /// Whether a text was written before these.
     is_continued: bool,
-    /// A job that comes in pieces, in the middle of it.
+    /// A job that is read in pieces and not complete yet.
     large: Option<Large>,
     piece: Vec<u8>,
-    /// Where newest come first: no job from here on is still to come.
+    /// In a newest-first list: all jobs from this one on were written.
     upto: Option<u64>,
 }
 
 impl JobTexts {
-    /// Goes on with the selected jobs of this range.
+    /// Continues with the selected jobs of this range.
     fn seek_range(&mut self, range: Range<u64>, snapshot: &Snapshot) {
         self.at = snapshot.selection.place(range.start);
         self.reader.seek_range(range, snapshot);
     }
 
-    /// Writes the next jobs, about a block's worth; `false` when there are no more.
+    /// Writes the next jobs, about one block; returns `false` if there are no more.
     fn produce(
         &mut self,
         graph: &GraphCore,
@@ -209,7 +207,7 @@ impl JobTexts {
         }
     }
 
-    /// The selected jobs of the reader's block, the last first.
+    /// Writes the selected jobs of the reader's block, the last one first.
     fn block_back(&mut self, snapshot: &Snapshot, out: &mut impl Write) -> Result<()> {
         let first = self.reader.block.first_sequence;
         let mut upto = first + self.reader.block.rows.len() as u64;
@@ -223,7 +221,7 @@ impl JobTexts {
         Ok(())
     }
 
-    /// A job of the reader's block.
+    /// Writes a job of the reader's block.
     fn job(&mut self, sequence: u64, state: State, out: &mut impl Write) -> Result<()> {
         self.comma(out)?;
         let block = &self.reader.block;
@@ -237,8 +235,8 @@ impl JobTexts {
         splice(text, &row, state, out)
     }
 
-    /// The selected jobs of the reader's block. Its text shows them as complete and
-    /// has its commas, so a run of complete jobs is one piece.
+    /// Writes the selected jobs of the reader's block. Its text shows them as complete and
+    /// includes commas, so a run of complete jobs is copied at once.
     fn block(&mut self, snapshot: &Snapshot, out: &mut impl Write) -> Result<()> {
         let first = self.reader.block.first_sequence;
         let end = first + self.reader.block.rows.len() as u64;
@@ -269,7 +267,7 @@ fn put(out: &mut impl Write, bytes: &[u8]) -> Result<()> {
     out.write_all(bytes).map_err(|e| Error::output(&e))
 }
 
-/// A job's text with its own state.
+/// Writes a job's text with its current state.
 pub(crate) fn splice(text: &[u8], row: &Row, state: State, out: &mut impl Write) -> Result<()> {
     let at = row.status_at();
     put(out, &text[..at])?;

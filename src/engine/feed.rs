@@ -1,9 +1,7 @@
-//! The log read as a feed: events behind a place, stretch by stretch.
+//! Reads the log as a feed: the events after a place, stretch by stretch.
 //!
-//! Owns: [`Feed`], which finds and reads the events that a place is followed by. Must
-//! not know: how a position is written.
-//! Promise: every durable event behind the place, once and in order, whatever is packed,
-//! merged or rewritten meanwhile; a stretch in memory, not the log.
+//! [`Feed`] returns every durable event after the place, once and in order, even if files are
+//! packed, merged, or rewritten meanwhile. It keeps one stretch in memory, not the log.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,37 +16,38 @@ use crate::model::error::{Error, Result};
 use crate::model::outcome::{Outcome, OutcomeKind};
 use crate::model::retention::PurgeReason;
 
-/// How far the log was given: up to this job of the event with this LSN. The job and not
-/// its place in the event's list, which shrinks when an event is rewritten.
+/// How far the feed has returned the log: up to this job of the event with this LSN. It names
+/// the job rather than its index in the event's list, because the list shrinks when an event is
+/// rewritten.
 pub(crate) type FeedPosition = (u64, u64);
 
-/// In place of a job: all of the event.
+/// Used instead of a job: the whole event.
 pub(crate) const WHOLE: u64 = u64::MAX;
 
-/// A change of a job as the log has it.
+/// A change of a job, as read from the log.
 pub(crate) struct FeedChange {
     pub(crate) at: FeedPosition,
-    /// None of a gap.
+    /// `None` for a gap.
     pub(crate) sequence: Option<u64>,
     pub(crate) time_ms: Option<u64>,
     pub(crate) kind: ChangeKind,
 }
 
-/// Changes that were read.
+/// Changes that were read ahead.
 enum Ahead {
     One(FeedChange),
-    /// Submissions in a row: LSN and sequence number of the first, how many.
+    /// Consecutive submissions: LSN and sequence number of the first, and how many.
     Submits(u64, u64, u64),
 }
 
-/// Reads on behind a place.
+/// Reads the changes after a place.
 pub(crate) struct Feed {
     graph: Arc<GraphCore>,
     /// The next LSN to read.
     next_lsn: u64,
-    /// What was read and is to be returned.
+    /// Changes that were read and not returned yet.
     ahead: VecDeque<Ahead>,
-    /// Everything up to here was given before.
+    /// Everything up to this place was returned before.
     seen: FeedPosition,
 }
 
@@ -56,19 +55,19 @@ impl Feed {
     pub(crate) fn new(graph: &Arc<GraphCore>, seen: FeedPosition) -> Feed {
         Feed {
             graph: graph.clone(),
-            // An event that was given in part is read again.
+            // An event that was returned in part is read again.
             next_lsn: (seen.0 + u64::from(seen.1 == WHOLE)).max(1),
             ahead: VecDeque::new(),
             seen,
         }
     }
 
-    /// Up to where everything was given.
+    /// The place up to which everything was returned.
     pub(crate) fn seen(&self) -> FeedPosition {
         self.seen
     }
 
-    /// The next change, to be taken; `None` where there is no more that is durable.
+    /// The next change, without taking it; `None` if there are no more durable changes.
     pub(crate) fn peek(&mut self, engine: &Engine) -> Result<Option<&FeedChange>> {
         loop {
             if let Some(&Ahead::Submits(lsn, sequence, count)) = self.ahead.front() {
@@ -92,7 +91,7 @@ impl Feed {
             }
             let durable_lsn = engine.durable_lsn.load(Ordering::Acquire);
             if self.next_lsn > durable_lsn {
-                // What is not of this graph need not be read again.
+                // Events of other graphs need not be read again.
                 self.seen = self.seen.max((durable_lsn, WHOLE));
                 return Ok(None);
             }
@@ -100,14 +99,14 @@ impl Feed {
         }
     }
 
-    /// Takes the change that [`Feed::peek`] showed.
+    /// Takes the change that [`Feed::peek`] returned.
     pub(crate) fn take(&mut self) -> Option<FeedChange> {
         match self.ahead.pop_front()? {
             Ahead::One(found) => {
                 self.seen = found.at;
                 Some(found)
             }
-            // It was not shown yet.
+            // It was not returned by `peek` yet.
             submits => {
                 self.ahead.push_front(submits);
                 None
@@ -158,7 +157,7 @@ impl Feed {
     }
 }
 
-/// So many events up to this LSN are kept no more.
+/// This many events up to this LSN are no longer available.
 fn gap(last_lsn: u64, events: u64) -> FeedChange {
     FeedChange {
         at: (last_lsn, WHOLE),
@@ -168,7 +167,7 @@ fn gap(last_lsn: u64, events: u64) -> FeedChange {
     }
 }
 
-/// What an event says of jobs of a graph.
+/// Adds what an event records about jobs of a graph.
 fn told_by(event: &Event<'_>, number: u32, lsn: u64, ahead: &mut VecDeque<Ahead>) {
     let mut put = |sequence, time_ms, kind| {
         ahead.push_back(Ahead::One(FeedChange {
@@ -245,8 +244,8 @@ fn told_by(event: &Event<'_>, number: u32, lsn: u64, ahead: &mut VecDeque<Ahead>
             ..
         } if graph == number => {
             let jobs = purged_jobs::unpack(jobs).unwrap_or_default();
-            // Since its tombstones are forgotten it has lost its references, and some of
-            // its jobs: what it still says looks like a purge of jobs without results.
+            // Once its tombstones are forgotten, a purge has lost its references and some of
+            // its jobs; the remaining ones would look like a purge of jobs without results.
             if jobs.iter().any(|job| job.id.is_none()) {
                 ahead.push_back(Ahead::One(gap(lsn, 1)));
                 return;
@@ -261,7 +260,7 @@ fn told_by(event: &Event<'_>, number: u32, lsn: u64, ahead: &mut VecDeque<Ahead>
         }
         _ => {}
     }
-    // Whoever has the last one has all of it.
+    // Once the last change of an event is returned, the whole event is.
     if let Some(Ahead::One(last)) = ahead.back_mut() {
         if last.at.0 == lsn {
             last.at.1 = WHOLE;

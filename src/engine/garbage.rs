@@ -1,15 +1,12 @@
-//! What of the packs is garbage, and what is live.
+//! Measures how much of the packs is garbage, and how much is live.
 //!
-//! Owns: how both are measured. Must not know: what becomes of a pack that holds much
-//! garbage.
-//! Promise: directly after a pack was rewritten, what is left of it counts as live.
+//! Directly after a pack is rewritten, all that is left of it counts as live.
 //!
-//! **Live bytes** of a store are what its packs would have if all of them were rewritten
-//! now: the stored blocks of jobs that are listed, in graphs that were not dropped; the
-//! stored events of those jobs; purges, with the keys that they keep taken, whose
-//! tombstones are not forgotten; and what each graph and pack has by itself. Packs are
-//! rewritten so that they take at most twice that. Beside them stand a segment or two and
-//! the index.
+//! **Live bytes** of a store are the bytes that its packs would have if all of them were
+//! rewritten now: the stored blocks of listed jobs, in graphs that were not dropped; the stored
+//! events of those jobs; purges whose tombstones are not forgotten, with the keys that they
+//! keep taken; and the fixed cost of each graph and pack. Packs are rewritten so that they take
+//! at most twice as much. In addition, there are one or two segments and the index.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -21,7 +18,7 @@ use crate::engine::state::graph_state::GraphState;
 use crate::log::event_sizes::EventSizes;
 use crate::log::pack::{Pack, PackedEventSizes, Part, recount};
 
-/// Bytes of blocks and events as they are stored, about.
+/// About how many bytes of blocks and events are stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Weight {
     pub(crate) all: u64,
@@ -29,14 +26,14 @@ pub(crate) struct Weight {
 }
 
 impl Weight {
-    /// Whether rewriting gives back at least as much as it writes.
+    /// Whether a rewrite frees at least as much as it writes.
     pub(crate) fn is_mostly_garbage(self) -> bool {
         self.garbage > 0 && 2 * self.garbage >= self.all
     }
 }
 
-/// Counts the garbage in new packs, and again that of graphs that purges, forgotten
-/// tombstones and drops have changed since the last time.
+/// Counts the garbage in new packs, and recounts the graphs that purges, forgotten tombstones,
+/// and drops have changed since the last call.
 pub(crate) fn count(engine: &Engine, packs: &[Arc<Pack>]) {
     let _one_at_a_time = engine.counting_garbage.lock();
     let shrunk = std::mem::take(&mut engine.changed_graphs.lock().shrunk);
@@ -81,11 +78,11 @@ fn count_events(graph: Option<&GraphCore>, pack: &Pack, event_sizes: &PackedEven
     recount(&pack.garbage.events, &event_sizes.garbage, garbage);
 }
 
-/// What a pack weighed when it was last counted.
+/// The weight of a pack when it was last counted.
 pub(crate) fn counted(pack: &Pack) -> Weight {
     let blocks = pack.garbage.blocks.load(Ordering::Relaxed);
     let event_sizes = pack.garbage.events.load(Ordering::Relaxed);
-    // Events count as they are stored, compressed as all of them are.
+    // Events count with their compressed size, assuming the same ratio for all.
     let stored = pack.event_bytes;
     Weight {
         all: pack.block_bytes + stored,
@@ -102,13 +99,13 @@ pub(crate) fn weigh(engine: &Engine, pack: &Arc<Pack>) -> Weight {
     counted(pack)
 }
 
-/// The part of `whole` that `some` is of `all`.
+/// The part of `whole` that is proportional to `some` of `all`.
 fn share(whole: u64, some: u64, all: u64) -> u64 {
     let part = u128::from(whole) * u128::from(some) / u128::from(all.max(1));
     u64::try_from(part).unwrap_or(whole).min(whole)
 }
 
-/// What blocks hold of jobs that are gone, about.
+/// About how many bytes of blocks belong to jobs that are gone.
 fn in_blocks(graph: &GraphCore, part: &Part) -> u64 {
     let state = graph.state.read();
     if state.status.removed_total() == 0 {
@@ -124,7 +121,7 @@ fn in_blocks(graph: &GraphCore, part: &Part) -> u64 {
         .sum()
 }
 
-/// What events hold of jobs that are gone and of tombstones that are forgotten, about.
+/// About how many bytes of events belong to jobs that are gone and to forgotten tombstones.
 fn in_events(graph: &GraphCore, event_sizes: &EventSizes) -> u64 {
     let state = graph.state.read();
     if state.status.removed_total() == 0 {
@@ -144,11 +141,12 @@ fn in_events(graph: &GraphCore, event_sizes: &EventSizes) -> u64 {
         + forgotten.map(|&(_, bytes)| bytes).sum::<u64>()
 }
 
-/// Jobs over which the small events of a run are spread evenly, at a time.
+/// The small events of a run are spread evenly over this many jobs at a time.
 const SPREAD_JOBS: u64 = 1024;
 
-/// Calls `each` with what a pack has of events of jobs of a graph that are listed: one
-/// past the job, or the last of some neighbors, and their bytes as they are stored, about.
+/// Calls `each` for the events that a pack has of a graph's listed jobs: with the sequence
+/// number after the job, or after the last of several neighbors, and with about how many bytes
+/// their events take.
 pub(crate) fn live_events(
     state: &GraphState,
     graph: u32,

@@ -1,7 +1,4 @@
-//! How an open store is.
-//!
-//! Owns: the order in which problems are reported, and their words. Must not know: how they are
-//! found.
+//! The health of an open store: the order in which problems are reported, and their messages.
 
 use crate::base::sync::time::Instant;
 #[cfg(feature = "archive")]
@@ -20,7 +17,7 @@ impl Engine {
         if self.check_open().is_err() {
             return Health::Closed;
         }
-        // What it finds ends the writes.
+        // A problem found here stops writes.
         self.check_files().ok();
         if let Some((why, since)) = self.failure.get() {
             let (why, since) = (why.clone(), *since);
@@ -74,7 +71,7 @@ impl Engine {
         }
     }
 
-    /// Who else may read the directory; checked again, as it may have been fixed.
+    /// Which other users may read the directory; checked again, because it may have been fixed.
     fn permission_warning(&self) -> Option<String> {
         let mut known = self.permission_warning.lock();
         if known.is_some() {
@@ -83,7 +80,7 @@ impl Engine {
         known.clone()
     }
 
-    /// Why jobs are not purged that are to be archived first.
+    /// Why jobs that have to be archived first are not purged.
     fn archive_problem(&self, _now: Instant) -> Option<String> {
         #[cfg(feature = "archive")]
         return archiving::problem(self, _now);

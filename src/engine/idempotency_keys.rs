@@ -1,12 +1,10 @@
-//! From the key of an idempotent submission to its job.
+//! Finds the job of an idempotency key.
 //!
-//! Owns: the keys' hashes, and the question which job a key belongs to. Must not know:
-//! what becomes of the answer.
-//! Promise: a key finds its own job or none: the event that gave it away is read and
-//! compared. It stays taken as long as the job is there, or its tombstone.
+//! A key finds its own job or none: the event that assigned the key is read and compared. A key
+//! stays taken as long as its job or the job's tombstone exists.
 //!
-//! Keys share the lookups of ids that engines bring; the owner of a key has the LSN of the
-//! event that gave it away.
+//! Keys share the lookup tables of external ids; the owner of a key includes the LSN of the
+//! event that assigned it.
 
 use std::sync::Arc;
 
@@ -20,14 +18,14 @@ use crate::model::error::Result;
 use crate::model::id::JobId;
 use crate::model::request::Request;
 
-/// Keeps hashes of keys apart from those of ids.
+/// Distinguishes hashes of keys from those of ids.
 const KEYS: u64 = 0x6b65_7973;
 
-/// To whom a key belongs.
+/// The owner of a key.
 pub(crate) enum KeyOwner {
     Nobody,
     Job(JobId, Request),
-    /// A job that was purged; its tombstone is still there.
+    /// A job that was purged, whose tombstone still exists.
     Purged,
 }
 
@@ -39,7 +37,7 @@ impl GraphCore {
 }
 
 impl Engine {
-    /// To whom a key belongs.
+    /// Returns the owner of a key.
     pub(crate) fn owner_of(&self, graph: &Arc<GraphCore>, key: &str) -> Result<KeyOwner> {
         let hash = graph.key_hash(key);
         if !self.ids.may_contain(hash) {
@@ -49,7 +47,7 @@ impl Engine {
         self.owner_among(graph, key, owners)
     }
 
-    /// The same for a key that the index is known not to have.
+    /// The same, for a key that is known not to be in the index.
     pub(crate) fn recent_owner_of(&self, graph: &Arc<GraphCore>, key: &str) -> Result<KeyOwner> {
         let owners = self.ids.recent(graph.key_hash(key));
         self.owner_among(graph, key, owners)

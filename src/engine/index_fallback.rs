@@ -1,9 +1,7 @@
-//! The index between disk and memory.
+//! Moves the index to memory when the disk is full, and back.
 //!
-//! Owns: moving an index to memory when the disk has no room for it, and back. Must not
-//! know: which engine keeps it, rows.
-//! Promise: whatever becomes of the index's files, reads and purges continue; on a full
-//! disk its room goes to the log.
+//! Whatever happens to the index's files, reads and purges continue. On a full disk, the
+//! index's space is given to the log.
 
 use std::sync::Arc;
 
@@ -21,7 +19,7 @@ use crate::model::error::{Error, Result};
 use crate::model::options::Recovery;
 
 impl Engine {
-    /// Why the index has to go to memory, if it has to.
+    /// Why the index has to move to memory, if it has to.
     pub(crate) fn lacks_room_for_index(&self) -> Option<Arc<str>> {
         let directory = self.index_directory.as_ref()?;
         if self.index_in_memory.lock().is_some() || directory.has_room() || self.has_failed() {
@@ -30,8 +28,8 @@ impl Engine {
         Some("the disk is nearly full".into())
     }
 
-    /// Replaces the index by one in memory, rebuilt from the log. Commits wait meanwhile.
-    /// Returns the old one, to be released without any lock.
+    /// Replaces the index with one in memory, rebuilt from the log. Commits wait meanwhile.
+    /// Returns the old index, to be released without holding a lock.
     pub(crate) fn index_to_memory(
         &self,
         indexer: &mut Indexer,
@@ -49,8 +47,8 @@ impl Engine {
             index,
             ..
         } = rebuilt;
-        // Readers that meet both halves of the change must not take it for damage; who asks
-        // for the index waits for the whole change.
+        // Readers that see both halves of the change must not report damage. Callers that need
+        // the index wait until the change is complete.
         *self.index_in_memory.lock() = Some(why);
         let mut current = self.index.write();
         let old = current.replace(index);
@@ -82,7 +80,7 @@ impl Engine {
             ))
         };
         fresh.graphs = live.filter_map(known).collect();
-        // The new index has all that was to be written.
+        // The new index contains everything that was waiting to be written.
         committer.backlog.begin_round();
         *indexer = fresh;
         self.index_lag.store(0, Ordering::Relaxed);
@@ -90,8 +88,7 @@ impl Engine {
         Ok(old)
     }
 
-    /// Everything that the log says, in an index in memory. To be called while nobody
-    /// commits.
+    /// Builds an index in memory from the whole log. Must be called while no commit runs.
     fn rebuild_index(&self) -> Result<Replay, ReplayError> {
         let options = crate::model::options::Options {
             recovery: Recovery::Leave,
@@ -130,7 +127,7 @@ impl Engine {
         Ok(replay)
     }
 
-    /// Releases the index that one in memory has replaced, and its room.
+    /// Releases the index that one in memory has replaced, and frees its space.
     pub(crate) fn release_index(&self, moved: Result<Option<Arc<dyn Index>>>) {
         let old = match moved {
             Ok(old) => old,
@@ -149,7 +146,7 @@ impl Engine {
         self.wake_packer();
     }
 
-    /// Moves the index back to disk once there is ample room.
+    /// Moves the index back to disk once there is enough space.
     pub(crate) fn index_to_disk(&self) {
         let Some(directory) = &self.index_directory else {
             return;

@@ -1,9 +1,7 @@
-//! Rewriting the index's files when most of them are garbage.
+//! Rewrites the index's files when most of them are garbage.
 //!
-//! Owns: when an index is rewritten, and when the one that it has replaced is let go of. Must
-//! not know: which engine keeps it, rows.
-//! Promise: commits and reads do not wait for a rewrite, and a close only for the batch that
-//! is being written; the index's name is that of a whole index at each moment.
+//! Commits and reads do not wait for a rewrite, and a close waits only for the batch being
+//! written. At every moment, the index's name refers to a complete index.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,17 +14,17 @@ use crate::index::directory::{IndexDirectory, ROOM_BYTES};
 use crate::index::{Fault, Index, all_rows};
 use crate::model::error::{Error, Result};
 
-/// A rewrite gives way once this many events, which are in memory, wait for the index.
+/// A rewrite is abandoned once this many events, which are in memory, wait for the index.
 const LAG_MAX: u64 = 256 << 10;
-/// After a look, or a rewrite, the next look is this many times its duration later.
+/// After a check or a rewrite, the next check waits for this many times its duration.
 const WAIT_FACTOR: u32 = 200;
-/// But no sooner than this, and no later: garbage is to be gone a minute after the last write.
+/// The bounds of that wait: garbage should be gone a minute after the last write.
 const WAIT_MIN: Duration = Duration::from_secs(5);
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
 impl Engine {
-    /// Rewrites the index's files if they are mostly garbage. Its engine frees garbage as it
-    /// writes, so an idle store would keep it; and as long as there is some, the engine is
+    /// Rewrites the index's files if they are mostly garbage. The engine frees garbage only as
+    /// it writes, so an idle store would keep it, and as long as there is some, the engine is
     /// never idle.
     pub(crate) fn rewrite_index_if_due(&self) {
         let mut indexer = self.indexer.lock();
@@ -72,7 +70,7 @@ impl Engine {
         rewrites.not_before = Some(now + wait);
     }
 
-    /// Looks whether the index is to be rewritten, and whether there is room for that.
+    /// Checks whether the index should be rewritten, and whether there is space for that.
     fn due_for_rewrite(
         &self,
         rewrites: &Rewrites,
@@ -112,7 +110,7 @@ impl Engine {
         })
     }
 
-    /// Rewrites the index's files however little garbage they have. Returns whether it did.
+    /// Rewrites the index's files, however little garbage they have. Returns whether it did.
     #[cfg(feature = "simulation")]
     pub(crate) fn rewrite_index_now(&self) -> bool {
         let mut indexer = self.indexer.lock();
@@ -144,9 +142,9 @@ impl Engine {
         lag < LAG_MAX && self.check_writable().is_ok() && directory.has_room()
     }
 
-    /// Copies all rows to fresh files, and has those take the index's place. Returns `false`
-    /// if it gave up. To be called with the indexer held, as nobody else writes rows, and once
-    /// the index that was replaced before is released.
+    /// Copies all rows to new files, which then replace the index. Returns `false` if it gave
+    /// up. Must be called with the indexer locked, so that no other thread writes rows, and
+    /// after the index that was replaced before is released.
     fn rewrite_index(
         &self,
         rewrites: &mut Rewrites,
@@ -168,14 +166,14 @@ impl Engine {
         let replaced = match copied {
             Ok(true) => {
                 let exchanged = directory.exchange_rewrite();
-                // A file system that cannot exchange names would have every copy made in vain.
+                // On a file system that cannot exchange names, every copy would be wasted.
                 rewrites.is_impossible = exchanged.is_err();
                 exchanged.map(|()| true).map_err(failed)
             }
             Ok(false) => Ok(false),
             Err(fault) => Err(fault.into_error()),
         };
-        // What is not the index any more goes.
+        // Remove whichever files are no longer the index.
         let gone = match &replaced {
             Ok(true) => {
                 drop(index);
@@ -188,8 +186,8 @@ impl Engine {
         replaced
     }
 
-    /// Lets an index that was replaced go, and its files, once nobody reads it. Returns
-    /// whether there is none any more.
+    /// Releases a replaced index, and removes its files, once it has no readers. Returns
+    /// whether no replaced index remains.
     pub(crate) fn release_replaced(&self, rewrites: &mut Rewrites) -> bool {
         let Some(replaced) = rewrites.replaced.take() else {
             return true;
@@ -211,11 +209,11 @@ impl Engine {
     }
 }
 
-/// What a look at an index's files and rows finds.
+/// The result of checking an index's files and rows.
 enum Inspection {
     NotDue,
     Due(Size),
-    /// Something else is more urgent, or there is no room.
+    /// Something else is more urgent, or there is no space.
     GaveUp,
 }
 
@@ -227,9 +225,9 @@ mod tests {
     use crate::log::file_names;
     use crate::{Body, JobQuery, JobStore, Outcome, Request};
 
-    /// Writes rows until the files have more than these bytes, and removes the rows. (While
-    /// rows are overwritten, the engine truncates its file again and again, and it may wait
-    /// forever for that.)
+    /// Writes rows until the files have more than `bytes` bytes, and removes the rows. (While
+    /// rows are overwritten, the engine truncates its file again and again, and this could wait
+    /// forever.)
     fn leave_garbage(index: &dyn Index, directory: &IndexDirectory, bytes: u64) {
         let key = |n: u64| format!("zz-{n}").into_bytes();
         let mut rows = 0;
@@ -246,7 +244,7 @@ mod tests {
         }
     }
 
-    /// Writes rows of more than one batch.
+    /// Writes more rows than fit into one batch.
     fn leave_rows(index: &dyn Index) {
         for first in [0, 64] {
             let mut batch = Batch::default();
@@ -280,15 +278,15 @@ mod tests {
         let directory = engine.index_directory.as_ref().unwrap();
         engine.apply_to_index();
         {
-            // The store's own thread would rewrite it meanwhile.
+            // Otherwise, the store's own thread would rewrite it meanwhile.
             let _indexer = engine.indexer.lock();
             leave_garbage(&*engine.index().unwrap(), directory, 2 * GARBAGE_FREE);
         }
-        // An index that has not changed is not looked at again.
+        // An index that has not changed is not checked again.
         movie.cancel(&ids[8]).unwrap();
         let before = seen(&movie);
         engine.apply_to_index();
-        // The store's own thread does it as well, once nothing happens.
+        // The store's own thread does it as well when the store is idle.
         let is_rewritten = (0..600).any(|_| {
             engine.rewrite_index_if_due();
             std::thread::sleep(Duration::from_millis(50));
@@ -385,7 +383,7 @@ mod tests {
         for index in [&reader, &engine.index().unwrap()] {
             assert!(index.get(b"zz-100").unwrap().is_some());
         }
-        // Another would need its place.
+        // A second replaced index would need the same place.
         assert!(!engine.release_replaced(rewrites));
         assert!(has_leftovers(&path));
         drop(reader);

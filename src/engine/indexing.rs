@@ -1,7 +1,5 @@
-//! From memory to the index, in the background.
-//!
-//! Owns: when the index is written. Must not know: the rows, the engine that keeps them.
-//! Promise: no index is ahead of the log.
+//! Writes changes from memory to the index, in the background. The index is never ahead of the
+//! log.
 
 use std::time::Duration;
 
@@ -11,10 +9,10 @@ use crate::engine::core::Engine;
 use crate::engine::state::indexer::{Applied, FlushBatch, Indexer};
 use crate::engine::state::watchdog::WatchedIndex;
 
-/// The index lags behind by at most about so much, when little happens.
+/// About the most that the index lags behind when there are few writes.
 const LAG: Duration = Duration::from_secs(1);
 
-/// The indexer's thread: works whenever it is called or enough time has passed,
+/// Runs the indexer thread: writes to the index whenever it is woken or enough time has passed,
 /// until the store closes.
 pub(crate) fn run(engine: &Engine, calls: &Receiver<()>) {
     loop {
@@ -24,7 +22,7 @@ pub(crate) fn run(engine: &Engine, calls: &Receiver<()>) {
                 engine.apply_to_index();
                 engine.index_to_disk();
                 if woken.is_err() {
-                    // Nothing has called it for a while.
+                    // It was not woken for a while.
                     engine.rewrite_index_if_due();
                 }
             }
@@ -33,7 +31,7 @@ pub(crate) fn run(engine: &Engine, calls: &Receiver<()>) {
 }
 
 impl Engine {
-    /// Writes to the index what it does not hold yet.
+    /// Writes to the index what it does not have yet.
     pub(crate) fn apply_to_index(&self) {
         let mut indexer = self.indexer.lock();
         if let Some(why) = self.lacks_room_for_index() {
@@ -66,7 +64,7 @@ impl Engine {
                 }
                 self.index_lag.fetch_sub(lag, Ordering::Relaxed);
             }
-            // What was to leave stays in memory, so all reads go on.
+            // The changes stay in memory, so all reads continue.
             Err(fault) => {
                 self.index_failed(fault);
                 let why = self.lacks_room_for_index();
@@ -79,11 +77,12 @@ impl Engine {
         }
     }
 
-    /// Everything that has changed, at one LSN that is durable: no index is ever
+    /// Takes everything that has changed, up to one durable LSN, so that the index is never
     /// ahead of the log.
     fn take_flush_batch(&self, indexer: &Indexer) -> Option<(FlushBatch, u64)> {
         let mut committer = self.lock_committer();
-        // A failed sync is noted in the store's health; then nothing leaves.
+        // A failed sync is recorded in the store's health; nothing is written to the index
+        // then.
         let synced = committer.sync(self).is_ok() && !self.has_failed();
         let lsn = committer.log.synced_lsn();
         let is_wanted = lsn > indexer.applied_lsn || indexer.can_forget_dropped();

@@ -1,10 +1,8 @@
-//! Jobs as values: what a page's text says, joined with what is known of their
-//! lives.
+//! Jobs as values: the text of a page, joined with the times and outcomes in memory, index, and
+//! log.
 //!
-//! Owns: [`JobReader`]; the joining of memory, index and log for times and
-//! outcomes. Must not know: how blocks are found.
-//! Promise: nothing beyond the job's state at the instant of the snapshot; an index
-//! that is stale is noticed, because the state says what must be known.
+//! A job shows nothing later than its state at the instant of the snapshot. A stale index is
+//! detected, because the state determines which facts must exist.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -31,19 +29,19 @@ use crate::model::request::Request;
 use crate::model::secrets::MaskedRequest;
 use crate::model::states::{State, States};
 
-/// Ids and times of submission of neighbouring jobs, from a first one on.
+/// Ids and submission times of neighboring jobs, starting at a sequence number.
 pub(crate) type NearIds = (u64, Vec<(JobId, u64)>);
 
 /// Jobs of a snapshot as values.
 pub(crate) struct JobReader {
     reader: Reader,
-    /// Rows of the reader's block that are still to come.
+    /// The remaining rows of the reader's block.
     rows: std::ops::Range<usize>,
     at: usize,
     details: Option<(u64, Box<DetailRow>)>,
     outcomes: ExtraCache,
-    /// Where newest come first: no job from here on is still to come, and those that were
-    /// read, the next one last.
+    /// In a newest-first list: all jobs from this one on were returned. `ahead` contains the
+    /// jobs that were read, the next one last.
     upto: u64,
     ahead: Vec<Job>,
 }
@@ -215,8 +213,8 @@ fn parse(id: &[u8], request: &[u8], secrets: &[u8]) -> Option<(JobId, MaskedRequ
     Some((id, MaskedRequest::from_stored(request, secrets)?))
 }
 
-/// The outcomes' rests that were read last: jobs that ended one after another find
-/// theirs in one reading.
+/// Caches the extra parts of outcomes that were read last: jobs that completed one after
+/// another find theirs in one read.
 #[derive(Default)]
 pub(crate) struct ExtraCache {
     extras: HashMap<u64, Box<Extra>>,
@@ -234,7 +232,7 @@ impl ExtraCache {
 }
 
 impl Engine {
-    /// Reads one job as it is now.
+    /// Reads one job in its current state.
     pub(crate) fn job(&self, graph: &Arc<GraphCore>, sequence: u64) -> Result<Option<Job>> {
         match Snapshot::one(graph, sequence) {
             None => Ok(None),
@@ -242,8 +240,7 @@ impl Engine {
         }
     }
 
-    /// Id and request of one job, as it may be shown; what is known of its life is not
-    /// looked at.
+    /// Id and request of one job, with secrets masked; does not read its times and outcome.
     pub(crate) fn id_and_request(
         &self,
         graph: &Arc<GraphCore>,
@@ -253,7 +250,7 @@ impl Engine {
         Ok(found.map(|(id, masked_request)| (id, masked_request.request)))
     }
 
-    /// The same with what is masked in it.
+    /// The same, with the masked values.
     pub(crate) fn id_and_kept(
         &self,
         graph: &Arc<GraphCore>,
@@ -279,8 +276,8 @@ impl Engine {
             .ok_or_else(|| missing(&graph.path(), sequence))
     }
 
-    /// Ids and times of submission of the jobs that are read together with one that is
-    /// there, from the first of them on.
+    /// Ids and submission times of the jobs that are read together with an existing job, from
+    /// the first of them on.
     pub(crate) fn ids_near(
         &self,
         graph: &Arc<GraphCore>,
@@ -288,7 +285,7 @@ impl Engine {
     ) -> Result<Option<NearIds>> {
         let snapshot = {
             let state = graph.state.read();
-            // A pack gives a whole block; in a segment, the jobs that follow are read too.
+            // A pack returns a whole block; in a segment, the jobs that follow are read too.
             let jobs = match sequence < state.packed_end() {
                 true => 1,
                 false => BLOCK_JOBS_MAX as u64,
@@ -321,11 +318,11 @@ impl Engine {
         }
     }
 
-    /// What is known of one job's life.
+    /// The times and outcome of one job.
     pub(crate) fn detail(&self, graph: &GraphCore, sequence: u64) -> Result<Detail> {
         let changes = graph.state.read().detail_changes(sequence);
         let mut detail = Detail::default();
-        // Both facts of a finished job may be in memory still.
+        // Both facts of a finished job may still be in memory.
         if !matches!(
             changes,
             [
@@ -347,7 +344,7 @@ impl Engine {
         Ok(detail)
     }
 
-    /// What is known of the lives of 128 neighbouring jobs.
+    /// The times and outcomes of 128 neighboring jobs.
     pub(crate) fn details(&self, graph: &GraphCore, group: u64) -> Result<DetailRow> {
         let first = group * DETAIL_JOBS;
         let changes: Vec<_> = {
@@ -370,9 +367,9 @@ impl Engine {
         self.ask_index(|index| detail_rows::read(index, graph, group))
     }
 
-    /// The outcome of a complete job; of one that was purged since, from the log as it was
-    /// when the page was taken. The state says it is complete, so an index
-    /// that knows of no end is stale.
+    /// The outcome of a complete job. If the job was purged since the page was taken, it is
+    /// read from the log as it was then. The state says that the job is complete, so an index
+    /// without its completion is stale.
     pub(crate) fn outcome(
         &self,
         graph: &GraphCore,
@@ -381,13 +378,13 @@ impl Engine {
         (log, outcomes): (Option<&LogFiles>, &mut ExtraCache),
     ) -> Result<Outcome> {
         let stale = || {
-            // The index forgets a graph that was dropped.
+            // The index removes a dropped graph.
             if graph.is_dropped() {
                 return Error::GraphDropped {
                     graph: graph.name.to_string(),
                 };
             }
-            // So it does a job that was purged since the page was taken.
+            // It also removes a job that was purged since the page was taken.
             if graph.state.read().status.is_removed(sequence) {
                 return Error::PageExpired;
             }
@@ -416,7 +413,7 @@ impl Engine {
         })
     }
 
-    /// The rest of an outcome, from the event that recorded it.
+    /// The rest of an outcome, read from the event that recorded it.
     pub(crate) fn outcome_extra(
         &self,
         lsn: u64,
@@ -430,7 +427,7 @@ impl Engine {
         Ok(cache.extras.get(&lsn).cloned())
     }
 
-    /// Calls `each` with the event of this LSN, if the log has it.
+    /// Calls `each` with the event of this LSN, if the log contains it.
     pub(crate) fn event_at(&self, lsn: u64, mut each: impl FnMut(&Event<'_>)) -> Result<()> {
         self.events_near(lsn, |at, event| {
             if at == lsn {
@@ -445,7 +442,7 @@ impl Engine {
         log_files.events_near(lsn, each)
     }
 
-    /// The same, with some of those that follow in the log, for readers that go on.
+    /// The same, with some of the events that follow, for readers that continue.
     pub(crate) fn events_from(&self, lsn: u64, each: impl FnMut(u64, &Event<'_>)) -> Result<()> {
         let log_files = self.log_files.read().clone();
         match log_files.file_of(lsn) {
@@ -471,7 +468,7 @@ impl LogFiles {
         }
     }
 
-    /// The file that holds this LSN, if any does.
+    /// The file that contains this LSN, if any.
     fn file_of(&self, lsn: u64) -> Option<LogFile<'_>> {
         let pack = self.packs.partition_point(|pack| pack.last_lsn < lsn);
         let after = self.segments.partition_point(|s| s.header.first_lsn <= lsn);

@@ -1,8 +1,7 @@
-//! Jobs that are too large for a block, piece by piece.
+//! Reads jobs that are too large for a block, piece by piece.
 //!
-//! Owns: where their pieces lie, in packs and in segments. Must not know: pages.
-//! Promise: a job of any size costs a reader a piece of memory; every piece, or the
-//! whole text at its last one, is checked.
+//! Reading a job of any size takes the memory of one piece. Each piece, or the whole text at
+//! its last piece, is verified.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,10 +17,10 @@ use crate::log::pack::{BlockPlace, Part};
 use crate::model::error::{Error, Result};
 use crate::model::job_json::{AFTER_REQUEST, BEFORE_ID, BEFORE_REQUEST, BEFORE_STATUS};
 
-/// A job whose text comes in pieces.
+/// A job whose text is read in pieces.
 pub(crate) struct Large {
     pub(crate) sequence: u64,
-    /// Its columns; its text begins at 0.
+    /// Its columns; the text begins at 0.
     pub(crate) row: Row,
     path: PathBuf,
     file: Arc<dyn File>,
@@ -33,7 +32,7 @@ enum Source {
         seed: (u32, u64, u32),
         offset: u64,
         left: u64,
-        /// Bytes of the text that are still to come.
+        /// Bytes of the text that are still unread.
         text_left: usize,
     },
     Tail {
@@ -90,8 +89,8 @@ impl Large {
         }
     }
 
-    /// Puts the next piece of the job's text into `piece`; `false` when there is
-    /// none. The first holds everything up to the request.
+    /// Reads the next piece of the job's text into `piece`; returns `false` if there is none.
+    /// The first piece contains everything up to the request.
     pub(crate) fn next_piece(&mut self, piece: &mut Vec<u8>) -> Result<bool> {
         piece.clear();
         match &mut self.source {
@@ -160,7 +159,7 @@ impl Large {
         if usize::from(self.row.id_len) == id.len() && found.starts_with(id.as_bytes()) {
             return Ok(true);
         }
-        // "No" is believed only of a text that is whole.
+        // "No" is trusted only if the text is complete.
         while self.next_piece(&mut rest)? {}
         Ok(false)
     }
@@ -170,7 +169,7 @@ impl Large {
         self.whole_text()
     }
 
-    /// The whole text, and what is masked in it.
+    /// The whole text, and its masked values.
     pub(crate) fn whole(mut self) -> Result<(Vec<u8>, Vec<u8>)> {
         let text = self.whole_text()?;
         let mut masked = Vec::new();
@@ -190,7 +189,8 @@ impl Large {
     }
 
     fn whole_text(&mut self) -> Result<Vec<u8>> {
-        // Grown piece by piece: the length is believed as far as it was read.
+        // Grown piece by piece, because the recorded length is trusted only as far as the text
+        // was read.
         let (mut text, mut piece) = (Vec::new(), Vec::new());
         while self.next_piece(&mut piece)? {
             text.extend_from_slice(&piece);
@@ -201,7 +201,7 @@ impl Large {
         Ok(text)
     }
 
-    /// Puts the next piece of a packed job into `piece`; `false` when there is none.
+    /// Reads the next piece of a packed job into `piece`; returns `false` if there is none.
     fn next_in_pack(&mut self, piece: &mut Vec<u8>) -> Result<bool> {
         let Source::Pack {
             seed, offset, left, ..
@@ -242,7 +242,7 @@ pub(crate) fn large_id(part: &Part, place: BlockPlace) -> Result<String> {
         .ok_or_else(|| Error::damaged(&part.pack.path, place.offset, "invalid large job"))
 }
 
-/// The id of a large job, wherever it lies.
+/// The id of a large job, in a pack or a segment.
 pub(crate) fn large_id_in(large: Large) -> Result<String> {
     let (sequence, row, path) = (large.sequence, large.row, large.path.clone());
     let text = large.text()?;
@@ -254,7 +254,7 @@ pub(crate) fn large_id_in(large: Large) -> Result<String> {
         .ok_or_else(|| missing(&path, sequence))
 }
 
-/// The sealed piece at `offset`, if it ends within `left` bytes.
+/// The checksummed piece at `offset`, if it ends within `left` bytes.
 fn read_piece(file: &dyn File, offset: u64, left: u64) -> std::io::Result<Option<Vec<u8>>> {
     if left < PIECE_HEADER_BYTES as u64 {
         return Ok(None);

@@ -1,9 +1,7 @@
-//! From what a list asks for to the jobs that a page shows.
+//! Selects the jobs that a page shows.
 //!
-//! Owns: the one look at the states that fixes a page, and where it goes on. Must not
-//! know: how jobs are read and written out.
-//! Promise: a page is one instant; its total, its cursor and what it passes over are of
-//! the same.
+//! The states are read once, under one lock, which fixes the page and where the list continues.
+//! The page, its total, its cursor, and the skipped jobs are a snapshot of one instant.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,10 +17,10 @@ use crate::model::error::Result;
 use crate::model::job_query::JobQuery;
 use crate::model::states::States;
 
-/// Where a list is read.
+/// The store and graph that a list reads.
 type ListedGraph<'p> = (&'p Engine, &'p Arc<GraphCore>);
 
-/// The jobs of a page, and what is known of those around it.
+/// The jobs of a page, and the facts about those around it.
 pub(crate) struct Listing {
     pub(crate) snapshot: Snapshot,
     pub(crate) total: Option<u64>,
@@ -31,7 +29,7 @@ pub(crate) struct Listing {
     pub(crate) is_stopped: bool,
 }
 
-/// The page of this list as it is now.
+/// Returns the current page of this query.
 pub(crate) fn page(listed: ListedGraph<'_>, list: &JobQuery) -> Result<Listing> {
     let (engine, graph) = listed;
     let (from, skip) = match &list.cursor {
@@ -51,7 +49,7 @@ pub(crate) fn page(listed: ListedGraph<'_>, list: &JobQuery) -> Result<Listing> 
     Ok(page)
 }
 
-/// All jobs of this list as it is now, however many.
+/// Returns all current jobs of this query, without a limit.
 pub(crate) fn whole(listed: ListedGraph<'_>, list: &JobQuery) -> Result<Listing> {
     let list = JobQuery {
         limit: Some(u64::MAX >> 1),
@@ -61,7 +59,7 @@ pub(crate) fn whole(listed: ListedGraph<'_>, list: &JobQuery) -> Result<Listing>
     page(listed, &list)
 }
 
-/// In the order of a list: from a place on, so many passed over, so many shown.
+/// The order of a list, for selecting jobs: from a place, after skipping some, up to a limit.
 struct Order<'s> {
     state: &'s GraphState,
     states: States,
@@ -80,7 +78,7 @@ impl Order<'_> {
         }
     }
 
-    /// Where a list goes on behind these jobs.
+    /// Where a list continues after these jobs.
     fn after(&self, selection: &Selection) -> Option<u64> {
         match self.newest_first {
             true => selection.first(),
@@ -139,8 +137,8 @@ fn by_scan(
     skip: u64,
 ) -> Result<Listing> {
     let matcher = list.matcher()?;
-    // Before the place where it goes on jobs are counted only, and at the end: who stops the
-    // count has the page.
+    // The jobs before the page and after it are only counted. If the count stops early, the
+    // page is complete already.
     let (ahead, before) = {
         let state = graph.state.read();
         let order = Order {
@@ -191,7 +189,7 @@ fn by_scan(
     }
     let is_whole = ended == ScanEnd::AtEnd;
     let total = (list.count_total && is_whole).then_some(matches.matched);
-    // That changes only at open.
+    // This changes only at open.
     let quarantined = {
         let state = graph.state.read();
         let order = Order {
@@ -212,7 +210,7 @@ fn by_scan(
     })
 }
 
-/// Ends a page before it has more bytes than this.
+/// Ends a page before it exceeds this many bytes.
 fn limit_bytes(
     (engine, graph): ListedGraph<'_>,
     page: &mut Listing,

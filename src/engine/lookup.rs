@@ -1,9 +1,6 @@
-//! From an id to its job.
+//! Finds the job with an id.
 //!
-//! Owns: which jobs may have an id, and the look at them. Must not know: how blocks are
-//! found.
-//! Promise: an id finds its own job or none: what is found is compared with the id
-//! that is stored.
+//! An id finds its own job or none: the stored id of each candidate is compared.
 
 use std::sync::Arc;
 
@@ -22,7 +19,7 @@ impl GraphCore {
         self.owner_of_key(sequence, 0)
     }
 
-    /// The owner of a key that was given by this event.
+    /// The owner of a key that was assigned by this event.
     pub(crate) fn owner_of_key(&self, sequence: u64, lsn: u64) -> Owner {
         Owner {
             graph: self.number,
@@ -31,7 +28,7 @@ impl GraphCore {
         }
     }
 
-    /// The jobs of the graph among owners of an id.
+    /// The graph's jobs among the owners of an id.
     pub(crate) fn with_id(&self, owners: Vec<Owner>) -> impl Iterator<Item = u64> {
         let of_graph = owners.into_iter().filter(|o| o.graph == self.number);
         of_graph.filter(|owner| owner.lsn == 0).map(|o| o.sequence)
@@ -39,7 +36,7 @@ impl GraphCore {
 }
 
 impl Engine {
-    /// The request of the job with this id, if there is one.
+    /// The request of the job with this id, if it exists.
     pub(crate) fn request_of(&self, graph: &Arc<GraphCore>, id: &str) -> Result<Option<Request>> {
         self.find(graph, id, |sequence| {
             let found = self.id_and_request(graph, sequence)?;
@@ -55,7 +52,7 @@ impl Engine {
         })
     }
 
-    /// The same for an id that the index is known not to have.
+    /// The same, for an id that is known not to be in the index.
     pub(crate) fn recent_request_of(
         &self,
         graph: &Arc<GraphCore>,
@@ -82,7 +79,7 @@ impl Engine {
         })
     }
 
-    /// Looks at the jobs that may have this id, until `find` has found it.
+    /// Calls `find` with each job that may have this id, until it returns a result.
     fn find<T>(
         &self,
         graph: &Arc<GraphCore>,
@@ -110,7 +107,7 @@ impl Engine {
         Ok(None)
     }
 
-    /// Whether the job with this sequence number is there and has this id.
+    /// Whether the job with this sequence number exists and has this id.
     fn has_id(&self, graph: &Arc<GraphCore>, sequence: u64, id: &str) -> Result<bool> {
         let Some(snapshot) = Snapshot::one(graph, sequence) else {
             return Ok(false);

@@ -1,11 +1,11 @@
-//! Jobs that no file holds, though their graph says that they are there.
+//! Jobs that no file contains, although they are in their graph's state.
 
 use std::path::{Path, PathBuf};
 
 use crate::engine::state::graph::GraphCore;
 use crate::model::error::Error;
 
-/// The error for a job that no file holds.
+/// The error for a job that no file contains.
 pub(crate) fn missing(path: &Path, sequence: u64) -> Error {
     Error::damaged(
         path,
@@ -15,7 +15,7 @@ pub(crate) fn missing(path: &Path, sequence: u64) -> Error {
 }
 
 impl GraphCore {
-    /// What stands for a file in an error that no one file is the cause of.
+    /// Takes the place of a file name in an error that no single file causes.
     pub(crate) fn path(&self) -> PathBuf {
         PathBuf::from(format!("graph {:?}", self.name))
     }

@@ -1,17 +1,15 @@
-//! An open store at work: states in memory, commits, pages, background work.
+//! An open store: states in memory, commits, pages, background work.
 //!
-//! Owns: everything between the public calls and the files. Must not know: the bytes of
-//! the log, which index engine is used.
-//! Promise: durable before acknowledged, never listed before durable, one order, a
-//! page is one instant; after a failed write nothing more is written until the store
-//! is reopened, while reads go on.
+//! A write is durable before it is acknowledged, and visible only once it is durable. All
+//! writes have one order, and a page is a snapshot of one instant. After a failed write,
+//! nothing more is written until the store is reopened; reads continue.
 //!
-//! [`state`] is the data, each part with what keeps it right, and [`core`] has all of it
-//! in one place. In reading order: [`state::queue`] and [`commit`] take a write to the
-//! log, [`state::graph_state`] publishes it, [`state::calls`] tells the caller;
-//! [`state::status`] finds what a page shows, [`read`] brings its blocks, [`jobs`] makes
-//! values of them; [`packing`], [`compaction`], [`retention`] and [`indexing`] work
-//! behind; [`close`] ends all of it, and [`open`] puts it together again.
+//! [`state`] contains the data, and [`core`] puts it together. In reading order:
+//! [`state::queue`] and [`commit`] write to the log, [`state::graph_state`] publishes the
+//! changes, and [`state::calls`] completes the callers' writes; [`state::status`] selects the
+//! jobs of a page, [`read`] reads their blocks, and [`jobs`] builds values from them;
+//! [`packing`], [`compaction`], [`retention`], and [`indexing`] run in the background;
+//! [`close`] stops everything, and [`open`] builds it from the files.
 
 pub(crate) mod age_clock;
 #[cfg(feature = "archive")]

@@ -1,9 +1,7 @@
-//! Opening a store: from files to an engine at work.
+//! Opens a store: builds a running engine from its files.
 //!
-//! Owns: the order in which a log is read, its index opened or made anew, and the
-//! threads started. Must not know: folders, what callers do with it.
-//! Promise: everything acknowledged is there again, or the open fails with an
-//! error that names the file.
+//! Reads the log, opens or rebuilds its index, and starts the threads. Every acknowledged write
+//! is restored, or the open fails with an error that names the file.
 
 mod index_location;
 mod load_index;
@@ -46,19 +44,18 @@ use crate::model::secrets::Keys;
 use crate::model::store_id::StoreId;
 use crate::model::token::OpenEvent;
 
-/// Makes a store in memory.
+/// Creates a store in memory.
 pub(crate) fn open_memory(options: Options) -> Result<Arc<Engine>> {
     open_disk(options, Arc::new(MemoryDisk::default()))
 }
 
-/// Opens a store on a disk in memory, with an index in memory that is always made
-/// rebuild.
+/// Opens a store on a disk in memory, with an index in memory that is always rebuilt.
 pub(crate) fn open_disk(options: Options, disk: Arc<dyn Disk>) -> Result<Arc<Engine>> {
     let create_index = |_| -> Arc<dyn Index> { Arc::new(MemoryIndex::default()) };
     open(options, disk, None, IndexLocation::Memory(&create_index))
 }
 
-/// Opens a store whatever its disk, its lock and its index are.
+/// Opens a store on any disk, with any lock and index.
 pub(crate) fn open(
     options: Options,
     disk: Arc<dyn Disk>,
@@ -72,7 +69,7 @@ pub(crate) fn open(
     Ok(engine)
 }
 
-/// Reads a store and makes an engine of it, without threads.
+/// Reads a store and builds an engine from it, without threads.
 pub(crate) fn assemble(
     mut options: Options,
     disk: Arc<dyn Disk>,
@@ -100,13 +97,13 @@ pub(crate) fn assemble(
         end,
         found,
     } = read.map_err(ReplayError::into_error)?;
-    // From here on the folder changes. What a file replaces may go only once that
-    // file's name is durable; then it goes first, for the room.
+    // From here on, the directory changes. A replaced file may be removed only after the name
+    // of its replacement is durable; it is removed first, to free its space.
     disk.sync_names()
         .map_err(|e| Error::io("sync", disk.path(""), &e))?;
     for name in &files.useless {
         match disk.remove(name) {
-            // Not the store's, whatever its name.
+            // It does not belong to the store, whatever its name.
             Err(e) if disk::is_directory(&e) => {}
             removed => removed.map_err(|e| Error::io("remove", disk.path(name), &e))?,
         }
@@ -118,7 +115,7 @@ pub(crate) fn assemble(
         );
     }
     let preallocation = Arc::new(Preallocation::new(files.next_epoch, options.segment_bytes));
-    // Before anything is recorded that they hold for.
+    // Written before anything is recorded that they apply to.
     if options.secret_keys != recorded {
         secret_keys::write_in((&*disk, &*preallocation), store, &options.secret_keys)?;
     }

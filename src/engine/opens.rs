@@ -1,15 +1,14 @@
-//! Where in its history a store was when it gave out a position or a cursor.
+//! Which point of its history a store had reached when it issued a position or a cursor.
 //!
-//! Owns: [`LogPoint`], and the question whether it lies in this store's history. Must not
-//! know: what is given out.
-//! Promise: what was given out is known to this store and to every copy that was made
-//! later; a copy that was made before, and went its own way, refuses it for ever.
+//! [`LogPoint`] records that point. What a store issued is accepted by this store and by every
+//! later copy of it. A copy that was made earlier, and was opened on its own since, always
+//! refuses it.
 //!
-//! Copies share their events up to where they part, and LSNs and job numbers beyond that
-//! are given to different things. They part where one of them was opened again: each
-//! opening writes a `StoreOpened`, with its time. So a moment names the opening that it is of,
-//! and lies in the history of a store that has this opening, and no later one before the
-//! moment's LSN.
+//! Copies share their events up to the point where they diverge; beyond it, they assign the
+//! same LSNs and job numbers to different things. They diverge when one of them is opened
+//! again: each open writes a `StoreOpened` event with its time. So a moment names the open in which
+//! it was issued. It is in the history of a store that has this open, and no later one before
+//! the moment's LSN.
 
 use std::sync::Arc;
 
@@ -20,7 +19,7 @@ use crate::log::pack::Pack;
 use crate::model::error::{Error, Result};
 use crate::model::token::{LogPoint, OpenEvent};
 
-/// The last opening in these packs, looked for from their end.
+/// The last open in these packs, searched from the end.
 pub(crate) fn last_open_event(packs: &[Arc<Pack>]) -> Result<Option<OpenEvent>> {
     let mut buffer = Vec::new();
     for pack in packs.iter().rev() {
@@ -49,7 +48,7 @@ pub(crate) fn last_open_event(packs: &[Arc<Pack>]) -> Result<Option<OpenEvent>> 
 }
 
 impl Engine {
-    /// The present moment: later than all that was read before.
+    /// The current moment, which is later than anything read before.
     pub(crate) fn log_point(&self) -> LogPoint {
         self.log_point_at(self.visible_lsn.load(Ordering::Acquire))
     }
@@ -61,8 +60,8 @@ impl Engine {
         }
     }
 
-    /// What is wrong with something that was given out at a moment; `is_sealed` says
-    /// whether its checksum is right, which is also over the opening.
+    /// What is wrong with something issued at a moment. `is_sealed` verifies its checksum,
+    /// which also covers the open.
     pub(crate) fn problem_of(
         &self,
         point: LogPoint,
@@ -79,7 +78,7 @@ impl Engine {
         Ok((!self.is_in_history(point, open_event)?).then_some(ELSEWHERE))
     }
 
-    /// The opening that a moment is of, if it is one of this store's.
+    /// The open that a moment belongs to, if it is one of this store's.
     fn open_event_of(&self, point: LogPoint) -> Result<Option<OpenEvent>> {
         let lsn = point.open_lsn;
         if lsn >= self.open_event.lsn {
@@ -102,7 +101,7 @@ impl Engine {
         Ok(found)
     }
 
-    /// Whether a moment of this opening has been, here.
+    /// Whether a moment of this open is in this store's history.
     fn is_in_history(&self, point: LogPoint, open_event: OpenEvent) -> Result<bool> {
         if open_event == self.open_event {
             return Ok(point.lsn <= self.visible_lsn.load(Ordering::Acquire));
@@ -110,7 +109,8 @@ impl Engine {
         if point.lsn >= self.open_event.lsn {
             return Ok(false);
         }
-        // Of the last but one the end is known; of an earlier one it is looked for, once.
+        // The end of the second-last open is known; that of an earlier one is searched for
+        // once.
         if point.lsn < open_event.lsn || open_event.open_number + 1 == self.open_event.open_number {
             return Ok(true);
         }
@@ -128,7 +128,7 @@ impl Engine {
         Ok(true)
     }
 
-    /// Number and LSN of the first opening behind an event.
+    /// Number and LSN of the first open after an event.
     fn next_open_after(&self, lsn: u64) -> Result<Option<(u64, u64)>> {
         let (mut next, mut found) = (lsn + 1, None);
         while found.is_none() && next < self.open_event.lsn {

@@ -1,4 +1,4 @@
-//! What all that write packs have in common.
+//! Helpers for all code that writes packs.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::log::disk;
 use crate::log::pack::Pack;
 use crate::model::error::Result;
 
-/// Refuses to begin a file that there may be no room for: others need the disk too.
+/// Refuses to begin a file if the disk may not have enough space for it and for other files.
 pub(crate) fn check_room(
     engine: &Engine,
     bytes: u64,

@@ -1,8 +1,7 @@
-//! Sealed segments to packs, small packs to larger ones, in the background.
+//! Packs sealed segments and merges small packs into larger ones, in the background.
 //!
-//! Owns: what is packed, merged and compacted when. Must not know: pages, states.
-//! Promise: the log's files hold every event at each moment; what replaces a file
-//! is durable before that file goes.
+//! The log's files contain every event at every moment: a file is removed only after its
+//! replacement is durable.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,18 +23,17 @@ use crate::log::pack_writer::{JobsWriter, PackWriter};
 use crate::log::segment::Segment;
 use crate::model::error::{Error, Result};
 
-/// What did not succeed is tried again after this long.
+/// How long to wait before failed work is retried.
 const RETRY: Duration = Duration::from_secs(5);
-/// So many neighbouring packs of about one size are merged; few where schedules are
-/// tried out, which have few packs.
+/// This many neighboring packs of about one size are merged; fewer in tests of thread
+/// schedules, which have few packs.
 const MERGE_PACKS: usize = if cfg!(jobstore_shuttle) { 2 } else { 8 };
-/// Packs below this size count as one size; each further size is eight times the
-/// one before.
+/// All packs below this size count as one size class; each further class is eight times larger.
 const SMALLEST_BYTES: u64 = 64 << 10;
-/// No pack is made larger than this by merging.
+/// Merging creates no pack larger than this.
 const PACK_BYTES_MAX: u64 = 256 << 20;
 
-/// The packer's thread: works whenever it is called, until the store closes.
+/// Runs the packer thread: works whenever it is woken, until the store closes.
 pub(crate) fn run(engine: &Engine, calls: &Receiver<()>) {
     loop {
         work_noted(engine);
@@ -46,29 +44,30 @@ pub(crate) fn run(engine: &Engine, calls: &Receiver<()>) {
     }
 }
 
-/// Does all the work there is, and notes whether it succeeded.
+/// Does all pending work, and records whether it succeeded.
 pub(crate) fn work_noted(engine: &Engine) {
-    // What it finds ends the writes.
+    // A problem found here stops writes.
     engine.check_files().ok();
     let problem = work(engine).err();
     if let Some(error) = &problem {
-        // What could not be packed is served from its segment.
+        // What could not be packed is read from its segment.
         tracing::warn!(%error, "packing failed; retrying later");
     }
     engine.expire_retired(Instant::now());
     *engine.packing_problem.lock() = problem.map(|error| error.to_string().into());
 }
 
-/// Prepares the next segment, packs everything that can be packed and purges what is due.
-/// What fails is left for the next call, and the rest goes on; the first error is returned.
+/// Prepares the next segment, packs everything that can be packed, and purges what is due. A
+/// step that fails is left for the next call, and the others continue; the first error is
+/// returned.
 fn work(engine: &Engine) -> Result<()> {
     let mut done = Ok(());
     let mut can_pack = true;
     let (mut not_merged, mut not_compacted) = (Vec::new(), Vec::new());
     while engine.check_writable().is_ok() {
-        // What was replaced and is not read any more gives its room back first.
+        // First, free the space of replaced files that are no longer read.
         engine.expire_retired(Instant::now());
-        // Where there is no room for it, packing may make some.
+        // If there is no space for it, packing may free some.
         let mut refilled = engine.preallocation.refill(&*engine.disk);
         if refilled.as_ref().is_err_and(disk::is_full)
             && engine.expire_retired_on_full_disk(Instant::now())
@@ -83,7 +82,7 @@ fn work(engine: &Engine) -> Result<()> {
                 .filter(|s| s.end().is_some())
                 .cloned()
         };
-        // In their order: what is behind one that cannot be packed waits, too.
+        // In order: if one segment cannot be packed, those after it wait, too.
         if let Some(segment) = sealed.filter(|_| can_pack) {
             let packed = pack(engine, segment);
             can_pack = packed.is_ok();
@@ -97,7 +96,7 @@ fn work(engine: &Engine) -> Result<()> {
         } else if let Some(pack) = compaction::to_compact(engine, &not_compacted) {
             let compacted = compaction::rewrite(engine, vec![pack], "compact", &mut not_compacted);
             match &compacted {
-                // There may be room now for what had none.
+                // There may be space now for work that failed for lack of it.
                 Ok(()) if done.as_ref().is_err_and(disk::is_full) => {
                     can_pack = true;
                     done = Ok(());
@@ -133,7 +132,7 @@ fn work(engine: &Engine) -> Result<()> {
     done
 }
 
-/// Has the log continue in an ordinary segment after a large write; returns whether it did.
+/// Makes the log continue in an ordinary segment after a large write; returns whether it did.
 fn leave_oversized_segment(engine: &Engine) -> Result<bool> {
     let is_larger = |segment: &Arc<Segment>| {
         let bytes = segment.file.len().unwrap_or_default();
@@ -155,11 +154,11 @@ fn leave_oversized_segment(engine: &Engine) -> Result<bool> {
     left
 }
 
-/// Whether nothing is left to pack, merge or rewrite, as far as the index has come.
+/// Whether nothing is left to pack, merge, or rewrite, as far as the index's progress permits.
 #[cfg(test)]
 #[cfg_attr(jobstore_shuttle, allow(dead_code))]
 pub(crate) fn is_settled(engine: &Engine) -> bool {
-    // Nothing is being written.
+    // While this is locked, no pack is being written.
     let _names = engine.files_lock.lock();
     let (packs, segments) = {
         let log_files = engine.log_files.read();
@@ -170,8 +169,8 @@ pub(crate) fn is_settled(engine: &Engine) -> bool {
         && compaction::to_compact(engine, &[]).is_none()
 }
 
-/// Rewrites a sealed segment as a pack. Nobody else is to hold on to the segment: its room
-/// is free again in the end.
+/// Rewrites a sealed segment as a pack. The caller must hold no other reference to the segment:
+/// its space is freed at the end.
 fn pack(engine: &Engine, segment: Arc<Segment>) -> Result<()> {
     let _span = tracing::debug_span!("pack", segment = segment.header.epoch).entered();
     let _names = engine.files_lock.lock();
@@ -195,7 +194,7 @@ fn pack(engine: &Engine, segment: Arc<Segment>) -> Result<()> {
                 let clock = scanned.clock;
                 let in_scratch =
                     compaction::pack_in_scratch(engine, replaced, range, clock, &events);
-                // Without room for either, say what was to be done.
+                // If neither place has space, report the original error.
                 in_scratch.map_err(|tried| if disk::is_full(&tried) { error } else { tried })?
             }
             written => written?,
@@ -214,17 +213,17 @@ fn pack(engine: &Engine, segment: Arc<Segment>) -> Result<()> {
         Event::Submitted { graph, .. } => Some(*graph),
         _ => None,
     });
-    // Only those have requests in the segment.
+    // Only these graphs have requests in the segment.
     for number in submitted.collect::<BTreeSet<u32>>() {
         if let Some(graph) = engine.graph(number) {
             let part = pack.as_ref().and_then(|pack| pack.part_of(number));
             graph.state.write().pack(&segment, part.cloned());
             engine.metrics.visits.add(1);
-            // Policies by bytes go by what is packed.
+            // Policies by bytes use the packed size.
             engine.note_changed(&graph, false);
         }
     }
-    // Durably: of two segments the younger must not outlive the elder.
+    // Remove it durably: of two segments, the newer one must not outlive the older one.
     let removed = engine
         .disk
         .remove(&segment.name)
@@ -246,7 +245,7 @@ fn write_pack(
     let jobs = packed_events(events, |_, event| writer.event(event))?;
     for (number, jobs) in jobs {
         let Some(graph) = engine.graph(number) else {
-            // Dropped: nobody asks for its requests any more.
+            // The graph was dropped: its requests are no longer needed.
             continue;
         };
         let mut written = JobsWriter::begin(&mut writer, number);
@@ -258,14 +257,15 @@ fn write_pack(
     writer.finish()
 }
 
-/// The youngest neighbouring packs of about one size, if there are enough beside some.
+/// The newest neighboring packs of about one size, if there are enough of them that are not in
+/// `beside`.
 fn to_merge(packs: &[Arc<Pack>], beside: &[Arc<Pack>]) -> Option<Vec<Arc<Pack>>> {
     let mut runs = packs.rsplit(|pack| is_among(beside, pack));
     runs.find_map(of_one_size)
 }
 
-/// Neighbouring packs that fit into the scratch file together, at least two: on a full
-/// disk, each file that goes gives back an inode, and what its last block does not use.
+/// Finds at least two neighboring packs that fit into the scratch file together: on a full
+/// disk, each removed file frees an inode and the unused part of its last block.
 fn to_gather(packs: &[Arc<Pack>], beside: &[Arc<Pack>], bytes_max: u64) -> Option<Vec<Arc<Pack>>> {
     let mut runs = packs.split(|pack| is_among(beside, pack));
     runs.find_map(|run| {

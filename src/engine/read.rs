@@ -1,9 +1,8 @@
-//! Reading jobs at one instant, block by block.
+//! Reads the jobs of one instant, block by block.
 //!
-//! Owns: [`Snapshot`], which fixes what a page shows, and [`Reader`], which brings
-//! its blocks. Must not know: JSON documents, who reads.
-//! Promise: a reader holds a block in memory, not a page; it blocks no writer; a
-//! job that cannot be read is an error that names the place.
+//! [`Snapshot`] fixes what a page shows, and [`Reader`] reads its blocks. A reader keeps one
+//! block in memory, not a page, and blocks no writer. A job that cannot be read is an error
+//! that names its file.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -23,30 +22,30 @@ use crate::log::pack::Part;
 use crate::model::error::{Error, Result};
 use crate::model::states::{State, States};
 
-/// Neighbouring blocks are read together up to this size.
+/// Neighboring blocks are read together up to this size.
 const READ_BYTES: u64 = 256 << 10;
-/// Words of selected jobs in a stretch, at most: 512 jobs.
+/// The most words of selected jobs in a stretch: 512 jobs.
 const STRETCH_WORDS: usize = 16;
-/// Blocks in a stretch, at most: 256 KiB of text. Its text stays in a core's cache until
-/// it is written; half and twice of that measured slower.
+/// The most blocks in a stretch: 256 KiB of text. Its text stays in a core's cache until it is
+/// written; half and twice this number were slower in benchmarks.
 const STRETCH_BLOCKS: usize = 8;
 
-/// What a page shows: which jobs, their states, and where they lie. It keeps the
-/// files it needs open, so merging and packing take nothing from under it.
+/// What a page shows: its jobs, their states, and where they are stored. It keeps the files
+/// that it needs open, so merging and packing do not affect it.
 #[derive(Default)]
 pub(crate) struct Snapshot {
     pub(crate) selection: Selection,
     parts: Arc<[Arc<Part>]>,
     tail: Arc<Vec<TailRun>>,
     cancelling: Vec<u64>,
-    /// All of the log, where jobs that are purged meanwhile are to be read whole.
+    /// The whole log, if jobs that are purged meanwhile must still be readable in full.
     log: Option<Arc<LogFiles>>,
-    /// Whether its jobs are shown from the last to the first.
+    /// Whether its jobs are listed from the last to the first.
     pub(crate) newest_first: bool,
 }
 
 impl Snapshot {
-    /// Copies what these jobs need out of the graph's state, under its lock.
+    /// Copies what these jobs need from the graph's state, under its lock.
     pub(crate) fn take(state: &GraphState, selection: Selection) -> Snapshot {
         let (Some(first), Some(last)) = (selection.first(), selection.last()) else {
             return Snapshot::default();
@@ -63,8 +62,8 @@ impl Snapshot {
         }
     }
 
-    /// The same for a page: who asks has the graph's state, so that the log is that of
-    /// this instant.
+    /// The same for a page. The caller has locked the graph's state, so the log is that of this
+    /// instant.
     pub(crate) fn with_log(mut self, engine: &Engine) -> Snapshot {
         self.log = Some(engine.log_files.read().clone());
         self
@@ -74,7 +73,7 @@ impl Snapshot {
         self.log.as_deref()
     }
 
-    /// The same files for a part of its jobs.
+    /// The same files, for some of its jobs.
     pub(crate) fn of(&self, selection: Selection) -> Snapshot {
         Snapshot {
             selection,
@@ -84,7 +83,7 @@ impl Snapshot {
         }
     }
 
-    /// The same files and states for some of its jobs.
+    /// The same files and states, for some of its jobs.
     pub(crate) fn only(self, is_wanted: impl Fn(u64) -> bool) -> Snapshot {
         Snapshot {
             selection: self.selection.only(is_wanted),
@@ -92,16 +91,16 @@ impl Snapshot {
         }
     }
 
-    /// The packs' parts.
+    /// The parts of packs.
     pub(crate) fn parts(&self) -> &[Arc<Part>] {
         &self.parts
     }
 
-    /// The runs of segments, behind the packs.
+    /// The runs in segments, after the packs.
     pub(crate) fn runs(&self) -> &[TailRun] {
         &self.tail
     }
-    /// The pack's part that holds a job.
+    /// The part of a pack that contains a job.
     pub(crate) fn part_of(&self, sequence: u64) -> Option<&Arc<Part>> {
         let part = self
             .parts
@@ -109,22 +108,22 @@ impl Snapshot {
         self.parts.get(part)
     }
 
-    /// The run of a segment that holds a job.
+    /// The run in a segment that contains a job.
     pub(crate) fn run_of(&self, sequence: u64) -> Option<&TailRun> {
         let mut runs = self.tail.iter();
         let run = runs.find(|run| run.first_sequence + run.jobs.len() as u64 > sequence);
         run.filter(|run| run.first_sequence <= sequence)
     }
 
-    /// One job, if it is there.
+    /// One job, if it exists.
     pub(crate) fn one(graph: &GraphCore, sequence: u64) -> Option<Snapshot> {
         let state = graph.state.read();
         let selection = state.status.select(States::ALL, sequence, 0, 1);
         (selection.first() == Some(sequence)).then(|| Snapshot::take(&state, selection))
     }
 
-    /// The page cut into stretches that can be read apart: where each begins, and
-    /// past the last. No block lies in two of them.
+    /// Divides the page into stretches that can be read independently: returns where each
+    /// begins, and the end of the last. No block is in two of them.
     pub(crate) fn cut_points(&self) -> Vec<u64> {
         let mut cuts = vec![0];
         let mut at = 0;
@@ -137,18 +136,18 @@ impl Snapshot {
             let Some(next) = [by_jobs, by_blocks].into_iter().flatten().min() else {
                 break;
             };
-            // Not into a block, but for the end of one that this stretch begins in.
+            // Do not cut inside a block, except after the block in which this stretch begins.
             let begun = self.block_after(next, 0).filter(|&begun| begun > from);
             let next = begun.or_else(|| self.block_after(next, 1)).unwrap_or(next);
             cuts.push(next);
         }
-        // The last is empty where it begins behind the last job.
+        // The last stretch may be empty.
         cuts.push(u64::MAX);
         cuts
     }
 
-    /// The first job of the block so many blocks behind that of a packed job, or of
-    /// what follows its pack.
+    /// The first job of the block that is `blocks` blocks after that of a packed job, or the
+    /// first job after its pack.
     fn block_after(&self, sequence: u64, blocks: usize) -> Option<u64> {
         let part = self.part_of(sequence)?;
         let n = part.block_of(sequence)? + blocks;
@@ -156,7 +155,7 @@ impl Snapshot {
         Some(block.unwrap_or(part.end_sequence))
     }
 
-    /// The jobs, in order, and how many bytes each has in the document.
+    /// The jobs, in order, and how many bytes each takes in the document.
     pub(crate) fn text_lengths(&self, graph: &GraphCore) -> Result<Vec<(u64, u64)>> {
         let (mut reader, mut at, mut lengths) = (Reader::default(), 0, Vec::new());
         let complete = State::Complete.as_str().len() as u64;
@@ -187,14 +186,14 @@ impl Snapshot {
         self.cancelling.binary_search(&sequence).is_ok()
     }
 
-    /// What is read at once that ends with this job.
+    /// The jobs that are read in one operation that ends with this job.
     pub(crate) fn unit_back(&self, sequence: u64) -> Range<u64> {
         if let Some(part) = self.part_of(sequence) {
             let block = part.block_of(sequence).map(|n| part.blocks[n]);
             return block.map_or(sequence, |block| block.first_sequence)..sequence + 1;
         }
         let bound = self.run_of(sequence).map(|run| run.back_from(sequence));
-        // Of what is not packed, only jobs without a gap are read at once.
+        // Outside of packs, only consecutive jobs are read in one operation.
         let mut first = sequence;
         while bound.is_some_and(|bound| bound < first) {
             match self.selection.before(first) {
@@ -206,7 +205,7 @@ impl Snapshot {
     }
 }
 
-/// The part of a run between two jobs, both inclusive.
+/// The part of a run from `first` to `last`, both inclusive.
 fn slice(run: &TailRun, first: u64, last: u64) -> Option<TailRun> {
     let end = run.first_sequence + run.jobs.len() as u64;
     let (from, to) = (first.max(run.first_sequence), (last + 1).min(end));
@@ -219,7 +218,7 @@ fn slice(run: &TailRun, first: u64, last: u64) -> Option<TailRun> {
 }
 
 impl TailRun {
-    /// The first of the jobs that can be read at once and end with this one.
+    /// The first of the jobs that can be read in one operation that ends with this one.
     pub(crate) fn back_from(&self, sequence: u64) -> u64 {
         let last = (sequence - self.first_sequence) as usize;
         let end = self.jobs.get(last).map_or(0, |job| {
@@ -234,22 +233,22 @@ impl TailRun {
     }
 }
 
-/// What a reader has brought.
+/// What a reader has read.
 pub(crate) enum Unit {
-    /// Neighbouring jobs, in [`Reader::block`].
+    /// Neighboring jobs, in [`Reader::block`].
     Block,
     /// One job that is too large for a block.
     Large(Large),
 }
 
-/// Brings the jobs of a snapshot, in order.
+/// Reads the jobs of a snapshot, in order.
 pub(crate) struct Reader {
     pub(crate) block: Block,
-    /// Where the selection is looked at.
+    /// The current position in the selection.
     at: usize,
-    /// The next job to bring.
+    /// The next job to read.
     next: u64,
-    /// No job from here on is brought.
+    /// The end: this job and those after it are not read.
     end: u64,
     ahead: Ahead,
     /// Text read from a segment.
@@ -278,14 +277,14 @@ impl Default for Reader {
 }
 
 impl Reader {
-    /// Goes on with the selected jobs of this range.
+    /// Continues with the selected jobs of this range.
     pub(crate) fn seek_range(&mut self, range: Range<u64>, snapshot: &Snapshot) {
         self.at = snapshot.selection.place(range.start);
         self.next = range.start;
         self.end = range.end;
     }
 
-    /// Brings the next jobs; `None` when there are no more.
+    /// Reads the next jobs; returns `None` if there are no more.
     pub(crate) fn read(&mut self, graph: &GraphCore, snapshot: &Snapshot) -> Result<Option<Unit>> {
         let next = snapshot.selection.next(self.next, &mut self.at);
         let Some((sequence, _)) = next.filter(|&(sequence, _)| sequence < self.end) else {
@@ -325,7 +324,7 @@ impl Reader {
         let end = place.offset + u64::from(place.len);
         let there = self.ahead.offset + self.ahead.bytes.len() as u64;
         if !same || place.offset < self.ahead.offset || end > there {
-            // Not further than the last block this page needs, nor past neighbours.
+            // Stop at the last block that this page needs, and at the end of the neighbors.
             let last = snapshot.selection.last().unwrap_or_default();
             let last = last.min(self.end.saturating_sub(1));
             let mut upto = end;
@@ -356,7 +355,7 @@ impl Reader {
         whole.ok_or_else(|| part.not_valid(place))
     }
 
-    /// How many jobs from `first` on are read together.
+    /// How many jobs, starting with `first`, are read together.
     fn tail_span(&self, snapshot: &Snapshot, run: &TailRun, first: usize) -> usize {
         let start = u64::from(run.jobs[first].secrets_at);
         let (mut jobs, mut at) = (0, self.at);
@@ -374,7 +373,7 @@ impl Reader {
         jobs.max(1)
     }
 
-    /// Reads the `n`-th job of a run and returns how many bytes it took.
+    /// Reads the `n`th job of a run and returns how many bytes it took.
     pub(crate) fn check_tail(&mut self, run: &TailRun, n: usize) -> Result<u64> {
         match is_large(&run.jobs[n]) {
             true => Large::in_tail(run, n)

@@ -1,11 +1,8 @@
-//! What becomes of jobs that were running when the store last ended.
+//! Settles the jobs that were running when the store was last closed or crashed.
 //!
-//! Owns: finding them, and the one frame that settles them. Must not know: how
-//! frames are written.
-//! Promise: each job found running is reported by exactly one open, with what was
-//! done about it; those asked to stop end as cancelled. Jobs of which lost events
-//! may have been the end are interrupted, whatever the engine chose: nobody works on
-//! a job twice because its end was lost.
+//! Each job found running is reported by exactly one open, with what was done about it. Jobs
+//! whose cancellation was requested are cancelled. Jobs that lost events may have completed are
+//! interrupted, whatever the `Recovery` is: no job runs twice because its completion was lost.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -28,11 +25,10 @@ use crate::model::options::Recovery;
 use crate::model::secrets;
 use crate::model::states::{State, States};
 
-/// Jobs named by one event, at most.
+/// The most jobs that one event names.
 const EVENT_JOBS_MAX: usize = 64 << 10;
 
-/// Finds the running jobs of all graphs and fills in which of them were asked to
-/// stop.
+/// Finds the running jobs of all graphs, and which of them have a cancel request.
 pub(crate) fn find(replay: &Replay, recovery: Recovery) -> Result<Vec<RecoveredJobs>, ReplayError> {
     let mut found = Vec::new();
     for graph in replay.graphs.by_number.values() {
@@ -57,7 +53,7 @@ pub(crate) fn find(replay: &Replay, recovery: Recovery) -> Result<Vec<RecoveredJ
             Recovery::Leave => (None, None),
         };
         drop(state);
-        // Nobody can work on a job whose secrets are not known.
+        // A job cannot run if its secrets are lost.
         let (lost, others) = match recovery {
             Recovery::Requeue => secrets_lost_among(graph, others)?,
             Recovery::Interrupt | Recovery::Leave => (Vec::new(), others),
@@ -81,7 +77,7 @@ pub(crate) fn find(replay: &Replay, recovery: Recovery) -> Result<Vec<RecoveredJ
     Ok(found)
 }
 
-/// Those of these jobs whose secrets are not known, and the others.
+/// Divides these jobs into those whose secrets are lost and the others.
 fn secrets_lost_among(
     graph: &Arc<GraphCore>,
     sequences: Vec<u64>,
@@ -114,7 +110,7 @@ fn secrets_lost_among(
     Ok(sequences.into_iter().partition(secrets_lost))
 }
 
-/// Cancel requests that the index has taken are not replayed: ask it.
+/// Cancel requests that the index contains are not replayed, so they are read from the index.
 fn mark_cancelling(graph: &GraphCore, index: &dyn Index, sequences: &[u64]) -> Result<(), Fault> {
     for group in sequences.chunk_by(|a, b| a / DETAIL_JOBS == b / DETAIL_JOBS) {
         let row = detail_rows::read(index, graph, group[0] / DETAIL_JOBS)?;
@@ -134,8 +130,8 @@ fn mark_cancelling(graph: &GraphCore, index: &dyn Index, sequences: &[u64]) -> R
     Ok(())
 }
 
-/// Records this boot and what it does about the jobs found, in one frame, durably.
-/// Returns the segment that was too small for it, if it was.
+/// Records this open and what it does about the jobs found, in one durable frame. Returns the
+/// segment that was too small for the frame, if any.
 pub(crate) fn settle(
     replay: &mut Replay,
     log: &mut LogWriter,

@@ -1,10 +1,8 @@
-//! Whether the store is where it was opened, and in the process that opened it.
+//! Checks whether the store is where it was opened, and in the process that opened it.
 //!
-//! Owns: which files count, when they are looked for, what follows if one is gone. Must
-//! not know: formats.
-//! Promise: a store whose directory or log is deleted, moved or replaced says so, and
-//! acknowledges nothing that an open would not find. (A commit itself makes sure of the
-//! directory and the segment that it is in: see [`crate::log::writer`].)
+//! A store whose directory or log is deleted, moved, or replaced reports this, and acknowledges
+//! nothing that an open would not find. (A commit itself checks the directory and its segment:
+//! see [`crate::log::writer`].)
 
 use std::sync::{Arc, OnceLock};
 
@@ -13,8 +11,9 @@ use crate::log::disk::{check_file, check_in_place};
 use crate::log::file_names;
 use crate::model::error::{Error, Result};
 
-/// Refuses to open a store for writing in a fork of a process that opened one: the threads
-/// that all its indexes share are not there, and the open would wait for them forever.
+/// Refuses to open a store for writing in a forked child of a process that opened one: the
+/// child lacks the threads that all indexes of a process share, and the open would wait for
+/// them forever.
 pub(crate) fn check_not_forked() -> Result<()> {
     static OPENER: OnceLock<u32> = OnceLock::new();
     let opener = *OPENER.get_or_init(std::process::id);
@@ -25,7 +24,7 @@ pub(crate) fn check_not_forked() -> Result<()> {
 }
 
 impl Engine {
-    /// Notes the files that are not to change from here on.
+    /// Records the files that must not change from here on.
     pub(crate) fn note_fixed_files(&self) {
         let lock = self.lock.lock();
         let is_needed = lock.as_ref().is_some_and(|lock| lock.needs_its_file());
@@ -42,8 +41,8 @@ impl Engine {
         self.pinned_files.set(pinned_files.collect()).ok();
     }
 
-    /// Looks for the directory and every file of the log, and ends all writes if one is
-    /// not where it was. An engine may replace the files of a store that is only read here.
+    /// Checks that the directory and every file of the log are still in place, and stops all
+    /// writes if one is not. In a read-only store, another process may replace files.
     pub(crate) fn check_files(&self) -> Result<()> {
         if self.read_only {
             return Ok(());
@@ -64,7 +63,7 @@ impl Engine {
         let log_files = self.log_files.read().clone();
         for segment in &log_files.segments {
             if let Err(removed) = check_file(&*self.disk, &segment.name, &*segment.file) {
-                // It goes once a pack has replaced it.
+                // The segment is removed once a pack has replaced it.
                 let still = self.log_files.read().clone();
                 if still.segments.iter().any(|s| Arc::ptr_eq(s, segment)) {
                     return Err(removed);
@@ -74,12 +73,12 @@ impl Engine {
         let check_packs = || {
             let log_files = self.log_files.read().clone();
             let mut packs = log_files.packs.iter();
-            // One that was replaced and taken away from its readers has no identity.
+            // A pack that was replaced and taken away from its readers has no identity.
             packs.try_for_each(|pack| check_file(&*self.disk, &pack.name, &*pack.file))
         };
         match check_packs() {
             Ok(()) => Ok(()),
-            // One may just be replaced; if not, it is found out at the next look.
+            // Another thread may be replacing a pack; if not, the next check finds the problem.
             Err(_) => match self.files_lock.try_lock() {
                 Some(_nobody_replaces) => check_packs(),
                 None => Ok(()),

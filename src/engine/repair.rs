@@ -1,14 +1,12 @@
-//! From a damaged store to one that opens: what is damaged is quarantined.
+//! Repairs a damaged store so that it opens: damaged parts are quarantined.
 //!
-//! Owns: which files are written anew, and the order in which that happens. Must
-//! not know: how damage is found.
-//! Promise: nothing that is sound is lost; what is quarantined stays beside the store
-//! as it was found; a repair that was interrupted can be done again.
+//! Nothing that is sound is lost. Quarantined files stay in the store's directory as they were
+//! found. An interrupted repair can be repeated.
 //!
-//! A stretch of the log that is not sound becomes a pack: its sound events and
-//! blocks as they are, for lost events one event that counts them, for lost jobs
-//! places without a block. Events that must be there come first: those that created
-//! graphs which are spoken of, and those that dropped graphs which are left out.
+//! A stretch of the log that is not sound becomes a pack: it keeps the sound events and blocks,
+//! one event that counts the lost events, and places without a block for the lost jobs. Lost
+//! events that the log cannot do without are written again first: the creation of each graph
+//! that other events refer to, and the drop of each graph that files omit.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -34,11 +32,11 @@ pub(crate) struct Done {
     pub(crate) events: u64,
 }
 
-/// The project that graphs are put into whose names are lost.
+/// The project for graphs whose names are lost.
 const LOST_PROJECT: &str = "lost";
 
-/// What stands for a graph whose creation is lost and that nothing else tells of.
-/// Without its key, all its ids are looked up.
+/// A substitute for a graph whose creation is lost, and is not in the index either. Without its
+/// key, all its ids have to be looked up.
 pub(crate) fn nameless(graph: u32, id_number: u64) -> GraphRow {
     GraphRow {
         number: id_number,
@@ -50,7 +48,7 @@ pub(crate) fn nameless(graph: u32, id_number: u64) -> GraphRow {
     }
 }
 
-/// Writes anew what is not sound. `created` are the graphs whose creation is lost.
+/// Rewrites what is not sound. `created` contains the graphs whose creation is lost.
 pub(crate) fn repair(
     disk: &dyn Disk,
     survey: &Survey,
@@ -81,7 +79,7 @@ pub(crate) fn repair(
     let log_ranges = &survey.log_ranges;
     let last_bad = log_ranges.iter().rposition(|log_range| !log_range.is_sound);
     let is_rewritten = |n: usize| {
-        // Packs come before segments, so those before a bad one become packs too.
+        // Packs come before segments, so the segments before a bad one become packs, too.
         let is_segment = matches!(log_ranges[n].source, RangeSource::Segment(_));
         !log_ranges[n].is_sound || (is_segment && last_bad.is_some_and(|last| n < last))
     };
@@ -91,7 +89,7 @@ pub(crate) fn repair(
             false => repair.pass(log_range),
         }
     }
-    // What was rewritten goes once all of it is durable.
+    // Rewritten files are removed once all replacements are durable.
     for name in &survey.unreadable {
         let mut rewritten = (0..log_ranges.len()).filter(|&n| is_rewritten(n));
         let is_written = rewritten.any(|n| {
@@ -125,17 +123,17 @@ pub(crate) fn repair(
 struct Repair<'r> {
     disk: &'r dyn Disk,
     survey: &'r Survey,
-    /// One past the last job of each graph, as far as was come.
+    /// For each graph, the sequence number after the last job so far.
     ends: BTreeMap<u32, u64>,
-    /// Graphs that were created as far as was come: only they have places.
+    /// Graphs created so far: only they have places.
     known: BTreeSet<u32>,
-    /// Graphs whose creation is still to be put where one was lost.
+    /// Graphs whose creation still has to be written in place of a lost event.
     created: VecDeque<(u32, GraphRow)>,
-    /// Those of them whose creation was written or passed.
+    /// Graphs whose creation was written or found so far.
     begun: BTreeSet<u32>,
-    /// Graphs whose drop is still to be put where one was lost.
+    /// Graphs whose drop still has to be written in place of a lost event.
     dropped: BTreeSet<u32>,
-    /// Lost events to come.
+    /// The number of lost events that remain.
     lost_left: u64,
     done: Done,
 }
@@ -192,12 +190,12 @@ impl<'r> Repair<'r> {
         let mut graphs: Vec<u32> = self.survey.graphs.keys().copied().collect();
         graphs.retain(|graph| self.known.contains(graph) && !self.survey.graphs[graph].is_dropped);
         for graph in graphs {
-            // Where the graph goes on: jobs up to there are known of before they are
-            // spoken of again.
+            // Where the graph continues: jobs before that place must exist before later events
+            // refer to them.
             let log_ranges = &self.survey.log_ranges;
             let mut later = log_ranges[n + 1..].iter();
             let next = later.find_map(|later| Some(later.spans.get(&graph)?.first()?.0));
-            // Or of which there are events and no request.
+            // Or jobs that have events but no request.
             let mentioned = |s: &LogRange| s.mentioned.get(&graph).copied();
             let next = next.or_else(|| log_ranges[n..].iter().filter_map(mentioned).max());
             self.jobs(&mut writer, log_range, graph, jobs.remove(&graph), next)?;
@@ -213,8 +211,8 @@ impl<'r> Repair<'r> {
         writer.event(event)
     }
 
-    /// Puts one event for so many lost ones; graphs whose creation was lost are
-    /// created here, and those whose drop was lost are dropped.
+    /// Writes one event for `count` lost ones. Graphs whose creation was lost are created here,
+    /// and those whose drop was lost are dropped.
     fn lost(&mut self, writer: &mut PackWriter<'_>, count: u64) -> Result<()> {
         self.lost_left = self.lost_left.saturating_sub(count);
         let mut left = count;
@@ -236,7 +234,8 @@ impl<'r> Repair<'r> {
             )?;
             left -= 1;
         }
-        // What else was lost here is to be told too, unless there is no room later.
+        // Other events lost here have to be recorded as well, unless there is no place for that
+        // later.
         let mut begun = self.dropped.intersection(&self.begun).copied();
         let mut dropped = Vec::new();
         while left > 1
@@ -248,7 +247,7 @@ impl<'r> Repair<'r> {
         }
         for graph in dropped {
             self.dropped.remove(&graph);
-            // When that was is not known.
+            // The time of the drop is unknown.
             writer.event(&Event::GraphDropped { graph, time_ms: 0 })?;
         }
         self.done.events += left;
@@ -258,7 +257,7 @@ impl<'r> Repair<'r> {
         }
     }
 
-    /// The events of a segment; what was submitted in it is returned, by graph.
+    /// Writes the events of a segment; returns the jobs submitted in it, by graph.
     fn segment_events<'b>(
         &mut self,
         writer: &mut PackWriter<'_>,
@@ -290,8 +289,8 @@ impl<'r> Repair<'r> {
         Ok(jobs)
     }
 
-    /// The jobs of a graph in a stretch: those that are there, and places for those
-    /// that are not, up to `next` where it goes on elsewhere.
+    /// Writes the jobs of a graph in a stretch: the existing ones, and places for the missing
+    /// ones, up to `next`, where the graph continues elsewhere.
     fn jobs(
         &mut self,
         writer: &mut PackWriter<'_>,
@@ -314,7 +313,7 @@ impl<'r> Repair<'r> {
         let mut quarantined = 0;
         if let (Some(part), RangeSource::Pack { bad_blocks, .. }) = (part, &log_range.source) {
             writer.begin_graph(graph);
-            // They are made anew: those of jobs that are not sound must not stay.
+            // They are rebuilt, because those of damaged jobs must not stay.
             let store = self.survey.store;
             let mut fingerprints = Vec::new();
             let (mut block, mut piece) = (Block::default(), Vec::new());
@@ -337,7 +336,7 @@ impl<'r> Repair<'r> {
             let mut written = JobsWriter::begin(writer, graph);
             for job in jobs {
                 let sequence = job.sequence;
-                // No store writes a number twice; the first that has it stays.
+                // A store never writes a number twice; keep the first job that has it.
                 if sequence < at {
                     continue;
                 }
@@ -345,7 +344,7 @@ impl<'r> Repair<'r> {
                 if sequence > at {
                     written.quarantine(at, sequence)?;
                 }
-                // Whether the graph made it is not asked here: a lookup too many
+                // Whether the graph generated the id is not checked here: an unnecessary lookup
                 // costs little.
                 written.push(&job, true)?;
                 at = sequence + 1;
@@ -360,8 +359,8 @@ impl<'r> Repair<'r> {
         Ok(())
     }
 
-    /// Gives a file another name, which the store does not look at, durably. The file
-    /// itself is never written to again: what takes its place is another.
+    /// Durably renames a file to a name that the store ignores. The file itself is not written
+    /// to again; its replacement is a different file.
     fn keep(&mut self, name: &str) -> Result<()> {
         let failed = |e| Error::io("quarantine", self.disk.path(name), &e);
         let there = self.disk.names().map_err(failed)?;
@@ -387,7 +386,7 @@ impl<'r> Repair<'r> {
             .map_err(|e| Error::io("remove", self.disk.path(name), &e))
     }
 
-    /// Notes where the log ends now, if it was closed.
+    /// Records where the log ends now, if it was closed.
     fn closed(&mut self) -> Result<()> {
         if self.survey.closed_is_damaged {
             self.keep(file_names::CLOSED)?;
@@ -400,7 +399,7 @@ impl<'r> Repair<'r> {
             lsn: self.survey.next_lsn() - 1,
             ..closed.end
         };
-        // The index goes, so nothing vouches for it.
+        // The index is removed, so no checksum of it is recorded.
         let closed = Closed {
             end,
             clock: closed.clock,

@@ -1,9 +1,6 @@
-//! From the log back to memory: what an open does with each event.
+//! Replays the log: restores the state in memory from each event.
 //!
-//! Owns: which events change states again, and which only say where a request
-//! lies. Must not know: files' layout, threads.
-//! Promise: whatever the index holds up to its LSN, the states after the last
-//! event are those the log tells.
+//! Whatever LSN the index is at, the states after the last event are those recorded in the log.
 
 mod changes;
 mod in_doubt;
@@ -40,33 +37,32 @@ use crate::model::error::{Error, Result};
 use crate::model::options::OnReplay;
 use crate::model::token::OpenEvent;
 
-/// Changes are written to the index whenever so many wait, so that a rebuild's
-/// memory is bounded.
+/// Changes are written to the index whenever this many wait, which bounds the memory that a
+/// rebuild needs.
 const CHANGES_MAX: u64 = 256 << 10;
 
-/// The memory of a store while it is being put together.
+/// The state of a store while it is being restored.
 pub(crate) struct Replay {
     pub(crate) graphs: Graphs,
     pub(crate) ids: ExternalIds,
     pub(crate) indexer: Indexer,
     pub(crate) index: Arc<dyn Index>,
-    /// The last boot the log or the index tells of.
+    /// The number of the last open that the log or the index records.
     pub(crate) open_number: u64,
-    /// The last opening among the events that were read.
+    /// The last open among the events that were read.
     pub(crate) open_event: Option<OpenEvent>,
     pub(crate) next_lsn: u64,
     changes: u64,
     pack: PackState,
-    /// Graphs of which something is missing, events or requests, and where that was
-    /// noticed; nothing more of them is taken in. It is damage unless the log goes on to
-    /// drop the graph: packing and rewriting leave out what tells of dropped graphs, in
-    /// one pack after another.
+    /// Graphs that lack events or requests, and where that was found; the rest of their events
+    /// is skipped. This is damage unless the log drops the graph later: packing and rewriting
+    /// omit the events of dropped graphs, in one pack after another.
     broken: HashMap<u32, Error>,
     pub(crate) in_doubt: InDoubt,
     follower: Option<Follower>,
     /// The clocks when the log was last written to.
     pub(crate) clock: Option<ClockMark>,
-    /// What was confirmed that the age clock did not count.
+    /// The confirmed gaps: time that the age clock did not count.
     pub(crate) gaps: Gaps,
 }
 
@@ -96,7 +92,7 @@ impl Replay {
         }
     }
 
-    /// For a pack by itself, in front of which these graphs are as they are.
+    /// For a single pack; `graphs` are the graphs as they are before it.
     pub(crate) fn of_one(graphs: Graphs, pack: &Pack) -> Replay {
         let mut indexer = Indexer::new(pack.store);
         indexer.applied_lsn = pack.first_lsn - 1;
@@ -106,12 +102,12 @@ impl Replay {
         replay
     }
 
-    /// Notes that something of a graph is missing.
+    /// Records that part of a graph is missing.
     fn note_broken(&mut self, error: Error, number: u32) {
         self.broken.entry(number).or_insert(error);
     }
 
-    /// Whether all of a graph was there, if it was not dropped.
+    /// Returns an error if part of a graph is missing and the graph was not dropped.
     pub(crate) fn check_graph(&self, number: u32) -> Result<(), Error> {
         match self.broken.get(&number) {
             Some(error) if self.graphs.by_number.contains_key(&number) => Err(error.clone()),
@@ -119,8 +115,7 @@ impl Replay {
         }
     }
 
-    /// Has somebody told how far this comes, who is told that it is known to go up to
-    /// `known_lsn`.
+    /// Reports progress to `call`, with `known_lsn` as the expected last LSN.
     pub(crate) fn follow(&mut self, call: Option<OnReplay>, known_lsn: u64) {
         let first_lsn = self.indexer.applied_lsn + 1;
         self.follower = call.map(|call| Follower::new(call, first_lsn, known_lsn));
@@ -133,14 +128,14 @@ impl Replay {
         }
     }
 
-    /// Says that all is taken in.
+    /// Reports that everything was replayed.
     pub(crate) fn followed(&mut self) {
         if let Some(follower) = self.follower.take() {
             follower.finish(self.next_lsn);
         }
     }
 
-    /// Takes an event of a segment in; its bytes end at `end` in it.
+    /// Replays an event of a segment; its bytes end at `end`.
     pub(crate) fn segment_event(
         &mut self,
         lsn: u64,
@@ -151,7 +146,7 @@ impl Replay {
         self.event(lsn, event, &segment.path, Some((segment, end)))
     }
 
-    /// Takes in what recovery did, which was just appended to the log.
+    /// Replays what recovery did, which was just appended to the log.
     pub(crate) fn settled_event(
         &mut self,
         event: &Event<'_>,
@@ -201,7 +196,7 @@ impl Replay {
             });
         }
         self.advance_to(lsn + 1);
-        // At the end of a pack its foreign ids are still to come.
+        // At the end of a pack, its external ids are still to come.
         if is_new && Some(lsn) != self.pack.end {
             self.write_index_if_due()?;
         }
@@ -246,7 +241,7 @@ impl Replay {
         Ok(())
     }
 
-    /// Makes a change of states again.
+    /// Replays a change of states.
     fn state_event(&mut self, lsn: u64, event: &Event<'_>, path: &Path) -> Result<(), ReplayError> {
         let Some((number, changes)) = changes_of(event, lsn, path)? else {
             return self.store_event(lsn, event, path);
@@ -282,7 +277,7 @@ impl Replay {
                 state.apply_state(change);
             }
             drop(state);
-            // A cancel request does not say whether the job had been started.
+            // A cancel request does not show whether the job had been started.
             if !matches!(change, StateChange::CancelRequested { .. }) {
                 self.in_doubt.remove(graph.number, sequence);
             }
@@ -290,7 +285,7 @@ impl Replay {
         Ok(())
     }
 
-    /// The ids of purged jobs that only a lookup finds.
+    /// Adds the external ids of purged jobs.
     fn external_tombstones(&mut self, graph: &GraphCore, jobs: &[u8]) {
         for job in purged_jobs::unpack(jobs).unwrap_or_default() {
             if let Some(id) = job.id.filter(|id| id.is_external) {
@@ -300,7 +295,7 @@ impl Replay {
         }
     }
 
-    /// Takes in an event that changes no state of a job.
+    /// Replays an event that does not change the state of a job.
     fn store_event(&mut self, lsn: u64, event: &Event<'_>, path: &Path) -> Result<(), ReplayError> {
         match *event {
             Event::StoreOpened {
@@ -368,8 +363,8 @@ impl Replay {
         Ok(())
     }
 
-    /// A live graph, or none when it was dropped, or will have to be because something of
-    /// it is missing; a number that was never given is damage.
+    /// Returns a live graph, or `None` if it was dropped, or has to be dropped later because
+    /// part of it is missing. A number that was never assigned is damage.
     fn graph_or_dropped(&self, number: u32, path: &Path) -> Result<Option<Arc<GraphCore>>, Error> {
         if number >= self.graphs.created {
             let what = format!("it refers to graph {number}, which was never created");
@@ -381,9 +376,9 @@ impl Replay {
         Ok(self.graphs.by_number.get(&number).cloned())
     }
 
-    /// Writes what has changed to the index and forgets it, if it is much.
+    /// Writes changes to the index and removes them from memory, if there are many.
     fn write_index_if_due(&mut self) -> Result<(), Fault> {
-        // The index could not say which jobs are in doubt.
+        // The index cannot record which jobs are in doubt.
         let in_doubt = !self.in_doubt.is_empty();
         if self.changes < CHANGES_MAX || in_doubt {
             return Ok(());
@@ -408,8 +403,8 @@ impl Replay {
         Ok(())
     }
 
-    /// Whether every job has a state and a place. A job too many in the index is
-    /// one too few in the log.
+    /// Checks that every job has a state and a place. A job that only the index has is missing
+    /// from the log.
     pub(crate) fn check_whole(&self, last: &Path) -> Result<(), ReplayError> {
         if self.indexer.applied_lsn >= self.next_lsn {
             let what = format!(

@@ -1,7 +1,7 @@
-//! Retention: the rounds in which jobs are purged and tombstones forgotten.
+//! Retention: the rounds in which jobs are purged and tombstones are forgotten.
 //!
-//! Only complete jobs go, in commits of their own that are small; a clock
-//! that jumps makes no job older.
+//! Only complete jobs are purged, in small separate commits. A jump of the clock makes no job
+//! older.
 
 #[cfg(feature = "archive")]
 mod archived;
@@ -29,20 +29,20 @@ use crate::engine::state::retention::purge_lag::Overdue;
 use crate::model::error::Result;
 use crate::model::retention::Retention;
 
-/// For so long after an open, a graph without a policy may still be told the one it had:
-/// until then nothing is forgotten by default.
+/// After an open, a graph without a policy may still be given its earlier one; until this time
+/// has passed, nothing is forgotten by default.
 const UNSAID: Duration = Duration::from_secs(3600);
 
-/// Where tombstones could not be looked up, it is tried again after this long.
+/// How long to wait before a failed lookup of tombstones is retried.
 const DEFAULTS_RETRY: Duration = Duration::from_secs(60);
 
 impl Engine {
-    /// Notes when the store was opened: retention by default begins later.
+    /// Records when the store was opened; default retention begins later.
     pub(crate) fn begin_retention(&self) {
         self.retention.lock().opened = Some(Instant::now());
     }
 
-    /// Notes changes of a graph that were made visible.
+    /// Records changes of a graph that became visible.
     pub(crate) fn note_changed(&self, graph: &Arc<GraphCore>, is_smaller: bool) {
         if !is_smaller && graph.retention.read().is_none() {
             return;
@@ -54,7 +54,7 @@ impl Engine {
         }
     }
 
-    /// Notes that a graph has another policy.
+    /// Records that a graph has a new policy.
     pub(crate) fn note_policy(&self, graph: &Arc<GraphCore>) {
         let mut work = self.retention.lock();
         if !graph.is_dropped() {
@@ -67,7 +67,7 @@ impl Engine {
         }
     }
 
-    /// The graphs that retention looks at in this round.
+    /// The graphs that retention checks in this round.
     fn begin_retention_round(&self) -> Vec<Arc<GraphCore>> {
         self.begin_defaults();
         let now_ms = self.clock_mark().age_ms as i64;
@@ -82,12 +82,13 @@ impl Engine {
         }
         let round = work.schedule.begin_round(now_ms);
         drop(work);
-        // One by one: a commit that creates or drops a graph does not wait for all.
+        // One at a time, so that a commit that creates or drops a graph does not wait for all
+        // of them.
         let there = round.into_iter().filter_map(|number| self.graph(number));
         there.collect()
     }
 
-    /// Once no policy is to be expected any more, graphs without one go by the default.
+    /// Once enough time has passed to set policies, the default applies to graphs without one.
     fn begin_defaults(&self) {
         {
             let mut work = self.retention.lock();
@@ -115,8 +116,8 @@ impl Engine {
     }
 }
 
-/// Purges what is due, up to a bound, and forgets tombstones; says whether there is
-/// more to do. A graph in which that fails is left for the next time.
+/// Purges what is due and forgets tombstones, up to a bound; returns whether there is more to
+/// do. A graph for which this fails is left for the next round.
 pub(crate) fn step(engine: &Engine) -> bool {
     engine.record_clock_if_due();
     let graphs = engine.begin_retention_round();
@@ -130,10 +131,10 @@ pub(crate) fn step(engine: &Engine) -> bool {
     is_more
 }
 
-/// Does what is due in a graph, up to a bound, and plans the next look at it.
+/// Does what is due in a graph, up to a bound, and schedules its next check.
 fn visit(engine: &Engine, graph: &Arc<GraphCore>, defaults: Option<&Retention>) -> bool {
     let policy = graph.retention.read().clone();
-    // What has an archive is purged by the archiver.
+    // Graphs that have an archive are purged by the archiver.
     #[cfg(feature = "archive")]
     let is_archived = archiving::concerns(graph, policy.as_deref());
     #[cfg(not(feature = "archive"))]
@@ -151,7 +152,7 @@ fn visit(engine: &Engine, graph: &Arc<GraphCore>, defaults: Option<&Retention>) 
         Some(policy) => forget_due(engine, graph, policy, &mut next_ms),
         None => Ok(false),
     };
-    // What keeps it from being purged is the archiver's to note.
+    // Problems with purging it are recorded by the archiver.
     if !is_archived || forgotten.is_err() {
         engine.note_problem(graph, &purged, &forgotten);
     }
@@ -165,8 +166,7 @@ fn visit(engine: &Engine, graph: &Arc<GraphCore>, defaults: Option<&Retention>) 
     is_more
 }
 
-/// Where jobs are archived first and that does not succeed, the graph waits, and the others
-/// go on.
+/// If jobs have to be archived first and this fails, the graph waits, and the others continue.
 fn purge_due(
     engine: &Engine,
     graph: &Arc<GraphCore>,
@@ -211,7 +211,7 @@ mod tests {
             ]
         };
         {
-            // At once: the background looks, too.
+            // Under one lock, because the background thread checks, too.
             let mut work = engine.retention.lock();
             work.ages(number, &Arc::new(Retention::new()), &Gaps::default());
             work.purge_lag

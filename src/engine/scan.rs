@@ -1,15 +1,13 @@
-//! Jobs that only reading them tells: by outcome, times and texts.
+//! Finds jobs that can be selected only by reading them: by outcome, times, and text.
 //!
-//! Owns: [`JobFilter`], and the scan that goes through the jobs in the order of a list.
-//! Must not know: pages, cursors.
-//! Promise: what is shown matches and nothing that matches is passed over, whatever
-//! clocks did; a scan holds no lock while it reads, and in memory a block and a row, or one
-//! large request, for each thread.
+//! The scan visits jobs in the order of the list. Every job shown matches, and no match is
+//! skipped, whatever the clocks did. A scan holds no lock while it reads, and keeps one block
+//! and one row, or one large request, in memory per thread.
 //!
-//! It goes on window by window. What memory knows rules out jobs first, then rows of the
-//! index do; the texts of those that are left are read by several threads. These hold no
-//! lock and ask no index: they give way to everything else, and whoever waits for them
-//! would, too.
+//! The scan proceeds window by window. It excludes jobs first by what is in memory, then by
+//! rows of the index; several threads read the texts of the others. These threads hold no lock
+//! and do not query the index: they run at low priority, and whatever waited for them would be
+//! delayed, too.
 
 mod details_filter;
 mod matches;
@@ -35,20 +33,20 @@ use crate::model::filter::JobFilter;
 use crate::model::request_filter::Matcher;
 use crate::model::states::State;
 
-/// Rows of details, of so many jobs each, that a window of texts begins with: a page of
-/// what is common is full after a few.
+/// A window of texts starts with this many rows of details: a page of frequent matches is full
+/// after a few.
 const WINDOW_ROWS_MIN: usize = 8;
 
-/// The most rows of a window: enough for some threads to be worth having.
+/// The most rows of a window: enough work for several threads.
 const WINDOW_ROWS_MAX: usize = 128;
 
-/// Jobs that are looked at between two words to who waits, where no text is read.
+/// If no texts are read, progress is reported after this many jobs.
 const TOLD_JOBS: u64 = 1024;
 
-/// Stretches of text that a thread is to have, at least.
+/// The fewest stretches of text per thread.
 const RANGES_PER_THREAD: usize = 2;
 
-/// How a scan ended; not at the end of the list: where another goes on.
+/// How a scan ended. If it ended early, this contains the place where the next scan continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ScanEnd {
     AtEnd,
@@ -56,27 +54,27 @@ pub(crate) enum ScanEnd {
     Stopped(u64),
 }
 
-/// Some jobs, in the order of the list, whose details are in neighbouring rows.
+/// Some jobs, in the order of the list, whose details are in neighboring rows.
 type Window = Vec<(u64, State)>;
 
-/// A scan through the jobs of a snapshot.
+/// A scan of the jobs of a snapshot.
 pub(crate) struct Scan<'s> {
     pub(crate) engine: &'s Engine,
     pub(crate) graph: &'s Arc<GraphCore>,
     pub(crate) filter: &'s JobFilter,
     pub(crate) matcher: &'s Matcher,
-    /// Of the states asked for.
+    /// Jobs in the requested states.
     pub(crate) snapshot: &'s Snapshot,
     pub(crate) newest_first: bool,
 }
 
-/// Why the reading of texts ends early.
+/// Why reading texts ended early.
 enum Stop {
     ScanEnd(ScanEnd),
     Failed(Error),
 }
 
-/// What a stretch of texts has.
+/// The matches in a stretch of texts.
 #[derive(Default)]
 struct Piece {
     found: Vec<u64>,
@@ -84,7 +82,7 @@ struct Piece {
 }
 
 impl Scan<'_> {
-    /// The jobs that it goes through: those that memory does not rule out.
+    /// The jobs to scan: those that memory does not exclude.
     pub(crate) fn jobs(&self) -> Cow<'_, Selection> {
         let selection = &self.snapshot.selection;
         match self.filter.submitted.is_any() {
@@ -95,7 +93,7 @@ impl Scan<'_> {
         }
     }
 
-    /// Goes through these jobs in the order of the list until enough is found.
+    /// Scans these jobs in the order of the list until enough are found.
     pub(crate) fn run(
         &self,
         selection: &Selection,
@@ -125,7 +123,7 @@ impl Scan<'_> {
                 }
             };
             match ended {
-                // Nothing is left that could be found.
+                // No further matches are possible.
                 Some(ScanEnd::Full(at) | ScanEnd::Stopped(at))
                     if self.next(selection, at).is_none() =>
                 {
@@ -167,7 +165,7 @@ impl Scan<'_> {
         is_stopped.then_some(ScanEnd::Stopped(place))
     }
 
-    /// The next selected jobs, as many as have their details in so many rows.
+    /// The next selected jobs, as many as have their details in `rows` rows.
     fn window(&self, selection: &Selection, place: u64, rows: usize) -> Window {
         let mut window = Window::new();
         let (mut place, mut at) = (place, selection.place(place));
@@ -191,7 +189,7 @@ impl Scan<'_> {
         }
     }
 
-    /// Those that memory and the index do not rule out.
+    /// The jobs that memory and the index do not exclude.
     fn narrow(&self, window: &[(u64, State)]) -> Result<Vec<u64>> {
         let mut kept = Vec::new();
         for group in window.chunk_by(|a, b| a.0 / DETAIL_JOBS == b.0 / DETAIL_JOBS) {
@@ -208,7 +206,7 @@ impl Scan<'_> {
             }
         }
         let unsure = match self.filter.submitted.is_any() || !self.filter.texts.is_any() {
-            // Who reads texts reads times, too.
+            // Reading texts includes reading times.
             true => Vec::new(),
             false => self.snapshot.unsure(&self.filter.submitted, &kept),
         };
@@ -220,7 +218,7 @@ impl Scan<'_> {
         Ok(kept)
     }
 
-    /// The snapshot of these jobs, which are in order, one way or the other.
+    /// The snapshot of these jobs, which are in ascending or descending order.
     fn selected(&self, sequences: &[u64]) -> Snapshot {
         let mut sequences = sequences.to_vec();
         sequences.sort_unstable();
@@ -231,7 +229,7 @@ impl Scan<'_> {
             .of(all.only(|sequence| sequences.binary_search(&sequence).is_ok()))
     }
 
-    /// Reads the texts of those kept of a window, and takes what matches.
+    /// Reads the texts of the remaining jobs of a window, and adds the matches.
     fn read(
         &self,
         window: &[(u64, State)],
@@ -274,7 +272,7 @@ impl Scan<'_> {
             let place = match self.newest_first {
                 true => {
                     found.iter().rev().for_each(|&s| matches.take(s));
-                    // The stretch that comes first may be an empty one behind all jobs.
+                    // The stretch that comes first may be an empty one after all jobs.
                     let place = cuts[n].clamp(last, first);
                     looked_at = window.partition_point(|&(s, _)| s >= place);
                     place
@@ -302,7 +300,7 @@ impl Scan<'_> {
         }
     }
 
-    /// The selected jobs of a range whose texts and times of submission match, by number.
+    /// The selected jobs of a range whose texts and submission times match, by number.
     fn matching(
         &self,
         reader: &mut Reader,

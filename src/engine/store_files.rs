@@ -1,9 +1,7 @@
-//! The files of a store's log, sorted out.
+//! The files of a store's log, sorted.
 //!
-//! Owns: which packs and segments make the log, and which are left over. Must not
-//! know: what events mean.
-//! Promise: the log joins without gap; what another file replaces goes only when that
-//! one is sound.
+//! Determines which packs and segments form the log, and which are left over. The log has no
+//! gaps. A file that another one replaces is removed only if the replacement is sound.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,26 +17,26 @@ use crate::log::segment::{Segment, SegmentFile};
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
 
-/// The files of a store, sorted out.
+/// The sorted files of a store.
 pub(crate) struct StoreFiles {
     pub(super) packs: Vec<Arc<Pack>>,
-    /// Those that are not packed yet, in order.
+    /// The segments that are not packed yet, in order.
     pub(super) segments: Vec<Arc<Segment>>,
     pub(super) closed: Option<Closed>,
-    /// Files that a crash left and nothing needs.
+    /// Files that a crash left behind and that are not needed.
     pub(super) useless: Vec<String>,
     pub(super) next_epoch: u64,
 }
 
 impl StoreFiles {
-    /// Bytes of packs, and of segments as far as they are written.
+    /// The size of the packs, and of the written part of the segments.
     pub(super) fn bytes(&self) -> u64 {
         let packs: u64 = self.packs.iter().map(|pack| pack.bytes).sum();
         let segments = self.segments.iter().map(|s| s.file.len().unwrap_or(0));
         packs + segments.sum::<u64>()
     }
 
-    /// The last LSN that can be told without reading events.
+    /// The last LSN that is known without reading events.
     pub(super) fn known_lsn(&self) -> u64 {
         let packed = self.packs.last().map_or(0, |pack| pack.last_lsn);
         let begun = self.segments.last().map_or(0, |s| s.header.first_lsn - 1);
@@ -91,7 +89,7 @@ pub(crate) fn read_files(disk: &dyn Disk, store: StoreId) -> Result<StoreFiles> 
                     .map_or(Ok(()), |pack| check_replacement(pack))?;
                 useless.push(segment.name);
             }
-            // Prepared and never used.
+            // Preallocated and never used.
             SegmentFile::Unused => useless.push(file_names::segment(epoch)),
         }
     }
@@ -106,7 +104,7 @@ pub(crate) fn read_files(disk: &dyn Disk, store: StoreId) -> Result<StoreFiles> 
     })
 }
 
-/// What a pack replaces, after a crash, goes only when all of the pack is sound.
+/// After a crash, the files that a pack replaces are removed only if the whole pack is sound.
 fn check_replacement(pack: &Pack) -> Result<()> {
     let checked = check_pack(pack, &mut |_| Ok(()))?;
     match checked.into_damage().into_iter().next() {
@@ -115,12 +113,12 @@ fn check_replacement(pack: &Pack) -> Result<()> {
     }
 }
 
-/// The packs that join without gap from the first LSN to the last, as few as can be,
-/// and those that are not needed: what was merged stays until the larger pack is
-/// durable, and a merge that failed may leave a pack beside others that overlap it.
+/// Returns the fewest packs that cover the first LSN to the last without a gap, and the packs
+/// that are not needed: merged packs stay until the larger pack is durable, and a failed merge
+/// may leave a pack that overlaps others.
 fn chain(mut packs: Vec<Pack>) -> Result<(Vec<Arc<Pack>>, Vec<Pack>)> {
     packs.sort_by_key(|pack| (pack.first_lsn, Reverse(pack.last_lsn)));
-    // For each LSN that can be reached: by how many packs, the last of which is.
+    // For each LSN that can be reached: the number of packs needed, and the last of them.
     let mut reached: BTreeMap<u64, (usize, Option<usize>)> = BTreeMap::from([(1, (0, None))]);
     for (n, pack) in packs.iter().enumerate() {
         let Some(&(count, _)) = reached.get(&pack.first_lsn) else {

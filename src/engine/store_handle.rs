@@ -1,10 +1,10 @@
-//! The end of a store with its last handle.
+//! Closes a store when its last handle is dropped.
 
 use std::sync::Arc;
 
 use crate::engine::core::Engine;
 
-/// What all handles of a store share; the last one closes it.
+/// The part that all handles of a store share; dropping the last handle closes the store.
 pub(crate) struct StoreHandle {
     pub(crate) engine: Arc<Engine>,
 }
@@ -12,7 +12,7 @@ pub(crate) struct StoreHandle {
 impl Drop for StoreHandle {
     fn drop(&mut self) {
         if self.engine.check_process().is_err() {
-            // In a fork nothing of it may be ended: it is all the parent's.
+            // In a forked child, nothing may be released: it all belongs to the parent.
             std::mem::forget(self.engine.clone());
             return;
         }

@@ -1,9 +1,7 @@
-//! A look at every byte of a store's log, whatever state it is in.
+//! Fully verifies a store's log, whatever its condition.
 //!
-//! Owns: which stretches of the log are sound and which are not. Must not know: how
-//! a store is repaired, or served.
-//! Promise: nothing is changed; every byte that something rests on is read; what is
-//! not sound is named with file and place.
+//! Determines which stretches of the log are sound. Nothing is changed. Every byte that matters
+//! is read, and damage is reported with file and place.
 
 mod dropped;
 mod log_range;
@@ -30,18 +28,18 @@ use crate::model::error::{Error, Result};
 use crate::model::report::{Damage, GraphReport};
 use crate::model::store_id::StoreId;
 
-/// A graph as far as sound events tell of it.
+/// What sound events record about a graph.
 #[derive(Default)]
 pub(crate) struct GraphSurvey {
     pub(crate) names: Option<(String, String)>,
     pub(crate) is_dropped: bool,
     damaged: u64,
     quarantined: u64,
-    /// One past the last job.
+    /// The sequence number after the last job.
     end: u64,
 }
 
-/// A store as it was found.
+/// A store in the condition in which it was found.
 pub(crate) struct Survey {
     pub(crate) store: StoreId,
     /// Whether the file `STORE` is damaged or missing.
@@ -49,26 +47,26 @@ pub(crate) struct Survey {
     /// Whether the file `SECRET-KEYS` is damaged.
     pub(crate) secret_keys_are_damaged: bool,
     pub(crate) closed: Option<Closed>,
-    /// Whether `CLOSED` does not fit the log, or is damaged.
+    /// Whether `CLOSED` does not match the log, or is damaged.
     pub(crate) closed_is_damaged: bool,
-    /// The whole log, in its order, without gap.
+    /// The whole log, in order, without gaps.
     pub(crate) log_ranges: Vec<LogRange>,
-    /// Files that no stretch is read from, though they may hold something.
+    /// Files that no stretch is read from, although they may contain data.
     pub(crate) unreadable: Vec<String>,
     pub(crate) graphs: BTreeMap<u32, GraphSurvey>,
-    /// Graphs whose drop is lost, though the files show that there was one.
+    /// Graphs whose drop is lost, although the files show that they were dropped.
     pub(crate) lost_drops: BTreeSet<u32>,
     pub(crate) damage: Vec<Damage>,
     pub(crate) files: u64,
     pub(crate) bytes: u64,
 }
 
-/// Called now and then, after so many bytes were read; an error ends the survey.
+/// Called from time to time, after this many bytes were read; an error aborts the survey.
 pub(crate) type OnRead<'p> = &'p mut dyn FnMut(u64) -> Result<()>;
 
 impl Survey {
-    /// Reads everything. `Ok` also where much is damaged; errors are those of the
-    /// system, and of files of a later format.
+    /// Reads everything. Returns `Ok` even if much is damaged; errors are those of the system,
+    /// and of files of a later format.
     pub(crate) fn take(disk: &dyn Disk, on_read: OnRead<'_>) -> Result<Survey> {
         let names = disk
             .names()
@@ -120,7 +118,7 @@ impl Survey {
         Ok(survey)
     }
 
-    /// One past the last LSN.
+    /// The LSN after the last one.
     pub(crate) fn next_lsn(&self) -> u64 {
         self.log_ranges.last().map_or(1, |last| last.last_lsn + 1)
     }
@@ -129,13 +127,13 @@ impl Survey {
         self.damage.is_empty()
     }
 
-    /// The numbers of the graphs that were not dropped, in the order of their reports.
+    /// The numbers of the graphs that were not dropped, in the order of [`Survey::reports`].
     pub(crate) fn live(&self) -> impl Iterator<Item = u32> + '_ {
         let live = self.graphs.iter().filter(|(_, found)| !found.is_dropped);
         live.map(|(&number, _)| number)
     }
 
-    /// The graphs that were not dropped.
+    /// Reports on the graphs that were not dropped.
     pub(crate) fn reports(&self) -> Vec<GraphReport> {
         let live = self.graphs.iter().filter(|(_, found)| !found.is_dropped);
         live.map(|(number, found)| {
@@ -146,7 +144,7 @@ impl Survey {
             GraphReport {
                 project_id,
                 name,
-                // The places of two files may overlap.
+                // The places in two files may overlap.
                 sound: found.end.saturating_sub(found.damaged + found.quarantined),
                 damaged: found.damaged,
                 quarantined: found.quarantined,
@@ -159,7 +157,7 @@ impl Survey {
         note(&mut self.damage, error, jobs, events)
     }
 
-    /// Notes that no file holds what lies up to this LSN.
+    /// Records that no file contains the events up to this LSN.
     pub(crate) fn note_missing(&mut self, disk: &dyn Disk, last_lsn: u64) -> Result<()> {
         let first_lsn = self.next_lsn();
         let what = format!("no file contains log sequence numbers {first_lsn} to {last_lsn}");

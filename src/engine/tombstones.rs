@@ -1,9 +1,8 @@
-//! What is left of a purged job: enough to tell it from one that never was.
+//! Tombstones: what is kept of a purged job, so that its id can be distinguished from one that
+//! never existed.
 //!
-//! Owns: hashing ids for tombstones, and the question whether an id was purged. Must
-//! not know: why jobs are purged, when tombstones are forgotten.
-//! Promise: an id that was purged is known as long as its tombstone is kept, across
-//! restarts; another id is never taken for it.
+//! The id of a purged job is recognized as long as its tombstone is kept, across restarts; no
+//! other id is mistaken for it.
 
 use std::sync::Arc;
 
@@ -17,14 +16,14 @@ use crate::log::purged_jobs::IdHash;
 use crate::model::error::{Error, Result};
 use crate::model::id;
 
-/// When and why a job was purged, as its event has it.
+/// When and why a job was purged, as its event records it.
 pub(crate) struct PurgeRecord {
     pub(crate) time_ms: u64,
     pub(crate) why: u8,
 }
 
 impl GraphCore {
-    /// The hash that an id is known by once its job is purged.
+    /// The hash that represents an id once its job is purged.
     pub(crate) fn tombstone_hash(&self, id: &str, sequence: u64) -> IdHash {
         IdHash {
             lookup: self.id_hash(id),
@@ -35,7 +34,8 @@ impl GraphCore {
 }
 
 impl Engine {
-    /// The tombstone of the job with this id, if it was purged and is not forgotten.
+    /// The tombstone of the job with this id, if the job was purged and the tombstone is not
+    /// forgotten.
     pub(crate) fn tombstone(
         &self,
         graph: &Arc<GraphCore>,
@@ -101,7 +101,7 @@ impl Engine {
         Ok(found)
     }
 
-    /// Refuses an id whose job was purged.
+    /// Refuses the id of a purged job.
     pub(crate) fn check_not_purged(&self, graph: &Arc<GraphCore>, id: &crate::JobId) -> Result<()> {
         match self.tombstone(graph, id.as_str())? {
             Some(_) => Err(Error::JobIdPurged { id: id.clone() }),

@@ -106,13 +106,13 @@ impl ApiError {
 /// let error = ApiError::from(InvalidParameter {
 ///     name: "depth",
 ///     given: "many",
-///     allowed: "a whole number in 1..=9",
-///     remedy: "correct it or leave it out",
+///     allowed: "an integer from 1 to 9",
+///     remedy: "correct or omit it",
 /// });
 /// assert_eq!((error.status, error.code), (400, "GES.8000"));
 /// assert_eq!(
 ///     error.message,
-///     r#"parameter depth is "many", it must be a whole number in 1..=9; correct it or leave it out"#
+///     r#"invalid value "many" for parameter depth: it must be an integer from 1 to 9; correct or omit it"#
 /// );
 /// ```
 #[derive(Clone, Copy, Debug)]
@@ -131,7 +131,8 @@ impl From<InvalidParameter<'_>> for ApiError {
     fn from(parameter: InvalidParameter<'_>) -> ApiError {
         let (name, given) = (excerpt(parameter.name), excerpt(parameter.given));
         let (allowed, remedy) = (parameter.allowed, parameter.remedy);
-        let message = format!("parameter {name} is {given:?}, it must be {allowed}; {remedy}");
+        let message =
+            format!("invalid value {given:?} for parameter {name}: it must be {allowed}; {remedy}");
         ApiError::new(400, "GES.8000", message)
     }
 }

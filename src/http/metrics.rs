@@ -143,9 +143,9 @@ impl Text {
     fn store(&mut self, stats: &Stats) {
         for (name, kind, help, value) in [
             (
-                "boot",
-                "gauge",
-                "Number of times the store was opened.",
+                "opens_total",
+                "counter",
+                "Writable opens of the store.",
                 stats.opens,
             ),
             (

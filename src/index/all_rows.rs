@@ -1,8 +1,8 @@
-//! All rows of an index: their size, and copies of them.
+//! Operations on all rows of an index: their total size, and copying them.
 
 use super::{BATCH_BYTES_MAX, Batch, Fault, Index};
 
-/// Calls `each` with every row until it returns `false`. Returns whether it never did.
+/// Calls `each` with every row until it returns `false`. Returns whether all rows were scanned.
 fn scan_while(
     index: &dyn Index,
     mut each: impl FnMut(&[u8], &[u8]) -> Result<bool, Fault>,
@@ -21,8 +21,8 @@ fn scan_while(
     }
 }
 
-/// Returns the bytes of all rows, or `None` once `is_wanted` returns `false`: it is called
-/// with the bytes so far, as often as a batch could be filled.
+/// Returns the total size of all rows, or `None` if `is_wanted` returns `false`. `is_wanted` is
+/// called with the size so far, about once per full batch.
 pub(crate) fn size_while(
     index: &dyn Index,
     is_wanted: &dyn Fn(u64) -> bool,
@@ -39,13 +39,13 @@ pub(crate) fn size_while(
     Ok(is_whole.then_some(bytes))
 }
 
-/// Copies all rows, including the one that vouches for the others.
+/// Copies all rows, including the one with the digest of the others.
 pub(crate) fn copy(from: &dyn Index, to: &dyn Index) -> Result<(), Fault> {
     copy_while(from, to, &|| true).map(|_| ())
 }
 
-/// The same, until `is_wanted`, which is called before each batch, returns `false`. Returns
-/// whether it never did.
+/// Copies all rows until `is_wanted`, which is called before each batch, returns `false`. Returns
+/// whether all rows were copied.
 pub(crate) fn copy_while(
     from: &dyn Index,
     to: &dyn Index,

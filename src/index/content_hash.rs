@@ -1,8 +1,6 @@
-//! The hash of all files of an index, which tells whether they are as they were.
+//! The hash of all files of an index, which shows whether they have changed.
 //!
-//! Owns: what goes into the hash, and how it is spread over the cores. Must not know: when an
-//! index is sealed.
-//! Promise: the hash is the same however many threads compute it; few files are open.
+//! The hash does not depend on how many threads compute it. Only a few files are open at a time.
 
 use std::fs::File;
 use std::io;
@@ -15,11 +13,11 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use super::files::{FileEntry, files};
 
-/// Content is hashed in pieces of this size.
+/// Contents are hashed in pieces of this size.
 const PIECE_BYTES: u64 = 1 << 20;
-/// An open takes no more threads than this, however many cores there are.
+/// An open uses at most this many threads, however many cores there are.
 const THREADS_MAX: usize = 4;
-/// Each thread has at least this many to hash: most indexes are small and need only one.
+/// Each thread hashes at least this many pieces. Most indexes are small and need only one thread.
 const PIECES_PER_THREAD: usize = 8;
 
 struct Piece<'e> {
@@ -28,7 +26,7 @@ struct Piece<'e> {
     len: usize,
 }
 
-/// The hash of everything below a directory: names, lengths and content.
+/// Computes the hash of everything below a directory: names, lengths, and contents.
 pub(super) fn hash(root: &Path) -> io::Result<u128> {
     let entries = files(root)?;
     let pieces = pieces(&entries);
@@ -62,7 +60,7 @@ fn pieces(entries: &[FileEntry]) -> Vec<Piece<'_>> {
     pieces.collect()
 }
 
-/// The hashes of all pieces, in their order.
+/// Computes the hashes of all pieces, in order.
 fn hash_all(root: &Path, pieces: &[Piece<'_>], threads: usize) -> io::Result<Vec<u128>> {
     let next = AtomicUsize::new(0);
     let work = || -> io::Result<Vec<(usize, u128)>> {
@@ -81,7 +79,7 @@ fn hash_all(root: &Path, pieces: &[Piece<'_>], threads: usize) -> io::Result<Vec
     let mut hashes = vec![0; pieces.len()];
     let mut note = |done: Vec<(usize, u128)>| done.iter().for_each(|&(n, hash)| hashes[n] = hash);
     thread::scope(|scope| {
-        // Without a thread, this one does its work.
+        // If a thread cannot be spawned, this one does its work.
         let others: Vec<_> = (1..threads)
             .filter_map(|_| thread::Builder::new().spawn_scoped(scope, work).ok())
             .collect();

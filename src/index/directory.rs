@@ -1,10 +1,8 @@
-//! The index's folder in a store.
+//! The directory of the index in a store: when it is removed and rebuilt, the marker of an open in
+//! progress, and the seal of a closed index.
 //!
-//! Owns: when it goes and is made anew, the marker of an open under way, the seal of a
-//! closed one. Must not know: the engine's files, rows.
-//! Promise: an index that is not known to be the one of this store is not given to the
-//! engine; an open that died is noticed at the next one, also where a panic aborts the
-//! process.
+//! The engine opens an index only if the index is known to belong to this store. An open that did
+//! not complete is detected by the next one, even if a panic aborted the process.
 
 use std::fs::{self, File};
 use std::io;
@@ -23,29 +21,29 @@ use crate::log::file_names;
 use crate::log::identity::IndexSeal;
 use crate::model::error::is_out_of_descriptors;
 
-/// How long an open waits for an index that is just being let go of. The store's own
-/// lock says that nobody works on it, so what holds the engine's is a reader at its
-/// end or a copy of the handle in a process that is being started; after this long
-/// the index is made anew beside it.
+/// How long an open waits for an index that is still being released. The store's own lock shows
+/// that no process has the store open. The engine's lock can then be held only by a reader that is
+/// about to finish, or by a duplicate of the handle in a process that is being spawned. After this
+/// time, the index is rebuilt.
 const OPEN_WAIT: Duration = Duration::from_secs(2);
-/// How long a close waits for the same, to seal the index.
+/// How long a close waits for an index that is still being released, to seal it.
 pub(super) const SEAL_WAIT: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
-/// With less room on the disk, or fewer files, the index is kept in memory.
+/// With less free space, or fewer free inodes, the index is kept in memory.
 pub(crate) const ROOM_BYTES: u64 = 4 << 20;
 const ROOM_FILES: u64 = 16;
 
-/// The folder of a store's index.
+/// The directory of a store's index.
 pub(crate) struct IndexDirectory {
     disk: Arc<OsDirectory>,
-    /// A path to the store's folder: the engine takes nothing else.
+    /// A path to the store's directory. The engine takes paths only.
     store: PathBuf,
     cache_bytes: u64,
 }
 
-/// A path to a folder that stays right when the folder is moved or renamed: through its
-/// handle, if the system has paths for those. An engine that opens its files by name, whenever
-/// it likes, then never reaches another folder.
+/// Returns a path to the directory that stays valid when the directory is moved or renamed: a path
+/// through its handle, if the system has such paths. An engine that opens its files by name at any
+/// time then never reaches another directory.
 fn path_by_handle(directory: &OsDirectory) -> Option<PathBuf> {
     let path = PathBuf::from(format!("/proc/self/fd/{}", directory.handle().as_raw_fd()));
     let (found, own) = (
@@ -59,9 +57,9 @@ fn path_of(directory: &OsDirectory) -> PathBuf {
     path_by_handle(directory).unwrap_or_else(|| directory.place().to_path_buf())
 }
 
-/// An index, and the handle that its engine's path leads through.
+/// An index, and the directory handle that the engine's path goes through.
 struct LockedIndex {
-    /// Gone once it is dropped.
+    /// `None` once it is dropped.
     index: Option<Arc<dyn Index>>,
     directory: Arc<OsDirectory>,
     locked: PathBuf,
@@ -95,20 +93,20 @@ impl Index for LockedIndex {
 impl Drop for LockedIndex {
     fn drop(&mut self) {
         drop(self.index.take());
-        // The handle's number must not become another folder's as long as one of the
-        // engine's threads may use it; one that is stuck keeps it for good.
+        // The descriptor number must not be reused for another directory while one of the engine's
+        // threads may still use it. If a thread is stuck, the descriptor is leaked.
         if !is_free(&self.locked, SEAL_WAIT) {
             std::mem::forget(self.directory.clone());
         }
     }
 }
 
-/// What is wanted of an index that nobody has open.
+/// What to do with the index of a store that is not open.
 #[derive(Clone, Copy)]
 pub(crate) enum IndexAtRest<'s> {
-    /// What it holds, if the seal, where there is one, fits.
+    /// Open it, if it matches the seal or no seal is given.
     Index(Option<&'s IndexSeal>),
-    /// That it is gone.
+    /// Remove it.
     Nothing,
 }
 
@@ -121,8 +119,7 @@ impl IndexDirectory {
         }
     }
 
-    /// The index of a store that nobody has open, where one is wanted; else all that
-    /// is there is removed.
+    /// Opens or removes the index of a store that is not open, as `wanted` specifies.
     pub(crate) fn at_rest(
         disk: &Arc<OsDirectory>,
         cache_bytes: u64,
@@ -143,7 +140,7 @@ impl IndexDirectory {
         Ok(Some(index))
     }
 
-    /// For messages.
+    /// The path of the index's directory, for messages.
     pub(crate) fn path(&self) -> PathBuf {
         self.disk.path(file_names::INDEX)
     }
@@ -152,13 +149,13 @@ impl IndexDirectory {
         self.store.join(file_names::INDEX)
     }
 
-    /// Whether the disk has room enough to open or write an index. Without, an engine may
-    /// fail in ways that it does not recover from, or hang.
+    /// Returns whether the disk has enough space to open or write an index. Without it, an engine
+    /// may hang, or fail in ways from which it does not recover.
     pub(crate) fn has_room(&self) -> bool {
         self.has_room_for(ROOM_BYTES)
     }
 
-    /// Whether the disk has so much room, and room for the files.
+    /// Returns whether the disk has this much free space, and enough free inodes.
     pub(crate) fn has_room_for(&self, bytes: u64) -> bool {
         let Ok(found) = rustix::fs::fstatvfs(&**self.disk.handle()) else {
             return true;
@@ -167,8 +164,8 @@ impl IndexDirectory {
         has_files && found.f_bavail.saturating_mul(found.f_frsize) >= bytes
     }
 
-    /// Removes the index's files if nobody has them open: they take room that the log may
-    /// need, and can be made anew.
+    /// Removes the index's files unless they are open. The log may need their space, and they can
+    /// be rebuilt.
     pub(crate) fn discard(&self) -> io::Result<()> {
         self.remove_rewrite()?;
         if self.is_free(SEAL_WAIT) {
@@ -178,14 +175,13 @@ impl IndexDirectory {
         Ok(())
     }
 
-    /// Whether the marker is there, whatever has its name.
+    /// Returns whether the marker exists, whatever type of file it is.
     fn is_marked(&self) -> bool {
         fs::symlink_metadata(self.store.join(file_names::INDEX_OPENING)).is_ok()
     }
 
-    /// Opens the index, or makes it anew: as asked, or because what is there is not
-    /// known to be whole. Then [`IndexDirectory::opened`] is to be called, once the
-    /// index was read.
+    /// Opens the index. Creates an empty one instead if `rebuild` is set, or if the existing one may
+    /// not be intact. After reading the index, the caller must call [`IndexDirectory::opened`].
     pub(crate) fn open(
         &self,
         rebuild: bool,
@@ -207,7 +203,7 @@ impl IndexDirectory {
             } else {
                 match self.compute_seal() {
                     Err(error) if is_out_of_descriptors(&error) => return Err(error),
-                    // Whatever cannot be read is different.
+                    // An index that cannot be read counts as different.
                     found if found.as_ref().ok() != Some(seal) => {
                         why = Some("it was changed while the store was closed");
                     }
@@ -215,7 +211,7 @@ impl IndexDirectory {
                 }
             }
         } else if is_directory(&path) && files(&path).is_err() {
-            // An engine would follow a link.
+            // An engine would follow symbolic links.
             why = Some("it contains links or unreadable files");
         }
         if let Some(why) = why {
@@ -225,7 +221,7 @@ impl IndexDirectory {
         remove(&self.store.join(file_names::INDEX_OPENING))?;
         self.disk.create(file_names::INDEX_OPENING)?;
         let index = match self.open_once() {
-            // It is sound as far as is known.
+            // As far as is known, the index is intact.
             Err(error) if is_out_of_descriptors(&error) => {
                 self.opened()?;
                 return Err(error);
@@ -242,12 +238,12 @@ impl IndexDirectory {
         Ok(index)
     }
 
-    /// Whether an index can be open while its directory is renamed.
+    /// Returns whether an index can be open while its directory is renamed.
     pub(crate) fn can_be_renamed(&self) -> bool {
         path_by_handle(&self.disk).is_some()
     }
 
-    /// Opens a fresh index in a directory beside this one's, to take its place.
+    /// Opens an empty index in a separate directory. It is going to replace this one.
     pub(crate) fn begin_rewrite(&self) -> io::Result<Arc<dyn Index>> {
         self.remove_rewrite()?;
         let path = self.store.join(file_names::INDEX_REWRITE);
@@ -255,25 +251,25 @@ impl IndexDirectory {
         opened.inspect_err(|_| drop(self.remove_rewrite()))
     }
 
-    /// Exchanges the names of the directories of a rewritten index, whose rows are on the
-    /// disk, and of the index, in one step.
+    /// Atomically exchanges the names of the directories of the rewritten index, whose rows are on
+    /// the disk, and of the current index.
     pub(crate) fn exchange_rewrite(&self) -> io::Result<()> {
         self.disk
             .exchange(file_names::INDEX_REWRITE, file_names::INDEX)?;
-        // They are exchanged whether or not that is durable. If it is not, a power failure
-        // leaves the former index, or what is left of it, which the next open notices.
+        // The exchange takes effect even if it is not durable. In that case, a power failure leaves
+        // the former index, complete or not. The next open detects that.
         self.disk.sync_names().ok();
         Ok(())
     }
 
-    /// Removes what is left of a rewrite. Whoever has it open still reads it.
+    /// Removes any remains of a rewrite. Readers that have its files open can still read them.
     pub(crate) fn remove_rewrite(&self) -> io::Result<()> {
         remove(&self.store.join(file_names::INDEX_REWRITE))
     }
 
-    /// Takes what an engine made away from others than the owner: engines leave that to
-    /// the umask. What cannot be changed, or has gone meanwhile, stays as it is; the
-    /// store's folder keeps others out.
+    /// Restricts the files that an engine created to the owner; engines leave the modes to the
+    /// umask. Files whose mode cannot be changed, or that no longer exist, are skipped. The store's
+    /// directory keeps other users out in any case.
     pub(crate) fn restrict(&self) {
         let root = self.inner_path();
         for entry in files(&root).unwrap_or_default() {
@@ -297,7 +293,7 @@ impl IndexDirectory {
         self.open_in(&path)
     }
 
-    /// Opens or makes an index in a folder that is there.
+    /// Opens or creates an index in an existing directory.
     fn open_in(&self, path: &Path) -> io::Result<Arc<dyn Index>> {
         let directory = Arc::new(OsDirectory::open(path)?);
         let path = path_of(&directory);
@@ -309,7 +305,7 @@ impl IndexDirectory {
         }))
     }
 
-    /// Bytes of its files, of which some may come and go meanwhile.
+    /// Returns the total size of its files. Files may be created or removed during the scan.
     pub(crate) fn bytes(&self) -> io::Result<u64> {
         let mut bytes = 0;
         let mut directories = vec![self.inner_path()];
@@ -328,8 +324,7 @@ impl IndexDirectory {
         Ok(bytes)
     }
 
-    /// Says that the open has ended, well or not, so that it is no reason to make the
-    /// index anew.
+    /// Records that the open is over, successful or not, so that it does not cause a rebuild.
     pub(crate) fn opened(&self) -> io::Result<()> {
         match self.disk.remove(file_names::INDEX_OPENING) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
@@ -337,8 +332,8 @@ impl IndexDirectory {
         }
     }
 
-    /// What vouches for the files of an index that was let go of; `None` when they
-    /// may still change, or may not be used again.
+    /// Computes the seal of a released index. `None` if its files may still change or must not be
+    /// used again.
     pub(crate) fn seal(&self) -> io::Result<Option<IndexSeal>> {
         if self.is_marked() || !self.is_free(SEAL_WAIT) {
             return Ok(None);
@@ -361,11 +356,12 @@ impl IndexDirectory {
     }
 }
 
-/// Whether nobody has an index open, by the file that its engine locks. An engine lets go
-/// of its files a moment after it was dropped, when the last of its threads has.
+/// Waits until no process has the index open, judged by the file that its engine locks. Returns
+/// `false` on a timeout. An engine releases its files shortly after it was dropped, when its last
+/// thread has finished.
 fn is_free(locked: &Path, wait: Duration) -> bool {
     let Ok(file) = File::open(locked) else {
-        // What is not there or cannot be opened is a matter of the engine's.
+        // A file that does not exist or cannot be opened is left to the engine.
         return true;
     };
     let deadline = Instant::now() + wait;

@@ -1,7 +1,4 @@
-//! An index that keeps nothing, for looking at a log without one.
-//!
-//! Owns: nothing. Must not know: anything.
-//! Promise: it never grows; what is asked of it is not there.
+//! An index that stays empty, used to read a log without an index.
 
 use super::{Batch, EachRow, Fault, Index};
 

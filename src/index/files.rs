@@ -1,15 +1,15 @@
-//! The files and directories that an index is made of: listing, making and removing them.
+//! Listing, creating, and removing the files and directories of an index.
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
-/// A file or folder below the index's.
+/// A file or directory below the index's directory.
 #[derive(PartialEq, Eq)]
 pub(crate) struct FileEntry {
     pub(crate) name: String,
-    /// `None` for a folder.
+    /// `None` for a directory.
     pub(crate) len: Option<u64>,
     pub(crate) mode: u32,
     changed: (i64, i64),
@@ -22,8 +22,8 @@ pub(crate) fn not_found_is_none<T>(result: io::Result<T>) -> io::Result<Option<T
     }
 }
 
-/// Everything below a folder, by name; anything that is neither file nor folder is an
-/// error.
+/// Lists everything below a directory by name. Anything that is neither a file nor a directory is
+/// an error.
 pub(crate) fn files(root: &Path) -> io::Result<Vec<FileEntry>> {
     let mut found = Vec::new();
     let mut directories = vec![String::new()];
@@ -48,7 +48,8 @@ pub(crate) fn files(root: &Path) -> io::Result<Vec<FileEntry>> {
                 name,
                 len: known.is_file().then_some(known.len()),
                 mode: known.mode() & 0o777,
-                // A folder's time changes with the names in it, which are compared.
+                // The modification time of a directory changes with its entries, which are compared
+                // anyway.
                 changed: match known.is_file() {
                     true => (known.mtime(), known.mtime_nsec()),
                     false => (0, 0),
@@ -60,7 +61,7 @@ pub(crate) fn files(root: &Path) -> io::Result<Vec<FileEntry>> {
     Ok(found)
 }
 
-/// Removes an index's folder and everything in it.
+/// Removes the directory of an index and everything in it.
 pub(crate) fn remove(directory: &Path) -> io::Result<()> {
     let removed = match fs::symlink_metadata(directory) {
         Ok(found) if found.is_dir() => fs::remove_dir_all(directory),
@@ -73,13 +74,14 @@ pub(crate) fn remove(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes the folder of an index, which an engine would leave open to others.
+/// Creates the directory of an index, accessible only to its owner. An engine would let others
+/// access it.
 pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().mode(0o700).create(path)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o700))
 }
 
-/// Whether there is a folder of this path, and not a link to one.
+/// Returns whether this path is a directory, and not a symbolic link to one.
 pub(crate) fn is_directory(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|found| found.is_dir())
 }

@@ -1,22 +1,22 @@
-//! What keeps an engine's faults from its callers: the lock of its file, and its panics.
+//! Protects callers from faults of an engine: checks the lock of its file, and catches its panics.
 
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::index::Fault;
 
-/// Takes the lock of an open file, as the engines do; no when somebody has it.
+/// Locks an open file in the same way as the engines. Returns `false` if it is already locked.
 pub(super) fn lock(file: &File) -> bool {
     rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok()
 }
 
-/// Lets go of it by name: a process that is just being started has a copy of the
+/// Unlocks the file explicitly, because a process that is being spawned may have a duplicate of the
 /// handle.
 pub(super) fn unlock(file: &File) {
     rustix::fs::flock(file, rustix::fs::FlockOperation::Unlock).ok();
 }
 
-/// Calls an engine, which may panic on damage where it should return an error.
+/// Calls an engine, which may panic on damage instead of returning an error.
 pub(super) fn catch_panic<T, E: std::fmt::Display>(
     call: impl FnOnce() -> Result<T, E>,
 ) -> Result<T, Fault> {

@@ -1,7 +1,4 @@
-//! The index in memory, for stores without a disk.
-//!
-//! Owns: nothing but the rows. Must not know: what they mean.
-//! Promise: as the seam says; batches are atomic.
+//! The index in memory, for stores without a disk. Batches are atomic.
 
 use std::collections::BTreeMap;
 

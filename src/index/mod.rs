@@ -1,8 +1,8 @@
-//! The seam to the index: small checked rows, derived from the truth.
+//! The index: small checksummed rows that are derived from the log, and the interface to the engine
+//! that stores them.
 //!
-//! Owns: what an index engine must do. Must not know: which one does it.
-//! Promise: nothing rests on it: whatever is missing, stale or damaged in an
-//! index is noticed and made again from the log.
+//! Nothing depends on the index for correctness. Rows that are missing, stale, or damaged are
+//! detected, and rebuilt from the log.
 
 pub(crate) mod all_rows;
 mod content_hash;
@@ -18,7 +18,7 @@ pub(crate) mod sorted_runs;
 
 use crate::model::error::Error;
 
-/// Why the index cannot answer.
+/// Why the index is not available.
 #[derive(Clone, Debug)]
 pub(crate) struct Fault(pub(crate) String);
 
@@ -36,41 +36,40 @@ impl std::fmt::Display for Fault {
     }
 }
 
-/// What a scan calls with key and value of each row.
+/// The function that a scan calls with the key and value of each row.
 pub(crate) type EachRow<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<(), Fault>;
 
-/// A store of small rows in the order of their keys.
+/// A store of small rows, ordered by key.
 pub(crate) trait Index: Send + Sync {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault>;
 
-    /// Calls `each` with every row whose key begins with `prefix`, in order. Rows
-    /// written meanwhile may be seen or not.
+    /// Calls `each` with every row whose key begins with `prefix`, in order. Rows that are written
+    /// during the scan may or may not be included.
     fn scan(&self, prefix: &[u8], each: EachRow<'_>) -> Result<(), Fault>;
 
-    /// Makes the changes of a batch; after a crash all of them are there or none,
-    /// as far as the engine keeps its word.
+    /// Applies a batch. After a crash, either all or none of its changes are there, as far as the
+    /// engine guarantees that.
     fn write(&self, batch: &Batch) -> Result<(), Fault>;
 
-    /// Whether what is written can be read again.
+    /// Returns whether rows that are written can be read back.
     fn keeps_rows(&self) -> bool {
         true
     }
 
-    /// Hands everything to the system, as far as the engine can.
+    /// Passes all data to the operating system, as far as the engine can.
     fn flush(&self) -> Result<(), Fault>;
 }
 
-/// Rows to put (or, without a value, to remove).
+/// Rows to put, or to remove if they have no value.
 #[derive(Default)]
 pub(crate) struct Batch {
     pub(crate) rows: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     pub(crate) bytes: usize,
 }
 
-/// A batch holds its engine's locks while it is applied, so it is kept small.
+/// An engine is locked while it applies a batch, so batches are kept small.
 pub(crate) const BATCH_BYTES_MAX: usize = 256 << 10;
-/// A row's value has at most so many bytes: larger ones leave the engine's fast
-/// path.
+/// The maximum size of a row's value. Larger values miss the engine's fast path.
 pub(crate) const VALUE_BYTES_MAX: usize = 6 << 10;
 
 impl Batch {
@@ -85,7 +84,7 @@ impl Batch {
         self.rows.push((key, None));
     }
 
-    /// Whether these rows can be put as well without the batch growing too large.
+    /// Returns whether these rows can be added without making the batch too large.
     pub(crate) fn has_room_for(&self, rows: &[(Vec<u8>, Option<Vec<u8>>)]) -> bool {
         let bytes: usize = rows
             .iter()

@@ -1,8 +1,8 @@
-//! The index of a closed store, for one that only reads it.
+//! The index of a closed store, for a store that is opened for reading only.
 //!
-//! Owns: the private copy that an engine may write to when it opens it. Must not know: rows.
-//! Promise: nothing is written to the store, and what is read is what was sealed at its
-//! close: the copy is compared with the seal, whatever happens to the files meanwhile.
+//! An engine may write when it opens an index, so it opens a private copy, and nothing is written
+//! to the store. The seal is verified on the copy, so changes to the original during the copy
+//! cannot go unnoticed.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -17,10 +17,10 @@ use super::{all_rows, sled_index};
 use crate::log::disk::os::OsDirectory;
 use crate::log::identity::IndexSeal;
 
-/// A larger index is not copied: reading the log again takes long as well, but no room.
+/// A larger index is not copied: reading the log takes as long, but needs no space.
 const BYTES_MAX: u64 = 256 << 20;
 
-/// A directory of this process alone, removed when it is dropped.
+/// A directory that only this process uses, removed when dropped.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -43,8 +43,8 @@ impl Drop for Scratch {
     }
 }
 
-/// The rows of the index that was sealed, read from a copy below `scratch`; `None` if it is
-/// not as it was sealed, too large, or there is no room for the copy.
+/// Reads the rows of the sealed index from a copy below `scratch`. `None` if the index does not
+/// match its seal or is too large, or if there is no space for the copy.
 pub(crate) fn read(
     store: &Arc<OsDirectory>,
     seal: &IndexSeal,
@@ -73,7 +73,7 @@ pub(crate) fn read(
     let index = copy.open_once()?;
     let read = all_rows::copy(&*index, &rows);
     drop(index);
-    // The engine's threads may work on its files for a moment.
+    // The engine's threads may use its files for another moment.
     copy.is_free(SEAL_WAIT);
     read.map_err(|fault| io::Error::other(fault.0))?;
     Ok(Some(rows))
@@ -81,7 +81,7 @@ pub(crate) fn read(
 
 fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(to)?;
-    // A directory comes before what is in it.
+    // Directories are listed before their contents.
     for entry in files(from)? {
         let (from, to) = (from.join(&entry.name), to.join(&entry.name));
         match entry.len {

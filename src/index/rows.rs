@@ -1,20 +1,18 @@
-//! The rows of the index: keys, values, checksums.
+//! The rows of the index: keys, values, and checksums.
 //!
-//! Owns: the layout below. Must not know: the engine that keeps the rows.
-//! Promise: a row that opens is the one that was sealed under that key.
+//! A row opens only under the key for which it was sealed.
 //!
 //! | key | value |
 //! |---|---|
 //! | `h` | [`IndexHead`] |
 //! | `g` graph | [`GraphRow`] |
-//! | `s` graph, chunk | states of 4096 jobs, then a hash for each of their rows of details; or how many chunks from this one on are all gone |
+//! | `s` graph, chunk | states of 4096 jobs, then a hash for each of their detail rows; or the number of chunks, starting with this one, in which all jobs are gone |
 //! | `d` graph, sequence / 128 | [`Detail`]s of 128 jobs |
-//! | `x` graph | nothing: a dropped graph whose rows of details may still be there |
+//! | `x` graph | empty: a dropped graph whose detail rows may still exist |
 //! | `R` run | length of a run of lookups |
 //! | `r` run, page | sorted pairs of hash and owner |
 //!
-//! Numbers in keys have their high byte first; every value ends with the CRC-32 of
-//! key and content.
+//! Numbers in keys are big-endian. Every value ends with the CRC-32 of key and content.
 
 use serde::{Deserialize, Serialize};
 
@@ -30,16 +28,16 @@ pub(crate) const RUNS: &[u8] = b"R";
 pub(crate) const RUN_PAGES: &[u8] = b"r";
 const DETAILS: &[u8] = b"d";
 
-/// Jobs whose details share a row.
+/// The number of jobs per detail row.
 pub(crate) const DETAIL_JOBS: u64 = 128;
-/// The layout of all rows; another one means that the index is made anew.
+/// The version of the layout of all rows. An index with another version is rebuilt.
 pub(crate) const ROWS_FORMAT: u32 = 7;
 
 pub(crate) fn graph_key(graph: u32) -> Vec<u8> {
     [GRAPHS, &graph.to_be_bytes()].concat()
 }
 
-/// The graph of such a key.
+/// Returns the graph in such a key.
 pub(crate) fn parse_graph_key(key: &[u8]) -> Option<u32> {
     let number = key.strip_prefix(GRAPHS)?;
     Some(u32::from_be_bytes(number.try_into().ok()?))
@@ -49,7 +47,7 @@ pub(crate) fn dropped_key(graph: u32) -> Vec<u8> {
     [DROPPED, &graph.to_be_bytes()].concat()
 }
 
-/// The graph of such a key.
+/// Returns the graph in such a key.
 pub(crate) fn parse_dropped_key(key: &[u8]) -> Option<u32> {
     let number = key.strip_prefix(DROPPED)?;
     Some(u32::from_be_bytes(number.try_into().ok()?))
@@ -59,7 +57,7 @@ pub(crate) fn status_key(graph: u32, chunk: u64) -> Vec<u8> {
     [STATUS, &graph.to_be_bytes(), &chunk.to_be_bytes()].concat()
 }
 
-/// Graph and chunk of such a key.
+/// Returns the graph and chunk in such a key.
 pub(crate) fn parse_status_key(key: &[u8]) -> Option<(u32, u64)> {
     let rest = key.strip_prefix(STATUS)?;
     let (graph, chunk) = rest.split_at_checked(4)?;
@@ -73,12 +71,12 @@ pub(crate) fn detail_key(graph: u32, group: u64) -> Vec<u8> {
     [DETAILS, &graph.to_be_bytes(), &group.to_be_bytes()].concat()
 }
 
-/// How the keys of a graph's status rows begin.
+/// The common prefix of the keys of a graph's status rows.
 pub(crate) fn status_prefix(graph: u32) -> Vec<u8> {
     [STATUS, &graph.to_be_bytes()].concat()
 }
 
-/// How the keys of a graph's detail rows begin.
+/// The common prefix of the keys of a graph's detail rows.
 pub(crate) fn detail_prefix(graph: u32) -> Vec<u8> {
     [DETAILS, &graph.to_be_bytes()].concat()
 }
@@ -91,7 +89,7 @@ pub(crate) fn run_page_key(run: u64, page: u32) -> Vec<u8> {
     [RUN_PAGES, &run.to_be_bytes(), &page.to_be_bytes()].concat()
 }
 
-/// The number of the run in a key of either kind.
+/// Returns the number of the run in a key of either kind.
 pub(crate) fn parse_run(key: &[u8]) -> Option<u64> {
     let number = key.get(1..9)?;
     Some(u64::from_be_bytes(number.try_into().ok()?))
@@ -104,15 +102,14 @@ fn crc(key: &[u8], content: &[u8]) -> u32 {
     crc.finalize()
 }
 
-/// Content as it is kept under this key.
+/// Returns the value to store under this key.
 pub(crate) fn seal(key: &[u8], mut content: Vec<u8>) -> Vec<u8> {
     let crc = crc(key, &content);
     content.extend_from_slice(&crc.to_le_bytes());
     content
 }
 
-/// Words, from the third byte on, with those that repeat written once: how often (var),
-/// then the word.
+/// Compresses words by run length, from the third byte on: a count (var), then the word.
 pub(crate) fn pack_words(content: &[u8]) -> Vec<u8> {
     let (head, words) = content.split_at(content.len().min(2));
     let mut packed = head.to_vec();
@@ -124,7 +121,7 @@ pub(crate) fn pack_words(content: &[u8]) -> Vec<u8> {
     packed
 }
 
-/// The reverse of [`pack_words`], of at most so many words.
+/// The inverse of [`pack_words`], for at most `max` words.
 pub(crate) fn unpack_words(packed: &[u8], max: u64) -> Option<Vec<u8>> {
     let (head, rest) = packed.split_at_checked(2)?;
     let (mut content, mut reader, mut left) = (head.to_vec(), VarReader(rest), max);
@@ -137,34 +134,33 @@ pub(crate) fn unpack_words(packed: &[u8], max: u64) -> Option<Vec<u8>> {
     Some(content)
 }
 
-/// The content of a row, if it is the one that was sealed under this key.
+/// Returns the content of a row if it was sealed under this key.
 pub(crate) fn open<'a>(key: &[u8], value: &'a [u8]) -> Option<&'a [u8]> {
     let at = value.len().checked_sub(4)?;
     (crc(key, &value[..at]) == u32_at(value, at)).then_some(&value[..at])
 }
 
-/// What the whole index says of itself.
+/// The header of the whole index.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct IndexHead {
     pub(crate) rows_format: u32,
     pub(crate) store: u128,
-    /// Everything up to here is in the index.
+    /// All events up to this LSN are in the index.
     pub(crate) applied_lsn: u64,
-    /// Rows may be newer than that: a larger change was under way.
+    /// Whether rows may be newer than `applied_lsn`, because a larger change was in progress.
     pub(crate) partial: bool,
     pub(crate) open_number: u64,
-    /// Graphs ever created.
+    /// The number of graphs ever created.
     pub(crate) graphs: u32,
-    /// Jobs, about, whose ids and keys may be dead in the runs.
+    /// About how many jobs have ids and keys in the runs that may be dead.
     pub(crate) lost_ids: u64,
-    /// What was confirmed that the age clock did not count.
+    /// The confirmed gaps, which the age clock did not count.
     pub(crate) gaps: Gaps,
-    /// All graph rows, status rows and run rows hashed together; only where not
-    /// partial.
+    /// The hash of all graph rows, status rows, and run rows. Only valid if `partial` is not set.
     pub(crate) digest: u64,
 }
 
-/// A graph that was not dropped.
+/// A graph that has not been dropped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct GraphRow {
     pub(crate) number: u64,
@@ -174,11 +170,11 @@ pub(crate) struct GraphRow {
     #[serde(deserialize_with = "codec::text")]
     pub(crate) name: String,
     pub(crate) created_ms: u64,
-    /// Purges up to this LSN have none any more.
+    /// Purges up to this LSN no longer have tombstones.
     pub(crate) forgotten_lsn: u64,
 }
 
-/// A row's part in the digest.
+/// Returns the contribution of a row to the digest.
 pub(crate) fn row_hash(key: &[u8], value: &[u8]) -> u64 {
     xxhash_rust::xxh3::xxh3_64_with_seed(value, xxhash_rust::xxh3::xxh3_64(key))
 }
@@ -191,31 +187,30 @@ pub(crate) fn open_value<'a, T: Deserialize<'a>>(key: &[u8], value: &'a [u8]) ->
     codec::decode(open(key, value)?)
 }
 
-/// What is known of a job's life beyond its submission and state; also a change
-/// to that.
+/// What is known about a job besides its submission and state. Also represents a change to that.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Detail {
     pub(crate) started_ms: Option<u64>,
     pub(crate) finished: Option<Finished>,
     pub(crate) cancel_requested: bool,
-    /// What is left of a job that was purged.
+    /// What remains of a purged job.
     pub(crate) tombstone: Option<TombstoneRow>,
-    /// As a change: forget what was known before.
+    /// In a change: discard what was known before.
     pub(crate) reset: bool,
 }
 
-/// What tells a job that was purged from one that never was.
+/// What distinguishes a job that was purged from one that never existed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TombstoneRow {
-    /// The event that purged it.
+    /// The LSN of the event that purged it.
     pub(crate) lsn: u64,
-    /// The hash of its id: see [`IdHash`].
+    /// The hash of its id; see [`IdHash`].
     pub(crate) lookup: u64,
     pub(crate) further: u64,
 }
 
 impl TombstoneRow {
-    /// The tombstone of a job that the event with this LSN purged.
+    /// Creates the tombstone of a job that was purged by the event with this LSN.
     pub(crate) fn new(id: &IdHash, lsn: u64) -> TombstoneRow {
         TombstoneRow {
             lsn,
@@ -228,18 +223,18 @@ impl TombstoneRow {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Finished {
     pub(crate) at_ms: u64,
-    /// The age clock then.
+    /// The age clock at that time.
     pub(crate) age_ms: i64,
-    /// The outcome's kind as stored.
+    /// The kind of the outcome, as stored.
     pub(crate) kind: u8,
-    /// The boot that recovered it; 0 when none did.
+    /// The number of the open that recovered it, or 0.
     pub(crate) open_number: u64,
-    /// The event that holds the rest of the outcome; 0 when there is no more.
+    /// The LSN of the event with the rest of the outcome; 0 if there is no more.
     pub(crate) extra_lsn: u64,
 }
 
 impl Detail {
-    /// Adds a later change.
+    /// Applies a later change.
     pub(crate) fn merge(&mut self, later: &Detail) {
         if later.reset {
             *self = *later;
@@ -252,7 +247,7 @@ impl Detail {
     }
 }
 
-/// The details of 128 neighbouring jobs.
+/// The details of 128 neighboring jobs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DetailRow(pub(crate) [Detail; DETAIL_JOBS as usize]);
 
@@ -271,11 +266,11 @@ const PURGED: u64 = 32;
 const FLAG_BITS: u32 = 6;
 
 impl DetailRow {
-    /// How many jobs follow, up to the last of which anything is known, as a byte; then for
-    /// each job: flags and the outcome's kind in one number, then what the flags name:
-    /// start (distance from the last start), end (distance from the start), the age clock
-    /// then (distance from the end; not of purged jobs), boot, LSN of the rest; LSN and
-    /// hash of a tombstone.
+    /// A byte with the number of jobs up to the last one with known details. Then, for each job,
+    /// the flags and the kind of the outcome as one number, followed by the fields that the flags
+    /// name: start (distance from the last start); end (distance from the start); age clock at the
+    /// end (distance from the end; not for purged jobs); number of the open; LSN of the rest of the
+    /// outcome; LSN and hash of a tombstone.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let last = self.0.iter().rposition(|d| *d != Detail::default());
         let known = &self.0[..last.map_or(0, |last| last + 1)];
@@ -366,7 +361,8 @@ impl DetailRow {
     }
 }
 
-/// How to get from one time to another, small for small steps either way.
+/// The difference between two times, encoded so that small steps in either direction are small
+/// numbers.
 fn distance(from: u64, to: u64) -> u64 {
     let step = to.wrapping_sub(from) as i64;
     ((step << 1) ^ (step >> 63)) as u64
@@ -457,8 +453,8 @@ mod tests {
     #[test]
     fn a_row_of_purged_jobs_with_ends_as_far_apart_as_times_go_fits() {
         const LSN: u64 = (1 << 42) - 1;
-        // An end that was recovered has a boot, which an import may bring; others may have
-        // more in the log.
+        // A recovered outcome has the number of an open, which an import may supply. Other outcomes
+        // may have more data in the log.
         for (open_number, extra_lsn) in [(NUMBER_MAX - 1, 0), (0, LSN)] {
             let mut row = DetailRow::default();
             for (n, detail) in row.0.iter_mut().enumerate() {

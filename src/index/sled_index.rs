@@ -1,8 +1,7 @@
-//! The index on sled: the one file that names it.
+//! The index on sled 0.34.7. This is the only file that refers to sled.
 //!
-//! Owns: how sled 0.34.7 is opened and called so that none of its known faults
-//! reaches a caller. Must not know: what the rows mean.
-//! Promise: a panic or error inside sled becomes a [`Fault`].
+//! sled is opened and called so that none of its known faults reaches a caller. A panic or error
+//! inside sled becomes a [`Fault`].
 
 use std::fs;
 use std::io;
@@ -13,19 +12,19 @@ use std::sync::Arc;
 use super::guard::catch_panic;
 use super::{Batch, EachRow, Fault, Index};
 
-/// sled collects its garbage when it flushes by itself; a flush is no sync.
+/// sled collects garbage during its own periodic flushes. A flush is not a sync.
 const FLUSH_EVERY_MS: u64 = 500;
-/// The engine's name in a seal.
+/// The name of the engine in a seal.
 pub(super) const NAME: &str = "sled";
-/// The file that sled locks while anybody has the index open.
+/// The file that sled locks while an index is open.
 pub(super) const LOCKED: &str = "db";
 
 struct SledIndex {
-    /// Gone once it is dropped.
+    /// `None` once it is dropped.
     tree: Option<sled::Db>,
 }
 
-/// Opens or makes the index in a folder that is there.
+/// Opens or creates the index in an existing directory.
 pub(super) fn open(directory: &Path, cache_bytes: u64) -> io::Result<Arc<dyn Index>> {
     remove_unfinished_snapshots(directory)?;
     let config = sled::Config::new()
@@ -33,7 +32,7 @@ pub(super) fn open(directory: &Path, cache_bytes: u64) -> io::Result<Arc<dyn Ind
         .cache_capacity(cache_bytes)
         .flush_every_ms(Some(FLUSH_EVERY_MS));
     let tree = match catch_unwind(AssertUnwindSafe(|| config.open())) {
-        // A full disk is to be told apart.
+        // The caller handles a full disk separately.
         Ok(Err(sled::Error::Io(e))) => return Err(e),
         Ok(opened) => opened.map_err(|e| io::Error::other(e.to_string()))?,
         Err(_) => return Err(io::Error::other("sled panicked")),
@@ -41,7 +40,7 @@ pub(super) fn open(directory: &Path, cache_bytes: u64) -> io::Result<Arc<dyn Ind
     Ok(Arc::new(SledIndex { tree: Some(tree) }))
 }
 
-/// A kill within sled's snapshot leaves a file that its next open stumbles over.
+/// A kill while sled writes a snapshot leaves a file that makes its next open fail.
 fn remove_unfinished_snapshots(directory: &Path) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
@@ -93,7 +92,7 @@ impl Index for SledIndex {
 
 impl Drop for SledIndex {
     fn drop(&mut self) {
-        // Its end writes and syncs, and panics where that fails.
+        // Dropping it writes and syncs, and panics if that fails.
         let tree = self.tree.take();
         let ended = catch_panic(|| {
             drop(tree);

@@ -1,10 +1,9 @@
-//! Lookups by hash: sorted runs, merged geometrically, a filter for each in memory.
+//! Lookups by hash: sorted runs of pairs (hash, owner), merged geometrically, with a filter for
+//! each run in memory.
 //!
-//! Owns: runs of pairs (hash, owner), and how dead ones leave them. Must not know: what is
-//! hashed, which owners are dead.
-//! Promise: every pair that was added is found; a hash that was not is nearly
-//! always refused without touching the index. Who looks up compares what it finds:
-//! two things may have one hash.
+//! Every pair that was added is found. A hash that was not added is nearly always rejected without
+//! reading the index. Callers must compare the owners that a lookup returns, because hashes may
+//! collide.
 
 mod filter;
 mod merge;
@@ -24,12 +23,11 @@ use crate::base::codec::put_var;
 use crate::index::rows::{self, open, parse_run, run_key, run_page_key, seal, seal_value};
 use crate::index::{Batch, Fault, Index};
 
-/// What is called with key and value of each run row that is put, or key only of
-/// each that is removed.
+/// Called with the key and value of each run row that is put, or with only the key of each run row
+/// that is removed.
 type Named<'a> = &'a mut dyn FnMut(&[u8], Option<&[u8]>);
 
-/// A run is merged with its elder while that has less than so many times its
-/// pairs.
+/// A run is merged with its predecessor if that has fewer than this many times its pairs.
 const GROWTH: u64 = 4;
 
 #[derive(Default)]
@@ -39,8 +37,8 @@ pub(crate) struct Runs {
 }
 
 impl Runs {
-    /// Reads all runs of an index. Pages of runs that never came to be, or were
-    /// merged away, are removed.
+    /// Reads all runs of an index. Removes the pages of runs that were never completed or have been
+    /// merged into others.
     pub(crate) fn open(index: &dyn Index) -> Result<Runs, Fault> {
         let mut counts = Vec::new();
         index.scan(rows::RUNS, &mut |key, value| {
@@ -98,13 +96,13 @@ impl Runs {
         })
     }
 
-    /// Takes the runs of another index.
+    /// Replaces these runs with those of another index.
     pub(crate) fn replace(&self, other: Runs) {
         *self.next.lock() = *other.next.lock();
         *self.runs.write() = std::mem::take(&mut *other.runs.write());
     }
 
-    /// Whether this hash may have been added; no means no.
+    /// Returns whether this hash may have been added. `false` is definitive.
     pub(crate) fn may_contain(&self, hash: u64) -> bool {
         self.runs
             .read()
@@ -112,12 +110,12 @@ impl Runs {
             .any(|run| run.filter.may_contain(hash))
     }
 
-    /// The owners that were added with this hash.
+    /// Returns the owners that were added with this hash.
     pub(crate) fn lookup(&self, index: &dyn Index, hash: u64) -> Result<Vec<Owner>, Fault> {
         loop {
             let runs = self.runs.read().clone();
             match lookup_in(index, &runs, hash) {
-                // A merge took the pages away under us: look in what it made.
+                // A concurrent merge removed the pages, so look in the merged run.
                 Err(_) if !self.same_runs(&runs) => {}
                 found => return found,
             }
@@ -129,8 +127,8 @@ impl Runs {
         now.len() == then.len() && now.iter().zip(then).all(|(a, b)| Arc::ptr_eq(a, b))
     }
 
-    /// Adds pairs, sorted by hash, as a new run, and merges runs that have become
-    /// alike. `named` is told of the run rows that change.
+    /// Adds pairs, sorted by hash, as a new run, and merges runs that have become similar in size.
+    /// Calls `named` with the run rows that change.
     pub(crate) fn add(
         &self,
         index: &dyn Index,
@@ -168,12 +166,12 @@ impl Runs {
         }
     }
 
-    /// How many pairs there are.
+    /// Returns the number of pairs.
     pub(crate) fn count(&self) -> u64 {
         self.runs.read().iter().map(|run| run.count).sum()
     }
 
-    /// Makes one run of all of them, without the pairs whose owners are dead.
+    /// Merges all runs into one, without the pairs whose owners are dead.
     pub(crate) fn retain(
         &self,
         index: &dyn Index,
@@ -182,7 +180,7 @@ impl Runs {
     ) -> Result<(), Fault> {
         let runs = self.runs.read().clone();
         let all = || All(runs.iter().map(|run| RunPairs::new(index, run)).collect());
-        // A bit for each pair: who is live is asked once, so that the count is right.
+        // One bit per pair: `is_live` is called once for each pair, so that the count is exact.
         let (mut live, mut count, mut n) = (Vec::new(), 0, 0usize);
         for pair in all() {
             if n % 64 == 0 {
@@ -215,8 +213,8 @@ impl Runs {
         Runs::remove_pages(index, &replaced)
     }
 
-    /// Writes pages, then, with the row that makes them a run, removes the rows of
-    /// those it replaces.
+    /// Writes the pages of a run. Then writes the row that makes them a run, and removes the rows
+    /// of the runs that it replaces, in one batch.
     fn write_run(
         &self,
         index: &dyn Index,

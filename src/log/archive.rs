@@ -1,17 +1,15 @@
-//! Files of compressed lines that grow and are never read again by the store.
+//! The archive of a graph: files of compressed lines that are only appended to. The store never
+//! reads them again.
 //!
-//! Owns: [`Archive`], the files of one graph's archive: their names, their end, what a crash
-//! leaves of them. Must not know: jobs, purges.
-//! Promise: what was appended is durable and can be read with any gzip reader, whatever
-//! becomes of what is appended after it; a file that has its final name is whole and stays
-//! as it is.
+//! Appended data is durable, and any gzip reader can read it, whatever happens to later appends. A
+//! file that has its final name is complete and does not change.
 //!
-//! A file is a row of gzip members, one for each append, each synced before the next
-//! begins. It is written under its name with `.part` behind. Only its last member can be
-//! torn: by a crash, or a write that failed. A write that failed is written over by the
-//! next one. A file that was left behind is not gone on with; what is whole of it gets the
-//! final name, and a new file begins. Who writes a file has it locked, so that a copy of the
-//! store does not take it for one that was left.
+//! A file is a sequence of gzip members, one per append. Each member is synced before the next one
+//! begins. While a file is being written, its name ends in `.part`. Only its last member can be
+//! torn, by a crash or a failed write. The next write overwrites what a failed one left. Writing
+//! never continues in a file that an earlier run left unfinished: its complete members get the
+//! final name, and a new file begins. The writer of a file locks it, so that a copy of the store
+//! does not take the file for an unfinished one.
 
 mod members;
 
@@ -27,38 +25,38 @@ use crate::log::disk::{Disk, File, leads_to};
 use crate::log::file_names;
 use crate::model::error::{Error, Result};
 
-/// What a file is called once it is whole.
+/// The suffix of a complete file.
 const END: &str = ".jsonl.gz";
 
-/// What stands behind that while it is written.
+/// The additional suffix of a file that is being written.
 const PART: &str = ".part";
 
-/// The archive of a graph, open to be added to.
+/// The archive of a graph, open for appending.
 pub(crate) struct Archive {
     disk: Arc<dyn Disk>,
-    /// What its files' names begin with.
+    /// The prefix of the names of its files.
     prefix: String,
     file_bytes_max: u64,
     current: Option<Current>,
 }
 
-/// The file that is written.
+/// The file that is being written.
 struct Current {
     /// Its final name.
     name: String,
     file: Arc<dyn File>,
-    /// Up to there it holds whole members, synced.
+    /// The length of its complete, synced members.
     len: u64,
     /// Whether its name is durable.
     is_named: bool,
 }
 
-/// Where an append began.
+/// The offset at which an append began.
 pub(crate) struct Mark(u64);
 
 impl Archive {
-    /// Opens the archive of a graph in this folder, which is made where it is missing. What
-    /// a crash left of its files gets its final name.
+    /// Opens the archive of a graph in this directory, which is created if it does not exist. Files
+    /// that a crash left unfinished get their final names.
     pub(crate) fn open(
         directory: &Path,
         graph: (&str, u64),
@@ -104,8 +102,7 @@ impl Archive {
         Error::io("write the archive in", self.disk.path(name), error)
     }
 
-    /// The file that is written, where somebody has removed or renamed it: then it is
-    /// written no more.
+    /// If the file that is being written was removed or renamed, closes it and returns its path.
     pub(crate) fn take_if_lost(&mut self) -> Result<Option<PathBuf>> {
         let Some(current) = &self.current else {
             return Ok(None);
@@ -124,18 +121,18 @@ impl Archive {
         Ok(Some(path))
     }
 
-    /// Whether a file is where readers of the archive look for it.
+    /// Returns whether the path at which readers look for a file still leads to it.
     fn is_there(&self, name: &str, file: &dyn File) -> io::Result<bool> {
         Ok(leads_to(&*self.disk, name, file)? && self.disk.is_in_place()?)
     }
 
-    /// Whether its folder is still where it was opened.
+    /// Returns whether the archive's path still leads to the directory that was opened.
     pub(crate) fn is_in_place(&self) -> Result<bool> {
         self.disk.is_in_place().map_err(|e| self.failed("", &e))
     }
 
-    /// Appends what `write` writes as one member, durably, to a file that was begun at
-    /// `now_ms` or before. After an error nothing was appended.
+    /// Durably appends what `write` produces as one member. A new file is named after the time
+    /// `now_ms`. After an error, nothing has been appended.
     pub(crate) fn append(
         &mut self,
         now_ms: u64,
@@ -163,7 +160,7 @@ impl Archive {
         let mut encoder = GzEncoder::new(BufWriter::with_capacity(STEP_BYTES, to), LEVEL);
         let written = write(&mut |bytes| encoder.write_all(bytes).map_err(failed));
         if written.is_err() {
-            // What it still holds is not written any more, as it would be by a drop.
+            // Otherwise, dropping the encoder would write what it has buffered.
             encoder.get_mut().get_mut().at = u64::MAX;
         }
         written?;
@@ -187,14 +184,14 @@ impl Archive {
         Ok(mark)
     }
 
-    /// Takes back what the last append wrote.
+    /// Undoes the last append.
     pub(crate) fn take_back(&mut self, mark: &Mark) {
         if let Some(current) = &mut self.current {
             current.len = mark.0;
         }
     }
 
-    /// A file with a name that no other has, behind all that are there.
+    /// Creates a file with an unused name that sorts after all existing files.
     fn begin(&self, now_ms: u64) -> io::Result<Current> {
         let names = self.disk.names()?;
         let last = names.iter().filter_map(|name| self.time_in(name)).max();
@@ -204,11 +201,11 @@ impl Archive {
             let part = format!("{name}{PART}");
             ms += 1;
             let file = match self.disk.create(&part) {
-                // A copy of the store was first.
+                // A copy of the store created it first.
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
                 file => file?,
             };
-            // Who took it for one that was left removes it: it is empty.
+            // Another process took it for an unfinished file, and removes it because it is empty.
             if !file.try_lock()? {
                 continue;
             }
@@ -225,14 +222,14 @@ impl Archive {
         }
     }
 
-    /// The time in a file's name.
+    /// Returns the time in a file's name.
     fn time_in(&self, name: &str) -> Option<u64> {
         let (time, _) = name.strip_prefix(&self.prefix)?.split_once('.')?;
-        // Longer ones are not ours.
+        // The archive does not create names with longer times.
         time.parse().ok().filter(|_| time.len() < 16)
     }
 
-    /// Gives the file that is written its final name.
+    /// Gives the file that is being written its final name.
     pub(crate) fn finish(&mut self) -> Result<()> {
         self.take_if_lost()?;
         let Some(current) = self.current.take() else {
@@ -252,17 +249,17 @@ impl Archive {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
             file => file?,
         };
-        // Another store adds to it, or has just given it its name.
+        // Another store is appending to it, or has just given it its final name.
         if !file.try_lock()? || !leads_to(&*self.disk, &part, &*file)? {
             return Ok(());
         }
-        // It may not have been synced before it was left.
+        // It may not have been synced.
         file.sync()?;
         let len = whole_len(&*file)?;
         self.finish_file(name, &*file, len)
     }
 
-    /// Gives a file its final name, with this many of its bytes.
+    /// Gives a file its final name, and truncates it to this length.
     fn finish_file(&self, name: &str, file: &dyn File, len: u64) -> io::Result<()> {
         let part = format!("{name}{PART}");
         if len == file.len()? && len > 0 {
@@ -295,7 +292,7 @@ impl Archive {
 impl Drop for Archive {
     fn drop(&mut self) {
         if let Err(error) = self.finish() {
-            // Whoever opens it next does it.
+            // The next open of the archive does it.
             tracing::warn!(%error, "cannot rename a finished archive file to its final name; \
                  retrying later");
         }
@@ -318,7 +315,7 @@ mod tests {
     }
 
     fn append(archive: &mut Archive, n: u64) -> Result<Mark> {
-        // Some do not fit into what is gathered.
+        // Some are too large for the buffer.
         let line = format!("{n} {}\n", "x".repeat((n as usize % 5) * 100));
         let noise = (0..n % 3 * 40_000).map(|m| (crate::model::id::mix(m) >> 7) as u8 | 128);
         let noise: Vec<u8> = noise.collect();
@@ -335,7 +332,7 @@ mod tests {
         Ok(text)
     }
 
-    /// The numbers of what was appended, in all files that have their final name.
+    /// Returns the numbers that were appended, from all files that have their final name.
     fn numbers(disk: &MemoryDisk) -> Vec<u64> {
         let mut numbers = Vec::new();
         for (name, content) in disk.files() {
@@ -450,7 +447,7 @@ mod tests {
                 drop(archive);
                 let mut there = numbers(&left);
                 assert_eq!(there.pop(), Some(77), "call {at}");
-                // The fifth was written twice, and may be found so.
+                // The fifth line was written twice, and may appear twice.
                 there.dedup();
                 let appended = image.counters[0];
                 let expected: Vec<u64> = (0..there.len() as u64).collect();

@@ -1,13 +1,9 @@
-//! Neighbouring jobs of a graph as one compressed block, laid out for the list.
+//! A block: neighboring jobs of a graph, compressed together, in the layout of the list.
 //!
-//! Owns: the block's columns and text, its pieces and their checksums. Must not
-//! know: files, states.
-//! Promise: a block that opens is the one that was sealed for that graph and
-//! place; a page copies its text without looking at each job.
+//! A block opens only for the graph and position for which it was sealed.
 //!
-//! A job's text in a block is what the list shows of it once it is complete, so a
-//! page of complete jobs is the block's text as it lies there; other states cost
-//! one splice a job.
+//! The text of a job in a block is the one that the list shows once the job is complete, so a page
+//! of complete jobs is copied from the block as it is. Each job in another state costs one splice.
 
 mod columns;
 mod large;
@@ -24,20 +20,19 @@ pub(crate) use self::row::{BLOCK_STATUS, Row, push_text, stored_len, text_len};
 use crate::base::codec::VarReader;
 use crate::log::event::SubmissionTexts;
 
-/// Bytes of text in a block, at most, unless its one job alone is larger.
+/// The maximum size of the text in a block, unless its only job is larger.
 pub(crate) const BLOCK_TEXT_BYTES: usize = 32 << 10;
 
-/// Jobs being put together as a block, or one that was opened. Reused from block
-/// to block.
+/// A block that is being filled, or one that was opened. Reused from block to block.
 #[derive(Default)]
 pub(crate) struct Block {
     pub(crate) first_sequence: u64,
     pub(crate) rows: Vec<Row>,
-    /// The jobs' texts, a comma before each, the first one's text at `text_at`.
+    /// The texts of the jobs, each preceded by a comma. The first text begins at `text_at`.
     buffer: Vec<u8>,
     text_at: usize,
     text_end: usize,
-    /// What is masked in the jobs, one behind the other.
+    /// The masked values of all jobs, concatenated.
     secrets: Vec<u8>,
 }
 
@@ -57,7 +52,7 @@ impl Block {
                 && self.text().len() + self.secrets.len() + stored_len(texts) < BLOCK_TEXT_BYTES)
     }
 
-    /// Adds the next job; only to a block that was not opened from bytes.
+    /// Adds the next job. Must not be called on a block that was opened from bytes.
     pub(crate) fn push(&mut self, texts: &SubmissionTexts<'_>, submitted_ms: u64) {
         self.buffer.push(b',');
         let start = self.buffer.len() - self.text_at;
@@ -73,7 +68,7 @@ impl Block {
         });
     }
 
-    /// What is masked in the `n`-th job.
+    /// The masked values of the `n`-th job.
     pub(crate) fn secrets(&self, n: usize) -> &[u8] {
         let start = n
             .checked_sub(1)
@@ -81,7 +76,7 @@ impl Block {
         &self.secrets[start as usize..self.rows[n].secrets_end as usize]
     }
 
-    /// The texts of the `n`-th job. `None` where they are not UTF-8.
+    /// The texts of the `n`-th job. `None` if they are not valid UTF-8.
     pub(crate) fn texts(&self, n: usize) -> Option<SubmissionTexts<'_>> {
         let row = self.rows.get(n)?;
         Some(SubmissionTexts {
@@ -91,13 +86,13 @@ impl Block {
         })
     }
 
-    /// All texts, commas between them.
+    /// All texts, separated by commas.
     pub(crate) fn text(&self) -> &[u8] {
         &self.buffer[self.text_at..self.text_end]
     }
 
-    /// The texts of these rows, with the comma before the first of them: a page that
-    /// goes on has it from here, in one piece.
+    /// The texts of these rows, with the comma before the first one: the next part of a page, in
+    /// one piece.
     pub(crate) fn comma_and_texts(&self, first: &Row, last: &Row) -> &[u8] {
         let (start, end) = (first.start as usize, last.end as usize);
         &self.buffer[self.text_at - 1 + start..self.text_at + end]
@@ -115,7 +110,7 @@ impl Block {
         &self.text()[row.request_range()]
     }
 
-    /// The block's bytes before compression: the columns, the text, what is masked.
+    /// Appends the uncompressed block: columns, text, masked values.
     fn encode(&self, out: &mut Vec<u8>) {
         out.clear();
         put_columns(&self.rows, out);
@@ -123,8 +118,7 @@ impl Block {
         out.extend_from_slice(&self.secrets);
     }
 
-    /// Takes a block's uncompressed bytes as its content. `None` when they are not
-    /// a block.
+    /// Uses uncompressed bytes as the contents of this block. `None` if they are not a valid block.
     fn decode(&mut self, first_sequence: u64, len: usize) -> Option<()> {
         self.first_sequence = first_sequence;
         let mut reader = VarReader(self.buffer.get(..len)?);
@@ -137,12 +131,12 @@ impl Block {
             let secrets = self.buffer.get(self.text_end..len)?;
             self.secrets.extend_from_slice(secrets);
         }
-        // The columns, which were read, end in front of the first text.
+        // The columns have been read. They end just before the first text.
         *self.buffer.get_mut(self.text_at.checked_sub(1)?)? = b',';
         (self.text_end + last.secrets_end as usize == len).then_some(())
     }
 
-    /// Appends the block as one sealed piece.
+    /// Seals the block as one piece, and appends it.
     pub(crate) fn seal(&self, graph: u32, scratch: &mut Scratch, out: &mut Vec<u8>) {
         let mut raw = std::mem::take(&mut scratch.raw);
         self.encode(&mut raw);
@@ -155,7 +149,7 @@ impl Block {
         scratch.raw = raw;
     }
 
-    /// Opens a block from its sealed piece. `None` when it is not that block.
+    /// Opens a block from its sealed piece. `None` if the piece is not that block.
     pub(crate) fn open(&mut self, graph: u32, first_sequence: u64, piece: &[u8]) -> Option<()> {
         let seed = Seed::block(graph, first_sequence, 0);
         let (len, taken) = open_piece(seed, piece, &mut self.buffer)?;

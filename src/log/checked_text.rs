@@ -1,7 +1,4 @@
-//! Small texts with a checksum, which people can read.
-//!
-//! Owns: how one is written and read whole. Must not know: what it says.
-//! Promise: a text comes back as it was written, or is told as damage.
+//! Small text files that end with a checksum. Damage is reported as an error.
 
 use std::io;
 
@@ -9,13 +6,13 @@ use crate::log::disk::{self, Disk};
 use crate::log::preallocation::Preallocation;
 use crate::model::error::{Error, Result};
 
-/// Makes a text durable, in place of the one that had the name.
+/// Durably replaces the file of this name.
 pub(super) fn write(disk: &dyn Disk, name: &str, text: &str) -> Result<()> {
     write_in(disk, (None, None), name, text)
 }
 
-/// The same, in a file that is prepared already; without one, and without room for
-/// another, in the scratch file.
+/// Durably replaces the file of this name, using a file that was created in advance, if there is
+/// one. If that fails and the disk is full, the scratch file is used.
 pub(super) fn write_in(
     disk: &dyn Disk,
     (prepared, preallocation): (Option<&str>, Option<&Preallocation>),
@@ -50,13 +47,13 @@ pub(super) fn write_in(
     }
 }
 
-/// A text with its checksum, as it stands in a file.
+/// Returns a text followed by its checksum, as it is stored in a file.
 pub(super) fn sealed(text: &str) -> String {
     let crc = crc32fast::hash(text.as_bytes());
     format!("{text}crc {crc:08x}\n")
 }
 
-/// The text without its checksum; `None` when there is none of the name.
+/// Reads a text and verifies its checksum. `None` if there is no such file.
 pub(super) fn read(disk: &dyn Disk, name: &str, bytes_max: u64) -> Result<Option<String>> {
     let path = disk.path(name);
     let content = match disk::read_whole(disk, name, bytes_max) {
@@ -79,7 +76,7 @@ pub(super) fn read(disk: &dyn Disk, name: &str, bytes_max: u64) -> Result<Option
     }
 }
 
-/// What follows a name on a line.
+/// Returns the value after this name on a line.
 pub(super) fn field<'a>(line: Option<&'a str>, name: &str) -> Option<&'a str> {
     line?.strip_prefix(name)?.strip_prefix(' ')
 }

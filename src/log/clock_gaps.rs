@@ -1,20 +1,18 @@
-//! Times that the age clock did not count and that an operator confirmed later.
+//! Gaps: time that the age clock did not count and that an operator confirmed later.
 //!
-//! Owns: [`Gaps`], and the one rule for what they add to an age. Must not know: why the
-//! clock did not count them.
-//! Promise: a gap makes older what happened before it, and nothing else; the list is short.
+//! A gap adds to the age of everything before it, and of nothing else. The list of gaps is short.
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::codec::NUMBER_MAX;
 
-/// Gaps that are kept apart; the oldest are merged.
+/// The number of gaps that are kept. If there are more, the oldest ones are merged.
 const GAPS_MAX: usize = 16;
 
 /// A confirmed gap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Gap {
-    /// What happened before this, by the age clock, is older by the gap.
+    /// Anything that happened before this time, by the age clock, is older by `gap_ms`.
     pub(crate) before_ms: u64,
     pub(crate) gap_ms: u64,
 }
@@ -25,12 +23,13 @@ impl Gap {
     }
 }
 
-/// All confirmed gaps, in order.
+/// All confirmed gaps, in ascending order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Gaps(Vec<Gap>);
 
 impl Gaps {
-    /// Adds a gap. Each is later than those before, so one that is not is known already.
+    /// Adds a gap. Gaps are added in ascending order, so one that is not later than the last is
+    /// already known.
     pub(crate) fn add(&mut self, gap: Gap) {
         let last = self.0.last();
         if last.is_some_and(|last| last.before_ms >= gap.before_ms) {
@@ -38,7 +37,8 @@ impl Gaps {
         }
         self.0.push(gap);
         if self.0.len() > GAPS_MAX {
-            // What happened between the two is kept longer, not shorter.
+            // Jobs that completed between the two gaps are kept longer than required, never
+            // shorter.
             let second = self.0.remove(1);
             let first = &mut self.0[0];
             let sum_ms = first.gap_ms.saturating_add(second.gap_ms);
@@ -46,16 +46,17 @@ impl Gaps {
         }
     }
 
-    /// From when ages count for what happened at `at_ms`: its age is the age clock less
-    /// this. What happened earlier is never younger.
+    /// Returns the reading of the age clock from which ages count for an event at `at_ms`: the age
+    /// of the event is the age clock less this value. An earlier event is never younger than a
+    /// later one.
     pub(crate) fn since(&self, at_ms: i64) -> i64 {
         let later = self.0.iter().rev();
         let after = later.take_while(|gap| at_ms < gap.before_ms as i64);
         after.fold(at_ms, |at, gap| at.saturating_sub_unsigned(gap.gap_ms))
     }
 
-    /// The reverse: when something happened that has counted since `since_ms`. What
-    /// happened within a gap counts from its end.
+    /// The inverse of [`Gaps::since`]: returns when an event happened whose age counts from
+    /// `since_ms`. An event within a gap is dated to the end of the gap.
     pub(crate) fn at(&self, since_ms: i64) -> i64 {
         let mut at_ms = since_ms;
         for gap in self.0.iter().rev() {
@@ -68,7 +69,7 @@ impl Gaps {
         at_ms
     }
 
-    /// Whether a store may have written it.
+    /// Returns whether a store could have written it.
     pub(crate) fn is_possible(&self) -> bool {
         let ascending = self.0.windows(2).all(|w| w[0].before_ms < w[1].before_ms);
         self.0.len() <= GAPS_MAX && ascending && self.0.iter().all(Gap::is_possible)

@@ -1,34 +1,32 @@
-//! What a store knows of time when it writes something.
+//! The clocks at the time of a write.
 //!
-//! The log records the age clock, so that a job's age never depends on what the
-//! system's clock said at one moment.
+//! The log records the age clock, so the age of a job does not depend on a single reading of the
+//! system clock.
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::clock::TIME_MS_MAX;
 use crate::log::clock_gaps::{Gap, Gaps};
 
-/// The clocks at one moment. Each frame has one, and so have each pack and the mark of
-/// a clean close.
+/// The clocks at one instant. It is recorded in each frame, in each pack, and at a clean close.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ClockMark {
-    /// The age clock: it never goes back and never jumps, not even when jumps of the
-    /// system's clock are confirmed.
+    /// The age clock. It never goes back and never jumps, not even when jumps of the system clock
+    /// are confirmed.
     pub(crate) age_ms: u64,
-    /// The system's clock, in milliseconds since 1970.
+    /// The system clock, in milliseconds since 1970.
     pub(crate) wall_ms: u64,
-    /// The sum of all jumps of the system's clock that the age clock did not follow.
+    /// The sum of all jumps of the system clock that the age clock did not follow.
     pub(crate) drift_ms: i64,
-    /// Of a jump ahead while the store was closed: what waits to be confirmed.
+    /// The part of jumps ahead, while the store was closed, that waits to be confirmed.
     pub(crate) doubted_ms: u64,
-    /// The age clock when the first of what can be confirmed may have begun: a doubted gap,
-    /// or else the drift, also while it is negative. 0 if there is nothing, or if it is not
-    /// known.
+    /// The age clock when the first of the unconfirmed time may have begun: a doubted gap, or else
+    /// the drift, even if it is negative. 0 if there is none, or if this is not known.
     pub(crate) jumped_at_ms: u64,
 }
 
 impl ClockMark {
-    /// Whether a store may have written it. Sums of such numbers cannot overflow.
+    /// Returns whether a store could have written it. Sums of such numbers cannot overflow.
     pub(crate) fn is_possible(&self) -> bool {
         const MAX: u64 = 1 << 60;
         self.age_ms < MAX
@@ -38,7 +36,8 @@ impl ClockMark {
             && self.jumped_at_ms < MAX
     }
 
-    /// What is not confirmed yet: a confirmation adds it to the ages of what happened before.
+    /// Returns what is not confirmed yet. A confirmation adds it to the ages of everything before
+    /// it.
     pub(crate) fn unconfirmed(self) -> Option<Gap> {
         let gap = Gap {
             before_ms: self.jumped_at_ms,
@@ -50,7 +49,7 @@ impl ClockMark {
         gap.is_possible().then_some(gap)
     }
 
-    /// The clocks once nothing is left to confirm.
+    /// The clocks after everything has been confirmed.
     pub(crate) fn confirmed(self) -> ClockMark {
         ClockMark {
             age_ms: self.age_ms,
@@ -59,25 +58,25 @@ impl ClockMark {
         }
     }
 
-    /// What the system's clock says, less the jumps ahead that nothing explains.
+    /// The system clock, less all unexplained jumps ahead.
     fn plausible_wall_ms(&self) -> i64 {
         self.wall_ms as i64 - self.drift_ms.max(0)
     }
 
-    /// The age clock when something happened that the system's clock dates to `time_ms`.
-    /// What is dated ahead happened now.
+    /// Converts a time by the system clock to the age clock. A time in the future is treated as
+    /// now.
     pub(crate) fn age_at(&self, time_ms: u64, gaps: &Gaps) -> i64 {
         let ago_ms = self.plausible_wall_ms().saturating_sub_unsigned(time_ms);
         gaps.at((self.age_ms as i64).saturating_sub(ago_ms.max(0)))
     }
 
-    /// The same as an event stores it: less `time_ms`.
+    /// The result of [`ClockMark::age_at`] less `time_ms`, as an event stores it.
     pub(crate) fn shift(&self, time_ms: u64, gaps: &Gaps) -> i64 {
         self.age_at(time_ms, gaps).saturating_sub_unsigned(time_ms)
     }
 }
 
-/// The age clock when an event was recorded, or when what it tells had happened.
+/// Computes the age clock at an event from the event's time and age shift.
 pub(crate) fn shifted(time_ms: u64, age_shift_ms: i64) -> i64 {
     age_shift_ms.saturating_add_unsigned(time_ms)
 }

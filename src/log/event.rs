@@ -1,7 +1,6 @@
-//! What can happen in a store: the events the log is made of.
+//! The events that the log consists of: their fields and encoding.
 //!
-//! Owns: their fields and encoding. Must not know: frames, graphs' states.
-//! Promise: an event that was read back is the one that was written.
+//! Decoding an event returns exactly what was encoded.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,23 +12,23 @@ use crate::log::purged_jobs;
 use crate::model::id::ID_CHARACTERS_MAX;
 use crate::model::outcome::Extra;
 
-/// One change, with everything that is needed to make it again.
+/// A change, with everything that is needed to apply it again.
 ///
-/// Every event has a log sequence number (LSN), counted over all graphs from 1;
-/// it follows from the event's place. Graphs are numbered from 0 in the order of
-/// their creation, jobs from 0 within their graph; no number is used twice.
+/// Every event has a log sequence number (LSN), counted over all graphs from 1. It is not stored,
+/// but follows from the position of the event. Graphs are numbered from 0 in the order of their
+/// creation, and jobs from 0 within their graph. No number is ever reused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Event<'a> {
-    /// The store was opened for the `open_number`-th time.
+    /// The store was opened to write for the `open_number`-th time.
     StoreOpened {
         open_number: u64,
         time_ms: u64,
     },
     GraphCreated {
         graph: u32,
-        /// The 19 digits its own ids begin with.
+        /// The 19 digits that the ids of the graph begin with.
         number: u64,
-        /// The key of the permutation inside its own ids.
+        /// The key of the permutation in the graph's own ids.
         key: [u64; 2],
         time_ms: u64,
         project: &'a str,
@@ -39,7 +38,7 @@ pub(crate) enum Event<'a> {
         graph: u32,
         time_ms: u64,
     },
-    /// The texts stand at the end, so that they can be read in place.
+    /// The texts come last, so that they can be read in place.
     Submitted {
         graph: u32,
         sequence: u64,
@@ -62,71 +61,70 @@ pub(crate) enum Event<'a> {
         graph: u32,
         sequence: u64,
         time_ms: u64,
-        /// The age clock at the end of the job, less `time_ms`.
+        /// The age clock when the job completed, less `time_ms`.
         age_shift_ms: i64,
         kind: u8,
         extra: Option<Box<Extra>>,
     },
-    /// What an open did with the jobs it found running.
+    /// What an open did with the jobs that it found running.
     Recovered {
         graph: u32,
         open_number: u64,
         time_ms: u64,
-        /// The age clock then, less `time_ms`.
+        /// The age clock at this event, less `time_ms`.
         age_shift_ms: i64,
         action: RecoveredAs,
-        /// Their sequence numbers, ascending: the first, then the distances.
+        /// Their sequence numbers, ascending: the first number, then the distances.
         sequences: &'a [u8],
     },
-    /// In packs only: `count` submissions in a row, whose requests stand in the
-    /// pack's blocks. It covers `count` LSNs.
+    /// In packs only: `count` consecutive submissions, whose requests are in the blocks of the
+    /// pack. It covers `count` LSNs.
     Submits {
         graph: u32,
         first_sequence: u64,
         count: u64,
     },
-    /// In packs only: a repair found so many events damaged. What they did to jobs
-    /// that were not complete before is not known.
+    /// In packs only: `count` events that a repair found damaged. Their effects on jobs that were
+    /// not complete are unknown.
     Lost {
         count: u64,
     },
-    /// Complete jobs that are there no more.
+    /// Complete jobs were purged.
     Purged {
         graph: u32,
         time_ms: u64,
-        /// The age clock then, less `time_ms`.
+        /// The age clock at this event, less `time_ms`.
         age_shift_ms: i64,
         why: u8,
-        /// Which, ascending: see [`crate::log::purged_jobs`].
+        /// The jobs, ascending: see [`crate::log::purged_jobs`].
         jobs: &'a [u8],
     },
-    /// The tombstones of the purges of a graph up to one of them are forgotten.
+    /// The tombstones of a graph's purges, up to this one, are forgotten.
     Forgotten {
         graph: u32,
         /// The LSN of the last such purge.
         through_lsn: u64,
-        /// Whose, ascending: the first, then the distances. Nothing in packs that
-        /// were rewritten.
+        /// The jobs of these tombstones, ascending: the first number, then the distances. Empty in
+        /// rewritten packs.
         sequences: &'a [u8],
     },
-    /// In packs only: so many events stood here that told of jobs which were purged
-    /// since. It covers `count` LSNs.
+    /// In packs only: `count` events of jobs that have since been purged. It covers `count` LSNs.
     Erased {
         count: u64,
     },
-    /// The submission just before it has this key, under which nobody submits again.
+    /// The submission immediately before it was made under this idempotency key.
     Keyed {
         graph: u32,
         sequence: u64,
         key: &'a str,
     },
-    /// Nothing happened: its frame records the clocks.
+    /// No change: its frame records the clocks.
     Clock,
     /// An operator confirmed time that the age clock did not count.
     Confirmed(Gap),
 }
 
-/// What became of a job that an open found running.
+/// What an open did with a job that it found running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum RecoveredAs {
     Interrupted,
@@ -144,8 +142,8 @@ impl<'a> Event<'a> {
         event.is_possible().then_some((event, taken))
     }
 
-    /// Whether a store may have written it. A checksum that is right by chance, or
-    /// was made right, vouches for anything. What is not possible is never written.
+    /// Returns whether a store could have written it. Damaged or forged data may have a valid
+    /// checksum, so it is checked again here. A store never writes an event that is not possible.
     pub(super) fn is_possible(&self) -> bool {
         let fits = |number: u64| number < NUMBER_MAX;
         match *self {
@@ -211,7 +209,7 @@ impl<'a> Event<'a> {
         }
     }
 
-    /// The graph it tells of, if it is one.
+    /// Returns the graph that the event belongs to, if any.
     pub(crate) fn of_graph(&self) -> Option<u32> {
         match *self {
             Event::GraphCreated { graph, .. }
@@ -233,7 +231,7 @@ impl<'a> Event<'a> {
         }
     }
 
-    /// How many LSNs it covers.
+    /// Returns how many LSNs the event covers.
     pub(crate) fn lsns(&self) -> u64 {
         match self {
             Event::Submits { count, .. } | Event::Lost { count } | Event::Erased { count } => {
@@ -244,8 +242,7 @@ impl<'a> Event<'a> {
     }
 }
 
-/// What a submission brings: its job's id, the request as it may be shown, and what is
-/// masked in it.
+/// The texts of a submission: the id of the job, its masked request, and the masked values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SubmissionTexts<'a> {
     /// See [`crate::model::secrets::Kept`].
@@ -254,7 +251,7 @@ pub(crate) struct SubmissionTexts<'a> {
     pub(crate) request: &'a str,
 }
 
-/// Where those stand, counted from the end of the submission's event.
+/// The positions of the texts, counted from the end of the submission's event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TextOffsets {
     pub(crate) secrets: usize,
@@ -276,7 +273,7 @@ impl SubmissionTexts<'_> {
     }
 }
 
-/// Ascending sequence numbers as packed bytes.
+/// Encodes ascending sequence numbers.
 pub(crate) fn pack_sequences(sequences: &[u64]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut before = 0;
@@ -287,14 +284,15 @@ pub(crate) fn pack_sequences(sequences: &[u64]) -> Vec<u8> {
     out
 }
 
-/// The reverse of [`pack_sequences`]; `None` when the bytes are not that.
+/// The inverse of [`pack_sequences`]. `None` if the bytes are invalid.
 pub(crate) fn unpack_sequences(bytes: &[u8]) -> Option<Vec<u64>> {
     let mut sequences = Vec::new();
     each_sequence(bytes, |sequence| sequences.push(sequence))?;
     Some(sequences)
 }
 
-/// The last of them, 0 where there is none; `None` when the bytes are not that.
+/// Returns the last of the sequence numbers, or 0 if there are none. `None` if the bytes are
+/// invalid.
 pub(crate) fn last_of_sequences(bytes: &[u8]) -> Option<u64> {
     let mut last = 0;
     each_sequence(bytes, |sequence| last = sequence)?;

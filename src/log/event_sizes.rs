@@ -1,9 +1,8 @@
-//! How many bytes a pack's events take, by what has to go before they can.
+//! The size of a pack's events, grouped by what must be removed before the events can be removed.
+//! [`EventSizes`] is part of a pack's footer, and [`EventSizesBuilder`] collects it.
 //!
-//! Owns: [`EventSizes`], which stands in a pack's footer for each graph, and [`EventSizesBuilder`], which
-//! gathers it. Must not know: states, what is worth rewriting.
-//! Promise: directly after a rewrite, nothing of what was kept counts as garbage, so a
-//! pack is not rewritten again for what a rewrite does not remove.
+//! Directly after a rewrite, none of the remaining events counts as garbage, so a pack is not
+//! rewritten again for events that a rewrite does not remove.
 
 use std::collections::BTreeMap;
 
@@ -13,14 +12,14 @@ use crate::base::codec::{VarReader, put_var};
 use crate::log::event::{Event, last_of_sequences};
 use crate::log::purged_jobs;
 
-/// Jobs whose small events are counted together, at least.
+/// The number of jobs per group. The small events of a group are counted together.
 const GROUP_JOBS: u64 = 64;
-/// An event of this size or more is counted by itself.
+/// An event of at least this size is counted separately.
 const LARGE_BYTES: u64 = 512;
-/// So many runs of a graph stand in a footer, at most.
+/// The maximum number of runs of a graph in a footer.
 const RUNS_MAX: usize = 64;
 
-/// What has to go before an event of a graph can.
+/// What must be removed before an event of a graph can be removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RemovedWith {
     /// This job.
@@ -32,11 +31,11 @@ pub(crate) enum RemovedWith {
 }
 
 impl RemovedWith {
-    /// The graph that an event tells of, and what has to go before it can. `lsn` is its
-    /// own.
+    /// Returns the graph that an event belongs to, and what must be removed first. `lsn` is that of
+    /// the event.
     pub(crate) fn of(event: &Event<'_>, lsn: u64) -> Option<(u32, RemovedWith)> {
         let removed_with = match *event {
-            // They tell that its number was used.
+            // Never removed, because they record that the graph's number was used.
             Event::GraphCreated { .. } | Event::GraphDropped { .. } => return None,
             Event::Started { sequence, .. }
             | Event::CancelRequested { sequence, .. }
@@ -47,7 +46,8 @@ impl RemovedWith {
                 count: 1,
                 ..
             } => RemovedWith::Job(first_sequence),
-            // It goes when all of its jobs are gone; a long list is not waited for.
+            // Removed when all of its jobs are gone. A long list is kept until the graph is
+            // dropped.
             Event::Recovered { sequences, .. } if (sequences.len() as u64) < LARGE_BYTES / 2 => {
                 RemovedWith::Job(last_of_sequences(sequences).unwrap_or_default())
             }
@@ -65,32 +65,33 @@ impl RemovedWith {
     }
 }
 
-/// Bytes of the events of one graph in a pack, before compression.
+/// The size of the events of one graph in a pack, before compression.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct EventSizes {
     pub(crate) graph: u32,
     /// Small events, by ranges of jobs.
     pub(crate) runs: Box<[EventSizesRun]>,
-    /// Large events, by job: the distance of its number from the one before, then bytes.
+    /// Large events, by job: the distance of its number from the one before, then the size.
     large: Box<[u8]>,
-    /// By the LSN up to which tombstones have to be forgotten.
+    /// The LSN up to which tombstones must be forgotten before these events can be removed, and the
+    /// size.
     pub(crate) tombstones: Box<[(u64, u64)]>,
-    /// What stays as long as the graph.
+    /// The size of events that are removed together with the graph.
     pub(crate) rest: u64,
 }
 
-/// Small events of a range of jobs.
+/// The small events of a range of jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct EventSizesRun {
     pub(crate) first: u64,
     pub(crate) end: u64,
     pub(crate) bytes: u64,
-    /// How many of those jobs were gone when the events were written.
+    /// How many of these jobs were gone when the events were written.
     pub(crate) removed: u64,
 }
 
 impl EventSizes {
-    /// Large events: the job's number and bytes.
+    /// Returns the large events: the number of the job, and the size.
     pub(crate) fn large(&self) -> impl Iterator<Item = (u64, u64)> {
         let (mut reader, mut sequence) = (VarReader(&self.large), 0u64);
         std::iter::from_fn(move || {
@@ -99,7 +100,7 @@ impl EventSizes {
         })
     }
 
-    /// Bytes of all its events.
+    /// Returns the size of all events.
     pub(crate) fn bytes(&self) -> u64 {
         let runs: u64 = self.runs.iter().map(|run| run.bytes).sum();
         let large: u64 = self.large().map(|(_, bytes)| bytes).sum();
@@ -107,7 +108,7 @@ impl EventSizes {
         runs + large + tombstones + self.rest
     }
 
-    /// Whether all of it may be added up.
+    /// Returns whether the sum of all sizes cannot overflow.
     pub(super) fn is_possible(&self) -> bool {
         const MAX: u64 = 1 << 40;
         let runs = self
@@ -120,7 +121,7 @@ impl EventSizes {
     }
 }
 
-/// Gathers what a pack's events take while they are written.
+/// Collects the sizes of a pack's events while they are written.
 #[derive(Default)]
 pub(crate) struct EventSizesBuilder {
     graphs: BTreeMap<u32, Gathered>,
@@ -128,7 +129,7 @@ pub(crate) struct EventSizesBuilder {
 
 #[derive(Default)]
 struct Gathered {
-    /// Bytes of small events, by group of jobs.
+    /// The size of small events, by group of jobs.
     small: BTreeMap<u64, u64>,
     large: BTreeMap<u64, u64>,
     tombstones: BTreeMap<u64, u64>,
@@ -149,7 +150,7 @@ impl EventSizesBuilder {
         *at += bytes;
     }
 
-    /// As it stands in the footer. `removed` says how many jobs of a range of a graph were
+    /// Converts the sizes for the footer. `removed` returns how many jobs of a range of a graph were
     /// gone before the first event was written.
     pub(crate) fn into_footer(self, removed: impl Fn(u32, u64, u64) -> u64) -> Vec<EventSizes> {
         let graphs = self.graphs.into_iter();
@@ -177,7 +178,8 @@ impl EventSizesBuilder {
     }
 }
 
-/// Neighboring groups together, and where those are too many, with the smallest gaps.
+/// Merges neighboring groups into runs. If there are too many runs, merges those with the smallest
+/// gaps.
 fn runs(groups: BTreeMap<u64, u64>) -> Vec<EventSizesRun> {
     let mut gaps: Vec<u64> = Vec::new();
     let mut before: Option<u64> = None;
@@ -186,7 +188,7 @@ fn runs(groups: BTreeMap<u64, u64>) -> Vec<EventSizesRun> {
         before = Some(group);
     }
     gaps.sort_unstable_by(|a, b| b.cmp(a));
-    // Gaps beyond this divide runs.
+    // Runs are separated by gaps larger than this.
     let bridged = gaps.get(RUNS_MAX - 1).copied().unwrap_or(1).max(1);
     let mut runs: Vec<EventSizesRun> = Vec::new();
     let mut before = 0;
@@ -209,7 +211,8 @@ fn runs(groups: BTreeMap<u64, u64>) -> Vec<EventSizesRun> {
     runs
 }
 
-/// The same by neighbors: what needs an earlier LSN waits for a later one.
+/// Merges neighboring entries in the same way. An entry with an earlier LSN then waits for the
+/// later one.
 fn few(by_lsn: BTreeMap<u64, u64>) -> Vec<(u64, u64)> {
     let each = by_lsn.len().div_ceil(RUNS_MAX).max(1);
     let all: Vec<(u64, u64)> = by_lsn.into_iter().collect();

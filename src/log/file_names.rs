@@ -1,44 +1,40 @@
-//! The names of a store's files.
-//!
-//! Owns: which file is what. Must not know: what is in them.
-//! Promise: every file of a store is known by its name alone.
+//! The names of a store's files. The name alone determines what a file is.
 
 use crate::base::codec::NUMBER_MAX;
 
 /// Store id and format.
 pub(crate) const STORE: &str = "STORE";
-/// Where the log ended at the last clean close; gone while the store is open.
+/// Where the log ended at the last clean close. Does not exist while the store is open.
 pub(crate) const CLOSED: &str = "CLOSED";
-/// The file that becomes `CLOSED` at the next clean close: a close needs no room.
+/// The file that becomes `CLOSED` at the next clean close, so that a close needs no space.
 pub(crate) const CLOSING: &str = "CLOSING";
-/// Which keys are secret, where others than the usual ones are.
+/// Which keys are secret, if they were ever set to something other than the default.
 pub(crate) const SECRET_KEYS: &str = "SECRET-KEYS";
 /// Locked while the store is open.
 pub(crate) const LOCK: &str = "LOCK";
-/// Zeros: room in the log for what must go on when the disk is full.
+/// Zeros: space in the log for the writes that must still be possible when the disk is full.
 pub(crate) const RESERVE: &str = "RESERVE";
-/// Room in which packs are rewritten when the disk is full.
+/// Space in which packs are rewritten when the disk is full.
 pub(crate) const SCRATCH: &str = "SCRATCH";
-/// The folder of the index.
+/// The directory of the index.
 pub(crate) const INDEX: &str = "index";
-/// The folder of an index that is being rewritten, and then that of the index it has replaced.
+/// The directory of an index that is being rewritten, and then of the index that it has replaced.
 pub(crate) const INDEX_REWRITE: &str = "index-rewrite";
-/// There while the index is being opened, so that an open that died is noticed.
+/// Exists while the index is being opened, so that an open that did not complete is detected.
 pub(crate) const INDEX_OPENING: &str = "INDEX-OPENING";
-/// The socket of [`JobStore::control`](crate::JobStore), there while it is open.
+/// The socket of [`JobStore::control`](crate::JobStore). Exists while it is open.
 pub(crate) const CONTROL: &str = "control.sock";
-/// The end of the names of files that a repair has quarantined.
+/// The suffix of files that a repair has quarantined.
 pub(crate) const DAMAGED: &str = ".damaged";
-/// The end of the names of files that are not finished.
+/// The suffix of unfinished files.
 pub(crate) const ASIDE: &str = ".aside";
 
-/// The socket until it is ready.
+/// The name of the socket until it is ready.
 pub(crate) const CONTROL_ASIDE: &str = "c.aside";
-/// How often another name is tried for a file that is not finished.
+/// How many other names are tried for an unfinished file.
 pub(crate) const ASIDE_NUMBER_MAX: u32 = 9;
 
-/// The name of a file that is not finished; the n-th, if something else has the ones
-/// before.
+/// The `n`-th name of an unfinished file, used if the previous ones are taken.
 pub(crate) fn aside(name: &str, n: u32) -> String {
     match n {
         0 => format!("{name}{ASIDE}"),
@@ -46,7 +42,7 @@ pub(crate) fn aside(name: &str, n: u32) -> String {
     }
 }
 
-/// Whether a name is that of a file of the store that is not finished.
+/// Returns whether this is the name of an unfinished file of a store.
 pub(crate) fn is_aside(name: &str) -> bool {
     let is_finished = |name: &str| {
         [STORE, CLOSED, SECRET_KEYS, RESERVE, SCRATCH].contains(&name) || pack_range(name).is_some()
@@ -61,7 +57,8 @@ pub(crate) fn is_aside(name: &str) -> bool {
     name == CONTROL_ASIDE || is_finished(begun) || begun.rsplit_once('.').is_some_and(numbered)
 }
 
-/// Whether a name is that of what a file system or a desktop puts into any directory.
+/// Returns whether this is the name of a file that file systems or desktops create in any
+/// directory.
 pub(crate) fn is_of_the_system(name: &str) -> bool {
     [
         "lost+found",
@@ -76,22 +73,22 @@ pub(crate) fn is_of_the_system(name: &str) -> bool {
     .contains(&name)
 }
 
-/// A segment of the log, by its epoch.
+/// The name of a segment with this epoch.
 pub(crate) fn segment(epoch: u64) -> String {
     format!("{epoch:016x}.segment")
 }
 
-/// The epoch in a segment's name.
+/// Returns the epoch in a segment's name.
 pub(crate) fn segment_epoch(name: &str) -> Option<u64> {
     hex16(name.strip_suffix(".segment")?).filter(|&epoch| epoch < NUMBER_MAX)
 }
 
-/// A pack, by the log sequence numbers it holds, both inclusive.
+/// The name of a pack with these log sequence numbers, both inclusive.
 pub(crate) fn pack(first_lsn: u64, last_lsn: u64) -> String {
     format!("{first_lsn:016x}-{last_lsn:016x}.pack")
 }
 
-/// The log sequence numbers in a pack's name.
+/// Returns the log sequence numbers in a pack's name.
 pub(crate) fn pack_range(name: &str) -> Option<(u64, u64)> {
     let (first, last) = name.strip_suffix(".pack")?.split_once('-')?;
     Some((hex16(first)?, hex16(last)?))
@@ -103,7 +100,7 @@ fn hex16(text: &str) -> Option<u64> {
     plain.then(|| u64::from_str_radix(text, 16).ok()).flatten()
 }
 
-/// Whether a file of this name belongs to a store.
+/// Returns whether a file of this name belongs to a store.
 pub(crate) fn is_ours(name: &str) -> bool {
     [
         STORE,

@@ -1,14 +1,12 @@
-//! One number for all spellings of a request.
+//! The fingerprint of a request: a hash that is the same for all spellings of its JSON.
 //!
-//! Owns: how a fingerprint follows from a request's JSON. Must not know: where fingerprints are kept.
-//! Promise: requests that are equal ([`json::same_value`](crate::model::json::same_value))
-//! have equal fingerprints, in every release that reads the format; who finds a job by
-//! its fingerprint compares the requests.
+//! Requests that are equal ([`json::same_value`](crate::model::json::same_value)) have equal
+//! fingerprints, in every release that reads the format. Different requests may also have equal
+//! fingerprints, so a search by fingerprint compares the requests.
 //!
-//! Equal hashes go up from the leaves: a string's characters, a number's text, then
-//! the elements of an array in their order and the members of an object in any. One
-//! pass over the text, nothing is sorted and nothing allocated, but for strings with
-//! escapes.
+//! The hash is computed bottom-up: from the characters of strings and the text of numbers to the
+//! elements of arrays, in order, and the members of objects, in any order. It takes one pass over
+//! the text, without sorting, and allocates only for strings with escapes.
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -17,23 +15,23 @@ use crate::model::id::mix;
 use crate::model::request::Request;
 use crate::model::store_id::StoreId;
 
-/// Bits of a fingerprint. Among 10 million jobs one lookup in 100000 meets a job that
-/// has the same one and is another, and reads its request for nothing.
+/// The number of bits in a fingerprint. Among 10 million jobs, one lookup in 100000 finds a
+/// different job with the same fingerprint, and reads its request in vain.
 pub(crate) const FINGERPRINT_BITS: u32 = 40;
 
-/// In a store of this id half of all requests have the same fingerprint.
+/// In a store with this id, half of all requests have the same fingerprint.
 #[cfg(test)]
 pub(crate) const COLLIDING: StoreId = StoreId(0xc0_111d_1216);
 
-/// What equal requests of a store have in common.
+/// A hash that equal requests of a store have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Fingerprint(pub(crate) u64);
 
-/// Arrays and objects in one another, beyond what a request may have. Text from a
-/// damaged file may have any; what is deeper is taken as one piece.
+/// The maximum nesting of arrays and objects. Requests have less, but text from a damaged file may
+/// have more. Deeper values are treated as opaque text.
 const DEPTH_MAX: usize = crate::model::json::DEPTH_MAX + 8;
 
-/// What keeps kinds of values apart.
+/// Tags that distinguish kinds of values.
 const STRING: u64 = 1;
 const PLAIN: u64 = 2;
 const ARRAY: u64 = 3;
@@ -44,9 +42,9 @@ impl Fingerprint {
         Fingerprint::of_json(store, request.as_json())
     }
 
-    /// The fingerprint of a request in a store, from the compact JSON that it is listed
-    /// as. The store's id goes in, so that requests made to collide elsewhere do not
-    /// collide here.
+    /// Computes the fingerprint of a request in a store, from the compact JSON in which it is
+    /// listed. The store id is included, so that requests crafted to collide in one store do not
+    /// collide in another.
     pub(crate) fn of_json(store: StoreId, request: &str) -> Fingerprint {
         let mut hasher = Hasher {
             bytes: request.as_bytes(),
@@ -62,7 +60,7 @@ impl Fingerprint {
         Fingerprint(hash >> (u64::BITS - FINGERPRINT_BITS))
     }
 
-    /// Whether a store may have written it.
+    /// Returns whether a store could have written it.
     pub(crate) fn is_possible(self) -> bool {
         self.0 >> FINGERPRINT_BITS == 0
     }
@@ -93,7 +91,7 @@ impl Hasher<'_> {
         }
     }
 
-    /// Passes over this byte, if it is the next one.
+    /// Skips this byte if it is the next one.
     fn skip(&mut self, byte: u8) -> bool {
         let found = self.peek() == Some(byte);
         self.at += usize::from(found);
@@ -124,7 +122,7 @@ impl Hasher<'_> {
         mix(sum)
     }
 
-    /// A number or a word. In text that is no JSON it takes at least a byte.
+    /// Hashes a number or a literal. In invalid JSON, it consumes at least one byte.
     fn plain(&mut self, depth: usize) -> u64 {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         let len = match depth {
@@ -154,7 +152,7 @@ impl Hasher<'_> {
         self.at = (end + 1).min(self.bytes.len());
         if escaped {
             let token = self.text.get(start - 1..self.at).unwrap_or_default();
-            // Half a surrogate pair is no character; its own text stands for it.
+            // An unpaired surrogate is not a character, so the escaped text itself is hashed.
             return match serde_json::from_str::<String>(token) {
                 Ok(characters) => self.leaf(STRING, characters.as_bytes()),
                 Err(_) => self.leaf(PLAIN, token.as_bytes()),
@@ -164,11 +162,11 @@ impl Hasher<'_> {
     }
 }
 
-/// How many bytes come before the first quote or backslash; looks at eight at once.
+/// Returns how many bytes precede the first quote or backslash. Checks eight bytes at a time.
 fn plain_len(bytes: &[u8]) -> usize {
     const LOW: u64 = u64::from_le_bytes([0x01; 8]);
     const HIGH: u64 = LOW << 7;
-    // The lowest byte that is 0 has its high bit set; above it, others may.
+    // The high bit of the lowest zero byte is set; bits above it may also be set.
     let zeros = |word: u64| word.wrapping_sub(LOW) & !word & HIGH;
     let mut len = 0;
     for eight in bytes.chunks_exact(8) {
@@ -238,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_fingerprint_stays_what_it_is() {
-        // They stand in files.
+        // The hashes are stored in files, so they must not change.
         let request = r#"{"command":"c","url":"/\u00e9","body":{"b":[1,2.50,true],"a":"x"}}"#;
         assert_eq!(of(request), 334_213_911_541);
         assert_ne!(of(request), Fingerprint::of_json(StoreId(8), request).0);

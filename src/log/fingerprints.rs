@@ -1,12 +1,10 @@
-//! The fingerprints of a pack's requests, sorted: from a request to its jobs.
+//! The sorted fingerprints of a pack's requests, which lead from a request to its jobs.
 //!
-//! Owns: the pages they stand in, looking one up, merging several packs' pages into one
-//! order. Must not know: how a fingerprint is made, what is done with the jobs.
-//! Promise: every job whose request has the fingerprint is found; a page is checked
-//! before it is believed.
+//! Every job whose request has the fingerprint is found. The checksum of a page is verified before
+//! the page is used.
 //!
-//! A lookup reads the page where the fingerprint belongs, mostly one, found among the
-//! pages' first fingerprints, which are in memory: 16 bytes for 512 jobs.
+//! A lookup reads the page that would contain the fingerprint, usually only one. It is found among
+//! the first fingerprints of all pages, which are in memory: 16 bytes per 512 jobs.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -21,13 +19,13 @@ use crate::log::fingerprint::Fingerprint;
 use crate::log::pack::Part;
 use crate::model::error::{Error, Result};
 
-/// A request's fingerprint and its job's sequence number.
+/// The fingerprint of a request, and the sequence number of its job.
 pub(crate) type FingerprintEntry = (Fingerprint, u64);
 
-/// Entries in a page: about 3 KiB, which is read for a lookup.
+/// The number of entries in a page. A lookup reads about 3 KiB.
 pub(crate) const PAGE_ENTRIES: usize = 512;
 
-/// A page's place in its pack.
+/// The position of a page in its pack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PagePlace {
     pub(crate) first: Fingerprint,
@@ -35,8 +33,8 @@ pub(crate) struct PagePlace {
     pub(crate) len: u32,
 }
 
-/// Appends a page of sorted entries, sealed for its place: the `n`-th of those of a
-/// graph whose first job in the pack is `first_sequence`.
+/// Seals sorted entries as a page and appends it. The page is the `n`-th of a graph whose first job
+/// in the pack is `first_sequence`.
 pub(crate) fn seal_page(
     (graph, first_sequence, n): (u32, u64, usize),
     entries: &[FingerprintEntry],
@@ -59,7 +57,7 @@ pub(crate) fn seal_page(
 }
 
 impl Part {
-    /// The entries of the `n`-th page, sorted.
+    /// Returns the entries of the `n`-th page, sorted.
     pub(crate) fn fingerprint_page(&self, n: usize) -> Result<Vec<FingerprintEntry>> {
         let place = &self.fingerprints[n];
         let mut piece = vec![0; place.len as usize];
@@ -91,13 +89,13 @@ impl Part {
         (taken == piece.len() && first == self.fingerprints[n].first).then_some(entries)
     }
 
-    /// Adds the jobs whose requests have this fingerprint, in their order.
+    /// Adds the jobs whose requests have this fingerprint, in ascending order.
     pub(crate) fn with_fingerprint(
         &self,
         fingerprint: Fingerprint,
         found: &mut Vec<u64>,
     ) -> Result<()> {
-        // Equal ones may begin on the page before the first that begins so.
+        // Equal fingerprints may begin on the page before the first page that starts with this one.
         let after = self.fingerprints.partition_point(|p| p.first < fingerprint);
         let pages = self.fingerprints.iter().enumerate();
         for (n, place) in pages.skip(after.saturating_sub(1)) {
@@ -113,12 +111,12 @@ impl Part {
     }
 }
 
-/// The entries of several parts of one graph in one order, a page of each in memory.
+/// The entries of several parts of a graph in one order, with one page of each in memory.
 pub(crate) struct MergedFingerprints<'p> {
     sources: Vec<PartEntries<'p>>,
     /// The next entry of each source.
     heads: BinaryHeap<Reverse<(FingerprintEntry, usize)>>,
-    /// Where a page could not be read.
+    /// The error if a page could not be read.
     failed: Option<Error>,
 }
 

@@ -1,11 +1,7 @@
-//! Files that no store writes, behind the checksums that every store writes: for
-//! trying out what reads them.
+//! Forged files with valid checksums, for testing the code that reads them.
 //!
-//! Owns: how any content gets a right checksum. Must not know: what is tried out.
-//! Promise: none of this is in the library that is built for use.
-//!
-//! A checksum stops nearly all of what a fuzzer makes up, and hides the decoder
-//! behind it.
+//! Nearly all inputs of a fuzzer fail the checksum and never reach the decoder behind it. This
+//! module supplies valid checksums for any contents. It is not part of the library.
 
 use crate::base::codec;
 use crate::log::block::{Scratch, Seed};
@@ -18,7 +14,7 @@ use crate::log::pack::{
 use crate::log::segment::SegmentHeader;
 use crate::model::store_id::StoreId;
 
-/// Any payload as a frame.
+/// Returns a frame with any payload.
 pub(crate) fn frame(
     binding: Binding,
     payload: &[u8],
@@ -36,12 +32,12 @@ pub(crate) fn frame(
     builder.finish(binding, first_lsn, synced_lsn).to_vec()
 }
 
-/// Any header as that of a segment.
+/// Returns any header as that of a segment.
 pub(crate) fn segment_header(store: StoreId, header: SegmentHeader) -> Vec<u8> {
     header.encode(store).to_vec()
 }
 
-/// Any bytes as a sealed piece's compressed content, of any length.
+/// Returns any bytes as the compressed contents of a sealed piece, with any length.
 pub(crate) fn piece(seed: Seed, packed: &[u8], raw_len: u32) -> Vec<u8> {
     let mut out = Vec::new();
     out.extend_from_slice(&(packed.len() as u32).to_le_bytes());
@@ -52,7 +48,7 @@ pub(crate) fn piece(seed: Seed, packed: &[u8], raw_len: u32) -> Vec<u8> {
     out
 }
 
-/// Any text as a checked file.
+/// Returns any text with its checksum.
 pub(crate) fn checked_text(text: &[u8]) -> Vec<u8> {
     let mut content = text.to_vec();
     let crc = format!("crc {:08x}\n", crc32fast::hash(text));
@@ -60,7 +56,7 @@ pub(crate) fn checked_text(text: &[u8]) -> Vec<u8> {
     content
 }
 
-/// Any bytes as the footer of a pack that holds `body`.
+/// Returns a pack that consists of `body` and any bytes as its footer.
 pub(crate) fn pack_around(store: StoreId, body: &[u8], footer: &[u8]) -> Vec<u8> {
     let mut file = encode_header(store).to_vec();
     file.extend_from_slice(body);
@@ -73,13 +69,13 @@ pub(crate) fn pack_around(store: StoreId, body: &[u8], footer: &[u8]) -> Vec<u8>
     file
 }
 
-/// The log sequence numbers that a footer's bytes speak of, if they are a footer.
+/// Returns the first and last LSN in these bytes, if they are a footer.
 pub(crate) fn footer_range(footer: &[u8]) -> Option<(u64, u64)> {
     let footer: Footer = codec::decode(footer)?;
     Some((footer.first_lsn, footer.last_lsn))
 }
 
-/// A pack being put together of any parts.
+/// A pack that is assembled from any parts.
 pub(crate) struct AnyPack {
     store: StoreId,
     body: Vec<u8>,
@@ -125,7 +121,7 @@ impl AnyPack {
         });
     }
 
-    /// Adds a block to the graph last begun; its place in the file is filled in.
+    /// Adds a block to the graph that was begun last. Fills in its position in the file.
     pub(crate) fn block(&mut self, place: BlockPlace, sealed: &[u8]) {
         let (offset, len) = self.place(sealed);
         if let Some(graph) = self.footer.graphs.last_mut() {
@@ -137,7 +133,7 @@ impl AnyPack {
         }
     }
 
-    /// Adds a page to the graph last begun; its place in the file is filled in.
+    /// Adds a page to the graph that was begun last. Fills in its position in the file.
     pub(crate) fn page(&mut self, first: Fingerprint, sealed: &[u8]) {
         let (offset, len) = self.place(sealed);
         if let Some(graph) = self.footer.graphs.last_mut() {
@@ -145,7 +141,7 @@ impl AnyPack {
         }
     }
 
-    /// Adds the fingerprints of the jobs of the graph last begun.
+    /// Adds the fingerprints of the jobs of the graph that was begun last.
     pub(crate) fn fingerprints(&mut self, mut entries: Vec<FingerprintEntry>) {
         entries.sort_unstable();
         let graph = self.footer.graphs.last();

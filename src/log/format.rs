@@ -1,6 +1,6 @@
-//! The formats that this release writes and reads; FORMAT.md describes them.
+//! The versions of the format that this release supports. FORMAT.md describes the format.
 
-/// The format this release writes, and the latest it reads.
+/// The version that this release writes, and the newest that it reads.
 pub(crate) const FORMAT: u32 = 1;
-/// The earliest format this release reads.
+/// The oldest version that this release reads.
 pub(crate) const OLDEST_FORMAT: u32 = 1;

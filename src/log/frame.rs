@@ -1,9 +1,7 @@
-//! A group commit as bytes: the frame.
+//! The frame: the encoding of a group commit.
 //!
-//! Owns: the frame's header and checksum. Must not know: what events mean, which
-//! file it lies in beyond that file's epoch.
-//! Promise: a frame reads as valid only in the place it was written to; one that could
-//! not be read back is known before it is written.
+//! A frame is valid only in the segment to which it was written. A frame that could not be read
+//! back is detected before it is written.
 
 use crc32fast::Hasher;
 
@@ -12,14 +10,14 @@ use crate::log::clock_mark::ClockMark;
 use crate::log::event::Event;
 use crate::model::store_id::StoreId;
 
-/// magic 4, crc 4, payload length 4, count 4, first LSN 8, synced LSN 8, age clock 8,
-/// system's clock 8, drift 8, doubted 8, age clock at the first jump 8.
+/// Magic 4, CRC 4, payload length 4, count 4, first LSN 8, synced LSN 8, age clock 8, system's
+/// clock 8, drift 8, doubted 8, age clock at the first jump 8.
 pub(crate) const HEADER_BYTES: usize = 72;
 const MAGIC: u32 = 0x4d52_464a; // "JFRM"
 const CRC_END: usize = 8;
 
-/// What binds a frame to its segment. It goes into every checksum, so that old
-/// frames in a file, or those of another store, are not valid.
+/// Binds a frame to its segment. It is included in every checksum, so that old frames in a file,
+/// and frames of another store, are invalid.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Binding {
     pub(crate) store: StoreId,
@@ -42,12 +40,12 @@ impl Binding {
     }
 }
 
-/// A frame that is being put together; reused from commit to commit.
+/// A frame that is being built. Reused from commit to commit.
 #[derive(Default)]
 pub(crate) struct Builder {
     pub(super) bytes: Vec<u8>,
     pub(super) count: u32,
-    /// The clocks when it is committed.
+    /// The clocks at the commit.
     pub(crate) clock: ClockMark,
     pub(super) is_unreadable: bool,
 }
@@ -60,7 +58,7 @@ impl Builder {
         self.is_unreadable = false;
     }
 
-    /// Adds an event and returns where it ends, counted from the frame's start.
+    /// Adds an event and returns its end, relative to the start of the frame.
     pub(crate) fn push(&mut self, event: &Event<'_>) -> usize {
         self.is_unreadable |= !event.is_possible();
         event.encode_into(&mut self.bytes);
@@ -76,20 +74,20 @@ impl Builder {
         self.bytes.len()
     }
 
-    /// Whether an event is in it that no reader believes: then nobody could read the log
-    /// any more.
+    /// Returns whether the frame contains an event that readers would reject. Such an event would
+    /// make the log unreadable.
     pub(crate) fn is_unreadable(&self) -> bool {
         self.is_unreadable
     }
 
-    /// Gives back what a refused write reserved.
+    /// Releases memory that a rejected write had reserved.
     pub(crate) fn shrink(&mut self, bytes_max: usize) {
         if self.bytes.capacity() > bytes_max {
             self.bytes = Vec::new();
         }
     }
 
-    /// Completes the header; the bytes are then ready to be written.
+    /// Completes the header, and returns the bytes to be written.
     pub(crate) fn finish(&mut self, binding: Binding, first_lsn: u64, synced_lsn: u64) -> &[u8] {
         let payload_len = (self.bytes.len() - HEADER_BYTES) as u32;
         let (header, payload) = self.bytes.split_at_mut(HEADER_BYTES);
@@ -116,21 +114,21 @@ pub(crate) struct Frame<'a> {
     pub(crate) count: u64,
     /// The LSN that was known to be synced when this frame was written.
     pub(crate) synced_lsn: u64,
-    /// The clocks when it was committed.
+    /// The clocks at the commit.
     pub(crate) clock: ClockMark,
     pub(crate) payload: &'a [u8],
 }
 
 impl<'a> Frame<'a> {
-    /// The frame at the start of `bytes`, if there is a valid one.
+    /// Returns the frame at the start of `bytes`, if it is valid.
     pub(crate) fn parse(bytes: &'a [u8], binding: Binding) -> Option<Frame<'a>> {
         let (frame, header) = Frame::claimed(bytes)?;
         let crc = binding.crc(&header[CRC_END..], frame.payload);
         (crc == u32_at(header, 4)).then_some(frame)
     }
 
-    /// What the start of `bytes` says it is, and its header; the checksum was not
-    /// looked at.
+    /// Returns the frame that the start of `bytes` claims to be, and its header. The checksum is
+    /// not verified.
     fn claimed(bytes: &'a [u8]) -> Option<(Frame<'a>, &'a [u8])> {
         let header = bytes.get(..HEADER_BYTES)?;
         if u32_at(header, 0) != MAGIC {
@@ -161,8 +159,8 @@ impl<'a> Frame<'a> {
         HEADER_BYTES + self.payload.len()
     }
 
-    /// Calls `each` with every event, its LSN and the place in the payload where
-    /// it ends. `false` when the payload is not `count` events.
+    /// Calls `each` with every event, its LSN, and its end in the payload. Returns `false` if the
+    /// payload is not exactly `count` events.
     pub(crate) fn events<E>(
         &self,
         mut each: impl FnMut(u64, Event<'a>, usize) -> Result<(), E>,
@@ -179,19 +177,19 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// Whether a valid frame that vouches for `lsn` begins anywhere in `bytes`: then
-/// what is missing before it was synced once, and its loss is damage.
+/// Returns whether a valid frame whose synced LSN covers `lsn` begins anywhere in `bytes`. If so,
+/// anything missing before it had been synced, so its loss is damage.
 pub(crate) fn later_frame_vouches_for(bytes: &[u8], binding: Binding, lsn: u64) -> bool {
     frames_anywhere(bytes, binding)
         .any(|(_, frame)| frame.first_lsn > lsn && frame.synced_lsn >= lsn)
 }
 
-/// Whether a valid frame begins anywhere in `bytes`.
+/// Returns whether a valid frame begins anywhere in `bytes`.
 pub(crate) fn holds_a_frame(bytes: &[u8], binding: Binding) -> bool {
     frames_anywhere(bytes, binding).next().is_some()
 }
 
-/// All valid frames, wherever they begin, each with its place.
+/// Returns all valid frames, wherever they begin, each with its offset.
 pub(crate) fn frames_anywhere(
     bytes: &[u8],
     binding: Binding,
@@ -217,17 +215,17 @@ pub(crate) fn frames_anywhere(
     })
 }
 
-/// Checksums of any part of some bytes, each at the cost of a short stretch: bytes
-/// that look like the start of a frame everywhere take no longer than others.
+/// Computes checksums of any range of `bytes` from known prefix checksums, so that bytes that look
+/// like the start of a frame everywhere do not take longer than others.
 struct Sums<'a> {
     bytes: &'a [u8],
-    /// Bytes summed up directly, which is quicker while there are few such parts.
+    /// The number of bytes summed directly, which is faster as long as there are few ranges.
     spent: usize,
-    /// The checksums of what lies before each step.
+    /// The checksum of the prefix that ends at each step.
     before: Vec<u32>,
 }
 
-/// From one known checksum to the next.
+/// The distance between two known prefix checksums.
 const SUM_STEP_BYTES: usize = 1 << 10;
 
 impl<'a> Sums<'a> {
@@ -239,7 +237,7 @@ impl<'a> Sums<'a> {
         }
     }
 
-    /// The checksum of `len` bytes from `start` on, which are there.
+    /// Returns the checksum of `len` bytes from `start` on, which must exist.
     fn sum(&mut self, start: usize, len: usize) -> Hasher {
         if self.spent < self.bytes.len() || len < SUM_STEP_BYTES {
             self.spent += len;
@@ -247,14 +245,14 @@ impl<'a> Sums<'a> {
             crc.update(&self.bytes[start..start + len]);
             return crc;
         }
-        // Of two texts in a row: crc(ab) = crc(a), moved on by b's length, ^ crc(b).
+        // For concatenated ranges: crc(ab) = crc(a), shifted by the length of b, ^ crc(b).
         let end = self.sum_before(start + len).finalize();
         let mut moved = self.sum_before(start);
         moved.combine(&Hasher::new_with_initial_len(0, len as u64));
         Hasher::new_with_initial_len(end ^ moved.finalize(), len as u64)
     }
 
-    /// The checksum of everything before `at`.
+    /// Returns the checksum of everything before `at`.
     fn sum_before(&mut self, at: usize) -> Hasher {
         if self.before.is_empty() {
             let mut crc = Hasher::new();
@@ -377,7 +375,7 @@ mod tests {
 
     #[test]
     fn frames_are_found_among_bytes_that_look_like_them() {
-        // Each 16 bytes claim to begin a frame that goes on nearly to the end.
+        // Every 16 bytes claim to begin a frame that extends nearly to the end.
         let mut bytes = Vec::new();
         for n in 0..1024u32 {
             bytes.extend_from_slice(b"JFRM1234");

@@ -1,8 +1,7 @@
-//! Which store this is, and where its log ended when it was closed.
+//! The files `STORE` and `CLOSED`: which store this is, and where its log ended at a clean close.
 //!
-//! Owns: the files `STORE` and `CLOSED`. Must not know: segments.
-//! Promise: a store is never taken for another one, nor a cut log for a whole one
-//! after a clean close.
+//! The store id ensures that files of another store are not accepted. `CLOSED` ensures that, after
+//! a clean close, a truncated log is detected.
 
 use std::io;
 
@@ -16,19 +15,18 @@ use crate::log::preallocation::Preallocation;
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
 
-/// What a store may have that this release has to know to open it: a bit each. None yet.
+/// The incompatible features that this release supports, one bit each. There are none yet.
 const INCOMPATIBLE_KNOWN: u32 = 0;
 const FILE_BYTES_MAX: u64 = 4096;
-/// The mark of a clean close has less.
+/// The upper bound for the size of `CLOSED`.
 const MARK_BYTES: u64 = 512;
 
-/// Makes a new identity durable.
+/// Durably creates the identity of a store.
 pub(crate) fn create(disk: &dyn Disk, id: StoreId) -> Result<()> {
     checked_text::write(disk, file_names::STORE, &text(FORMAT, (0, 0), id))
 }
 
-/// The text of an identity: its format, what it has that may be passed over by who does
-/// not know it and what may not, its number.
+/// Returns the text of `STORE`: the format, the compatible and incompatible features, and the id.
 pub(crate) fn text(format: u32, (compatible, incompatible): (u32, u32), id: StoreId) -> String {
     format!(
         "jobstore\nformat {format}\ncompatible {compatible:08x}\nincompatible \
@@ -37,7 +35,7 @@ pub(crate) fn text(format: u32, (compatible, incompatible): (u32, u32), id: Stor
     )
 }
 
-/// The identity of the store in this folder; `None` when it holds none.
+/// Reads the identity of the store in this directory. `None` if there is no store.
 pub(crate) fn read(disk: &dyn Disk) -> Result<Option<StoreId>> {
     let Some(found_text) = checked_text::read(disk, file_names::STORE, FILE_BYTES_MAX)? else {
         return Ok(None);
@@ -73,8 +71,8 @@ pub(crate) fn read(disk: &dyn Disk) -> Result<Option<StoreId>> {
     if found_text != text(found, (compatible, incompatible), id) {
         return Err(Error::damaged(path, 0, "not a valid STORE file"));
     }
-    // What is compatible may be passed over, and stays as it is: this file is never
-    // written anew.
+    // Compatible features can be ignored. Their bits are preserved, because this file is never
+    // rewritten.
     match incompatible & !INCOMPATIBLE_KNOWN {
         0 => Ok(Some(id)),
         features => Err(Error::UnknownFeatures {
@@ -84,32 +82,32 @@ pub(crate) fn read(disk: &dyn Disk) -> Result<Option<StoreId>> {
     }
 }
 
-/// Where a cleanly closed log ends.
+/// The end of a cleanly closed log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LogEnd {
-    /// The epoch of the last segment; 0 when all are packed.
+    /// The epoch of the last segment; 0 if all are packed.
     pub(crate) epoch: u64,
-    /// The byte in it behind its last frame.
+    /// The offset in it after its last frame.
     pub(crate) offset: u64,
     /// The last log sequence number.
     pub(crate) lsn: u64,
 }
 
-/// What vouches for the index of a closed store.
+/// The seal of a closed store's index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct IndexSeal {
-    /// Which engine's it is.
+    /// The engine that wrote the index.
     pub(crate) engine: String,
-    /// Over the names and contents of all its files.
+    /// The hash of the names and contents of all its files.
     pub(crate) hash: u128,
 }
 
-/// How a store was closed.
+/// The contents of `CLOSED`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Closed {
     pub(crate) end: LogEnd,
     pub(crate) clock: ClockMark,
-    /// None where the index may not be as it was left.
+    /// `None` if the index may have changed since.
     pub(crate) index: Option<IndexSeal>,
 }
 
@@ -162,7 +160,7 @@ impl Closed {
     }
 }
 
-/// The mark of a clean close, as it stands in its file.
+/// Returns the text of `CLOSED`.
 pub(crate) fn closed_text(id: StoreId, closed: &Closed) -> String {
     checked_text::sealed(&closed.text(id))
 }
@@ -171,8 +169,8 @@ pub(crate) fn write_closed(disk: &dyn Disk, id: StoreId, closed: &Closed) -> Res
     checked_text::write(disk, file_names::CLOSED, &closed.text(id))
 }
 
-/// The same in the file that the open has prepared; without one, and without room for
-/// another, in the scratch file.
+/// Writes `CLOSED` to the file that was created when the store was opened. If there is none, and
+/// the disk is full, uses the scratch file.
 pub(crate) fn write_closed_in(
     (disk, preallocation): (&dyn Disk, &Preallocation),
     id: StoreId,
@@ -182,13 +180,13 @@ pub(crate) fn write_closed_in(
     checked_text::write_in(disk, place, file_names::CLOSED, &closed.text(id))
 }
 
-/// Where the log must end, and with which index; `None` when the store was not
-/// closed.
+/// Reads the recorded end of the log and the seal of the index. `None` if the store was not closed
+/// cleanly.
 pub(crate) fn read_closed(disk: &dyn Disk, id: StoreId) -> Result<Option<Closed>> {
     let Some(text) = checked_text::read(disk, file_names::CLOSED, FILE_BYTES_MAX)? else {
         return Ok(None);
     };
-    // What is not exactly as it is written is not readable.
+    // Anything but the exact text that would be written is treated as unreadable.
     match Closed::parse(&text).filter(|closed| {
         let LogEnd { epoch, lsn, .. } = closed.end;
         let is_possible = epoch < NUMBER_MAX && lsn < NUMBER_MAX && closed.clock.is_possible();
@@ -203,12 +201,12 @@ pub(crate) fn read_closed(disk: &dyn Disk, id: StoreId) -> Result<Option<Closed>
     }
 }
 
-/// Takes the mark of a clean close away, durably, before anything is written. Its file
-/// stays, for the next one: a close needs no room then.
+/// Durably removes `CLOSED` before anything is written. Renames the file for the next close, which
+/// then needs no space.
 pub(crate) fn remove_closed(disk: &dyn Disk) -> Result<()> {
     let removed = match disk.rename(file_names::CLOSED, file_names::CLOSING) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        // Something else has the name.
+        // Something other than a file has the name.
         Err(e) if is_directory(&e) => disk
             .remove(file_names::CLOSED)
             .and_then(|()| disk.sync_names()),
@@ -270,7 +268,7 @@ mod tests {
                 ("lsn 3\n", "lsn 3\n\n"),
                 ("lsn 3\n", "lsn 3\r\n"),
             ] {
-                // With a checksum that fits.
+                // With a valid checksum.
                 checked_text::write(&disk, file_names::CLOSED, &text.replace(from, to)).unwrap();
                 assert!(read_closed(&disk, id).is_err(), "{from:?} as {to:?}");
             }

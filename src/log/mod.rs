@@ -1,9 +1,7 @@
-//! The truth: the checked files that a store consists of.
+//! The log: the checksummed files that a store consists of.
 //!
-//! Owns: every byte on the disk outside of the index, described in `FORMAT.md`.
-//! Must not know: graphs' states, callers, the index.
-//! Promise: what was appended durably is read back as it was, or the error names
-//! file and place.
+//! Every byte on the disk outside of the index is defined here, and described in `FORMAT.md`.
+//! Durably appended data is read back unchanged, or the error names the file and the offset.
 
 #[cfg(feature = "archive")]
 pub(crate) mod archive;

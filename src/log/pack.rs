@@ -1,9 +1,8 @@
-//! A sealed stretch of the log, rewritten for reading: the pack.
+//! A pack: a sealed range of the log, rewritten for reading. It contains the blocks and
+//! fingerprints of each graph, event chunks, and a footer.
 //!
-//! Owns: the pack's file: blocks and fingerprints of each graph, event chunks, footer,
-//! and reading them. Must not know: states, who reads.
-//! Promise: a pack is whole or not there; each part of it is checked before it is
-//! believed.
+//! A pack either exists completely or not at all. The checksum of each part is verified before the
+//! part is used.
 
 mod footer;
 mod garbage;
@@ -41,24 +40,24 @@ pub(crate) struct Pack {
     pub(crate) store: StoreId,
     pub(crate) file: Arc<Revocable>,
     chunks: Vec<ChunkPlace>,
-    /// The clocks at its last event, if known.
+    /// The clocks at the last event, if known.
     pub(crate) clock: Option<ClockMark>,
-    /// The blocks of each graph, by the graph's number.
+    /// The blocks of each graph, ordered by graph number.
     pub(crate) parts: Vec<Arc<Part>>,
-    /// What its events take, by the graph they tell of.
+    /// The size of the events of each graph.
     pub(crate) event_sizes: Vec<PackedEventSizes>,
-    /// Bytes of all blocks.
+    /// The size of all blocks.
     pub(crate) block_bytes: u64,
-    /// Bytes of its event chunks in the file.
+    /// The size of the event chunks in the file.
     pub(crate) event_bytes: u64,
-    /// Bytes of its events before compression.
+    /// The size of the events before compression.
     pub(crate) raw_event_bytes: u64,
-    /// What of it is garbage.
+    /// How much of the pack is garbage.
     pub(crate) garbage: Garbage,
 }
 
 impl Pack {
-    /// The store that a pack's header says it is of, if the header is valid.
+    /// Returns the store id in a pack's header, if the header is valid.
     pub(crate) fn store_in(header: &[u8]) -> Option<StoreId> {
         let header: &[u8; HEADER_BYTES] = header.get(..HEADER_BYTES)?.try_into().ok()?;
         let valid = header[..8] == MAGIC[..] && u32_at(header, 12) == header_crc(header);
@@ -66,13 +65,13 @@ impl Pack {
         valid.then(|| StoreId(low | u128::from(u64_at(header, 24)) << 64))
     }
 
-    /// The blocks of a graph.
+    /// Returns the blocks of a graph.
     pub(crate) fn part_of(&self, graph: u32) -> Option<&Arc<Part>> {
         let n = self.parts.binary_search_by_key(&graph, |part| part.graph);
         n.ok().map(|n| &self.parts[n])
     }
 
-    /// What the events of a graph take.
+    /// Returns the size of the events of a graph.
     pub(crate) fn event_sizes_of(&self, graph: u32) -> Option<&PackedEventSizes> {
         let n = self
             .event_sizes
@@ -80,7 +79,7 @@ impl Pack {
         n.ok().map(|n| &self.event_sizes[n])
     }
 
-    /// The event chunks, each with its LSNs, both inclusive.
+    /// Returns the event chunks, each with its first and last LSN.
     pub(crate) fn chunks(&self) -> impl Iterator<Item = (&ChunkPlace, u64, u64)> {
         self.chunks.iter().enumerate().map(|(n, place)| {
             let next = self.chunks.get(n + 1);
@@ -93,7 +92,7 @@ impl Pack {
         Pack::open_as(disk, (name, name), store)
     }
 
-    /// Opens the file of this name as the pack of another, which it is given later.
+    /// Opens the first of these files as a pack that is going to be renamed to the second name.
     pub(super) fn open_as(
         disk: &dyn Disk,
         (file, name): (&str, &str),
@@ -184,7 +183,7 @@ impl Pack {
         })
     }
 
-    /// Calls `each` with every event from `from_lsn` on and its LSN.
+    /// Calls `each` with every event from `from_lsn` on, and its LSN.
     pub(crate) fn events<E: From<Error>>(
         &self,
         from_lsn: u64,
@@ -203,7 +202,7 @@ impl Pack {
         Ok(())
     }
 
-    /// Calls `each` with the events of the chunk that holds this LSN.
+    /// Calls `each` with the events of the chunk that contains this LSN.
     pub(crate) fn events_near(
         &self,
         lsn: u64,
@@ -241,7 +240,7 @@ impl Pack {
         let (mut at, mut lsn) = (0, place.first_lsn);
         while at < len {
             let (event, bytes) = Event::decode_prefix(&buffer[at..len]).ok_or_else(damaged)?;
-            // A count is believed only as far as the chunk goes.
+            // A count is trusted only up to the end of the chunk.
             let after = lsn.checked_add(event.lsns()).filter(|&after| after <= next);
             let after = after.ok_or_else(damaged)?;
             each(lsn, &event)?;

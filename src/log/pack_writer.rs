@@ -1,8 +1,6 @@
-//! Writing a pack: aside, until it is whole.
+//! Writes a pack to an unfinished file, which gets the name of the pack when it is complete.
 //!
-//! Owns: the order of its parts, and how it gets its name. Must not know: which
-//! events and jobs belong in it.
-//! Promise: a pack is there wholly and durably, or not at all.
+//! A pack either exists completely and durably, or not at all.
 
 mod aside_file;
 mod jobs;
@@ -28,10 +26,10 @@ use crate::log::preallocation::Preallocation;
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
 
-/// Bytes of events in a chunk, about.
+/// The approximate size of the events in a chunk.
 const CHUNK_BYTES: usize = 32 << 10;
 
-/// A pack being written, aside, until it is whole.
+/// A pack that is being written to an unfinished file.
 pub(crate) struct PackWriter<'d> {
     store: StoreId,
     file: AsideFile<'d>,
@@ -54,10 +52,10 @@ impl<'d> PackWriter<'d> {
         Ok(PackWriter::new(file, store, (first_lsn, last_lsn)))
     }
 
-    /// A pack that is written into the scratch file, which needs no room. It must fit in
-    /// there, and be no larger than the files that it replaces, which have `replaced_bytes`,
-    /// or than there is room for beside: otherwise there would be none for the next scratch
-    /// file. [`Error::DiskFull`] if there is no scratch file.
+    /// Begins a pack that is written to the scratch file, which needs no additional space. The pack
+    /// must fit into the scratch file. It must also be no larger than `replaced_bytes`, the size of
+    /// the files that it replaces, plus the free space; otherwise, there would be no space for the
+    /// next scratch file. Returns [`Error::DiskFull`] if there is no scratch file.
     pub(crate) fn begin_in_scratch(
         on: (&'d dyn Disk, &'d Preallocation),
         store: StoreId,
@@ -94,21 +92,21 @@ impl<'d> PackWriter<'d> {
         }
     }
 
-    /// Notes the clocks at the last event, if known.
+    /// Sets the clocks at the last event, if known.
     pub(crate) fn at_clock(mut self, clock: Option<ClockMark>) -> PackWriter<'d> {
         self.footer.clock = clock;
         self
     }
 
-    /// The pack takes the place of one of the same name, in one step. The file with that
-    /// name is another one then, whatever fails afterwards, so the caller syncs the names
-    /// once it reads the new one.
+    /// Lets the pack atomically replace one of the same name. From then on, the name leads to the
+    /// new file, whatever fails afterwards, so the caller must sync the names after reading the new
+    /// pack.
     pub(crate) fn replacing(mut self) -> PackWriter<'d> {
         self.file.replaces = true;
         self
     }
 
-    /// Begins the blocks of a graph. Each graph comes once.
+    /// Begins the blocks of a graph. Must be called at most once per graph.
     pub(crate) fn begin_graph(&mut self, graph: u32) {
         self.footer.graphs.push(GraphBlocks {
             graph,
@@ -123,7 +121,7 @@ impl<'d> PackWriter<'d> {
         }
     }
 
-    /// Adds a block to the graph last begun.
+    /// Adds a block to the graph that was begun last.
     pub(crate) fn block(&mut self, graph: u32, block: &Block, external_ids: bool) -> Result<()> {
         let offset = self.file.offset();
         let times = || block.rows.iter().map(|row| row.submitted_ms);
@@ -143,12 +141,12 @@ impl<'d> PackWriter<'d> {
         self.file.flush_if_full()
     }
 
-    /// Whether a job of this size is stored in pieces.
+    /// Returns whether a job of this size is stored in several pieces.
     pub(crate) fn is_large(texts: &SubmissionTexts<'_>) -> bool {
         stored_len(texts) > PIECE_BYTES
     }
 
-    /// Adds a job that is stored in pieces to the graph last begun.
+    /// Adds a job that is stored in several pieces to the graph that was begun last.
     pub(crate) fn large(
         &mut self,
         graph: u32,
@@ -178,7 +176,7 @@ impl<'d> PackWriter<'d> {
         Ok(())
     }
 
-    /// Adds a block of another pack as it is, to the graph last begun.
+    /// Copies a block of another pack, unchanged, to the graph that was begun last.
     pub(crate) fn copy_block(&mut self, part: &Part, place: &BlockPlace) -> Result<()> {
         let offset = self.file.offset();
         let mut left = (place.offset, place.len as usize);
@@ -197,12 +195,12 @@ impl<'d> PackWriter<'d> {
         Ok(())
     }
 
-    /// Says of these jobs of the graph last begun that they are quarantined.
+    /// Records that these jobs of the graph that was begun last are quarantined.
     pub(crate) fn quarantine(&mut self, from: u64, end: u64) {
         self.without_block(from, end, false);
     }
 
-    /// Says of these jobs of the graph last begun that they were purged.
+    /// Records that these jobs of the graph that was begun last were purged.
     pub(crate) fn purged(&mut self, from: u64, end: u64) {
         self.without_block(from, end, true);
     }
@@ -233,15 +231,15 @@ impl<'d> PackWriter<'d> {
         }
     }
 
-    /// Adds the fingerprints of these jobs of the graph last begun, behind its blocks.
-    /// Each of its jobs that is not quarantined has one.
+    /// Adds the fingerprints of these jobs of the graph that was begun last, after its blocks.
+    /// There must be one for each of its jobs that is not quarantined.
     pub(crate) fn fingerprints(&mut self, mut entries: Vec<FingerprintEntry>) -> Result<()> {
         entries.sort_unstable();
         self.sorted_fingerprints(entries.into_iter().map(Ok))
     }
 
-    /// Adds the fingerprints of parts whose blocks were copied to the graph last begun,
-    /// but for those of jobs that are left out.
+    /// Copies the fingerprints of parts whose blocks were copied to the graph that was begun last,
+    /// except those of omitted jobs.
     pub(crate) fn copy_fingerprints(
         &mut self,
         parts: &[Arc<Part>],
@@ -284,12 +282,12 @@ impl<'d> PackWriter<'d> {
         self.file.flush_if_full()
     }
 
-    /// Adds the next event; they come in the order of their LSNs, without gap.
+    /// Adds the next event. Events must be added in the order of their LSNs, without gaps.
     pub(crate) fn event(&mut self, event: &Event<'_>) -> Result<()> {
         self.event_that(event, RemovedWith::of(event, self.next_lsn))
     }
 
-    /// The same, of which it is known what has to go before it can.
+    /// Adds the next event, with a given condition for its removal.
     pub(crate) fn event_that(
         &mut self,
         event: &Event<'_>,
@@ -308,8 +306,8 @@ impl<'d> PackWriter<'d> {
         Ok(())
     }
 
-    /// Says that all events are written. `removed` says how many jobs of a range of a graph
-    /// were gone before the first of them was.
+    /// Must be called after all events are written. `removed` returns how many jobs of a range of a
+    /// graph were gone before the first event was written.
     pub(crate) fn end_events(&mut self, removed: impl Fn(u32, u64, u64) -> u64) {
         self.footer.event_sizes = std::mem::take(&mut self.builder).into_footer(removed);
     }
@@ -331,12 +329,12 @@ impl<'d> PackWriter<'d> {
         self.file.flush_if_full()
     }
 
-    /// Makes the pack durable under its name and opens it; see [`PackWriter::replacing`].
+    /// Makes the pack durable under its name, and opens it; see [`PackWriter::replacing`].
     pub(crate) fn finish(self) -> Result<Pack> {
         self.finish_with(|_| Ok(()))
     }
 
-    /// The same, if `check` accepts the pack: it sees it while it does not have its name.
+    /// Finishes the pack if `check` accepts it. `check` is called before the pack gets its name.
     pub(crate) fn finish_with(mut self, check: impl FnOnce(&Pack) -> Result<()>) -> Result<Pack> {
         self.end_chunk()?;
         if self.footer.event_sizes.is_empty() {

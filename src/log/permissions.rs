@@ -1,23 +1,20 @@
-//! Who else may read a store's folder.
-//!
-//! Owns: the look at the modes of the folder and of the files in it. Must not know: what
-//! is in them.
-//! Promise: a store whose credentials others can read says so, until they cannot.
+//! Checks whether other users can access a store, by the modes of its directory and the files in
+//! it.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// What group and others may do.
+/// The permissions of group and others.
 const OTHERS: u32 = 0o077;
 const GROUP: u32 = 0o070;
 
-/// The first of folder and files that others than the owner may read or change, in words
-/// for who can mend it. What cannot be looked at is passed over: an open finds that out.
+/// Returns a message to the operator about the directory, or the first file, that users other than
+/// the owner can read or modify. Files that cannot be checked are skipped; an open reports them.
 ///
-/// A folder that belongs to another user and is open to a group is a volume that whoever
-/// manages it shares with that group, as Kubernetes does for an `fsGroup`. It cannot be
-/// closed to the group from here, and need not be.
+/// A directory that belongs to another user and is accessible to a group is treated as a volume
+/// that its administrator shares with that group, as Kubernetes does for an `fsGroup`. This process
+/// cannot change that, and need not.
 pub(crate) fn find(directory: &Path) -> Option<String> {
     let there = fs::metadata(directory).ok()?;
     let is_shared = there.uid() != rustix::process::geteuid().as_raw();

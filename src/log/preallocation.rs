@@ -1,16 +1,14 @@
-//! The log's next file, made ahead, and the reserves for a full disk.
+//! Preallocation: the next segment, created in advance, and the reserves for a full disk.
 //!
-//! Owns: the segment that is prepared for later, the files `RESERVE` and `SCRATCH`, and
-//! which of them the log goes on in. Must not know: frames, what events mean.
-//! Promise: epochs grow in the order of use; the reserves are only ever taken for what
-//! ends something or frees room, and never the room for them by what begins something.
-//! Nor does a segment for what begins something take the room in which segments that are
-//! in use are packed: packing gives back what was purged since, so it must not be stuck.
+//! Segments are used in ascending order of their epochs. Only writes that complete jobs or free
+//! space use the reserves. Other writes never use the space that the reserves need, nor do their
+//! segments use the space that is needed to pack the segments in use. Packing must always be
+//! possible, because it frees the space of purged jobs.
 //!
-//! `RESERVE` becomes the log's next segment when there is no room for another.
-//! `SCRATCH` is the file in which a pack is written, or the mark of a clean close, when
-//! there is no room for one: what it replaces gives the room for the next `SCRATCH`, so
-//! freeing room never needs any.
+//! `RESERVE` becomes the next segment if there is no space for another one. A pack, or the record
+//! of a clean close, is written to `SCRATCH` if there is no space for a new file. The next
+//! `SCRATCH` uses the space of the files that this one replaces, so freeing space never needs
+//! additional space.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -24,33 +22,34 @@ use crate::log::file_names;
 use crate::log::segment::Segment;
 use crate::model::error::{Error, Result};
 
-/// The first segment of an open has this size, each further one twice the size of
-/// the one before, up to the option: a small store stays small.
+/// The size of the first segment after an open. Each further segment is twice as large as the one
+/// before, up to the configured size, so that a small store stays small.
 const FIRST_SEGMENT_BYTES: u64 = 1 << 20;
-/// Thousands of starts and ends fit in here.
+/// Enough for thousands of starts and completions.
 const RESERVE_BYTES_MAX: u64 = 1 << 20;
-/// A file that is smaller is no reserve.
+/// A smaller file does not serve as a reserve.
 const RESERVE_BYTES_MIN: u64 = 4 << 10;
 
-/// Where a frame may go.
+/// The space that a frame may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Room {
-    /// Into segments that are made of free space.
+    /// Segments that are created from free space.
     Ordinary,
-    /// Also into the reserve, when no other segment can be had.
+    /// Also the reserve, if no other segment can be created.
     Reserve,
-    /// Also into the last of the reserve, which is kept for what frees room.
+    /// Also the last part of the reserve, which is kept for writes that free space.
     Freeing,
-    /// Also into the end of a segment, which is kept for opens.
+    /// Also the end of a segment, which is kept for opens.
     Opening,
 }
 
-/// The next segment's file, made ahead by a thread that has the time.
+/// The preallocated files. A background thread creates the next segment in advance.
 pub(crate) struct Preallocation {
     slot: Mutex<Slot>,
     reserve_bytes: u64,
     segment_bytes: u64,
-    /// What is there; who asks does not wait while a file is made.
+    /// The size of the preallocated files. Can be read without waiting while a file is being
+    /// created.
     bytes: AtomicU64,
 }
 
@@ -61,11 +60,11 @@ struct Slot {
     next_epoch: u64,
     next_bytes: u64,
     bytes_max: u64,
-    /// What the reserve is to have.
+    /// The intended size of each reserve.
     reserve_bytes: u64,
-    /// The segments in use, by epoch, and their bytes. A pack of one has about as many.
+    /// The sizes of the segments in use, by epoch. The pack of a segment is about as large.
     to_pack: BTreeMap<u64, u64>,
-    /// Nothing is made any more.
+    /// Set when no further files are to be created.
     closed: bool,
 }
 
@@ -78,18 +77,18 @@ fn pack_overhead(reserve_bytes: u64) -> u64 {
     reserve_bytes / 16
 }
 
-/// A file of zeros with a segment's name.
+/// A file of zeros that has the name of a segment.
 pub(crate) struct Prepared {
     pub(crate) epoch: u64,
     pub(crate) bytes: u64,
     pub(crate) file: Arc<dyn File>,
-    /// Whether it was the reserve.
+    /// Whether it is the former reserve.
     pub(crate) is_reserve: bool,
 }
 
 impl Preallocation {
     pub(crate) fn new(next_epoch: u64, segment_bytes: u64) -> Preallocation {
-        // Twice the smallest segment holds the largest write that ends something.
+        // The largest write that completes a job fits into twice the smallest segment.
         let reserve_bytes = RESERVE_BYTES_MAX.min(2 * segment_bytes);
         Preallocation {
             slot: Mutex::new(Slot {
@@ -109,12 +108,12 @@ impl Preallocation {
         }
     }
 
-    /// Bytes of the files that are made ahead.
+    /// The size of the preallocated files.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// What the reserve is to have.
+    /// The intended size of each reserve.
     pub(crate) fn reserve_bytes(&self) -> u64 {
         self.reserve_bytes
     }
@@ -124,29 +123,28 @@ impl Preallocation {
         self.segment_bytes
     }
 
-    /// What a pack may have beyond the segment that it is made of.
+    /// How much larger a pack may be than the segment that it is created from.
     pub(crate) fn pack_overhead(&self) -> u64 {
         pack_overhead(self.reserve_bytes)
     }
 
-    /// A segment that was found is to be packed: room for that is kept.
+    /// Registers an existing segment that is to be packed, so that space for that is kept.
     pub(crate) fn note_to_pack(&self, epoch: u64, bytes: u64) {
         self.slot.lock().to_pack.insert(epoch, bytes);
     }
 
-    /// A segment was packed, or came not into use.
+    /// Unregisters a segment that was packed, or was never used.
     pub(crate) fn note_packed(&self, epoch: u64) {
         self.slot.lock().to_pack.remove(&epoch);
     }
 
-    /// Whether the reserve is there.
+    /// Returns whether there is a reserve.
     pub(crate) fn has_reserve(&self) -> bool {
         self.slot.lock().reserve.is_some()
     }
 
-    /// Makes the reserve and the next file where they are missing. The lock is held
-    /// meanwhile: a commit that needs the file waits for this one instead of making
-    /// another.
+    /// Creates the reserves and the next segment if they are missing. Other callers wait on the
+    /// lock, so a commit that needs the file does not create another one.
     pub(crate) fn refill(&self, disk: &dyn Disk) -> Result<()> {
         let mut slot = self.slot.lock();
         if slot.closed {
@@ -158,21 +156,21 @@ impl Preallocation {
         made
     }
 
-    /// Whether nobody makes or takes a file at present.
+    /// Returns whether no thread is creating or taking a file.
     #[cfg(feature = "simulation")]
     pub(crate) fn is_free(&self) -> bool {
         self.slot.try_lock().is_some()
     }
 
-    /// Does something while no file is being made here.
+    /// Calls `what` while no file can be created.
     #[cfg(all(test, not(jobstore_shuttle)))]
     pub(crate) fn stand_still(&self, what: impl FnOnce()) {
         let _slot = self.slot.lock();
         what();
     }
 
-    /// Makes the reserves that are missing or not of the right size. The log's comes
-    /// first if the log needs it to go on.
+    /// Creates reserves that are missing or have the wrong size. Normally, the scratch file comes
+    /// first. If the log cannot continue without `RESERVE`, that one does.
     pub(crate) fn make_reserves(&self, disk: &dyn Disk, log_needs_it: bool) -> Result<()> {
         let mut slot = self.slot.lock();
         let made = match log_needs_it {
@@ -184,9 +182,9 @@ impl Preallocation {
         made
     }
 
-    /// Gives the scratch file the name of an unfinished file that is to get the name `name`:
-    /// to be written from its start, cut, and renamed; or given back by
-    /// [`Preallocation::return_scratch`]. `None` if there is none.
+    /// Renames the scratch file to the temporary name of a file that is going to be renamed to
+    /// `name`. The caller overwrites it from its start, truncates it, and renames it, or returns it
+    /// with [`Preallocation::return_scratch`]. `None` if there is no scratch file.
     pub(crate) fn lend_scratch(
         &self,
         disk: &dyn Disk,
@@ -197,31 +195,33 @@ impl Preallocation {
         let Some(scratch) = slot.scratch.take() else {
             return Ok(None);
         };
-        // Which name it has after an error, the next look for it finds.
+        // After an error, the file may have either name. The next search finds it.
         let aside = rename_aside(disk, file_names::SCRATCH, name)?;
         self.count(&slot);
         let Reserve { bytes, file } = scratch;
         Ok(Some(ScratchFile { bytes, file, aside }))
     }
 
-    /// Takes a scratch file back that was not cut, or as much of its room as there is.
+    /// Takes back a scratch file. If it was truncated, it is removed and created again, as large as
+    /// space permits.
     pub(crate) fn return_scratch(&self, disk: &dyn Disk, scratch: &ScratchFile) {
         let mut slot = self.slot.lock();
         let whole = scratch.file.len().is_ok_and(|len| len == scratch.bytes);
         if !whole || disk.rename(&scratch.aside, file_names::SCRATCH).is_err() {
             disk.remove(&scratch.aside).ok();
         }
-        // Removed, its room is there for the next one.
+        // If the file was removed, its space is available for the next one.
         slot.make_scratch(disk).ok();
         self.count(&slot);
     }
 
-    /// Makes another scratch file if it was used, from the room of what it replaced, before
-    /// anything else can take that room: also while the store is being closed.
+    /// If the scratch file was used, creates another one from the space of the files that were
+    /// replaced, before anything else can take that space. Also called while the store is being
+    /// closed.
     pub(crate) fn replace_scratch(&self, disk: &dyn Disk) {
         let mut slot = self.slot.lock();
         if slot.scratch.is_none() {
-            // Without success it is tried again with the other files.
+            // If this fails, it is tried again together with the other files.
             slot.make_scratch(disk).ok();
             self.count(&slot);
         }
@@ -234,8 +234,8 @@ impl Preallocation {
         self.bytes.store(ready + reserves, Ordering::Relaxed);
     }
 
-    /// A file of at least `bytes`. The reserve goes for whatever keeps another from
-    /// being made.
+    /// Takes a file of at least `bytes`. Depending on `room`, the reserve is used if no other file
+    /// can be created, for any reason.
     pub(crate) fn take(&self, disk: &dyn Disk, bytes: u64, room: Room) -> Result<Prepared> {
         let mut slot = self.slot.lock();
         let taken = match slot.take_ordinary(disk, bytes) {
@@ -249,8 +249,8 @@ impl Preallocation {
         taken
     }
 
-    /// Takes the unused file away at a clean close. The reserve stays: the next open
-    /// may need it.
+    /// Removes the unused segment at a clean close. The reserves are kept, because the next open
+    /// may need them.
     pub(crate) fn discard(&self, disk: &dyn Disk) -> Result<()> {
         let mut slot = self.slot.lock();
         slot.closed = true;
@@ -258,15 +258,15 @@ impl Preallocation {
     }
 }
 
-/// A scratch file on loan.
+/// A scratch file in use.
 pub(crate) struct ScratchFile {
     pub(crate) bytes: u64,
     pub(crate) file: Arc<dyn File>,
-    /// The name it has until it is finished.
+    /// Its temporary name.
     pub(crate) aside: String,
 }
 
-/// Opens a reserve if there is one. Whatever else has its name is none.
+/// Opens a reserve if it exists. Anything else that has its name is ignored.
 fn find(disk: &dyn Disk, name: &str, held: &mut Option<Reserve>) {
     if held.is_some() {
         return;
@@ -281,14 +281,14 @@ fn find(disk: &dyn Disk, name: &str, held: &mut Option<Reserve>) {
     }
 }
 
-/// Makes a reserve of this size.
+/// Creates a reserve of this size.
 fn make(disk: &dyn Disk, name: &str, held: &mut Option<Reserve>, bytes: u64) -> Result<()> {
     find(disk, name, held);
     if held.as_ref().is_some_and(|held| held.bytes == bytes) {
         return Ok(());
     }
-    // One of another size, as a power cut leaves a scratch file that was cut, takes only
-    // the room that it lacks, and no inode.
+    // A reserve of another size (a power failure may leave a truncated scratch file) only needs the
+    // missing space, and no inode.
     if let Ok(file) = disk.open_to_write(name) {
         let failed = |e| Error::io("write", disk.path(name), &e);
         let len = file.len().map_err(failed)?;
@@ -314,15 +314,15 @@ fn make(disk: &dyn Disk, name: &str, held: &mut Option<Reserve>, bytes: u64) -> 
         .map_err(|e| Error::io("create", disk.path(name), &e))
 }
 
-/// Makes a reserve of this size, or a smaller one if there is not enough room for it, as
-/// when packs have got a little larger or another program has taken some room. A smaller one
-/// grows as soon as it can; until then this returns an error. A little room stays free,
-/// unless the smallest reserve needs it.
+/// Creates a reserve of this size. If there is not enough space for it (packs may have grown
+/// slightly, or another program may have used some space), creates a smaller one. That one grows as
+/// soon as possible; until then, this function returns an error. Some space is left free, unless
+/// the smallest reserve needs it.
 fn make_some(disk: &dyn Disk, name: &str, held: &mut Option<Reserve>, bytes: u64) -> Result<()> {
     let made = make(disk, name, held, bytes);
     if matches!(made, Err(Error::DiskFull { .. })) && held.is_none() {
         let free = disk.free_bytes().ok().flatten().unwrap_or_default();
-        // What a power cut left of one that was cut is room, too.
+        // The space of a reserve that was truncated at a power failure can be used, too.
         let left = disk.open(name).and_then(|file| file.len());
         let room = free + left.unwrap_or_default();
         if room >= RESERVE_BYTES_MIN {
@@ -334,15 +334,15 @@ fn make_some(disk: &dyn Disk, name: &str, held: &mut Option<Reserve>, bytes: u64
 }
 
 impl Slot {
-    /// The scratch file first: it is what room comes from.
+    /// Creates the scratch file first, because it is needed to free space.
     fn make_reserves(&mut self, disk: &dyn Disk) -> Result<()> {
         self.make_scratch(disk)?;
         self.check_packing_room(disk)?;
         self.make_reserve(disk)
     }
 
-    /// Refuses a reserve in the room in which a segment is packed, if that room is there:
-    /// packing makes room for both.
+    /// Returns an error if the reserve would use the space that is needed to pack a segment,
+    /// provided that this space is available. Packing then frees space for both.
     fn check_packing_room(&self, disk: &dyn Disk) -> Result<()> {
         let (lacking, to_pack) = (self.lacking(&self.reserve), self.packing_bytes(0));
         match disk.free_bytes() {
@@ -363,25 +363,25 @@ impl Slot {
         make_some(disk, file_names::SCRATCH, &mut self.scratch, bytes)
     }
 
-    /// What a reserve lacks.
+    /// How many bytes a reserve lacks.
     fn lacking(&self, held: &Option<Reserve>) -> u64 {
         let bytes = held.as_ref().map_or(0, |held| held.bytes);
         self.reserve_bytes.saturating_sub(bytes)
     }
 
-    /// Room that is not to be taken by anything else: what the reserves lack.
+    /// Space that is kept free for the reserves: the bytes that they lack.
     fn kept_bytes(&self) -> u64 {
         self.lacking(&self.reserve) + self.lacking(&self.scratch)
     }
 
-    /// Room that must be there for another segment: to pack it, too.
+    /// The free space that another segment requires, including the space to pack it.
     fn bytes_needed(&self, bytes: u64) -> u64 {
         bytes + self.packing_bytes(bytes) + self.kept_bytes()
     }
 
-    /// Room in which the segments in use, and another of this size, are packed. They are
-    /// packed one after another, and each gives its own room back; those that fit into the
-    /// scratch file need none.
+    /// The space that is needed to pack the segments in use and another one of this size. Segments
+    /// are packed one after another, and each frees its own space. Those that fit into the scratch
+    /// file need no space.
     fn packing_bytes(&self, bytes: u64) -> u64 {
         let in_use = self.to_pack.values().copied();
         match in_use.max().unwrap_or(0).max(bytes) {
@@ -396,7 +396,7 @@ impl Slot {
         }
         let mut bytes = self.next_bytes;
         if let Ok(Some(free)) = disk.free_bytes() {
-            // A smaller one is better than none.
+            // A smaller segment is better than none.
             while bytes / 2 >= FIRST_SEGMENT_BYTES && free < self.bytes_needed(bytes) {
                 bytes /= 2;
             }
@@ -407,12 +407,13 @@ impl Slot {
         Ok(())
     }
 
-    /// A file of the next epoch. The reserves come first: of bytes and of files alike.
+    /// Creates a file with the next epoch. The reserves are created first, so that they get the
+    /// last bytes and inodes.
     fn prepare(&mut self, disk: &dyn Disk, bytes: u64) -> Result<Prepared> {
         let epoch = self.next_epoch;
         let name = file_names::segment(epoch);
-        // Another error is noted when the packer tries again; meanwhile their bytes are kept
-        // free.
+        // Other errors are reported when the packer tries again. Until then, the space for the
+        // reserves is kept free.
         if let Err(Error::DiskFull { .. }) = self.make_reserves(disk) {
             return Err(Error::DiskFull {
                 operation: "create",
@@ -438,7 +439,7 @@ impl Slot {
             return Ok(prepared);
         }
         let prepared = self.prepare(disk, bytes)?;
-        // The one that is too small for this frame has the lower epoch.
+        // The prepared segment is too small for this frame, and its epoch is lower.
         if let Err(error) = self.drop_ready(disk) {
             disk.remove(&file_names::segment(prepared.epoch)).ok();
             return Err(error);
@@ -457,16 +458,16 @@ impl Slot {
         Ok(())
     }
 
-    /// Makes the reserve the next segment, which needs no room. `refused` says why
-    /// there is no other.
+    /// Turns the reserve into the next segment, which needs no space. If there is no suitable
+    /// reserve, returns `refused`, the reason why no other segment could be created.
     fn take_reserve(&mut self, disk: &dyn Disk, bytes: u64, refused: Error) -> Result<Prepared> {
         find(disk, file_names::RESERVE, &mut self.reserve);
         let Some(reserve) = self.reserve.take_if(|reserve| reserve.bytes >= bytes) else {
             return Err(refused);
         };
         let failed = |e| Error::io("write", disk.path(file_names::RESERVE), &e);
-        // Frames are found by looking for them, so nothing else may lie there; and
-        // what can be written now can be written when it matters.
+        // A scan could mistake old bytes for frames. Besides, a successful write now shows that the
+        // file can be written to when it matters.
         if let Err(e) = Segment::zero(&*reserve.file, 0..reserve.bytes) {
             self.reserve = Some(reserve);
             return Err(failed(e));
@@ -474,7 +475,7 @@ impl Slot {
         self.drop_ready(disk)?;
         let epoch = self.next_epoch;
         let name = file_names::segment(epoch);
-        // Which name it has after an error, the next look for it finds.
+        // After an error, the file may have either name. The next search finds it.
         disk.rename(file_names::RESERVE, &name).map_err(failed)?;
         if let Err(e) = disk.sync_names() {
             disk.rename(&name, file_names::RESERVE).ok();

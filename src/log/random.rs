@@ -5,7 +5,7 @@ use std::io;
 use crate::log::disk::Disk;
 use crate::model::error::{Error, Result};
 
-/// Random bytes from the system.
+/// Returns random bytes from the system.
 pub(crate) fn random<const N: usize>(disk: &dyn Disk) -> Result<[u8; N]> {
     let mut bytes = [0; N];
     #[cfg(feature = "simulation")]
@@ -19,7 +19,7 @@ pub(crate) fn random<const N: usize>(disk: &dyn Disk) -> Result<[u8; N]> {
     Ok(bytes)
 }
 
-/// The digits that a graph's ids begin with: 19, the first of them no zero.
+/// Returns 19 random digits for the ids of a graph. The first digit is not zero.
 pub(crate) fn random_id_number(disk: &dyn Disk) -> Result<u64> {
     const SMALLEST: u64 = 1_000_000_000_000_000_000;
     let random = u64::from_le_bytes(random(disk)?);

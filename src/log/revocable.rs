@@ -1,8 +1,7 @@
-//! A file that can be taken away from those who read it.
+//! A file that can be revoked while readers have a handle to it.
 //!
-//! Owns: [`Revocable`]. Must not know: why it is taken away.
-//! Promise: once it is revoked, the system can have its room back, whoever still holds
-//! on to it; who reads on is told so.
+//! After that, the system can reuse its space, and reads return an error that reports the
+//! revocation.
 
 use std::io;
 use std::sync::Arc;
@@ -11,7 +10,7 @@ use crate::base::sync::RwLock;
 use crate::log::disk::File;
 use crate::model::error::Revoked;
 
-/// A file for reading, until it is revoked.
+/// A file that can be read until it is revoked.
 pub(crate) struct Revocable {
     file: RwLock<Option<Arc<dyn File>>>,
 }
@@ -23,7 +22,7 @@ impl Revocable {
         }
     }
 
-    /// Lets go of the file, once nobody is in the middle of reading it.
+    /// Closes the file after reads in progress have finished.
     pub(crate) fn revoke(&self) {
         self.file.write().take();
     }

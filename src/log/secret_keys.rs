@@ -1,8 +1,7 @@
-//! Which keys of a store are secret, whoever opens it.
+//! The file `SECRET-KEYS`: which keys of a store are secret, independent of who opens it.
 //!
-//! Owns: the file `SECRET-KEYS`. Must not know: requests, options.
-//! Promise: what one engine named secret stays so for the next, and for the program; where
-//! that cannot be read, nothing is taken for public.
+//! Keys that one engine declared secret remain secret for the next one and for the CLI. If the file
+//! cannot be read, no value is treated as public.
 
 use crate::log::checked_text::{self, field};
 use crate::log::disk::{self, Disk};
@@ -12,15 +11,15 @@ use crate::model::error::{Error, Result};
 use crate::model::secrets::{Keys, SecretKeys, Secrets};
 use crate::model::store_id::StoreId;
 
-/// What 64 keys of 256 bytes that all need an escape come to, and more.
+/// More than the size of 64 keys of 256 bytes in which every byte needs an escape.
 const FILE_BYTES_MAX: u64 = 128 << 10;
 
-/// Makes a record durable.
+/// Durably writes the file.
 pub(crate) fn write(disk: &dyn Disk, store: StoreId, keys: &SecretKeys) -> Result<()> {
     checked_text::write(disk, file_names::SECRET_KEYS, &text_of(store, keys))
 }
 
-/// The same; on a full disk, in the scratch file.
+/// Durably writes the file. On a full disk, uses the scratch file.
 pub(crate) fn write_in(
     (disk, preallocation): (&dyn Disk, &Preallocation),
     store: StoreId,
@@ -30,12 +29,12 @@ pub(crate) fn write_in(
     checked_text::write_in(disk, place, file_names::SECRET_KEYS, &text_of(store, keys))
 }
 
-/// What is recorded; `None` where nothing is, which is to say the usual keys.
+/// Reads the file. `None` if it does not exist, which means that the default keys are secret.
 pub(crate) fn read(disk: &dyn Disk, store: StoreId) -> Result<Option<SecretKeys>> {
     let Some(text) = checked_text::read(disk, file_names::SECRET_KEYS, FILE_BYTES_MAX)? else {
         return Ok(None);
     };
-    // What is not exactly as it is written is not readable.
+    // Anything but the exact text that would be written is treated as unreadable.
     match parse(&text).filter(|keys| text_of(store, keys) == text) {
         Some(keys) => Ok(Some(keys)),
         None => Err(Error::damaged(
@@ -46,8 +45,8 @@ pub(crate) fn read(disk: &dyn Disk, store: StoreId) -> Result<Option<SecretKeys>
     }
 }
 
-/// Writes a record in place of a damaged one: every key is secret, and no value is kept
-/// that might not have been, until somebody names keys and policy again.
+/// Replaces a damaged file: every key is secret until an open sets keys and policy again. Values
+/// are masked at submission unless the damaged file shows that they were kept.
 pub(crate) fn replace_damaged(disk: &dyn Disk, store: StoreId) -> Result<()> {
     let found = disk::read_whole(disk, file_names::SECRET_KEYS, FILE_BYTES_MAX).unwrap_or_default();
     let kept = head(store, Secrets::MaskOnOutput);
@@ -77,7 +76,7 @@ fn text_of(store: StoreId, keys: &SecretKeys) -> String {
         Keys::Every => text += "every key\n",
         Keys::These(keys) => {
             for key in keys.iter() {
-                // A key may hold anything, line feeds too.
+                // A key may contain any character, including line feeds.
                 let quoted = serde_json::Value::from(key.as_str());
                 text += &format!("key {quoted}\n");
             }
@@ -147,7 +146,7 @@ mod tests {
             ("key \"password\"\n", "key \"password\"\n\n"),
             ("\nkey", "\r\nkey"),
         ] {
-            // With a checksum that fits.
+            // With a valid checksum.
             assert!(text.contains(from), "{from:?}");
             checked_text::write(&disk, file_names::SECRET_KEYS, &text.replace(from, to)).unwrap();
             assert!(read(&disk, STORE).is_err(), "{from:?} as {to:?}");

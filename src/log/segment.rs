@@ -1,9 +1,7 @@
-//! One file of the log.
+//! A segment: one file of the log. This module creates segments, and reads them frame by frame.
 //!
-//! Owns: the segment's header, its preallocation, and reading it back frame by
-//! frame. Must not know: what events mean.
-//! Promise: a torn end is told apart from damage; where the next segment says how
-//! far this one went, it went exactly that far.
+//! A torn end is distinguished from damage. If the next segment records where this one ended, this
+//! one must end exactly there.
 
 use std::io::{self, ErrorKind};
 use std::ops::Range;
@@ -23,23 +21,22 @@ use crate::log::revocable::Revocable;
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
 
-/// magic 8, format 4, crc 4, epoch 8, store id 16, first LSN 8, previous epoch 8,
-/// previous end 8.
+/// Magic 8, format 4, CRC 4, epoch 8, store id 16, first LSN 8, previous epoch 8, previous end 8.
 pub(crate) const SEGMENT_HEADER_BYTES: usize = 64;
 const MAGIC: &[u8; 8] = b"JOBSLOG\0";
-/// Zeros are written and synced in steps of this size, so that commits that are
-/// synced at the same time wait little.
+/// Zeros are written and synced in steps of this size, so that commits that sync at the same time
+/// are not delayed for long.
 const ZERO_STEP_BYTES: usize = 512 << 10;
-/// Frames that are read together, about.
+/// The approximate size of the frames that are read together.
 const STRETCH_BYTES: u64 = 32 << 10;
 
-/// What a segment's header says.
+/// The fields of a segment's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentHeader {
     pub(crate) epoch: u64,
     pub(crate) first_lsn: u64,
-    /// The segment written before this one, and the byte behind its last frame: a
-    /// crash may have left torn bytes there. 0 when there was none.
+    /// The epoch of the previous segment, and the offset after its last frame, where a crash may
+    /// have left torn bytes. Both are 0 if there was none.
     pub(crate) previous_epoch: u64,
     pub(crate) previous_end: u64,
 }
@@ -60,7 +57,7 @@ impl SegmentHeader {
     }
 }
 
-/// The checksum of all of a header but itself.
+/// The checksum of a header, excluding the checksum itself.
 fn header_crc(header: &[u8]) -> u32 {
     let mut crc = crc32fast::Hasher::new();
     crc.update(&header[..12]);
@@ -68,46 +65,46 @@ fn header_crc(header: &[u8]) -> u32 {
     crc.finalize()
 }
 
-/// A segment, open for reading; the log also writes to the last one.
+/// A segment that is open for reading. The log also appends to the last one.
 pub(crate) struct Segment {
     pub(crate) header: SegmentHeader,
     pub(crate) file: Arc<Revocable>,
     pub(crate) name: String,
     pub(crate) path: PathBuf,
     binding: Binding,
-    /// First LSN and place of every frame, for looking events up again.
+    /// The first LSN and the offset of every frame, used to look up events.
     frames: RwLock<Vec<(u64, u64)>>,
-    /// The byte behind the last frame, once nothing more is written.
+    /// The offset after the last frame, once nothing more is appended.
     end: OnceLock<u64>,
 }
 
-/// What a walk through a segment has found.
+/// The result of scanning a segment.
 pub(crate) struct Scanned {
-    /// The byte behind the last frame.
+    /// The offset after the last frame.
     pub(crate) end: u64,
     pub(crate) next_lsn: u64,
-    /// The clocks of the last frame.
+    /// The clocks in the last frame.
     pub(crate) clock: Option<ClockMark>,
-    /// First LSN and place of every frame.
+    /// The first LSN and the offset of every frame.
     pub(crate) frames: Vec<(u64, u64)>,
 }
 
-/// What a segment's file turned out to be.
+/// The result of opening a segment's file.
 pub(crate) enum SegmentFile {
     Segment(Segment),
-    /// Prepared and never written to.
+    /// Preallocated, but never written to.
     Unused,
 }
 
 impl Segment {
-    /// Makes an empty file of zeros, durable also in its name. Zeros rather than a
-    /// hole: a sync of bytes the file already has need not change the file
-    /// system's own records.
+    /// Creates a file of zeros, and makes its contents and name durable. A sparse file would not
+    /// do: a sync is cheaper if the blocks are already allocated, because the metadata need not
+    /// change.
     pub(crate) fn prepare(disk: &dyn Disk, name: &str, bytes: u64) -> Result<Arc<dyn File>> {
         let path = disk.path(name);
         let failed = |e| Error::io("create", &path, &e);
         let file = match disk.create(name) {
-            // Left over from an attempt that failed and could not even clean up.
+            // Left by an attempt that failed and could not clean up.
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {
                 disk.remove(name).and_then(|()| disk.create(name))
             }
@@ -118,17 +115,18 @@ impl Segment {
         Ok(file)
     }
 
-    /// Fills an empty file with zeros, durably also in its name, or removes it.
+    /// Fills an empty file with zeros and makes its contents and name durable. Removes the file on
+    /// failure.
     pub(crate) fn fill(disk: &dyn Disk, name: &str, file: &dyn File, bytes: u64) -> Result<()> {
         let filled = Segment::zero(file, 0..bytes).and_then(|()| disk.sync_names());
         filled.map_err(|e| {
-            // Half a file of zeros is of no use; if it stays, open takes it away.
+            // An incomplete file is useless. If it cannot be removed, the next open removes it.
             disk.remove(name).ok();
             Error::io("create", disk.path(name), &e)
         })
     }
 
-    /// Makes these bytes of a file zeros, durably.
+    /// Durably overwrites a range of a file with zeros.
     pub(crate) fn zero(file: &dyn File, range: Range<u64>) -> io::Result<()> {
         let Range { start: mut at, end } = range;
         let zeros = vec![0; ZERO_STEP_BYTES.min((end - at) as usize)];
@@ -141,8 +139,8 @@ impl Segment {
         Ok(())
     }
 
-    /// Writes the header into a prepared file, durably before any frame follows: so a
-    /// header that is not valid is that of a segment that was never used, or damage.
+    /// Writes the header to a preallocated file. The header is durable before any frame follows, so
+    /// an invalid header belongs to a segment that was never used, or is damaged.
     pub(crate) fn begin(
         disk: &dyn Disk,
         file: Arc<dyn File>,
@@ -168,7 +166,7 @@ impl Segment {
         })
     }
 
-    /// The store that a segment's header says it is of, if the header is valid.
+    /// Returns the store id in a segment's header, if the header is valid.
     pub(crate) fn store_in(header: &[u8]) -> Option<StoreId> {
         let header = header.get(..SEGMENT_HEADER_BYTES)?;
         let valid = header[..8] == MAGIC[..] && u32_at(header, 12) == header_crc(header);
@@ -201,13 +199,13 @@ impl Segment {
                 supported: FORMAT,
             });
         }
-        // A header ends in zeros, mostly: one that is cut there reads like a whole one.
+        // Headers usually end in zeros, so a truncated one could look complete.
         let is_cut = found < SEGMENT_HEADER_BYTES;
         let is_possible = (1..NUMBER_MAX).contains(&parsed.first_lsn);
         if is_cut || parsed.epoch != epoch || !is_possible || header != parsed.encode(store) {
             let mut bytes = vec![0; len as usize];
             file.read_exact_at(&mut bytes, 0).map_err(failed)?;
-            // One of another store is whole, and none that a crash leaves.
+            // A header of another store is complete, and is not something that a crash leaves.
             if is_whole || holds_a_frame(&bytes, Binding { store, epoch }) {
                 let what = "invalid header, or the file belongs to another store";
                 return Err(Error::damaged(&path, 0, what));
@@ -230,18 +228,18 @@ impl Segment {
         self.binding
     }
 
-    /// The byte behind the last frame, once nothing more is written.
+    /// Returns the offset after the last frame, once nothing more is appended.
     pub(crate) fn end(&self) -> Option<u64> {
         self.end.get().copied()
     }
 
-    /// Says that nothing more is written behind this byte.
+    /// Records that nothing is appended after this offset.
     pub(crate) fn seal(&self, end: u64) {
-        // A segment is sealed once; a second word would be the same.
+        // A segment is sealed once. A second call would have the same value.
         self.end.set(end).ok();
     }
 
-    /// Reads all of the file again.
+    /// Reads the whole file again.
     pub(crate) fn read_all(&self) -> Result<Vec<u8>> {
         let failed = |e| Error::io("read", &self.path, &e);
         let len = self
@@ -253,21 +251,21 @@ impl Segment {
         Ok(bytes)
     }
 
-    /// Remembers where all frames are.
+    /// Sets the positions of all frames.
     pub(crate) fn note_frames(&self, frames: Vec<(u64, u64)>) {
         *self.frames.write() = frames;
     }
 
-    /// Remembers where a frame is.
+    /// Adds the position of a frame.
     pub(crate) fn note_frame(&self, first_lsn: u64, at: u64) {
         self.frames.write().push((first_lsn, at));
     }
 
-    /// Walks the frames of a whole segment.
+    /// Scans the frames of a whole segment.
     ///
-    /// `end` is the byte behind the last frame where that is known; where it is
-    /// not, the first place without a valid frame is the end, unless a later frame
-    /// vouches for what should stand there. Returns the end and the next LSN.
+    /// `end` is the offset after the last frame, if known. Otherwise, the first offset without a
+    /// valid frame is the end, unless the synced LSN of a later frame covers what is missing there.
+    /// Returns the end and the next LSN.
     fn scan<'b, E: From<Error>>(
         &self,
         bytes: &'b [u8],
@@ -301,8 +299,8 @@ impl Segment {
         Ok((at as u64, lsn))
     }
 
-    /// Walks the events of a whole segment, each with its LSN and the byte behind it;
-    /// `end` as for [`Segment::scan`].
+    /// Scans the events of a whole segment. Calls `each` with the LSN of each event, the event, and
+    /// the offset after it. `end` is as in `scan`.
     pub(crate) fn scan_events<'b, E: From<Error>>(
         &self,
         bytes: &'b [u8],
@@ -333,9 +331,9 @@ impl Segment {
         Error::damaged(&self.path, at, "invalid events in a frame")
     }
 
-    /// Makes durable what a scan has found but no frame vouches for: it may only be
-    /// in the system's cache. It is written again, because a sync that failed
-    /// before may have left it there as if it were clean.
+    /// Writes and syncs the frames again that are not covered by any synced LSN, because they may
+    /// only be in the system's cache. They are written again because an earlier failed sync may
+    /// have left them in the cache as clean.
     pub(crate) fn make_durable(&self, disk: &dyn Disk, bytes: &[u8]) -> Result<()> {
         let mut synced_lsn = 0;
         let mut frames = Vec::new();
@@ -361,7 +359,7 @@ impl Segment {
         rewrite().map_err(|e| Error::io("sync", &self.path, &e))
     }
 
-    /// Calls `each` with the events of all frames that are there by now, frame by frame.
+    /// Calls `each` with the events of all frames present at this time, frame by frame.
     pub(crate) fn each_event(&self, mut each: impl FnMut(u64, &Event<'_>)) -> Result<()> {
         let frames = self.frames.read().clone();
         frames
@@ -369,8 +367,8 @@ impl Segment {
             .try_for_each(|(first_lsn, _)| self.events_near(first_lsn, &mut each))
     }
 
-    /// Calls `each` with the events of the frame that holds this LSN, and with those of the
-    /// frames that follow within a stretch.
+    /// Calls `each` with the events of the frame that contains this LSN, and with those of the next
+    /// frames, about 32 KiB in total.
     pub(crate) fn events_from(
         &self,
         lsn: u64,
@@ -392,7 +390,7 @@ impl Segment {
         let whole = bytes.len();
         let len = u32_at(&bytes[whole - HEADER_BYTES..], 8);
         if last + HEADER_BYTES as u64 + u64::from(len) > self.file.len().map_err(failed)? {
-            // That one is damaged; those before it are still read.
+            // The last frame is damaged. The frame with this LSN can still be read.
             return self.events_near(lsn, each);
         }
         bytes.resize(whole + len as usize, 0);
@@ -404,7 +402,7 @@ impl Segment {
         while done < bytes.len() {
             let place = at + done as u64;
             let Some(frame) = Frame::parse(&bytes[done..], self.binding) else {
-                // A reader that goes on comes to it again.
+                // If the caller continues, it encounters the invalid frame again and reports it.
                 let what = "a frame that was valid before is now invalid";
                 let damaged = || Err(Error::damaged(&self.path, place, what));
                 return if done > 0 { Ok(()) } else { damaged() };
@@ -421,7 +419,7 @@ impl Segment {
         Ok(())
     }
 
-    /// Calls `each` with the events of the frame that holds this LSN.
+    /// Calls `each` with the events of the frame that contains this LSN.
     pub(crate) fn events_near(
         &self,
         lsn: u64,

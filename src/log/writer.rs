@@ -1,10 +1,8 @@
-//! The log's writing end.
+//! The writer of the log: the segment that is appended to, and the order of writes and syncs.
 //!
-//! Owns: the segment that is written to, and the order of writes and syncs. Must not
-//! know: what events mean.
-//! Promise: durable before acknowledged: when [`LogWriter::sync`] has returned Ok, all
-//! appended frames survive a power cut and are where an open finds them; a failed write
-//! or sync is never retried; what could not be read back is never written.
+//! When [`LogWriter::sync`] has returned `Ok`, all appended frames survive a power failure, and an open
+//! finds them. A failed write or sync is never retried. A frame that could not be read back is
+//! never written.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -18,17 +16,17 @@ use crate::log::segment::{SEGMENT_HEADER_BYTES, Segment, SegmentHeader};
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
 
-/// A segment with less room left is as good as full.
+/// A segment with less free space than this counts as full.
 const RESUME_BYTES_MIN: u64 = 256;
-/// What is kept of a segment for opens that find no room for another: each takes about
-/// a hundred bytes.
+/// The part of a segment that is kept for opens that find no space for another one. Each open needs
+/// about a hundred bytes.
 const OPENING_BYTES_MAX: u64 = 16 << 10;
 
 fn bytes_for_opens(reserve_bytes: u64) -> u64 {
     OPENING_BYTES_MAX.min(reserve_bytes / 8)
 }
 
-/// What of a reserve of this size is kept for frames that free room.
+/// The part of a reserve of this size that is kept for frames that free space.
 pub(crate) fn freeing_bytes(reserve_bytes: u64) -> u64 {
     reserve_bytes / 4 - bytes_for_opens(reserve_bytes)
 }
@@ -38,51 +36,52 @@ pub(crate) struct LogWriter {
     store: StoreId,
     preallocation: Arc<Preallocation>,
     active: Arc<Segment>,
-    /// The active segment's, for writing.
+    /// The file of the active segment, open for writing.
     file: Arc<dyn File>,
-    /// The byte behind the last frame.
+    /// The offset after the last frame.
     end: u64,
     capacity: u64,
-    /// Whether the active segment takes only what may use the reserve.
+    /// Whether the active segment accepts only frames that may use the reserve.
     on_reserve: bool,
     next_lsn: u64,
     synced_lsn: u64,
-    /// A segment that did not come into use, and is to be removed before the next frame.
+    /// The epoch of a segment that was never used and must be removed before the next frame is
+    /// written.
     unbegun: Option<u64>,
 }
 
-/// Where a log is to be continued, and how.
+/// Where and how to continue a log.
 pub(crate) struct Resume {
     pub(crate) next_lsn: u64,
-    /// The byte behind the last frame.
+    /// The offset after the last frame.
     pub(crate) end: u64,
-    /// Whether all behind the end is known to be zeros, durably.
+    /// Whether everything after the end is known to be durably zero.
     pub(crate) is_blank: bool,
-    /// At most so many bytes are zeroed, if they have to be.
+    /// The maximum number of bytes to zero, if necessary.
     pub(crate) zeros_max: u64,
-    /// Up to which size of the segment, as one of the size that is wanted now.
+    /// The segment is not filled beyond this size, which is that of a new segment.
     pub(crate) capacity_max: u64,
 }
 
 /// Why an append failed.
 pub(crate) enum AppendError {
-    /// Nothing was written; the log is as it was.
+    /// Nothing was written, and the log is unchanged.
     Refused(Error),
     /// Something may have been written.
     Unknown(Error),
 }
 
-/// Where a frame went.
+/// The position of an appended frame.
 pub(crate) struct Appended {
     pub(crate) segment: Arc<Segment>,
-    /// The frame's first byte in the segment.
+    /// The offset of the frame in the segment.
     pub(crate) at: u64,
-    /// The segment that was full and is not written to any more.
+    /// The segment that was full and is no longer appended to.
     pub(crate) sealed: Option<Arc<Segment>>,
 }
 
 impl LogWriter {
-    /// A log that goes on after `previous` in a fresh file.
+    /// Creates a log that continues after `previous` in a new file.
     pub(crate) fn begin(
         disk: Arc<dyn Disk>,
         store: StoreId,
@@ -114,20 +113,19 @@ impl LogWriter {
         })
     }
 
-    /// Whether a log that ended there can go on in its last segment.
+    /// Returns whether a log that ended at `end` can continue in its last segment.
     pub(crate) fn can_resume(last: &Segment, end: u64) -> bool {
         last.file
             .len()
             .is_ok_and(|capacity| capacity >= end + RESUME_BYTES_MIN)
     }
 
-    /// A log that continues where it ended, in what its last segment has left. `None` if
-    /// that is too little, or if too much would have to be zeroed first.
+    /// Continues a log where it ended, in the rest of its last segment. `None` if too little is
+    /// left, or too much would have to be zeroed first.
     ///
-    /// Frames are found by looking for them, and a frame is valid anywhere in its segment:
-    /// so all behind the end has to be zeros, durably, before a frame is written there. A
-    /// frame that a crash left behind a torn one could otherwise be taken for the
-    /// successor of a new one.
+    /// A frame is valid anywhere in its segment. A frame that a crash left after a torn one could
+    /// therefore become the successor of a new one. To prevent this, everything after the end must
+    /// be durably zero before a frame is written there.
     pub(crate) fn resume(
         disk: Arc<dyn Disk>,
         store: StoreId,
@@ -146,7 +144,7 @@ impl LogWriter {
         if !place.is_blank {
             Segment::zero(&*file, end..len).map_err(failed)?;
         }
-        // On a full disk, what is left is for what ends something.
+        // On a full disk, the rest is kept for writes that complete jobs or free space.
         let on_reserve = !preallocation.has_reserve();
         Ok(Some(LogWriter {
             disk,
@@ -163,7 +161,7 @@ impl LogWriter {
         }))
     }
 
-    /// A log that nothing is written to, of a store that is only read.
+    /// Creates a log that nothing is appended to, for a store that is only read.
     pub(crate) fn detached(store: StoreId, next_lsn: u64) -> Result<LogWriter> {
         let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::default());
         let preallocation = Arc::new(Preallocation::new(1, SEGMENT_HEADER_BYTES as u64));
@@ -175,7 +173,7 @@ impl LogWriter {
         self.next_lsn
     }
 
-    /// The last LSN that is durable.
+    /// Returns the last durable LSN.
     pub(crate) fn synced_lsn(&self) -> u64 {
         self.synced_lsn
     }
@@ -188,7 +186,7 @@ impl LogWriter {
         self.end
     }
 
-    /// Writes a frame. It is durable after the next [`LogWriter::sync`].
+    /// Writes a frame. It becomes durable with the next [`LogWriter::sync`].
     pub(crate) fn append(
         &mut self,
         frame: &mut Builder,
@@ -202,7 +200,7 @@ impl LogWriter {
         }
         self.remove_unbegun().map_err(AppendError::Refused)?;
         let len = frame.len() as u64;
-        // A frame that has a segment to itself fills it.
+        // The first frame of a segment may fill all of it.
         let is_first = self.end == SEGMENT_HEADER_BYTES as u64;
         let room_for = if is_first { Room::Opening } else { room };
         let has_room = self.end + len <= self.capacity_for(room_for);
@@ -226,8 +224,8 @@ impl LogWriter {
         })
     }
 
-    /// How far the active segment may be filled. The last quarter of a reserve is kept for
-    /// what frees room, and its very end for opens.
+    /// How far the active segment may be filled. The last quarter of a reserve is kept for writes
+    /// that free space, and its very end for opens.
     fn capacity_for(&self, room: Room) -> u64 {
         if !self.on_reserve {
             return self.capacity;
@@ -242,7 +240,7 @@ impl LogWriter {
         }
     }
 
-    /// Makes everything appended durable.
+    /// Makes everything that was appended durable.
     pub(crate) fn sync(&mut self) -> Result<()> {
         if self.synced_lsn + 1 < self.next_lsn {
             self.file
@@ -254,30 +252,31 @@ impl LogWriter {
         Ok(())
     }
 
-    /// Refuses if what is written would not be found again by an open: because the
-    /// directory or the active segment is not where it was. Four system calls of one or
-    /// two microseconds together, which is little beside a sync.
+    /// Returns an error if an open would not find what is written, because the path no longer leads
+    /// to the directory or the active segment. This takes four system calls of one or two
+    /// microseconds in total, which is little compared to a sync.
     pub(crate) fn check_in_place(&self) -> Result<()> {
         disk::check_file(&*self.disk, &self.active.name, &*self.file)?;
         disk::check_in_place(&*self.disk)
     }
 
-    /// Whether the active segment was made for a write larger than an ordinary segment.
+    /// Returns whether the active segment was created for a write that is larger than an ordinary
+    /// segment.
     pub(crate) fn is_oversized(&self) -> bool {
         let has_frames = self.end > SEGMENT_HEADER_BYTES as u64;
         let bytes = self.active.file.len().unwrap_or_default();
         has_frames && !self.on_reserve && bytes > self.preallocation.segment_bytes()
     }
 
-    /// Continues in a segment of ordinary size; returns the one that was active.
+    /// Continues in a segment of ordinary size. Returns the one that was active.
     pub(crate) fn leave_segment(&mut self) -> Result<Arc<Segment>, AppendError> {
         self.remove_unbegun().map_err(AppendError::Refused)?;
         self.rotate(0, Room::Ordinary)
     }
 
-    /// Continues in the next segment; returns the one that was active.
+    /// Continues in the next segment. Returns the one that was active.
     fn rotate(&mut self, frame_bytes: u64, room: Room) -> Result<Arc<Segment>, AppendError> {
-        // Frames of the next segment vouch for all of this one.
+        // The synced LSNs of frames in the next segment cover all of this one.
         self.sync().map_err(AppendError::Unknown)?;
         let needed = SEGMENT_HEADER_BYTES as u64 + frame_bytes;
         let prepared = self
@@ -295,7 +294,7 @@ impl LogWriter {
             Ok(next) => next,
             Err(error) => {
                 self.unbegun = Some(prepared.epoch);
-                // Without success it is tried again before the next frame.
+                // If this fails, it is tried again before the next frame.
                 self.remove_unbegun().ok();
                 return Err(AppendError::Refused(error));
             }
@@ -309,9 +308,9 @@ impl LogWriter {
         Ok(sealed)
     }
 
-    /// Removes, durably, a segment whose header could not be written: the header says where
-    /// the active segment ends, so an open that found it would ignore what is written there
-    /// from now on. As long as this fails, nothing is written.
+    /// Durably removes a segment whose header could not be written. The header records where the
+    /// active segment ends, so an open that found it would ignore everything appended there from
+    /// now on. Until the segment is removed, nothing is written.
     pub(crate) fn remove_unbegun(&mut self) -> Result<()> {
         let Some(epoch) = self.unbegun else {
             return Ok(());

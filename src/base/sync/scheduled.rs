@@ -1,12 +1,11 @@
-//! The seam to threads over a scheduler that tries orders of their steps.
+//! The crate's locks, channels, and clock on top of `shuttle`, which explores interleavings.
 //!
-//! Owns: the crate's locks, channels and clock as steps of `shuttle`. Must not know:
-//! what is guarded. Promise: the same calls as parking_lot, crossbeam and std have;
-//! each of them is a point where any other thread may go on.
+//! The calls are those of parking_lot, crossbeam, and std. Each of them is a point at which the
+//! scheduler may switch to any other thread.
 //!
-//! Time is the number of steps. A wait with a deadline may time out at any step or
-//! never: whether it does is drawn when it begins. So nothing that must happen can
-//! rest on a timeout; if it does, the scheduler reports a deadlock.
+//! Time is the number of steps. A wait with a deadline may time out at any step or never; which of
+//! the two is decided at random when the wait begins. Therefore, no progress can depend on a
+//! timeout. If it does, the scheduler reports a deadlock.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -30,7 +29,7 @@ pub(crate) mod thread {
 pub(crate) mod time {
     use std::time::Duration;
 
-    /// So many milliseconds as there were steps.
+    /// As many milliseconds as there were steps.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
     pub(crate) struct Instant(Duration);
 
@@ -58,20 +57,20 @@ pub(crate) mod time {
     }
 }
 
-/// Any other thread may go on here.
+/// Lets the scheduler switch to any other thread.
 fn step() {
     shuttle::thread::sleep(Duration::ZERO);
 }
 
-/// One draw in so many lets a wait with a deadline time out.
+/// One in this many waits with a deadline times out.
 const TIMES_OUT_ONE_IN: u32 = 4;
-/// A wait that is to time out looks about so often before.
+/// A wait that is going to time out does so at about one in this many steps.
 const LOOKS_ONE_IN: u32 = 4;
 
 #[derive(Default)]
 pub(crate) struct Mutex<T>(shuttle::sync::Mutex<T>);
 
-/// Holds nothing only while it waits in a [`Condvar`].
+/// Its lock is released only while it waits in a [`Condvar`].
 pub(crate) struct MutexGuard<'m, T> {
     mutex: &'m Mutex<T>,
     held: Option<shuttle::sync::MutexGuard<'m, T>>,
@@ -142,10 +141,11 @@ impl<T> RwLock<T> {
     }
 }
 
-/// Who waits, each on a semaphore that a notification gives its one permit.
+/// The waiting threads. Each waits on its own semaphore, which receives a permit when the thread is
+/// notified.
 #[derive(Default)]
 pub(crate) struct Condvar {
-    // Never held over a step, so no thread ever waits for it.
+    // Never locked across a step, so no thread ever waits for it.
     waiting: std::sync::Mutex<Vec<Arc<BatchSemaphore>>>,
 }
 
@@ -171,7 +171,7 @@ impl Condvar {
         notified
     }
 
-    /// `false` if it was notified meanwhile.
+    /// Removes a waiter. Returns `false` if it has been notified in the meantime.
     fn leave(&self, notified: &Arc<BatchSemaphore>) -> bool {
         let mut waiting = self.waiting.lock().expect("no panic");
         let place = waiting.iter().position(|w| Arc::ptr_eq(w, notified));
@@ -179,7 +179,7 @@ impl Condvar {
     }
 
     pub(crate) fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
-        // Before the mutex is let go of, so no notification is missed.
+        // Done before the mutex is released, so that no notification is missed.
         let notified = self.enter();
         guard.held = None;
         notified.acquire_blocking(1).expect("it is never closed");
@@ -218,7 +218,7 @@ impl Condvar {
         self.wait_until(guard, Instant::now() + timeout)
     }
 
-    /// Notifies whichever it likes of those that wait.
+    /// Notifies an arbitrary waiter.
     pub(crate) fn notify_one(&self) {
         step();
         let chosen = {
@@ -238,7 +238,7 @@ impl Condvar {
     }
 }
 
-/// Its values are made without a step in between, so the system's own will do.
+/// Initializing a value takes no step, so the type of the standard library can be used.
 pub(crate) struct OnceLock<T>(std::sync::OnceLock<T>);
 
 impl<T> OnceLock<T> {

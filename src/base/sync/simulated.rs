@@ -1,6 +1,4 @@
-//! The monotonic clock of a simulated thread, and waits that are measured by it.
-//!
-//! Owns: how far this thread is ahead of the system's clock.
+//! The monotonic clock of a simulated thread, and waits on that clock.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -11,12 +9,13 @@ thread_local! {
     static AHEAD: Cell<Duration> = const { Cell::new(Duration::ZERO) };
 }
 
-/// Lets this much time pass on this thread.
+/// Advances the clock of this thread.
 pub(crate) fn advance(time: Duration) {
     AHEAD.set(AHEAD.get().saturating_add(time));
 }
 
-/// An instant of the system's monotonic clock plus what was let pass on this thread.
+/// An instant of the system's monotonic clock, plus the time by which this thread's clock was
+/// advanced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Instant {
     at: std::time::Instant,

@@ -1,4 +1,4 @@
-//! The threads that commit: a caller's own, or the committer's.
+//! The threads that commit: a caller's own, or the committer thread.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -11,15 +11,15 @@ use crate::engine::state::operation::Operation;
 use crate::model::error::Result;
 use crate::model::options::Durability;
 
-/// How long a write that nobody waits for waits for room before its thread commits.
+/// How long a detached write waits for space in the queue before its thread commits.
 const DETACHED_WAIT: Duration = Duration::from_millis(5);
 
 impl Engine {
-    /// Carries out a write and waits for its answer.
+    /// Commits a write and waits for its result.
     pub(crate) fn commit(&self, operation: Operation) -> Result<WriteResult> {
         let (call, queued) = Call::new(operation);
         self.queue.push(queued);
-        // Nobody commits: do it here and save two changes of thread.
+        // No other thread commits: commit here and save two context switches.
         while !call.is_completed() {
             self.read_clock_for_queue();
             let Some(mut committer) = self.try_lock_committer() else {
@@ -35,8 +35,8 @@ impl Engine {
         call.wait()
     }
 
-    /// Queues a write that nobody waits for, once there is room. This may be the
-    /// committer's own thread, in a waker, so it commits if nobody else does.
+    /// Queues a detached write once the queue has space. This may run on the committer thread,
+    /// in a waker, so it commits if no other thread does.
     pub(crate) fn queue_detached(&self, queued: Queued) {
         let mut outside = Some(queued);
         while let Some(queued) = outside.take() {
@@ -58,10 +58,10 @@ impl Engine {
     }
 }
 
-/// The committer's thread: commits for those that do not wait in a call of their
-/// own, and syncs in interval mode.
+/// Runs the committer thread: commits for callers that do not block, and syncs in interval
+/// mode.
 pub(crate) fn run(engine: &Engine) {
-    // A panic is noted in the store's health; what is queued is still answered.
+    // A panic is recorded in the store's health; queued writes still complete.
     while catch_unwind(AssertUnwindSafe(|| serve(engine))).is_err() {}
     engine.end_log();
 }
@@ -77,7 +77,7 @@ fn serve(engine: &Engine) {
         }
         let mut due = committer.sync_due(engine);
         if due.is_some_and(|due| due <= Instant::now()) {
-            // A failure is noted in the store's health.
+            // A failure is recorded in the store's health.
             committer.sync(engine).ok();
             due = None;
         }
@@ -85,8 +85,8 @@ fn serve(engine: &Engine) {
         if engine.has_failed() {
             engine.wake_all_waiters();
         }
-        // In interval mode a commit made by a caller sets a new time to sync, so
-        // this thread looks at least that often.
+        // In interval mode, a commit by a caller sets a new time to sync, so this thread checks
+        // at least once per interval.
         let deadline = match engine.options.durability {
             Durability::Interval(interval) => Some(due.unwrap_or_else(|| {
                 Instant::now() + bounded(interval).max(Duration::from_millis(1))

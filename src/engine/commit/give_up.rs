@@ -1,7 +1,6 @@
-//! The write of a run that ends without an outcome.
+//! Validates and encodes the end of a run without an outcome.
 //!
-//! Owns: what it is checked against, and its events. Must not know: why the run ended.
-//! Promise: a job ends as an open would have settled it: one that was asked to stop is
+//! The job is settled as an open would settle it: if its cancellation was requested, it is
 //! cancelled, never requeued.
 
 use std::sync::Arc;

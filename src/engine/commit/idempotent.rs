@@ -1,9 +1,7 @@
-//! The write of an idempotent submission.
+//! Validates and encodes an idempotent submission.
 //!
-//! Owns: what it is checked against, and its events. Must not know: how keys are looked
-//! up.
-//! Promise: a key that was given away, in this commit or before it, makes no second job;
-//! key and job are in one frame.
+//! A key that is taken, in this commit or before it, never creates a second job. Key and job
+//! are in one frame.
 
 use std::sync::Arc;
 
@@ -24,7 +22,7 @@ impl Staging<'_> {
         let known = self.round.keyed.get(&(graph.number, key.to_owned()));
         let owner = match known {
             Some((id, request)) => KeyOwner::Job(id.clone(), request.clone()),
-            // As for ids: what came since the caller looked is in memory, or has moved on
+            // As with ids: what was added after the caller checked is in memory, or has moved
             // to the index meanwhile.
             None => match self.engine.recent_owner_of(graph, key)? {
                 KeyOwner::Nobody if self.engine.ids.generation() != lookup.generation => {

@@ -1,8 +1,7 @@
-//! The write of an import.
+//! Validates and encodes the write of an import.
 //!
-//! Owns: what imported jobs are checked against, and their events. Must not know: lines.
-//! Promise: a job is recorded with all that is known of its life, in one frame with the
-//! others of its batch; one whose id is there makes no second.
+//! A job is recorded with all known facts about its life cycle, in one frame with the others of
+//! its batch. A job whose id exists already is not added again.
 
 use std::sync::Arc;
 
@@ -50,7 +49,7 @@ impl Staging<'_> {
             Some(id) => {
                 let known = match self.round.brought.get(&(graph.number, id.clone())) {
                     Some(known) => Ok(Some(known.clone())),
-                    // Whoever looked may have looked before another's import.
+                    // The caller may have checked before another import.
                     None => self.engine.request_of(graph, id.as_str()),
                 };
                 match known {
@@ -80,13 +79,13 @@ impl Staging<'_> {
         Ok(is_new)
     }
 
-    /// What came after its submission.
+    /// Adds the events of the job's life cycle after its submission.
     fn live(&mut self, graph: &Arc<GraphCore>, sequence: u64, job: &Imported) {
         let now_ms = self.round.now_ms;
         let is_started = job.state == State::Running || job.started_ms.is_some();
         if is_started {
             self.round.now_ms = job.started_ms.unwrap_or(now_ms);
-            self.start(graph, sequence);
+            self.start(graph, sequence, None);
         }
         if job.cancel_requested {
             self.frame.push(&Event::CancelRequested {
@@ -109,7 +108,7 @@ impl Staging<'_> {
         self.round.now_ms = now_ms;
     }
 
-    /// An end that a recovery has given it, which has the number of its boot.
+    /// Records an outcome that a recovery gave the job, with the number of that open.
     fn recovered(
         &mut self,
         graph: &Arc<GraphCore>,
@@ -207,7 +206,7 @@ mod tests {
         drop(committer);
         let is_made = calls.map(|call| call.wait().is_ok());
         assert_eq!(is_made, [true, false, true, false, true]);
-        // By itself, too.
+        // Each alone, too.
         assert!(engine.commit(Operation::small(bad(u64::MAX, 1))).is_err());
         graph
             .submit(Request::new("c", "/", Body::empty()).unwrap())

@@ -1,4 +1,4 @@
-//! Publication: the durable changes of a commit become visible to readers.
+//! Publishes the durable changes of a commit to readers.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::engine::state::committer::Committer;
 use crate::engine::state::waiters::ANY;
 use crate::log::writer::Appended;
 
-/// The indexer is called whenever so many changes wait for it.
+/// The indexer is woken whenever this many changes wait for it.
 const CHANGES_TO_INDEX: u64 = 32 << 10;
 
 impl Committer {
@@ -43,14 +43,14 @@ impl Committer {
         for &(hash, owner) in &round.external_ids {
             engine.ids.add(hash, owner);
         }
-        // Before anything of it can be read.
+        // Set before any of the changes can be read.
         let visible_lsn = self.log.next_lsn() - 1;
         engine.visible_lsn.store(visible_lsn, Ordering::Release);
         let changes = round.changes.len() as u64;
         self.changes_since_index += changes;
         engine.index_lag.fetch_add(changes, Ordering::Relaxed);
-        // Stable, so each graph's changes stay in their order; each graph is locked
-        // once, so a page sees all of a commit or nothing.
+        // A stable sort keeps each graph's changes in order. Each graph is locked once, so a
+        // page sees all of a commit or none of it.
         round.changes.sort_by_key(|(graph, _)| graph.number);
         for changes in round.changes.chunk_by_mut(|a, b| a.0.number == b.0.number) {
             let graph = changes[0].0.clone();
@@ -74,7 +74,7 @@ impl Committer {
         }
         let durable_lsn = self.log.synced_lsn();
         engine.durable_lsn.store(durable_lsn, Ordering::Release);
-        // Once they can read it.
+        // Waiters are woken only after they can read the changes.
         for changes in round.changes.chunk_by(|a, b| a.0.number == b.0.number) {
             let graph = &changes[0].0;
             let is_smaller = |(_, change): &(_, StateChange)| {

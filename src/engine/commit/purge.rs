@@ -1,8 +1,6 @@
-//! The writes of retention.
+//! Validates and encodes the writes of retention: purging jobs and forgetting tombstones.
 //!
-//! Owns: what a purge and a forgetting are checked against, and their events. Must not
-//! know: which jobs are due.
-//! Promise: a job that is not complete at this commit is not purged.
+//! A job that is not complete at this commit is not purged.
 
 use std::sync::Arc;
 

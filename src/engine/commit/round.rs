@@ -1,4 +1,4 @@
-//! The staged changes of a commit, and the states as they will be after them.
+//! The staged changes of a commit, and the states after them.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -21,36 +21,35 @@ pub(super) struct Round {
     pub(super) now_ms: u64,
     /// The clocks at this commit. Imports set `now_ms` to their own times.
     pub(super) clock: ClockMark,
-    /// What was confirmed before this commit.
+    /// The gaps confirmed before this commit.
     pub(super) gaps: Gaps,
     pub(super) results: Vec<Result<WriteResult>>,
-    /// Jobs that writes are about, with the place of the write, for when the commit
-    /// fails.
+    /// The jobs that writes refer to, with the index of the write, in case the commit fails.
     pub(super) ids: Vec<(usize, JobId)>,
     pub(super) changes: Vec<(Arc<GraphCore>, StateChange)>,
     pub(super) created: Vec<Arc<GraphCore>>,
     pub(super) dropped: Vec<Arc<GraphCore>>,
-    /// Names of the graphs that are created in this round.
+    /// Names of the graphs created in this round.
     pub(super) created_names: HashSet<(String, String)>,
-    /// Numbers of the graphs that are dropped in this round.
+    /// Numbers of the graphs dropped in this round.
     pub(super) dropped_numbers: HashSet<u32>,
     pub(super) external_ids: Vec<Pair>,
     /// Jobs added to each graph in this round.
     pub(super) added: HashMap<u32, u64>,
     /// States that differ from the published ones.
     pub(super) states: HashMap<(u32, u64), State>,
-    /// Ids that engines brought in this round.
+    /// External ids added in this round.
     pub(super) brought: HashMap<(u32, JobId), Request>,
-    /// Keys that were given away in this round.
+    /// Idempotency keys taken in this round.
     pub(super) keyed: HashMap<(u32, String), (JobId, Request)>,
     pub(super) cancelling: HashSet<(u32, u64)>,
     /// Jobs that became pending again in this round.
     pub(super) requeued: BTreeSet<(u32, u64)>,
-    /// Claims that can be withdrawn, by the jobs that are started for them in this round.
+    /// Claims that can be withdrawn, by the jobs started for them in this round.
     pub(super) claims: HashMap<(u32, u64), Arc<Claim>>,
-    /// Whether what the age clock did not count is confirmed.
+    /// Whether the time that the age clock did not count is confirmed.
     pub(super) confirms_clock: bool,
-    /// Jobs that are purged in this round.
+    /// Jobs purged in this round.
     pub(super) purged: HashSet<(u32, u64)>,
 }
 
@@ -60,7 +59,7 @@ impl Round {
         self.clock.age_at(self.now_ms, &self.gaps)
     }
 
-    /// The same as an event stores it.
+    /// The same, as an event stores it.
     pub(super) fn age_shift_ms(&self) -> i64 {
         self.clock.shift(self.now_ms, &self.gaps)
     }
@@ -82,7 +81,7 @@ impl Round {
         Ok(())
     }
 
-    /// Notes that the write being staged is about this job.
+    /// Records that the write being staged refers to this job.
     pub(super) fn note_id(&mut self, id: &JobId) {
         self.ids.push((self.results.len(), id.clone()));
     }
@@ -106,7 +105,7 @@ impl Round {
         }
     }
 
-    /// Whether a run still holds its job, as it will be after the writes before this one.
+    /// Whether a run still owns its job, after the writes before this one.
     pub(super) fn holds(&self, graph: &GraphCore, sequence: u64, run: &RunCell) -> bool {
         !run.is_over() && !self.requeued.contains(&(graph.number, sequence))
     }
@@ -120,7 +119,7 @@ impl Round {
         let published = {
             let state = graph.state.read();
             let pending = States::NONE.with(State::Pending);
-            // Those that this round has taken already are still pending there.
+            // Jobs that this round has claimed already are still pending there.
             let taken = self.states.len() as u64 + 1;
             let selection = state.status.select(pending, 0, 0, taken);
             let (mut at, mut from, mut found) = (0, 0, None);
@@ -146,7 +145,7 @@ impl Round {
             .or_else(submitted)
     }
 
-    /// Answers every write with "unknown": the log may hold their frame or not.
+    /// Completes every write with "unknown": the log may or may not contain their frame.
     pub(super) fn end_unknown(&mut self, why: &Arc<str>) {
         let mut ids = self.ids.drain(..).peekable();
         for (n, result) in self.results.iter_mut().enumerate() {

@@ -1,5 +1,5 @@
-//! Validation: each write is checked against the states as they will be after the writes
-//! before it, and becomes events of the frame.
+//! Validation: checks each write against the states after the writes before it, and encodes it
+//! as events of the frame.
 
 use super::round::Round;
 use crate::engine::core::Engine;
@@ -10,7 +10,7 @@ use crate::log::event::Event;
 use crate::log::frame::Builder;
 use crate::model::error::Result;
 
-/// The writes of a commit on their way to a frame.
+/// The writes of a commit, being encoded into a frame.
 pub(super) struct Staging<'c> {
     pub(super) engine: &'c Engine,
     pub(super) frame: &'c mut Builder,
@@ -41,24 +41,24 @@ impl<'c> Staging<'c> {
         }
     }
 
-    /// Adds a write. One that is refused adds no events.
+    /// Adds a write. A refused write adds no events.
     pub(super) fn add(&mut self, action: &Action) {
         let result = self.stage(action);
         self.round.results.push(result);
     }
 
-    /// What is to be done once the frame is durable.
+    /// The changes to apply once the frame is durable.
     pub(super) fn finish(self) -> Round {
         self.round
     }
 
-    /// The log sequence number of the event that is added next.
+    /// The log sequence number of the next event to be added.
     pub(super) fn next_lsn(&self) -> u64 {
         self.first_lsn + self.frame.count()
     }
 
-    /// Checks a write against the states as they will be after the writes before
-    /// it, and adds its events to the frame.
+    /// Checks a write against the states after the writes before it, and adds its events to the
+    /// frame.
     fn stage(&mut self, action: &Action) -> Result<WriteResult> {
         match action {
             Action::CreateGraph {
@@ -104,9 +104,10 @@ impl<'c> Staging<'c> {
                 graph,
                 sequence,
                 id,
+                claim,
             } => {
                 self.round.check_graph(graph)?;
-                self.start_if_pending(graph, *sequence, id)
+                self.start_if_pending(graph, (*sequence, id), claim.as_ref())
             }
             Action::Complete {
                 graph,
@@ -147,7 +148,7 @@ impl<'c> Staging<'c> {
             Action::HandBack { graph, claim } => {
                 self.round.check_graph(graph)?;
                 match claim.started() {
-                    // Its id is not known here, and nobody waits for the answer.
+                    // The job's id is not known here, and no caller waits for the result.
                     Some(sequence) => self.give_up(graph, (sequence, None, &*claim.run), true),
                     None => Ok(WriteResult::Done),
                 }
@@ -173,7 +174,7 @@ impl<'c> Staging<'c> {
                 Ok(WriteResult::Done)
             }
             Action::ConfirmClock => {
-                // Another confirmation in this frame finds nothing left.
+                // A second confirmation in this frame has nothing left to confirm.
                 let gap = self.frame.clock.unconfirmed();
                 self.frame.clock = self.frame.clock.confirmed();
                 self.frame.push(&gap.map_or(Event::Clock, Event::Confirmed));

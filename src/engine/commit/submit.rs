@@ -1,4 +1,4 @@
-//! Submissions: jobs with ids of their graph, and jobs with ids that callers bring.
+//! Submissions of jobs with generated ids and with external ids.
 
 use std::sync::Arc;
 
@@ -16,7 +16,8 @@ impl Staging<'_> {
     pub(super) fn submit(&mut self, graph: &Arc<GraphCore>, submission: &Submission) -> JobId {
         let sequence = self.round.next_sequence(graph);
         let mut id = graph.ids.make(sequence, self.round.now_ms);
-        // An engine may have brought this very id before; the time in it is free.
+        // A caller may have used this very id already; if so, the generated id gets a later
+        // time.
         for later_ms in 1.. {
             let taken = self.engine.ids.may_contain(graph.id_hash(id.as_str()))
                 || (!self.round.brought.is_empty()
@@ -39,9 +40,9 @@ impl Staging<'_> {
         let key = (graph.number, id.clone());
         let existing = match (self.round.brought.get(&key), &lookup.found) {
             (Some(existing), _) | (None, Some(existing)) => Some(existing.clone()),
-            // The caller asked the index; only what came since can be new, and that
-            // is in memory, unless it has moved on to the index meanwhile: asked
-            // after the look, because it may move between the two.
+            // The caller checked the index, so only later additions can be new. Those are in
+            // memory, unless they have moved to the index meanwhile. The generation is compared
+            // after the lookup, because the move may happen between the two.
             (None, None) => match self.engine.recent_request_of(graph, id.as_str())? {
                 None if self.engine.ids.generation() != lookup.generation => {
                     self.engine.request_of(graph, id.as_str())?
@@ -56,7 +57,7 @@ impl Staging<'_> {
                 Err(Error::JobIdTaken { id: id.clone() })
             };
         }
-        // One that came and went since the caller looked.
+        // A job that was added and removed since the caller checked.
         if !self
             .engine
             .ids

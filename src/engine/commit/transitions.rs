@@ -16,22 +16,24 @@ use crate::model::outcome::{Outcome, OutcomeKind};
 use crate::model::states::State;
 
 impl Staging<'_> {
+    /// Starts a job that is pending, unless its claim was withdrawn.
     pub(super) fn start_if_pending(
         &mut self,
         graph: &Arc<GraphCore>,
-        sequence: u64,
-        id: &JobId,
+        (sequence, id): (u64, &JobId),
+        claim: Option<&Arc<Claim>>,
     ) -> Result<WriteResult> {
-        match self.round.state(graph, sequence)? {
-            State::Pending => self.start(graph, sequence),
-            from => return Err(illegal(id, from, State::Running)),
+        if !claim.is_some_and(|claim| claim.is_withdrawn()) {
+            match self.round.state(graph, sequence)? {
+                State::Pending => self.start(graph, sequence, claim),
+                from => return Err(illegal(id, from, State::Running)),
+            }
+            self.round.note_id(id);
         }
-        self.round.note_id(id);
         Ok(WriteResult::Done)
     }
 
-    /// Starts the oldest pending job, if there is one.
-    /// Starts the oldest pending job, unless the claim was withdrawn.
+    /// Starts the oldest pending job, if there is one, unless the claim was withdrawn.
     pub(super) fn claim(
         &mut self,
         graph: &Arc<GraphCore>,
@@ -42,11 +44,7 @@ impl Staging<'_> {
         }
         let claimed = self.round.oldest_pending(graph);
         if let Some(sequence) = claimed {
-            self.start(graph, sequence);
-            if let Some(claim) = claim {
-                let job = (graph.number, sequence);
-                self.round.claims.insert(job, claim.clone());
-            }
+            self.start(graph, sequence, claim);
         }
         WriteResult::Claimed(claimed)
     }
@@ -72,7 +70,7 @@ impl Staging<'_> {
         Ok(WriteResult::Done)
     }
 
-    /// Interrupts a job that nobody runs any more.
+    /// Interrupts a job whose run was abandoned.
     pub(super) fn abandon(&mut self, graph: &Arc<GraphCore>, sequence: u64) -> Result<WriteResult> {
         if self.round.state(graph, sequence)? == State::Running {
             self.complete(graph, sequence, &Outcome::interrupted());
@@ -80,7 +78,12 @@ impl Staging<'_> {
         Ok(WriteResult::Done)
     }
 
-    pub(super) fn start(&mut self, graph: &Arc<GraphCore>, sequence: u64) {
+    pub(super) fn start(
+        &mut self,
+        graph: &Arc<GraphCore>,
+        sequence: u64,
+        claim: Option<&Arc<Claim>>,
+    ) {
         self.frame.push(&Event::Started {
             graph: graph.number,
             sequence,
@@ -89,6 +92,10 @@ impl Staging<'_> {
         self.round
             .states
             .insert((graph.number, sequence), State::Running);
+        if let Some(claim) = claim {
+            let job = (graph.number, sequence);
+            self.round.claims.insert(job, claim.clone());
+        }
         let at_ms = self.round.now_ms;
         self.round
             .change(graph, StateChange::Started { sequence, at_ms });

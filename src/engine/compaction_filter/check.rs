@@ -1,4 +1,4 @@
-//! The check that a replay accepts a rewritten pack.
+//! Checks that a replay accepts a rewritten pack.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use crate::log::pack::{Pack, Part};
 use crate::model::error::{Error, Result};
 
 impl CompactionFilter<'_> {
-    /// Replays a pack that was written by this rule, before it replaces what it was made
-    /// of: as an open without an index would, from where its graphs stood before it.
+    /// Replays a rewritten pack before it replaces its sources, as an open without an index
+    /// would, from the states that its graphs had before it.
     pub(crate) fn check(&self, pack: &Pack) -> Result<()> {
         let refused = |why: &str| {
             let what = format!("the rewritten pack would fail verification at open: {why}");
@@ -48,8 +48,8 @@ impl CompactionFilter<'_> {
 }
 
 impl GraphCore {
-    /// The graph as a replay finds it in front of a pack that holds this part of it: its
-    /// earlier jobs are of no concern. Where there is none, all its jobs are earlier.
+    /// Returns the graph as a replay finds it before a pack that contains this part of it; its
+    /// earlier jobs do not matter. Without a part, all its jobs are earlier.
     fn as_before(&self, part: Option<&Arc<Part>>) -> GraphCore {
         let names = (self.project.clone(), &*self.name);
         let ids = (self.ids.number(), self.ids.key());

@@ -1,4 +1,4 @@
-//! Which events of rewritten packs are kept.
+//! Decides which events of rewritten packs are kept.
 
 use std::ops::Range;
 
@@ -10,11 +10,11 @@ use crate::log::pack_writer::PackWriter;
 use crate::log::purged_jobs::{self, PurgedJob};
 use crate::model::error::Result;
 
-/// The events of packs that are rewritten.
+/// The events of packs that are being rewritten.
 pub(super) struct Events<'k, 'e, 'w, 'd> {
     filter: &'k CompactionFilter<'e>,
     writer: &'w mut PackWriter<'d>,
-    /// Events left out since the last one that was kept.
+    /// The number of events omitted since the last one that was kept.
     erased: u64,
 }
 
@@ -40,7 +40,7 @@ impl<'k, 'e, 'w, 'd> Events<'k, 'e, 'w, 'd> {
             .is_some_and(|graph| filter.is_dropped(graph));
         if of_dropped {
             return match event {
-                // That the number was used.
+                // Keep the fact that the number was used.
                 Event::GraphCreated { .. } | Event::GraphDropped { .. } => self.keep(event),
                 _ => self.erase(event.lsns()),
             };
@@ -75,8 +75,8 @@ impl<'k, 'e, 'w, 'd> Events<'k, 'e, 'w, 'd> {
                 first_sequence,
                 count,
             } => self.submits(graph, first_sequence..first_sequence + count),
-            // Kept whole as long as any of its jobs is there: a list that lacks some does
-            // not say so, and a follower would miss them without notice.
+            // Kept unchanged as long as any of its jobs exists: a shortened list would not show
+            // that jobs are missing, and a reader of the change feed would miss them silently.
             Event::Recovered {
                 graph, sequences, ..
             } => {
@@ -127,10 +127,10 @@ impl<'k, 'e, 'w, 'd> Events<'k, 'e, 'w, 'd> {
         Ok(())
     }
 
-    /// A purge whose tombstones are forgotten says only which jobs are gone, and not
-    /// even that where blocks say it. References to results go with the tombstones:
-    /// their bounds are how late whoever deletes results may be, and what they cost
-    /// stays bounded.
+    /// A purge whose tombstones are forgotten records only which jobs are gone, and omits those
+    /// that blocks record as purged. References to results are removed with the tombstones: the
+    /// limits on tombstones bound how late a caller may delete results, and how much space the
+    /// references take.
     fn purged(&mut self, lsn: u64, head: (u32, u64, i64, u8), jobs: &[u8]) -> Result<()> {
         let (graph, time_ms, age_shift_ms, why) = head;
         let whole = Event::Purged {
@@ -168,8 +168,8 @@ impl<'k, 'e, 'w, 'd> Events<'k, 'e, 'w, 'd> {
         }
     }
 
-    /// The index has forgotten the jobs that are named. They stay named as long as no
-    /// block says that they were purged: the event of the purge may be lost.
+    /// The index has forgotten the tombstones of the jobs listed here. They stay listed as long
+    /// as no block records that they were purged, because the event of the purge may be lost.
     fn forgotten(&mut self, head: (u32, u64), sequences: &[u8]) -> Result<()> {
         let (graph, through_lsn) = head;
         let mut left = Vec::new();

@@ -1,4 +1,4 @@
-//! Where the index is kept: on disk, or in memory if there is no room for it.
+//! Where the index is kept: on disk, or in memory if there is no space for it.
 
 use std::sync::Arc;
 
@@ -12,22 +12,23 @@ use crate::log::disk;
 use crate::log::identity::IndexSeal;
 use crate::model::error::{Error, Result};
 
-/// What was read of the log, and why its index is in memory, if it is.
+/// The result of reading the log, and why its index is in memory, if it is.
 pub(super) type ReadResult = (Result<ReadLog, ReplayError>, Option<Arc<str>>);
 
-/// An index may have so many bytes, and twice those of the log.
+/// The size limit of an index: this many bytes, plus twice the size of the log.
 const INDEX_BYTES_FREE: u64 = 32 << 20;
 
 /// Where the index is.
 pub(crate) enum IndexLocation<'a> {
     Directory(IndexDirectory),
-    /// Elsewhere; called with whether it is to be made anew.
+    /// In memory; called with whether to rebuild it.
     Memory(&'a dyn Fn(bool) -> Arc<dyn Index>),
 }
 
 impl IndexLocation<'_> {
-    /// Opens the index and reads the log on top of it; rebuilds the index if it does not
-    /// fit, or as asked; and keeps it in memory if there is no room for it on disk: says why.
+    /// Opens the index and reads the log on top of it. Rebuilds the index if it does not fit
+    /// the log, or if asked to. Keeps it in memory if there is no space on disk, and returns
+    /// the reason.
     pub(super) fn read(
         &self,
         mut rebuild: bool,
@@ -87,7 +88,7 @@ impl IndexLocation<'_> {
         }
     }
 
-    /// Whether its files have grown far beyond what an index of this log needs: its engine
+    /// Whether its files have grown far beyond what an index of this log needs: the engine
     /// keeps garbage for a while, and a rebuilt index has none.
     pub(super) fn is_overgrown(&self, files: &StoreFiles) -> bool {
         let IndexLocation::Directory(directory) = self else {
@@ -101,7 +102,7 @@ impl IndexLocation<'_> {
         overgrown
     }
 
-    /// To be called once the index was read, well or not.
+    /// Must be called after the index was read, whether that succeeded or not.
     fn opened(&self) -> Result<()> {
         match self {
             IndexLocation::Directory(directory) => directory

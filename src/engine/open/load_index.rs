@@ -15,11 +15,11 @@ use crate::index::{Fault, Index};
 use crate::model::error::Result;
 use crate::model::store_id::StoreId;
 
-/// What the index holds, where all of it is sound.
+/// The contents of the index, if all of it is sound.
 pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay, ReplayError> {
     let mut indexer = Indexer::new(store);
     let Some(value) = index.get(rows::HEAD)? else {
-        // Rows without a head are left over from a crash at the very beginning.
+        // Rows without a header are left over from a crash at the very beginning.
         let mut empty = true;
         index.scan(&[], &mut |_, _| {
             empty = false;
@@ -60,7 +60,7 @@ pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay
         let bytes = rows::open(key, value).ok_or_else(|| damaged("states"))?;
         let (number, chunk) = rows::parse_status_key(key).ok_or_else(|| damaged("states"))?;
         indexer.record_row(key, Some(value));
-        // Rows of a graph that is being removed from the index may be left over.
+        // Rows of a graph that was being removed from the index may be left over.
         if let Some(graph) = graphs.by_number.get(&number) {
             let mut state = graph.state.write();
             if let Some(chunks) = status::run_of(bytes) {
@@ -83,7 +83,7 @@ pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay
         }
         Ok(())
     })?;
-    // The last process may have ended while somebody still read a dropped graph.
+    // The last process may have ended while a dropped graph still had readers.
     index.scan(rows::DROPPED, &mut |key, _| {
         let number = rows::parse_dropped_key(key).ok_or_else(|| damaged("a dropped graph"))?;
         if !graphs.by_number.contains_key(&number) {

@@ -1,4 +1,4 @@
-//! Reads the log from its first file to its last frame, on top of what the index holds.
+//! Reads the log from its first file to its last frame, on top of the index.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,25 +18,25 @@ use crate::model::options::Options;
 use crate::model::states::States;
 use crate::model::store_id::StoreId;
 
-/// Whether what is looked at may be changed.
+/// Whether the store may be changed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LogAccess {
     Read,
     Repair,
 }
 
-/// Where a log ends that was read.
+/// Where a log ends.
 #[derive(Clone, Copy)]
 pub(super) struct ReadEnd {
     /// The last segment's epoch; 0 if there is none.
     pub(super) epoch: u64,
-    /// The byte behind its last frame.
+    /// The offset after its last frame.
     pub(super) at: u64,
-    /// Whether all behind that is known to be zeros, durably.
+    /// Whether everything after that is known to be zeros, durably.
     pub(super) is_blank: bool,
 }
 
-/// What the log and the index make together.
+/// The combined contents of the log and the index.
 pub(crate) struct ReadLog {
     pub(crate) replay: Replay,
     pub(super) log_files: LogFiles,
@@ -54,7 +54,7 @@ impl ReadLog {
     }
 }
 
-/// Reads the whole log, on top of what the index holds.
+/// Reads the whole log, on top of the index.
 pub(crate) fn read_log(
     disk: &dyn Disk,
     store: StoreId,
@@ -116,7 +116,7 @@ pub(crate) fn read_log(
             return Err(Error::damaged(last, 0, what).into());
         }
     }
-    // A store may have been open for long after its last write.
+    // The store may have stayed open for long after its last write.
     let at_close = files.closed.as_ref().map(|closed| closed.clock);
     replay.clock = at_close.or(replay.clock);
     replay.check_whole(&last)?;
@@ -134,8 +134,8 @@ pub(crate) fn read_log(
     })
 }
 
-/// Takes in a segment and returns where it ends, and whether all behind that is known to
-/// be zeros.
+/// Reads a segment and returns where it ends, and whether everything after that is known to be
+/// zeros.
 fn read_segment(
     disk: &dyn Disk,
     replay: &mut Replay,
@@ -143,7 +143,7 @@ fn read_segment(
     known_end: Option<u64>,
     access: LogAccess,
 ) -> Result<(u64, bool), ReplayError> {
-    // What a later segment or a clean close speaks of was synced before.
+    // Anything before a later segment or a clean close was synced.
     let is_synced = known_end.is_some();
     let bytes = segment.read_all()?;
     if !is_synced && access == LogAccess::Repair {
@@ -155,7 +155,7 @@ fn read_segment(
     segment.note_frames(scanned.frames);
     replay.clock = scanned.clock.or(replay.clock);
     replay.next_lsn = scanned.next_lsn;
-    // After a crash, zeros that are read need not be on the disk.
+    // After a crash, zeros that are read are not necessarily on the disk.
     let rest = bytes.get(scanned.end as usize..).unwrap_or_default();
     let is_blank = is_synced && rest.iter().all(|&byte| byte == 0);
     Ok((scanned.end, is_blank))

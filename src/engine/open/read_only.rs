@@ -1,4 +1,4 @@
-//! Opens a store to be read as it is: no byte of it changes.
+//! Opens a store read-only: no byte of it changes.
 
 use std::sync::Arc;
 
@@ -22,9 +22,9 @@ use crate::model::error::{Error, Result};
 use crate::model::options::{Options, Recovery};
 use crate::model::token::OpenEvent;
 
-/// Opens a store to be read as it is: nothing is written, not even what is recovered. The
-/// index is in memory: `sealed` brings that of a clean close, if it can be used; otherwise it
-/// is rebuilt from the log.
+/// Opens a store read-only: nothing is written, not even recovered states. The index is in
+/// memory: `sealed` returns that of a clean close, if it can be used; otherwise, it is rebuilt
+/// from the log.
 pub(crate) fn open_read_only(
     mut options: Options,
     disk: Arc<dyn Disk>,
@@ -59,7 +59,7 @@ pub(crate) fn open_read_only(
     let log = LogWriter::detached(store, replay.next_lsn)?;
     let now_ms = crate::base::clock::to_ms(options.clock.now());
     let clock = AgeClock::begin((replay.clock, replay.gaps.clone()), Instant::now(), now_ms);
-    // An index that is whole leaves nothing to be replayed.
+    // A complete index leaves nothing to replay.
     let open_event = match replay.open_event {
         None => opens::last_open_event(&log_files.packs)?,
         open_event => open_event,

@@ -1,4 +1,4 @@
-//! Continues the log in its last segment, or begins a fresh one.
+//! Continues the log in its last segment, or begins a new one.
 
 use std::sync::Arc;
 
@@ -11,14 +11,14 @@ use crate::log::writer::{LogWriter, Resume};
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
 
-/// What an open zeroes at most behind the log's end rather than begin a fresh segment.
+/// The most bytes after the log's end that an open zeroes rather than begin a new segment.
 const ZEROS_MAX: u64 = 1 << 20;
 
-/// Continues the log that was read: in its last segment, so that opens leave no files
-/// behind, unless it is full. After a crash all that lies behind the log's end has to be
-/// zeroed first; if that is much, or if there is no segment, a fresh one is begun. If there
-/// is no room for that, the last segment is continued however much it is. The mark of a
-/// clean close stays until it is clear that the log can be continued.
+/// Continues the log in its last segment, unless that is full, so that opens leave no files
+/// behind. After a crash, everything after the log's end has to be zeroed first; if that is too
+/// much, or if there is no segment, a new one is begun. If there is no space for a new one, the
+/// last segment is continued regardless. The clean-close mark stays until it is certain that
+/// the log can be continued.
 pub(super) fn begin_log(
     disk: &Arc<dyn Disk>,
     store: StoreId,
@@ -41,7 +41,7 @@ pub(super) fn begin_log(
         None => Ok(None),
     };
     let resumed = match resume(ZEROS_MAX, preallocation.segment_bytes()) {
-        // Where overwriting takes new room, there may be none.
+        // On file systems where overwriting needs new space, there may be none.
         Err(Error::DiskFull { .. }) => None,
         resumed => resumed?,
     };

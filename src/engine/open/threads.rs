@@ -13,7 +13,7 @@ use crate::model::error::{Error, Result};
 pub(super) fn start_threads(engine: &Arc<Engine>) -> Result<()> {
     let (call_packer, packer_calls) = channel::bounded(1);
     let (call_indexer, indexer_calls) = channel::bounded(1);
-    // The first call packs what was sealed before this open.
+    // The first wake-up packs what was sealed before this open.
     let spawn = |worker: Worker, work: Box<dyn FnOnce(&Engine) + Send>| {
         let running = engine.shutdown.start(worker);
         let engine: Weak<Engine> = Arc::downgrade(engine);
@@ -21,7 +21,7 @@ pub(super) fn start_threads(engine: &Arc<Engine>) -> Result<()> {
         thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || {
-                // Dropped last: by then nothing of the engine is held.
+                // Dropped last: by then, nothing holds the engine.
                 let _running = running;
                 if let Some(engine) = engine.upgrade() {
                     work(&engine);

@@ -1,4 +1,4 @@
-//! The changes of states that an event of the log stands for.
+//! The changes of states that an event records.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::log::purged_jobs::{self, PurgedJob};
 use crate::model::error::{Error, Result};
 use crate::model::outcome::OutcomeKind;
 
-/// The graph and its changes; `None` for an event that changes no job that is there.
+/// The graph and its changes; `None` for an event that changes no existing job.
 pub(super) fn changes_of(
     event: &Event<'_>,
     lsn: u64,

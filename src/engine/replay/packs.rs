@@ -1,4 +1,4 @@
-//! Replaying a pack: its events as far as the index lacks them, and where its requests lie.
+//! Replays a pack: the events that the index lacks, and where the requests are stored.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -14,24 +14,23 @@ use crate::log::event::Event;
 use crate::log::pack::{BlockPlace, Pack, Part};
 use crate::model::error::Result;
 
-/// What is known of the pack that is being taken in.
+/// The state of the pack being replayed.
 #[derive(Default)]
 pub(super) struct PackState {
-    /// The last LSN of the pack that is being taken in.
+    /// The last LSN of the pack being replayed.
     pub(super) end: Option<u64>,
-    /// Whether the pack that is being taken in has lost events.
+    /// Whether the pack has lost events.
     pub(super) has_lost: bool,
-    /// The same of events that were erased.
+    /// Whether the pack has erased events.
     has_erased: bool,
-    /// Whether the index has the first events of that pack.
+    /// Whether the index already has the first events of the pack.
     began_in: bool,
-    /// Where that pack says of jobs that they were purged, by graph.
+    /// The jobs that the pack records as purged, by graph.
     purged: HashMap<u32, Vec<Range<u64>>>,
 }
 
 impl Replay {
-    /// Takes a pack in: its events as far as the index lacks them, and where its
-    /// requests lie.
+    /// Replays a pack: the events that the index lacks, and where the requests are stored.
     pub(crate) fn pack(&mut self, pack: &Pack) -> Result<(), ReplayError> {
         let from = self.indexer.applied_lsn + 1;
         self.pack.end = Some(pack.last_lsn);
@@ -68,8 +67,8 @@ impl Replay {
         Ok(())
     }
 
-    /// Jobs whose submission was lost are known by their blocks; those whose block
-    /// was quarantined, or that were purged, are listed no more.
+    /// Adds jobs whose submission was lost but whose block exists. Jobs whose block was
+    /// quarantined, or that were purged, are no longer listed.
     fn known_by_blocks(&mut self, graph: &Arc<GraphCore>, part: &Part) {
         if self.pack.has_lost && part.end_sequence > 0 {
             self.submitted_up_to(graph, part.end_sequence - 1);
@@ -78,7 +77,7 @@ impl Replay {
             return;
         }
         for place in part.blocks.iter().filter(|place| place.is_empty()) {
-            // Their submission may be erased, or lost, too.
+            // Their submission may be erased or lost, too.
             self.erased_up_to(graph, place.end_sequence() - 1);
             self.submitted_up_to(graph, place.end_sequence() - 1);
             let range = place.first_sequence..place.end_sequence();
@@ -87,7 +86,7 @@ impl Replay {
         }
     }
 
-    /// Adds jobs up to this one whose submission was lost.
+    /// Adds jobs up to `last` whose submission was lost.
     pub(super) fn submitted_up_to(&mut self, graph: &GraphCore, last: u64) {
         let mut state = graph.state.write();
         let in_doubt = self.in_doubt.of_mut(graph.number);
@@ -97,8 +96,8 @@ impl Replay {
         }
     }
 
-    /// Adds jobs up to this one whose submission was erased: the pack says that they
-    /// were purged. Where it does not, they are missing.
+    /// Adds jobs up to `last` whose submission was erased, if the pack records that they were
+    /// purged; otherwise, they are missing.
     pub(super) fn erased_up_to(&mut self, graph: &GraphCore, last: u64) {
         let mut state = graph.state.write();
         if !self.pack.has_erased || state.status.len() > last {
@@ -151,8 +150,8 @@ impl Replay {
             return Ok(());
         }
         if let &Event::Erased { count } = event {
-            // An index that ends within the pack was made before it was rewritten: it
-            // knows some of what was erased, and nothing tells how much.
+            // An index that ends within the pack is older than the pack's rewrite: it has some
+            // of what was erased, but it is unknown how much.
             if self.pack.began_in {
                 let what = "it ends inside a part of the log that has been rewritten since";
                 return Err(Fault(what.to_owned()).into());
@@ -172,7 +171,7 @@ impl Replay {
         self.event(lsn, event, path, None)
     }
 
-    /// Takes the ids of a part's jobs that were not made by their graph.
+    /// Adds the external ids of a part's jobs.
     fn external_ids(&mut self, graph: &Arc<GraphCore>, part: &Part) -> Result<(), ReplayError> {
         let is_looked_up = |place: &BlockPlace| {
             !place.is_empty() && (place.external_ids || graph.has_lost_its_key())
@@ -201,7 +200,7 @@ impl Replay {
     }
 }
 
-/// Where a pack says of jobs that they were purged.
+/// The jobs that a pack records as purged.
 fn purged_in(pack: &Pack) -> HashMap<u32, Vec<std::ops::Range<u64>>> {
     let mut found = HashMap::new();
     for part in pack.parts.iter().filter(|part| part.purged > 0) {

@@ -1,18 +1,18 @@
-//! Why a replay ended early: the log cannot be read, or the index does not fit it.
+//! Why a replay failed: the log cannot be read, or the index does not fit it.
 
 use crate::index::Fault;
 use crate::model::error::Error;
 
-/// Why a replay ended early.
+/// Why a replay failed.
 pub(crate) enum ReplayError {
-    /// The truth cannot be read.
+    /// The log cannot be read.
     LogFiles(Error),
-    /// The index does not fit the truth, or cannot be written.
+    /// The index does not fit the log, or cannot be written.
     Index(Fault),
 }
 
 impl ReplayError {
-    /// For where the index was made anew already.
+    /// For callers whose index was rebuilt already.
     pub(crate) fn into_error(self) -> Error {
         match self {
             ReplayError::LogFiles(error) => error,

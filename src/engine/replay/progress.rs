@@ -1,23 +1,22 @@
-//! Reports how far a replay has come.
+//! Reports the progress of a replay.
 
 use crate::model::options::{OnReplay, ReplayProgress};
 
-/// Who follows a replay is told after about so many events.
+/// Progress is reported after about this many events.
 const FOLLOW_EVENTS: u64 = 64 << 10;
 
-/// Who is told how far the replay has come.
+/// Reports the progress of a replay to a callback.
 pub(super) struct Follower {
     call: OnReplay,
-    /// The first LSN that is taken in, and the last, as far as is known.
+    /// The first LSN to be replayed, and the last, as far as is known.
     first_lsn: u64,
     known_lsn: u64,
-    /// Where it was last called.
+    /// The LSN of the last report.
     called_lsn: u64,
 }
 
 impl Follower {
-    /// The log sequence numbers from `first_lsn` on are read; it is known to go up to
-    /// `known_lsn`.
+    /// A replay that starts at `first_lsn`; the log is known to extend to `known_lsn`.
     pub(super) fn new(call: OnReplay, first_lsn: u64, known_lsn: u64) -> Follower {
         Follower {
             call,
@@ -33,7 +32,7 @@ impl Follower {
         }
     }
 
-    /// Says that all is taken in.
+    /// Reports that everything was replayed.
     pub(super) fn finish(mut self, next_lsn: u64) {
         if next_lsn > self.first_lsn {
             self.call(next_lsn);

@@ -1,4 +1,4 @@
-//! Purging graphs that have an archive, on the archiver's thread.
+//! Purges graphs that have an archive, on the archiver thread.
 
 use std::sync::Arc;
 use std::sync::Weak;
@@ -9,20 +9,20 @@ use crate::engine::core::Engine;
 use crate::engine::state::graph::GraphCore;
 
 impl Engine {
-    /// Notes that the archive of a graph was opened.
+    /// Records that the archive of a graph was opened.
     pub(crate) fn note_archive(&self, graph: &Arc<GraphCore>) {
         let mut work = self.retention.lock();
         work.archived.insert(graph.number, Arc::downgrade(graph));
     }
 
-    /// The graphs that have an archive, or may have, also dropped ones.
+    /// The graphs that have or may have an archive, including dropped ones.
     pub(crate) fn with_archive(&self) -> Vec<Arc<GraphCore>> {
         let work = self.retention.lock();
         work.archived.values().filter_map(Weak::upgrade).collect()
     }
 
-    /// The graphs that have an archive. One that no longer has one is left to the rounds of
-    /// the others, and the archive of a dropped one ends.
+    /// The graphs that have an archive. Graphs that no longer have one return to the ordinary
+    /// rounds; the archives of dropped graphs are finished.
     fn archived_graphs(&self) -> Vec<Arc<GraphCore>> {
         let known = self.retention.lock().archived.clone();
         let mut found = Vec::with_capacity(known.len());
@@ -33,7 +33,7 @@ impl Engine {
                 archiving::finish(graph);
             }
             let graph = graph.filter(|graph| !graph.is_dropped());
-            // A policy is noted under this lock after it was set.
+            // A policy is recorded under this lock after it was set.
             let mut work = self.retention.lock();
             let is_archived = graph.as_ref().is_some_and(|graph| {
                 let policy = graph.retention.read().clone();
@@ -57,8 +57,8 @@ impl Engine {
     }
 }
 
-/// Purges what is due in the graphs that have an archive, up to a bound; says whether there is
-/// more to do.
+/// Purges what is due in the graphs that have an archive, up to a bound; returns whether there
+/// is more to do.
 pub(crate) fn step_archived(engine: &Engine) -> bool {
     let graphs = engine.archived_graphs();
     engine.metrics.visits.add(graphs.len() as u64);
@@ -69,7 +69,7 @@ pub(crate) fn step_archived(engine: &Engine) -> bool {
         let Some(policy) = &policy else {
             continue;
         };
-        // It is looked at in each round, whatever becomes due when.
+        // These graphs are checked in each round, whenever their jobs become due.
         let purged = purge_due(engine, &graph, policy, is_ready, &mut None);
         engine.note_problem(&graph, &purged, &Ok(false));
         is_more |= purged.unwrap_or(false);

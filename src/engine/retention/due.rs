@@ -1,8 +1,7 @@
-//! What policies say is to go.
+//! Finds the jobs that are due for purging.
 //!
-//! Owns: [`Due`]: jobs by count, bytes and age, found without reading more than may be
-//! due. Must not know: how jobs are purged.
-//! Promise: only complete jobs are due; by count and bytes, the ones submitted first.
+//! [`Due`] lists them by count, bytes, and age, without reading more jobs than may be due. Only
+//! complete jobs are due; by count and bytes, those submitted first.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,17 +16,17 @@ use crate::index::rows::DETAIL_JOBS;
 use crate::model::error::Result;
 use crate::model::retention::{PurgeReason, Retention};
 
-/// Jobs that a round of the background purges before it looks after packs again.
+/// The most jobs that a round purges before the background thread returns to the packs.
 const ROUND_JOBS: usize = 64 * STEP_JOBS;
 
-/// What a policy says is to go, up to a bound. A job may be due for more than one reason.
+/// The jobs that a policy makes due, up to a bound. A job may be due for more than one reason.
 pub(super) struct Due {
     by_count: Vec<u64>,
     by_bytes: Vec<u64>,
     by_age: Vec<u64>,
-    /// For how long the first of those by age has been due.
+    /// How long the first of the jobs due by age has been due.
     age_late: Duration,
-    /// When the first of the others is due by age.
+    /// When the next job becomes due by age.
     next_ms: Option<i64>,
 }
 
@@ -47,7 +46,7 @@ impl Due {
         })
     }
 
-    /// When the graph is to be looked at again, though nothing changes in it.
+    /// When the graph has to be checked again, even if nothing in it changes.
     pub(super) fn next_ms(&self) -> Option<i64> {
         self.next_ms
     }
@@ -78,7 +77,7 @@ impl Due {
     }
 }
 
-/// The eldest complete jobs, where there are more than the policy keeps.
+/// The oldest complete jobs, if there are more than the policy keeps.
 fn by_count(graph: &GraphCore, policy: &Retention) -> Vec<u64> {
     let Some(kept) = policy.jobs else {
         return Vec::new();
@@ -91,8 +90,8 @@ fn by_count(graph: &GraphCore, policy: &Retention) -> Vec<u64> {
     due.sequences().collect()
 }
 
-/// The oldest complete jobs, if the blocks and events of those behind take all that the
-/// policy keeps.
+/// The oldest complete jobs, if the blocks and events of the later ones use all the bytes that
+/// the policy keeps.
 fn by_bytes(engine: &Engine, graph: &GraphCore, policy: &Retention) -> Vec<u64> {
     let Some(kept) = policy.bytes else {
         return Vec::new();
@@ -137,21 +136,21 @@ fn by_bytes(engine: &Engine, graph: &GraphCore, policy: &Retention) -> Vec<u64> 
 /// Complete jobs that are due by age, up to a bound.
 struct ByAge {
     due: Vec<u64>,
-    /// For how long the first of them has been due.
+    /// How long the first of them has been due.
     late_ms: u64,
-    /// When the first of the others is.
+    /// When the next one becomes due.
     next: i64,
 }
 
 impl Engine {
-    /// Complete jobs that ended longer ago than the policy keeps them, up to a bound.
+    /// Complete jobs that completed longer ago than the policy keeps them, up to a bound.
     fn by_age(&self, graph: &Arc<GraphCore>, policy: &Arc<Retention>) -> Result<ByAge> {
         let (mut due, mut late_ms, mut next) = (Vec::new(), 0, i64::MAX);
         let in_all = |due, late_ms, next| Ok(ByAge { due, late_ms, next });
         if policy.shortest_age_ms().is_none() {
             return in_all(due, late_ms, next);
         }
-        // What is confirmed from here on notes the graph again.
+        // If a gap is confirmed after this, the graph is recorded again.
         let gaps = self.gaps();
         let now_ms = self.clock_mark().age_ms as i64;
         let jobs = graph.state.read().status.len();
@@ -184,14 +183,14 @@ impl Engine {
                 let details = self.details(graph, group)?;
                 for sequence in selection.sequences() {
                     let detail = details.0[(sequence % DETAIL_JOBS) as usize];
-                    // One that is not known to have ended was purged meanwhile.
+                    // A job without a known completion was purged meanwhile.
                     let Some(end) = detail.finished else { continue };
                     let Some(age_ms) = policy.age_ms(end.kind) else {
                         continue;
                     };
                     let since_ms = gaps.since(end.age_ms);
                     let due_ms = match age_ms {
-                        // A job that ended ahead of the clock has this age.
+                        // A job that completed ahead of the clock counts as having the age 0.
                         0 => since_ms.min(now_ms),
                         _ => since_ms.saturating_add_unsigned(age_ms),
                     };
@@ -208,7 +207,7 @@ impl Engine {
                     return in_all(due, late_ms, now_ms);
                 }
             }
-            // Right once what is due has gone: then so many are left.
+            // Correct once the due jobs are purged: then this many are left.
             let here = due.iter().rev().take_while(|s| *s / CHUNK_JOBS == chunk);
             let left = complete - (here.count() as u64).min(complete);
             let mut work = self.retention.lock();

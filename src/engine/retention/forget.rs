@@ -1,4 +1,4 @@
-//! Forgetting tombstones: the first of those that a policy does not keep.
+//! Forgets the oldest tombstones that exceed a policy's bounds.
 
 use super::purge::STEP_JOBS;
 use crate::engine::core::Engine;
@@ -12,7 +12,7 @@ use crate::model::retention::Retention;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Forgets the tombstones of the first purges of this graph, if they are over the bounds.
+/// Forgets the tombstones of the first purges of this graph, if they exceed the bounds.
 pub(super) fn forget_due(
     engine: &Engine,
     graph: &Arc<GraphCore>,

@@ -1,4 +1,4 @@
-//! What keeps due jobs from being purged, and for how long it has.
+//! What prevents due jobs from being purged, and for how long.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ impl Engine {
         work.problems.insert(graph.number, problem);
     }
 
-    /// What keeps a graph from being purged.
+    /// What prevents a graph from being purged.
     pub(crate) fn purge_problem(&self) -> Option<String> {
         self.retention.lock().problems.values().next().cloned()
     }
@@ -41,7 +41,7 @@ impl Engine {
         work.purge_lag.note(graph.number, found, Instant::now());
     }
 
-    /// For how long jobs of a graph have been due that are not purged.
+    /// How long jobs of a graph have been overdue for purging.
     pub(crate) fn purge_lag(&self, graph: &GraphCore) -> Option<Duration> {
         graph.retention.read().as_ref()?;
         self.retention

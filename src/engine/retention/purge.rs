@@ -1,4 +1,4 @@
-//! Purging jobs: in commits of their own that are small, and archived first if the policy says so.
+//! Purges jobs in small separate commits, after archiving them if the policy asks for it.
 
 #[cfg(feature = "archive")]
 use crate::engine::archiving;
@@ -18,17 +18,17 @@ use crate::model::retention::{PurgeReason, Retention};
 use crate::model::states::{State, States};
 use std::sync::Arc;
 
-/// Jobs that one event purges, at most.
+/// The most jobs that one event purges.
 pub(crate) const STEP_JOBS: usize = 1024;
-/// Bytes of what one event says of the jobs that it purges, about; at most half of what is
-/// kept of a reserve for it.
+/// About how many bytes an event may record about the jobs that it purges; at most half of the
+/// reserve kept for it.
 const STEP_BYTES_MAX: u64 = 64 << 10;
 
 pub(super) const COMPLETE: States = States::NONE.with(State::Complete);
 
 impl Engine {
-    /// Purges those of these jobs that are complete, and says how many that were. Jobs that
-    /// a policy made due stay once the graph has another.
+    /// Purges the complete jobs among these, and returns how many there were. Jobs that a
+    /// policy made due are kept if the graph has a different policy by now.
     pub(crate) fn purge(
         &self,
         graph: &Arc<GraphCore>,
@@ -65,7 +65,7 @@ impl Engine {
                     Some(archiving) => archiving.put(&some, now_ms)?,
                     None => None,
                 };
-                // An archive may take long; what holds is the policy of this moment.
+                // Archiving may take long; the policy at this moment applies.
                 let purging = graph.purging.lock();
                 let done = match by.is_some_and(|by| !graph.is_purged_by(by)) {
                     true => Ok(0),
@@ -96,7 +96,7 @@ impl Engine {
         let WriteResult::Purged { lsn, jobs } = result else {
             return Ok(0);
         };
-        // The caller holds locks, so the host's clock is not read: the commit did.
+        // The caller holds locks, so the host's clock is not read: the last commit read it.
         let clock = self.clock_mark_at(self.queue.commit_time_ms());
         let age_ms = clock.age_ms as i64;
         let mut work = self.retention.lock();
@@ -109,8 +109,8 @@ impl Engine {
         Ok(jobs)
     }
 
-    /// What a purge has to know of these jobs; without those that are not there, or
-    /// not complete.
+    /// What a purge records about these jobs; omits those that do not exist or are not
+    /// complete.
     fn to_purge(&self, graph: &Arc<GraphCore>, sequences: &[u64]) -> Result<Vec<PurgedJob>> {
         let (Some(&first), Some(&last)) = (sequences.first(), sequences.last()) else {
             return Ok(Vec::new());

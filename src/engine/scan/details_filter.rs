@@ -1,15 +1,15 @@
-//! The filters for what the index keeps of a job: outcome, start and completion.
+//! The filters for facts that the index stores: outcome, start, and completion.
 
 use crate::index::rows::Detail;
 use crate::model::filter::{JobFilter, Span, outcome_bit};
 use crate::model::states::State;
 
-/// Whether a filter asks for what the index keeps of a job.
+/// Whether a filter needs facts that the index stores.
 pub(super) fn asks_details(filter: &JobFilter) -> bool {
     filter.outcomes != 0 || !filter.started.is_any() || !filter.completed.is_any()
 }
 
-/// What is known of a job's life, as it was in this state.
+/// Whether the facts about a job, as of this state, match.
 pub(super) fn matches_details(filter: &JobFilter, state: State, detail: &Detail) -> bool {
     let started = detail.started_ms.filter(|_| state != State::Pending);
     let finished = detail.finished.filter(|_| state == State::Complete);

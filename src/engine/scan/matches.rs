@@ -1,28 +1,28 @@
-//! What a scan is to find, and what it has found.
+//! What a scan has to find, and what it has found.
 
 use crate::engine::read::Snapshot;
 
-/// What a scan is to find, and what it has found.
+/// What a scan has to find, and what it has found.
 #[derive(Default)]
 pub(crate) struct ScanMatches {
-    /// Matches that are still to be passed over.
+    /// How many more matches to skip.
     pub(crate) skip: u64,
-    /// Matches to be shown, at most.
+    /// How many matches to show at most.
     pub(crate) show: u64,
-    /// Whether it goes on to the end, so that all of them are counted.
+    /// Whether to continue to the end, so that all matches are counted.
     pub(crate) count_all: bool,
     pub(crate) shown: ShownJobs,
-    /// The next one behind those, if it was come across.
+    /// The next match after those shown, if one was found.
     pub(crate) next: Option<u64>,
-    /// All matches that were come across.
+    /// All matches found.
     pub(crate) matched: u64,
 }
 
-/// Some jobs. They are kept by the word, so that any number of them takes at most half a
-/// byte for each job of the graph.
+/// Some jobs, stored as bit sets, so that any number of them takes at most half a byte for each
+/// job of the graph.
 #[derive(Default)]
 pub(crate) struct ShownJobs {
-    /// In the order of the list: 32 neighbours, and a bit for each that is shown.
+    /// In the order of the list: 32 neighbors each, with a bit for each that is shown.
     words: Vec<(u64, u32)>,
     pub(crate) len: u64,
 }
@@ -37,7 +37,7 @@ impl ShownJobs {
         }
     }
 
-    /// Those of a snapshot that are among them.
+    /// The part of a snapshot with these jobs.
     pub(crate) fn of(mut self, all: Snapshot) -> Snapshot {
         self.words.sort_unstable();
         all.only(|sequence| {

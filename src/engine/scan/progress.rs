@@ -1,11 +1,11 @@
-//! Reports how far a scan has come, and whether it is to stop.
+//! Reports the progress of a scan, and whether to stop it.
 
 use std::ops::ControlFlow;
 
 use super::matches::ScanMatches;
 use crate::model::job_query::{OnProgress, ScanProgress};
 
-/// What who waits is told, and when.
+/// What to report to the caller, and when.
 pub(crate) struct ProgressReporter<'s> {
     call: Option<&'s OnProgress>,
     of: u64,
@@ -14,7 +14,7 @@ pub(crate) struct ProgressReporter<'s> {
 }
 
 impl<'s> ProgressReporter<'s> {
-    /// Of so many jobs.
+    /// For a scan of `of` jobs.
     pub(crate) fn new(call: Option<&'s OnProgress>, of: u64) -> ProgressReporter<'s> {
         ProgressReporter {
             call,
@@ -24,8 +24,8 @@ impl<'s> ProgressReporter<'s> {
         }
     }
 
-    /// Says how far the scan is; whether it is to end there. Each word is of jobs that were
-    /// looked at since the last, so that who ends it at any word comes on.
+    /// Reports progress; returns whether to stop the scan here. Each report includes jobs
+    /// checked since the last one, so a caller that stops at any report still makes progress.
     pub(super) fn report(&mut self, matches: &ScanMatches, after: u64) -> bool {
         let Some(call) = self.call.filter(|_| self.looked_at > self.reported) else {
             return false;

@@ -1,4 +1,4 @@
-//! Which jobs memory rules out by the time of their submission.
+//! Excludes jobs by submission time, as far as memory has it.
 
 use std::ops::Range;
 
@@ -6,8 +6,8 @@ use crate::engine::read::Snapshot;
 use crate::model::filter::Span;
 
 impl Snapshot {
-    /// All but the jobs of which memory knows that they were submitted at other times. A
-    /// block has two times: some milliseconds for 10 million jobs.
+    /// All jobs except those that memory knows to have been submitted at other times. Memory
+    /// has two times per block; 10 million jobs take a few milliseconds.
     pub(super) fn not_ruled_out(&self, span: &Span) -> Vec<Range<u64>> {
         let (mut ranges, mut from) = (Vec::new(), 0);
         let mut rule_out = |range: Range<u64>| {
@@ -35,8 +35,8 @@ impl Snapshot {
         ranges
     }
 
-    /// Those of these jobs, in number's order, of which memory does not know that they
-    /// were submitted within this span.
+    /// The jobs among these, in ascending order, that are not known from memory to have been
+    /// submitted within this span.
     pub(super) fn unsure(&self, span: &Span, sequences: &[u64]) -> Vec<u64> {
         let mut known = 0..0;
         let mut unsure: Vec<u64> = sequences
@@ -47,7 +47,8 @@ impl Snapshot {
                     return false;
                 }
                 let Some(part) = self.part_of(sequence) else {
-                    // What is not packed has its own time, by which it was not ruled out.
+                    // A job that is not packed has its exact time in memory, so it was excluded
+                    // already if it did not match.
                     return self.run_of(sequence).is_none();
                 };
                 let Some(place) = part.block_of(sequence).map(|n| part.blocks[n]) else {

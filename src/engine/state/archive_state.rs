@@ -1,7 +1,4 @@
-//! Where the jobs of a graph go before they are purged.
-//!
-//! Owns: [`ArchiveState`], the archive that is open and what is wrong with it. Must not know: when
-//! it is opened, which jobs go there.
+//! The archive of a graph, and what is wrong with it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,12 +9,12 @@ use crate::engine::state::watchdog::Watchdog;
 use crate::log::archive::Archive;
 use crate::model::retention::ArchiveTo;
 
-/// The archive of a graph. Most graphs have none, and it takes a word then.
+/// The archive of a graph. Most graphs have none; then it takes one word.
 #[derive(Default)]
 pub(crate) struct ArchiveSlot(OnceLock<Box<ArchiveState>>);
 
 impl ArchiveSlot {
-    /// What is known of it, made now if it was never used.
+    /// Returns its state, creating it on first use.
     pub(crate) fn state(&self) -> &ArchiveState {
         self.0.get_or_init(Box::default)
     }
@@ -28,20 +25,20 @@ impl ArchiveSlot {
     }
 }
 
-/// Where the jobs of a graph go.
+/// The state of a graph's archive.
 #[derive(Default)]
 pub(crate) struct ArchiveState {
-    /// Held by who archives and purges.
+    /// Locked while jobs are archived and purged.
     pub(crate) open: Mutex<Option<Box<OpenArchive>>>,
-    /// Why it cannot be written, and when that was found.
+    /// Why it cannot be written, and since when.
     pub(crate) problem: Mutex<Option<(Arc<str>, Instant)>>,
-    /// A file that somebody has taken away while it was written.
+    /// An archive file that was removed while it was being written.
     pub(crate) lost: Mutex<Option<PathBuf>>,
-    /// What it waits for: its directory may be on a file system that does not answer.
+    /// Monitors calls to the archive: its directory may be on a file system that hangs.
     pub(crate) watchdog: Watchdog,
 }
 
-/// An archive that was opened.
+/// An open archive.
 pub(crate) struct OpenArchive {
     pub(crate) archive: Archive,
     pub(crate) to: ArchiveTo,
@@ -49,12 +46,12 @@ pub(crate) struct OpenArchive {
 }
 
 impl ArchiveState {
-    /// Reports no more what was lost.
+    /// Stops reporting the lost file.
     pub(crate) fn forget_lost(&self) {
         *self.lost.lock() = None;
     }
 
-    /// Has jobs go to this archive, as long as a policy names the same.
+    /// Uses this archive until the policy names a different one.
     #[cfg(test)]
     pub(crate) fn put_open(&self, archive: Archive, to: ArchiveTo, file_bytes_max: u64) {
         *self.open.lock() = Some(Box::new(OpenArchive {

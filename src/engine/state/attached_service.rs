@@ -1,26 +1,24 @@
-//! What others run in the folder of an open store.
-//!
-//! Owns: the one guest that a store can have, and its end.
+//! A component that uses the directory of an open store. A store has at most one.
 
 use std::sync::Arc;
 
 use crate::base::sync::Mutex;
 
-/// Something that is in the folder while the store is open, and must be out of it before
-/// the folder is let go of.
+/// A component that uses the directory while the store is open, and must be out of it before
+/// the directory is unlocked.
 pub(crate) trait AttachedService: Send + Sync {
-    /// Whether its end has begun: another may come.
+    /// Whether it has begun to stop: another one may be installed.
     fn is_over(&self) -> bool;
-    /// Takes out of the folder what it has there. What it does elsewhere is not waited for.
+    /// Removes its files from the directory. Does not wait for work elsewhere.
     fn end(&self);
 }
 
-/// The store's guest, where there is one.
+/// The store's guest, if there is one.
 #[derive(Default)]
 pub(crate) struct ServiceSlot(pub(crate) Mutex<Option<Arc<dyn AttachedService>>>);
 
 impl ServiceSlot {
-    /// To be called before the folder is let go of.
+    /// Must be called before the directory is unlocked.
     pub(crate) fn end(&self) {
         let mut slot = self.0.lock();
         if let Some(service) = slot.take().filter(|service| !service.is_over()) {

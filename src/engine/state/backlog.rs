@@ -1,13 +1,12 @@
-//! The graphs whose changes the index lacks.
+//! The graphs with changes that the index lacks.
 //!
-//! Owns: [`Backlog`], the list of them, and the rule by which a graph's changes up to one
-//! LSN are taken out of memory while later ones are made. Must not know: rows, batches.
-//! Promise: a round of the index visits the graphs that changed since the last one, and no
-//! others; to begin a round costs the committer nothing, however many they are.
+//! [`Backlog`] lists them, and keeps changes up to a round's LSN apart from later ones. A round
+//! of the index visits only the graphs that changed since the last round. Beginning a round
+//! costs the committer the same for any number of graphs.
 //!
-//! Each round has a number. A graph is on the list of the first round after its change.
-//! Once that round has begun, its changes belong to it: the indexer takes them when it gets
-//! to the graph, or the committer does before it changes the graph again.
+//! Each round has a number. A graph is on the list of the first round after its change. Once
+//! that round has begun, its changes belong to it: the indexer takes them when it reaches the
+//! graph, or the committer does before it changes the graph again.
 
 use std::sync::Arc;
 
@@ -16,7 +15,7 @@ use crate::engine::state::graph::GraphCore;
 use crate::engine::state::graph_changes::{GraphChanges, RoundNumber};
 use crate::engine::state::graph_state::GraphState;
 
-/// Held with the committer: changes are made and rounds begin under one lock.
+/// Locked with the committer: changes are made and rounds begin under one lock.
 pub(crate) struct Backlog {
     round: RoundNumber,
     graphs: Vec<Arc<GraphCore>>,
@@ -49,13 +48,13 @@ impl Backlog {
         backlog
     }
 
-    /// Notes that a graph is about to change, or is new.
+    /// Records that a graph is about to change, or is new.
     pub(crate) fn note(&mut self, graph: &Arc<GraphCore>, state: &mut GraphState) {
         if state.index_round == self.round {
             return;
         }
         if state.index_round != 0 {
-            // The indexer has not come to it yet.
+            // The indexer has not reached it yet.
             let taken_changes = state.take_changes();
             state.taken_changes = Some(Box::new(taken_changes));
         }
@@ -67,7 +66,7 @@ impl Backlog {
         self.dropped.push((number, Some(jobs)));
     }
 
-    /// Begins a round: what changes from here on belongs to the next.
+    /// Begins a round: later changes belong to the next one.
     pub(crate) fn begin_round(&mut self) -> (Vec<Arc<GraphCore>>, Vec<Dropped>) {
         self.round += 1;
         (
@@ -78,8 +77,8 @@ impl Backlog {
 }
 
 impl GraphState {
-    /// Takes what belongs to the round that is under way. Its details are found in
-    /// `flushing` until the index has them.
+    /// Takes the changes that belong to the current round. Their details stay in `flushing`
+    /// until the index has them.
     pub(crate) fn take_for_round(&mut self) -> GraphChanges {
         match self.taken_changes.take() {
             Some(taken_changes) => *taken_changes,
@@ -93,7 +92,7 @@ impl GraphState {
     pub(crate) fn take_changes(&mut self) -> GraphChanges {
         let details = Arc::new(std::mem::take(&mut self.changed));
         self.flushing = (!details.is_empty()).then(|| details.clone());
-        // A chunk goes with the rows of details that it vouches for.
+        // A chunk is written with the rows of details whose hashes it contains.
         for (sequence, _) in details.iter() {
             self.status.touch(sequence);
         }
@@ -110,7 +109,7 @@ impl GraphState {
 }
 
 impl Graphs {
-    /// Those that are changed, or that `is_lacking` says so of.
+    /// The graphs that have changed, or for which `is_lacking` returns true.
     pub(crate) fn changed(&self, is_lacking: impl Fn(u32, u64) -> bool) -> Vec<Arc<GraphCore>> {
         let is_changed = |graph: &&Arc<GraphCore>| {
             let state = graph.state.read();

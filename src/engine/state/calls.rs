@@ -1,9 +1,7 @@
-//! Calls on their way through the committer, and the answers back.
+//! Calls to the committer, and their results.
 //!
-//! Owns: what a caller and the committer share of a write, and how its answer reaches
-//! a thread or a future. Must not know: the queue, what the writes do.
-//! Promise: a write that was queued is answered once, whatever becomes of the
-//! committer and of who waits.
+//! [`Call`] is shared by the caller and the committer. A queued write completes exactly once,
+//! even if the committer panics or the caller stops waiting.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -18,38 +16,38 @@ use crate::engine::state::wakers;
 use crate::model::error::{Error, Result};
 use crate::model::id::JobId;
 
-/// What the committer answers.
+/// The committer's result.
 pub(crate) enum WriteResult {
     Done,
     Graph(Arc<GraphCore>),
     Created(JobId),
     CreatedAll(Vec<JobId>),
-    /// The id belongs to this job already, and the request is the same.
+    /// The id already belongs to this job, with the same request.
     Exists,
-    /// The key belongs to this job already, and the request is the same.
+    /// The key already belongs to this job, with the same request.
     ExistsAs(JobId),
-    /// The job was complete before.
+    /// The job was already complete.
     AlreadyComplete,
     CancelledBeforeStart,
     CancelRequested,
-    /// So many jobs were imported; those refused, by their place, and why.
+    /// How many jobs were imported; which were refused, by index, and why.
     Imported {
         made: u64,
         refused: Vec<(usize, Error)>,
     },
-    /// So many jobs were purged, by the event with this LSN.
+    /// How many jobs were purged, by the event with this LSN.
     Purged {
         lsn: u64,
         jobs: u64,
     },
     /// The job is pending again.
     Requeued,
-    /// The pending job that is running now, if there was one.
+    /// The job that was claimed, if one was pending.
     Claimed(Option<u64>),
 }
 
-/// A write and where its answer arrives. The caller keeps it, so that what the write
-/// carries is mostly freed there: the next commit need not wait for that.
+/// A write and its result. The caller keeps it, so that the write's data is usually freed on
+/// the caller's thread, and does not delay the next commit.
 pub(crate) struct Call {
     operation: Operation,
     called_at: Instant,
@@ -64,7 +62,7 @@ struct CallState {
 }
 
 impl Call {
-    /// A call, and its write for the queue.
+    /// Creates a call, and its write for the queue.
     pub(crate) fn new(operation: Operation) -> (Arc<Call>, Queued) {
         let call = Arc::new(Call {
             operation,
@@ -133,8 +131,7 @@ impl Call {
     }
 }
 
-/// A write on its way through the committer. Whatever becomes of the committer, it
-/// is answered.
+/// A write in the queue or being committed. It completes even if the committer panics.
 pub(crate) struct Queued {
     call: Arc<Call>,
     is_completed: bool,
@@ -162,15 +159,15 @@ impl Drop for Queued {
     }
 }
 
-/// What a round has to say to whom. Said after the committer was let go of: who is
-/// woken may do anything, and the next round need not wait for it.
+/// The results and wake-ups of a round. They are delivered after the committer is unlocked: a
+/// waker may run any code, and the next round need not wait for it.
 #[must_use]
 pub(crate) struct RoundResults {
     pub(crate) writes: Vec<Queued>,
     pub(crate) results: Vec<Result<WriteResult>>,
-    /// Futures that waited for room in the queue.
+    /// Futures that wait for space in the queue.
     pub(crate) wakers: Vec<Waker>,
-    /// Who waited for the end of a job.
+    /// Waiters for the completion of a job.
     pub(crate) waiters: Vec<Arc<Waiter>>,
 }
 

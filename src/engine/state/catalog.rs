@@ -1,6 +1,4 @@
-//! The graphs of an open store.
-//!
-//! Owns: [`Graphs`], by name and by number. Must not know: what a graph holds.
+//! The graphs of an open store, by name and by number.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,17 +8,17 @@ use crate::engine::state::graph::GraphCore;
 /// The graphs of the store.
 #[derive(Default)]
 pub(crate) struct Graphs {
-    /// By project, then by name. Trees, so that no commit waits while a large table is
-    /// copied to a larger one.
+    /// By project, then by name. Uses trees, so that no commit waits while a large table is
+    /// resized.
     by_name: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Arc<GraphCore>>>,
-    /// By number, without those dropped.
+    /// By number, without dropped graphs.
     pub(crate) by_number: BTreeMap<u32, Arc<GraphCore>>,
-    /// Graphs ever created.
+    /// How many graphs were ever created.
     pub(crate) created: u32,
 }
 
 impl Graphs {
-    /// None, where so many were created before.
+    /// No graphs; `created` graphs were created earlier.
     pub(crate) fn after(created: u32) -> Graphs {
         Graphs {
             created,
@@ -54,7 +52,7 @@ impl Graphs {
             let Some(named) = self.by_name.get_mut(&graph.project) else {
                 return;
             };
-            // After a repair another graph may have its name already.
+            // After a repair, another graph may have its name already.
             if named.get(&graph.name).is_some_and(|g| g.number == number) {
                 named.remove(&graph.name);
             }

@@ -1,12 +1,10 @@
-//! What a commit or an open changes in a graph.
-//!
-//! Owns: [`StateChange`]. Must not know: how it is logged, how it becomes visible.
+//! Changes that a commit or an open makes to a graph.
 
 use crate::engine::state::unpacked::TailPlace;
 use crate::index::rows::{Finished, TombstoneRow};
 use crate::log::fingerprint::Fingerprint;
 
-/// A change of one graph, as the log has it, without texts.
+/// A change of one graph, as recorded in the log, without texts.
 #[derive(Clone, Debug)]
 pub(crate) enum StateChange {
     Submitted {
@@ -32,7 +30,7 @@ pub(crate) enum StateChange {
         sequence: u64,
         tombstone: Option<TombstoneRow>,
     },
-    /// The job's tombstone goes, and with it those of all purges up to this LSN.
+    /// Forgets the job's tombstone, and those of all purges up to this LSN.
     Forgotten {
         sequence: u64,
         through_lsn: u64,

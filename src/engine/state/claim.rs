@@ -1,9 +1,8 @@
-//! A claim that can be withdrawn until its job is handed over.
+//! A claim that can be withdrawn until its job is returned.
 //!
-//! Owns: [`Claim`], what a future that claims a job and the committer share. Must not know:
-//! how jobs are claimed and given back.
-//! Promise: a claim that was withdrawn before it was staged starts no job; one that started a
-//! job names it from the commit on.
+//! [`Claim`] is shared by the committer and a future that claims a job. A claim that was
+//! withdrawn before it was staged starts no job. After the commit, a claim contains the job
+//! that was started for it.
 
 use std::sync::Arc;
 
@@ -11,17 +10,17 @@ use crate::base::sync::Mutex;
 use crate::base::sync::atomic::{AtomicBool, Ordering};
 use crate::engine::state::run_cell::RunCell;
 
-/// A claim whose caller may lose interest in it.
+/// A claim that its caller may withdraw.
 #[derive(Default)]
 pub(crate) struct Claim {
     is_withdrawn: AtomicBool,
-    /// Shared with the run of the claimed job: shows whether the job is still this claim's.
+    /// Shared with the run of the claimed job: shows whether this claim still owns the job.
     pub(crate) run: Arc<RunCell>,
     sequence: Mutex<Option<u64>>,
 }
 
 impl Claim {
-    /// Has the committer start no job for it, if it has not yet.
+    /// Prevents the committer from starting a job for it, if none was started yet.
     pub(crate) fn withdraw(&self) {
         self.is_withdrawn.store(true, Ordering::Release);
     }
@@ -30,7 +29,7 @@ impl Claim {
         self.is_withdrawn.load(Ordering::Acquire)
     }
 
-    /// Notes the job that was started for it.
+    /// Records the job that was started for it.
     pub(crate) fn set_started(&self, sequence: u64) {
         *self.sequence.lock() = Some(sequence);
     }

@@ -1,37 +1,35 @@
-//! The times of commits.
+//! The times of commits: decides which reading of the host's clock dates a commit.
 //!
-//! Owns: which reading of the host's clock dates a commit. Must not know: the clock, the
-//! writes.
-//! Promise: no commit is dated before a call that it carries out, nor before the commit
-//! before it, as long as the clock is not set back.
+//! As long as the clock is not set back, no commit is dated before a call that it includes, or
+//! before the previous commit.
 //!
-//! A clock may do anything, so it is read while nothing is held, and never by a call that
-//! must not wait. A reading therefore only dates the writes that were in the queue when it
-//! began; those that came later wait for the next one.
+//! A clock may block, so it is read without holding locks, and never by a call that must not
+//! block. Therefore, a reading dates only the writes that were in the queue when it began;
+//! later ones wait for the next reading.
 
 /// A reading that has begun.
 #[must_use]
 pub(crate) struct ClockReading {
-    /// Writes that had been put into the queue.
+    /// How many writes had been queued.
     writes: u64,
-    /// Readings that had ended.
+    /// How many readings had ended.
     ended: u64,
 }
 
-/// What the readings came to.
+/// The results of the readings.
 #[derive(Default)]
 pub(crate) struct ClockReadings {
     now_ms: u64,
-    /// The number of the reading that `now_ms` is of.
+    /// The number of the reading that returned `now_ms`.
     of: u64,
-    /// Readings that have ended.
+    /// How many readings have ended.
     ended: u64,
-    /// How many writes can be dated, of all that were ever put into the queue.
+    /// How many of the writes ever queued can be dated.
     writes: u64,
 }
 
 impl ClockReadings {
-    /// Begins a reading once this many writes were put into the queue.
+    /// Begins a reading after `writes` writes were queued.
     pub(crate) fn begin(&self, writes: u64) -> ClockReading {
         ClockReading {
             writes,
@@ -41,8 +39,8 @@ impl ClockReadings {
 
     pub(crate) fn end(&mut self, begun: &ClockReading, ms: u64) {
         self.ended += 1;
-        // Of readings at the same time nobody knows which is later, so time does not go
-        // back; one that began after the last ended may find that the clock was set back.
+        // The order of concurrent readings is unknown, so they never move time back; a reading
+        // that began after the last one ended may show that the clock was set back.
         if begun.ended >= self.of || ms > self.now_ms {
             self.now_ms = ms;
             self.of = self.ended;
@@ -50,12 +48,12 @@ impl ClockReadings {
         self.writes = self.writes.max(begun.writes);
     }
 
-    /// The time of a commit now.
+    /// The time of a commit made now.
     pub(crate) fn now_ms(&self) -> u64 {
         self.now_ms
     }
 
-    /// How many writes can be in it, of all that were ever put into the queue.
+    /// How many of the writes ever queued can be in it.
     pub(crate) fn writes(&self) -> u64 {
         self.writes
     }
@@ -73,7 +71,7 @@ mod tests {
         let late = clock_readings.begin(7);
         clock_readings.end(&late, 20);
         assert_eq!((clock_readings.writes(), clock_readings.now_ms()), (7, 20));
-        // It may have been read before the seventh came.
+        // It may have been read before the seventh was queued.
         clock_readings.end(&early, 10);
         assert_eq!((clock_readings.writes(), clock_readings.now_ms()), (7, 20));
     }

@@ -1,6 +1,4 @@
-//! What the committer holds from one round to the next.
-//!
-//! Owns: [`Committer`]. Must not know: what a round does.
+//! [`Committer`]: the state that the committer keeps from one round to the next.
 
 use std::sync::Arc;
 
@@ -14,14 +12,14 @@ use crate::log::writer::LogWriter;
 pub(crate) struct Committer {
     pub(crate) log: LogWriter,
     pub(crate) frame: Builder,
-    /// Since when something is written and not synced.
+    /// Since when there are unsynced writes.
     pub(crate) unsynced_since: Option<Instant>,
     pub(crate) changes_since_index: u64,
     /// The time of the round.
     pub(crate) now_ms: u64,
     /// What the index lacks.
     pub(crate) backlog: Backlog,
-    /// Who waited for what this round made visible.
+    /// Waiters for changes that this round made visible.
     pub(crate) waiters: Vec<Arc<Waiter>>,
 }
 

@@ -1,8 +1,7 @@
-//! The committer, held.
+//! The guard through which the committer is accessed.
 //!
-//! Owns: the only way to the committer. Must not know: commits.
-//! Promise: a write that was queued while the committer was held is not left behind,
-//! however the holder lets go: by an early return or by a panic, too.
+//! A write that is queued while the committer is locked does not wait forever: dropping the
+//! guard wakes the committer thread, also after an early return or a panic.
 
 use std::ops::{Deref, DerefMut};
 
@@ -33,9 +32,9 @@ impl CommitterLock {
     }
 }
 
-/// Held by a thread that commits, or that needs commits to stand still.
+/// Held by a thread that commits, or that has to prevent commits.
 pub(crate) struct CommitterGuard<'e> {
-    // Released first: fields are dropped in their order.
+    // Released first: fields are dropped in declaration order.
     committer: MutexGuard<'e, Committer>,
     _wake: Wake<'e>,
 }
@@ -44,7 +43,7 @@ struct Wake<'e>(&'e Queue);
 
 impl Drop for Wake<'_> {
     fn drop(&mut self) {
-        // A caller that queued a write meanwhile found the committer held, and waits.
+        // A caller that queued a write meanwhile found the committer locked, and waits.
         if !self.0.is_empty() {
             self.0.wake_committer();
         }
@@ -73,7 +72,7 @@ mod tests {
     use crate::api::store::JobStore;
     use crate::model::request::{Body, Request};
 
-    /// Nobody calls the committer's thread but the guard itself.
+    /// Only the guard itself wakes the committer thread.
     #[test]
     fn a_write_that_came_while_the_committer_was_held_is_answered() {
         let store = JobStore::in_memory().unwrap();
@@ -88,7 +87,7 @@ mod tests {
         while graph.engine().queue.is_empty() {
             std::thread::yield_now();
         }
-        // The writer finds the committer held.
+        // The writer finds the committer locked.
         std::thread::sleep(Duration::from_millis(100));
         drop(held);
         assert_eq!(answered.recv_timeout(Duration::from_secs(60)), Ok(true));

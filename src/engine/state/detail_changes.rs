@@ -1,8 +1,7 @@
 //! Changes to the details of a graph's jobs that the index does not have yet.
 //!
-//! Owns: how they are kept in memory. Must not know: what is changed, rows of the index.
-//! Promise: a store of many graphs with a few changes each pays for the changes, not for
-//! tables that could hold more.
+//! A store of many graphs with few changes each uses memory for the changes, not for tables
+//! with spare capacity.
 
 use std::collections::HashMap;
 
@@ -14,9 +13,9 @@ const FEW: usize = 8;
 /// Changes by job, later ones merged in.
 #[derive(Default)]
 pub(crate) struct DetailChanges {
-    /// In no order; empty once there are many.
+    /// In no particular order; empty once there are many.
     few: Vec<(u64, Detail)>,
-    /// All of them once there were more than a few.
+    /// All changes, once there are more than a few.
     #[expect(
         clippy::box_collection,
         reason = "a table takes six words in each graph"
@@ -44,7 +43,7 @@ impl DetailChanges {
         }
     }
 
-    /// The change of a job, to be added to.
+    /// The change of a job, to be extended.
     pub(crate) fn of(&mut self, sequence: u64) -> &mut Detail {
         let place = match self.many {
             Some(_) => None,
@@ -60,7 +59,7 @@ impl DetailChanges {
         }
         let n = place.unwrap_or_else(|| {
             if self.few.is_empty() {
-                // Most graphs have one.
+                // Most graphs have one change.
                 self.few.reserve_exact(1);
             }
             self.few.push((sequence, Detail::default()));
@@ -77,7 +76,7 @@ impl DetailChanges {
         }
     }
 
-    /// Forgets all changes, and keeps the room for as many.
+    /// Removes all changes, and keeps the capacity.
     pub(crate) fn clear(&mut self) {
         self.few.clear();
         if let Some(many) = &mut self.many {
@@ -93,7 +92,7 @@ impl DetailChanges {
         }
     }
 
-    /// In no order.
+    /// In no particular order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &Detail)> {
         let few = self
             .few

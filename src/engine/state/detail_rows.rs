@@ -1,22 +1,20 @@
-//! Reading the rows of details.
+//! Reads the rows of details and verifies their hashes.
 //!
-//! Owns: the comparison of a row that is read with what vouches for it. Must not know: what
-//! becomes of a row that is not the one.
-//! Promise: a row that is read is the one that was written last, or it is refused: an
-//! index that brings an old row back cannot show an old time.
+//! A row that is returned is the one written last. If the index restores an old row, the read
+//! fails instead of returning an old time.
 
 use crate::engine::state::details::hash;
 use crate::engine::state::graph::GraphCore;
 use crate::index::rows::{self, DetailRow};
 use crate::index::{Fault, Index};
 
-/// How often in a row another row than the right one is read, with nothing written
-/// meanwhile, before it is taken for an old one.
+/// How often a row is reread if its hash does not match and nothing was written meanwhile,
+/// before it is considered stale.
 const READS: u32 = 4;
 
-/// Reads the row of a group, and refuses another one than was written last.
+/// Reads the row of a group; returns an error if it is not the row written last.
 ///
-/// This takes no lock that the indexer holds: a commit reads rows too, and the indexer waits
+/// This takes no lock that the indexer holds: a commit reads rows, too, and the indexer waits
 /// for commits. A row that is rewritten meanwhile is read again.
 pub(crate) fn read(index: &dyn Index, graph: &GraphCore, group: u64) -> Result<DetailRow, Fault> {
     let key = rows::detail_key(graph.number, group);
@@ -85,7 +83,7 @@ mod tests {
         assert_eq!(started(), None, "a row that was never written");
         let mut state = graph.state.write();
         state.details.written(group, hash(&key, &old));
-        // While it is written, and after a write that failed, either is right.
+        // While it is written, and after a failed write, either row is correct.
         state.details.write(group, hash(&key, &new));
         drop(state);
         assert_eq!(started(), Some(Some(1)));

@@ -1,31 +1,29 @@
-//! What vouches for the rows of details.
+//! [`DetailHashes`]: the hash of every row of details in the index.
 //!
-//! Owns: [`DetailHashes`], the hash of every row of details that the index was given.
-//! Must not know: how such a row is read.
-//!
-//! It is a tree of hashes: the index's head vouches for the status rows, each status
-//! row for the rows of details of its jobs.
+//! The hashes form a tree: the index's header contains the hash of the status rows, and each
+//! status row contains the hashes of the rows of details of its jobs.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::engine::state::status::CHUNK_ROWS;
 use crate::index::rows::{self, DETAIL_JOBS};
 
-/// The hashes of a chunk's rows; 0 where there is none.
+/// The hashes of a chunk's rows; 0 if there is no row.
 pub(crate) type ChunkHashes = [u64; CHUNK_ROWS as usize];
 
 /// The hash of every row of details of a graph.
 #[derive(Default)]
 pub(crate) struct DetailHashes {
-    /// Chunks with any, in order, each with its rows up to the last; 0 where there is none.
+    /// The chunks that have rows, in order, each with the hashes of its rows up to the last; 0
+    /// if there is no row.
     chunks: VecDeque<(u64, Vec<u64>)>,
-    /// Of rows that are being written: either the old row or this one is right, also
-    /// after a write that failed.
+    /// The hashes of rows that are being written: either the old row or this one is correct,
+    /// also after a failed write.
     writing: BTreeMap<u64, u64>,
 }
 
 impl DetailHashes {
-    /// Where the hashes of a chunk are, or belong.
+    /// The position of a chunk's hashes, or where to insert them.
     fn place(&self, chunk: u64) -> Result<usize, usize> {
         self.chunks.binary_search_by_key(&chunk, |known| known.0)
     }
@@ -39,7 +37,7 @@ impl DetailHashes {
         hashes
     }
 
-    /// What the row of a group may hash to.
+    /// The hashes that the row of a group may have.
     pub(crate) fn allowed(&self, group: u64) -> [u64; 2] {
         let n = (group % CHUNK_ROWS) as usize;
         let at = self.place(group / CHUNK_ROWS).ok();
@@ -49,17 +47,17 @@ impl DetailHashes {
         [known, self.writing.get(&group).copied().unwrap_or(known)]
     }
 
-    /// Whether there is a row of a group.
+    /// Whether a group has a row.
     pub(crate) fn has_row(&self, group: u64) -> bool {
         self.allowed(group) != [0; 2]
     }
 
-    /// Notes that a row is about to be written.
+    /// Records that a row is about to be written.
     pub(crate) fn write(&mut self, group: u64, hash: u64) {
         self.writing.insert(group, hash);
     }
 
-    /// Notes that a row was written.
+    /// Records that a row was written.
     pub(crate) fn written(&mut self, group: u64, hash: u64) {
         self.writing.remove(&group);
         let (chunk, n) = (group / CHUNK_ROWS, (group % CHUNK_ROWS) as usize);
@@ -88,7 +86,7 @@ impl DetailHashes {
         }
     }
 
-    /// Takes the hashes of a chunk of so many jobs from its status row.
+    /// Restores the hashes of a chunk of `jobs` jobs from its status row.
     pub(crate) fn restore(&mut self, chunk: u64, jobs: u64, bytes: &[u8]) -> Option<()> {
         if bytes.len() as u64 != jobs.div_ceil(DETAIL_JOBS) * 8 {
             return None;
@@ -101,14 +99,14 @@ impl DetailHashes {
     }
 }
 
-/// Appends the hashes of a chunk of so many jobs, as they stand in its status row.
+/// Appends the hashes of a chunk of `jobs` jobs, as its status row stores them.
 pub(crate) fn put_hashes(hashes: &ChunkHashes, jobs: u64, out: &mut Vec<u8>) {
     for hash in &hashes[..jobs.div_ceil(DETAIL_JOBS) as usize] {
         out.extend_from_slice(&hash.to_le_bytes());
     }
 }
 
-/// What vouches for this row; 0 is kept for a row that is not there.
+/// The hash of this row; 0 is reserved for a missing row.
 pub(crate) fn hash(key: &[u8], value: &[u8]) -> u64 {
     rows::row_hash(key, value).max(1)
 }

@@ -1,8 +1,7 @@
-//! The ids that engines brought.
+//! External ids: those that callers chose.
 //!
-//! Owns: [`ExternalIds`]: those not in the index yet, and the question to the index. Must
-//! not know: jobs.
-//! Promise: an id that leaves memory is in the index by then.
+//! [`ExternalIds`] keeps the ids that are not in the index yet, and looks up the others in the
+//! index. An id is removed from memory only after the index has it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,7 +14,7 @@ use crate::index::{Fault, Index};
 /// Pairs of hash and owner.
 pub(crate) type Pairs = BTreeSet<Pair>;
 
-/// The ids of all graphs that were not made by their graph, by hash.
+/// The external ids of all graphs, by hash.
 pub(crate) struct ExternalIds {
     recent: RwLock<Recent>,
     pub(crate) runs: Runs,
@@ -45,7 +44,7 @@ impl ExternalIds {
         }
     }
 
-    /// Takes the place of all ids with those of an index that was rebuilt.
+    /// Replaces all ids with those of a rebuilt index.
     pub(crate) fn replace(&self, rebuilt: ExternalIds) {
         self.runs.replace(rebuilt.runs);
         self.generation.fetch_add(1, Ordering::AcqRel);
@@ -56,7 +55,7 @@ impl ExternalIds {
         self.recent.write().added.insert((hash, owner));
     }
 
-    /// Takes what is to be written to the index; it is found here until
+    /// Takes the ids to be written to the index; lookups still find them here until
     /// [`ExternalIds::end_flush`].
     pub(crate) fn begin_flush(&self) -> Arc<Pairs> {
         let mut recent = self.recent.write();
@@ -69,8 +68,7 @@ impl ExternalIds {
         self.recent.write().flushing = Arc::default();
     }
 
-    /// Whether a job may have an id with this hash; no means no. Looks at memory
-    /// only.
+    /// Whether a job may have an id with this hash; `false` is certain. Reads only memory.
     pub(crate) fn may_contain(&self, hash: u64) -> bool {
         let recent = self.recent.read();
         let is_recent = [&recent.added, &*recent.flushing]
@@ -80,12 +78,12 @@ impl ExternalIds {
         is_recent || self.runs.may_contain(hash)
     }
 
-    /// As long as this stays the same, ids that are added are found in memory.
+    /// As long as this stays the same, new ids are found in memory.
     pub(crate) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// Those not in the index yet.
+    /// The owners that are not in the index yet.
     pub(crate) fn recent(&self, hash: u64) -> Vec<Owner> {
         let recent = self.recent.read();
         [&recent.added, &*recent.flushing]
@@ -96,7 +94,7 @@ impl ExternalIds {
 
     /// The owners of ids and keys that have this hash.
     pub(crate) fn lookup(&self, index: &dyn Index, hash: u64) -> Result<Vec<Owner>, Fault> {
-        // Memory first: what leaves it is in the index already.
+        // Memory first: what is removed from memory is already in the index.
         let mut found = self.recent(hash);
         found.extend(self.runs.lookup(index, hash)?);
         found.sort_unstable();

@@ -1,7 +1,4 @@
-//! A graph of an open store.
-//!
-//! Owns: [`GraphCore`], what all handles of a graph share. Must not know: how its state
-//! changes, callers.
+//! A graph of an open store, shared by all its handles.
 
 use std::sync::Arc;
 
@@ -13,21 +10,21 @@ use crate::model::retention::Retention;
 
 /// A graph of an open store.
 pub(crate) struct GraphCore {
-    /// Its number in the log, from 0 in the order of creation.
+    /// Its number in the log, from 0 in order of creation.
     pub(crate) number: u32,
     pub(crate) project: Arc<str>,
     pub(crate) name: Arc<str>,
     pub(crate) ids: OwnIds,
     pub(crate) created_ms: u64,
     dropped: AtomicBool,
-    /// Whether it is among the graphs that retention is told of.
+    /// Whether it is recorded for retention.
     pub(crate) is_noted_changed: AtomicBool,
     pub(crate) state: RwLock<GraphState>,
     /// How long complete jobs are kept.
     pub(crate) retention: RwLock<Option<Arc<Retention>>>,
-    /// Held by who purges, from the last look at the policy to the commit.
+    /// Locked while jobs are purged, from the last check of the policy to the commit.
     pub(crate) purging: Mutex<()>,
-    /// Where purged jobs go first.
+    /// The archive for purged jobs.
     #[cfg(feature = "archive")]
     pub(crate) archive: crate::engine::state::archive_state::ArchiveSlot,
 }
@@ -69,20 +66,19 @@ impl GraphCore {
         self.dropped.store(true, Ordering::Release);
     }
 
-    /// Whether the event that created it was lost: its ids cannot be told from
-    /// others any more, so all of them are looked up.
+    /// Whether the event that created it was lost: generated ids cannot be recognized anymore,
+    /// so all ids are looked up.
     pub(crate) fn has_lost_its_key(&self) -> bool {
         self.ids.key() == [0; 2]
     }
 
-    /// Whether this id of this job was not made by the graph, so that only a lookup
-    /// finds the job.
+    /// Whether the graph did not generate this job's id, so that the job has to be looked up.
     pub(crate) fn is_external(&self, id: &str, sequence: u64) -> bool {
         self.ids.sequence(id) != Some(sequence)
     }
 
-    /// The hash a foreign id is looked up by. The graph's key goes in, so that ids
-    /// made to collide elsewhere do not collide here.
+    /// The hash under which an external id is looked up. It includes the graph's key, so that
+    /// ids made to collide in one graph do not collide in another.
     pub(crate) fn id_hash(&self, id: &str) -> u64 {
         let seed = self.ids.key()[0] ^ u64::from(self.number);
         xxhash_rust::xxh3::xxh3_64_with_seed(id.as_bytes(), seed)

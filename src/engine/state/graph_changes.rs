@@ -1,4 +1,4 @@
-//! What a round of the index takes of a graph.
+//! The changes of a graph that a round writes to the index.
 
 use std::sync::Arc;
 

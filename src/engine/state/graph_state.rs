@@ -1,9 +1,7 @@
-//! What memory holds of a graph, and how a committed change becomes visible.
+//! The state of a graph in memory, and how a committed change becomes visible.
 //!
-//! Owns: [`GraphState`] and the only code that changes it. Must not know: callers,
-//! how changes are logged.
-//! Promise: all changes of a commit become visible at once; what is not in the
-//! index yet is found here.
+//! Only this code changes [`GraphState`]. All changes of a commit become visible together.
+//! Changes that are not in the index yet are found here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -29,32 +27,32 @@ pub(crate) struct GraphState {
     pub(crate) status: StatusColumn,
     /// Packed requests, in order.
     pub(crate) parts: Arc<[Arc<Part>]>,
-    /// Requests that follow, in segments.
+    /// The requests after them, in segments.
     pub(crate) tail: Vec<TailRun>,
-    /// The fingerprints of those, from the first on.
+    /// The fingerprints of the requests in segments.
     tail_fingerprints: Vec<Fingerprint>,
-    /// Purges up to this LSN have no tombstones any more.
+    /// Purges up to this LSN no longer have tombstones.
     pub(crate) forgotten_lsn: u64,
-    /// Running jobs that were asked to stop.
+    /// Running jobs with a cancel request.
     pub(crate) cancelling: BTreeSet<u64>,
     /// Running jobs that have a guard.
     pub(crate) watched: BTreeMap<u64, Arc<RunCell>>,
-    /// Who waits for a job's end, or for a pending job.
+    /// Waiters for a job's completion, or for a pending job.
     pub(crate) waiters: Waiters,
-    /// What vouches for the rows of details in the index.
+    /// The hashes of the rows of details in the index.
     pub(crate) details: DetailHashes,
-    /// Changed since the indexer last came by.
+    /// Changes since the indexer last took them.
     pub(crate) changed: DetailChanges,
     /// Being written to the index.
     pub(crate) flushing: Option<Arc<DetailChanges>>,
-    /// The round of the index that takes what changed; 0 where nothing did.
+    /// The round of the index that takes the changes; 0 if there are none.
     pub(crate) index_round: RoundNumber,
-    /// What the round under way takes, if the graph has changed since it began.
+    /// What the current round takes, if the graph has changed since the round began.
     pub(crate) taken_changes: Option<Box<GraphChanges>>,
 }
 
 impl GraphState {
-    /// Makes a durable change visible. `segment` is where its texts lie.
+    /// Makes a durable change visible. `segment` contains its texts.
     pub(crate) fn apply(&mut self, change: &StateChange, segment: &Arc<Segment>) {
         if let StateChange::Submitted {
             sequence,
@@ -67,12 +65,12 @@ impl GraphState {
         self.apply_state(change);
     }
 
-    /// Takes out who waited for a change that was made.
+    /// Removes the waiters for a change that was made.
     pub(crate) fn take_waiters(&mut self, change: &StateChange, waiters: &mut Vec<Arc<Waiter>>) {
         match *change {
             StateChange::Completed { sequence, .. }
             | StateChange::Purged { sequence, .. }
-            // Those ask a run to stop, or end it.
+            // These ask a run to stop, or end it.
             | StateChange::CancelRequested { sequence }
             | StateChange::Requeued { sequence } => self.waiters.take(sequence, waiters),
             StateChange::Submitted { .. } | StateChange::Started { .. } | StateChange::Forgotten { .. } => {}
@@ -88,7 +86,7 @@ impl GraphState {
         self.status.total(States::NONE.with(State::Pending))
     }
 
-    /// Takes out who waits for a pending job: one for each of `jobs`, as far as they are
+    /// Removes waiters for a pending job: one for each of `jobs` jobs, at most as many as are
     /// still pending.
     pub(crate) fn take_claimers(&mut self, jobs: u64, waiters: &mut Vec<Arc<Waiter>>) {
         if self.waiters.has(PENDING) {
@@ -97,21 +95,21 @@ impl GraphState {
         }
     }
 
-    /// Tells the runs of a job that they no longer hold it.
+    /// Marks the run of a job as over: it no longer owns the job.
     fn end_run(&mut self, sequence: u64) {
         if let Some(cell) = self.watched.remove(&sequence) {
             cell.end();
         }
     }
 
-    /// Tells all runs that they no longer hold their jobs.
+    /// Marks all runs as over: they no longer own their jobs.
     pub(crate) fn end_runs(&mut self) {
         std::mem::take(&mut self.watched)
             .into_values()
             .for_each(|cell| cell.end());
     }
 
-    /// Makes a change of states, wherever the texts lie.
+    /// Applies a change of states, without texts.
     pub(crate) fn apply_state(&mut self, change: &StateChange) {
         match *change {
             StateChange::Submitted { sequence, .. } => self.add_pending(sequence),
@@ -135,8 +133,8 @@ impl GraphState {
                 let detail = self.changed.of(sequence);
                 detail.finished = Some(finished);
             }
-            // When it was started stays known, for pages that still show it running. A
-            // job with a cancel request is never requeued.
+            // The start time is kept for pages that still show the job as running. A job with a
+            // cancel request is never requeued.
             StateChange::Requeued { sequence } => {
                 self.status.set(sequence, State::Pending);
                 self.cancelling.remove(&sequence);
@@ -148,8 +146,7 @@ impl GraphState {
             } => {
                 self.status.set_removed(sequence);
                 self.cancelling.remove(&sequence);
-                // How it went is still told to pages that are older, until the tombstone
-                // goes.
+                // The outcome stays available to older pages until the tombstone is forgotten.
                 let left = Detail {
                     reset: tombstone.is_none(),
                     tombstone,
@@ -162,7 +159,7 @@ impl GraphState {
                 through_lsn,
             } => {
                 self.forgotten_lsn = self.forgotten_lsn.max(through_lsn);
-                // It was purged, even where the event that says so is lost.
+                // It was purged, even if the event that records this is lost.
                 self.status.set_removed(sequence);
                 self.cancelling.remove(&sequence);
                 let forget = Detail {
@@ -197,8 +194,7 @@ impl GraphState {
         }
     }
 
-    /// Makes a job pending that is new, or that an index knew more of than it
-    /// says.
+    /// Makes a job pending that is new, or that the index did not record as pending.
     pub(crate) fn add_pending(&mut self, sequence: u64) {
         if sequence == self.status.len() {
             self.status.push();
@@ -207,13 +203,13 @@ impl GraphState {
         }
     }
 
-    /// Takes jobs out of all lists: their blocks were quarantined, or they were purged.
+    /// Removes jobs from all lists: their blocks were quarantined, or they were purged.
     pub(crate) fn set_range_aside(&mut self, range: Range<u64>) {
         let cancelling: Vec<u64> = self.cancelling.range(range.clone()).copied().collect();
         for sequence in &cancelling {
             self.cancelling.remove(sequence);
         }
-        // What is known of their lives goes, but for their tombstones.
+        // Their details are removed, except for their tombstones.
         if range.end - range.start < self.changed.len() as u64 {
             for sequence in range.clone() {
                 let known = self.changed.get(sequence);
@@ -230,8 +226,7 @@ impl GraphState {
         self.status.set_range_removed(range);
     }
 
-    /// How many jobs in a range were quarantined. The range is asked for only where
-    /// any were.
+    /// How many jobs in a range were quarantined. Calls `range` only if any were.
     pub(crate) fn quarantined_in(&self, range: impl FnOnce() -> Range<u64>) -> u64 {
         if self.parts.iter().all(|part| part.quarantined == 0) {
             return 0;
@@ -248,7 +243,7 @@ impl GraphState {
             .sum()
     }
 
-    /// Whether a pack says of this job that it was purged.
+    /// Whether a pack records that this job was purged.
     pub(crate) fn is_purged_in_packs(&self, sequence: u64) -> bool {
         let part = self.parts.partition_point(|p| p.end_sequence <= sequence);
         let part = self.parts.get(part);
@@ -256,8 +251,8 @@ impl GraphState {
         place.is_some_and(|place| place.purged)
     }
 
-    /// When a job was submitted at the earliest, as far as memory knows, and whether that is
-    /// the time itself.
+    /// The earliest possible submission time of a job, as far as memory has it, and whether it
+    /// is exact.
     pub(crate) fn submitted_ms(&self, sequence: u64) -> Option<(u64, bool)> {
         let part = self.parts.partition_point(|p| p.end_sequence <= sequence);
         if let Some(part) = self.parts.get(part) {
@@ -272,20 +267,20 @@ impl GraphState {
         Some((place.submitted_ms, true))
     }
 
-    /// One past the last packed job.
+    /// The sequence number after the last packed job.
     pub(crate) fn packed_end(&self) -> u64 {
         self.parts.last().map_or(0, |part| part.end_sequence)
     }
 
-    /// Replaces a segment's requests by the pack they are in now.
+    /// Replaces a segment's requests with the pack that contains them now.
     pub(crate) fn pack(&mut self, segment: &Arc<Segment>, part: Option<Arc<Part>>) {
-        // The eldest segment is packed first, so its jobs are the first of the tail.
+        // The oldest segment is packed first, so its jobs are the first of the tail.
         let of_it = |run: &&TailRun| Arc::ptr_eq(&run.segment, segment);
         let packed: usize = self.tail.iter().filter(of_it).map(|r| r.jobs.len()).sum();
         self.tail_fingerprints.drain(..packed);
         self.tail.retain(|run| !Arc::ptr_eq(&run.segment, segment));
         if self.tail.is_empty() {
-            // Room for a segment's jobs is not kept for what may come.
+            // Free the capacity that a segment's jobs needed.
             self.tail = Vec::new();
             self.tail_fingerprints = Vec::new();
         }
@@ -309,7 +304,7 @@ impl GraphState {
             .collect()
     }
 
-    /// Replaces parts of packs by the part of the pack they were merged into.
+    /// Replaces parts of packs with the part of the pack that they were merged into.
     pub(crate) fn merge(&mut self, part: &Arc<Part>) {
         let parts = &self.parts;
         let first = parts.partition_point(|p| p.end_sequence <= part.first_sequence);
@@ -318,8 +313,8 @@ impl GraphState {
         self.parts = merged.concat().into();
     }
 
-    /// What is known of a job's life that the index may not know yet. To be asked
-    /// before the index: what leaves here is there already.
+    /// The facts about a job that the index may not have yet. Must be read before the index:
+    /// what is removed here is already in the index.
     pub(crate) fn detail_changes(&self, sequence: u64) -> [Option<Detail>; 2] {
         [
             self.flushing

@@ -1,9 +1,7 @@
 //! What the index has, and what it lacks.
 //!
-//! Owns: what of memory is not in the index yet, and the order it is written in.
-//! Must not know: the engine that keeps the rows, commits, when it is written.
-//! Promise: the index says of itself up to which LSN it is whole; what it does not
-//! hold stays in memory until it does.
+//! The index records up to which LSN it is complete. Changes that it does not have stay in
+//! memory until it does.
 
 mod chunk_rows;
 pub(crate) mod removal;
@@ -27,51 +25,51 @@ use crate::index::{Fault, Index};
 use crate::log::clock_gaps::Gaps;
 use crate::model::store_id::StoreId;
 
-/// A close that finds more graphs to be written leaves them to the next open, which reads
-/// them from the log again.
+/// If a close finds more graphs to be written than this, it leaves them to the next open, which
+/// replays them from the log.
 const CLOSE_GRAPHS_MAX: usize = 4096;
 
-/// Whether all that was to be written was.
+/// Whether everything was written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Applied {
     All,
-    /// The store is being closed: the index says that it is partial.
+    /// The store is being closed: the index records that it is partial.
     Interrupted,
 }
 
-/// What is known of the rows that the head vouches for.
+/// The state of the rows that the header's hash covers.
 pub(crate) struct Indexer {
     store: StoreId,
     pub(crate) applied_lsn: u64,
     /// Hashes of the graph rows, status rows and run rows, by key.
     row_hashes: HashMap<RowKey, u64>,
-    /// All of those hashes together.
+    /// All of those hashes combined.
     digest: u64,
     /// Graphs that have rows.
     pub(crate) graphs: HashMap<u32, IndexedGraph>,
-    /// Dropped graphs that may still have details.
+    /// Dropped graphs that may still have rows of details.
     pub(crate) dropped: Vec<(u32, Weak<GraphCore>)>,
     /// Which chunks share status rows, by graph.
     pub(crate) removed_runs: HashMap<u32, RemovedRuns>,
-    /// Jobs, about, whose ids and keys may be dead since the runs were last cleared of
-    /// dead ones.
+    /// About how many jobs' ids and keys may have become dead since dead ones were last removed
+    /// from the runs.
     pub(crate) lost_ids: u64,
-    /// Whether a close has interrupted it.
+    /// Whether it was interrupted by a close.
     pub(crate) is_interrupted: bool,
     pub(crate) rewrites: Rewrites,
 }
 
-/// A graph as its row has it.
+/// A graph as its row records it.
 pub(crate) struct IndexedGraph {
     pub(crate) graph: Weak<GraphCore>,
-    /// Up to which purge its tombstones are forgotten.
+    /// The LSN of the last purge whose tombstones are forgotten.
     pub(crate) forgotten_lsn: u64,
 }
 
-/// Bytes of the longest key that is named.
+/// The length of the longest key that is named, in bytes.
 pub(crate) const ROW_KEY_BYTES_MAX: usize = 13;
 
-/// The key of a row that is named, filled up with zeros: the first byte says its length.
+/// The key of a named row, padded with zeros: the first byte determines its length.
 type RowKey = [u8; ROW_KEY_BYTES_MAX];
 
 fn row_key(key: &[u8]) -> RowKey {
@@ -80,7 +78,7 @@ fn row_key(key: &[u8]) -> RowKey {
     named
 }
 
-/// What leaves memory in one go: everything up to one LSN.
+/// What is moved from memory to the index in one round: everything up to one LSN.
 pub(crate) struct FlushBatch {
     pub(crate) lsn: u64,
     pub(crate) open_number: u64,
@@ -93,7 +91,7 @@ pub(crate) struct FlushBatch {
 }
 
 impl FlushBatch {
-    /// All changes up to this LSN, of graphs that nobody changes meanwhile.
+    /// All changes up to this LSN, of graphs that do not change meanwhile.
     pub(crate) fn of_replay(
         indexer: &Indexer,
         graphs: &Graphs,
@@ -110,7 +108,7 @@ impl FlushBatch {
         }
     }
 
-    /// Forgets what is in the index now.
+    /// Removes from memory what is in the index now.
     pub(crate) fn end_flush(&self, ids: &ExternalIds) {
         for graph in &self.graphs {
             graph.state.write().flushing = None;
@@ -135,7 +133,7 @@ impl Indexer {
         }
     }
 
-    /// Notes a row that is there, or with no value one that is not there any more.
+    /// Records a row; without a value, records that the row was removed.
     pub(crate) fn record_row(&mut self, key: &[u8], value: Option<&[u8]>) {
         let named = row_key(key);
         let before = match value {
@@ -153,7 +151,7 @@ impl Indexer {
         self.digest
     }
 
-    /// The graphs that have changes it lacks.
+    /// The graphs that have changes that the index lacks.
     pub(crate) fn lacking(&self, graphs: &Graphs) -> Vec<Arc<GraphCore>> {
         graphs.changed(|number, forgotten_lsn| {
             let known = self.graphs.get(&number);
@@ -161,7 +159,7 @@ impl Indexer {
         })
     }
 
-    /// The graphs that have rows and are not there any more.
+    /// The graphs that have rows and do not exist anymore.
     pub(crate) fn not_among(&self, graphs: &Graphs) -> Vec<Dropped> {
         let known = self.graphs.iter();
         known
@@ -188,7 +186,7 @@ impl Indexer {
         rows::seal_value(rows::HEAD, &head)
     }
 
-    /// Writes everything that leaves, and then says so in the head.
+    /// Writes all changes of a round, and then records that in the header.
     pub(crate) fn apply(
         &mut self,
         index: &dyn Index,
@@ -214,7 +212,7 @@ impl Indexer {
         let dropped: HashSet<u32> = batch.dropped.iter().map(|dropped| dropped.0).collect();
         for (n, graph) in batch.graphs.iter().enumerate() {
             if is_too_much(batch.graphs.len() - n) {
-                // All rows that were put are written, under a head that says so.
+                // All rows that were put are written, under a header that records this.
                 writer.write_out()?;
                 return Ok(Applied::Interrupted);
             }

@@ -1,21 +1,19 @@
-//! Which process has a file locked.
+//! Finds the process that has locked a file.
 //!
-//! Owns: the look at what the system says of locks and of open files. Must not know:
-//! stores.
-//! Promise: a process is named only if it has the file open and the system says that the
-//! lock is its; otherwise none is.
+//! A process is returned only if it has the file open and the system reports that it holds the
+//! lock.
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 
-/// The process of this system that has one of these files locked.
+/// The process on this system that has locked one of these files.
 pub(crate) fn find(files: &[&File]) -> Option<u32> {
     let identities: Vec<(u64, u64)> = files
         .iter()
         .filter_map(|file| Some(identity(&file.metadata().ok()?)))
         .collect();
-    // Of other containers' processes it has only those that can be seen from here, by
-    // the numbers that they have here.
+    // For other containers, this lists only visible processes, with their ids in this
+    // container.
     let locks = fs::read_to_string("/proc/locks").ok()?;
     let holders = locks
         .lines()
@@ -25,11 +23,11 @@ pub(crate) fn find(files: &[&File]) -> Option<u32> {
     holders.find(|&pid| has_open(pid, &identities))
 }
 
-/// Process and inode of a line of `/proc/locks`, if it is of a lock for writing:
+/// Process and inode of a line of `/proc/locks`, if it is an exclusive lock:
 /// `1: FLOCK  ADVISORY  WRITE 7 fe:00:5497389 0 EOF`.
 fn parse(line: &str) -> Option<(u32, u64)> {
     let mut words = line.split_whitespace().skip(1);
-    // One that waits has an arrow here.
+    // A waiting lock has an arrow here.
     let is_lock = matches!(words.next()?, "FLOCK" | "POSIX" | "OFDLCK");
     let is_to_write = words.nth(1)? == "WRITE";
     let pid = words.next()?.parse().ok()?;
@@ -37,7 +35,7 @@ fn parse(line: &str) -> Option<(u32, u64)> {
     (is_lock && is_to_write).then_some((pid, inode))
 }
 
-/// Whether a process has one of these files open, as far as this one may know.
+/// Whether a process has one of these files open, as far as this process may see.
 fn has_open(pid: u32, identities: &[(u64, u64)]) -> bool {
     let Ok(open) = fs::read_dir(format!("/proc/{pid}/fd")) else {
         return false;

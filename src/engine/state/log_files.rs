@@ -1,7 +1,6 @@
-//! The files of the log, and those that stay as they are.
+//! The files of the log, and files that never change.
 //!
-//! Owns: [`LogFiles`], the list of the log's files at one moment. Must not know: who replaces
-//! them.
+//! [`LogFiles`] is the list of the log's files at one moment.
 
 use std::sync::Arc;
 
@@ -9,13 +8,13 @@ use crate::log::disk::File;
 use crate::log::pack::Pack;
 use crate::log::segment::Segment;
 
-/// The files that hold the log, in its order: packs, then segments.
+/// The files that contain the log, in order: packs, then segments.
 #[derive(Clone, Default)]
 pub(crate) struct LogFiles {
     pub(crate) packs: Vec<Arc<Pack>>,
     pub(crate) segments: Vec<Arc<Segment>>,
 }
 
-/// A file that stays the same as long as the store is open. It is kept open, so that no
-/// other can be taken for it.
+/// A file that never changes while the store is open. It is kept open, so that no other file
+/// can get its identity.
 pub(crate) type PinnedFile = (&'static str, Arc<dyn File>);

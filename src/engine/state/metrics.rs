@@ -1,8 +1,6 @@
-//! What a store counts while it works.
+//! The metrics of an open store: the counters and histograms for [`Stats`](crate::Stats).
 //!
-//! Owns: the counters and histograms behind [`Stats`](crate::Stats). Must not know: who
-//! reads them.
-//! Promise: to count costs a few relaxed additions; nobody waits for a reader.
+//! Counting costs a few relaxed additions and never waits for a reader.
 
 use std::time::Duration;
 
@@ -11,7 +9,7 @@ use crate::model::stats::{BOUNDS, Histogram};
 
 /// Counts durations.
 pub(crate) struct DurationHistogram {
-    /// By bound; the last for those above all.
+    /// By upper bound; the last counts durations above all bounds.
     counts: [AtomicU64; BOUNDS.len() + 1],
     sum_ns: AtomicU64,
 }
@@ -47,8 +45,8 @@ pub(crate) struct Metrics {
     pub(crate) events: Counter,
     pub(crate) busy: Counter,
     pub(crate) purged: Counter,
-    /// Graphs that the background has looked at: only those that changed, or that
-    /// something is due in.
+    /// Graphs that background threads have checked: only those that changed or have something
+    /// due.
     pub(crate) visits: Counter,
     /// Stretches of the log that feeds have read.
     pub(crate) feed_reads: Counter,

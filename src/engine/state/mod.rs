@@ -1,7 +1,4 @@
-//! What an open store consists of.
-//!
-//! Owns: its data, each part with what keeps it right. Must not know: commits, pages,
-//! background work; nothing of the engine that stands outside of this directory.
+//! The data of an open store. Uses nothing of the engine outside of this directory.
 
 #[cfg(feature = "archive")]
 pub(crate) mod archive_state;

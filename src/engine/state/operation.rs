@@ -1,7 +1,4 @@
-//! Writes, as the committer takes them.
-//!
-//! Owns: [`Operation`], and what its caller made of a request before. Must not know: how
-//! writes are queued and carried out.
+//! [`Operation`]: a write, with what its caller computed from the request.
 
 use std::sync::Arc;
 
@@ -17,18 +14,18 @@ use crate::model::secrets::MaskedRequest;
 use crate::model::states::State;
 use crate::model::store_id::StoreId;
 
-/// What a write without a request weighs.
+/// The size of a write without a request in the queue, in bytes.
 pub(crate) const SMALL_WRITE_BYTES: u64 = 256;
 
-/// A write as the committer takes it.
+/// A write in the form that the committer takes.
 pub(crate) struct Operation {
     pub(crate) action: Action,
-    /// What it weighs in the queue.
+    /// Its size in the queue.
     pub(crate) bytes: u64,
 }
 
 impl Operation {
-    /// A write that carries no request.
+    /// A write without a request.
     pub(crate) fn small(action: Action) -> Operation {
         Operation {
             action,
@@ -71,22 +68,23 @@ pub(crate) enum Action {
         graph: Arc<GraphCore>,
         sequence: u64,
         id: JobId,
+        claim: Option<Arc<Claim>>,
     },
     Complete {
         graph: Arc<GraphCore>,
         sequence: u64,
         id: JobId,
         outcome: Outcome,
-        /// The run that completes it, if one does.
+        /// The run that completes it, if any.
         run: Option<Arc<RunCell>>,
     },
-    /// A run ends without an outcome.
+    /// Ends a run without an outcome.
     GiveUp {
         graph: Arc<GraphCore>,
         sequence: u64,
         id: JobId,
         run: Arc<RunCell>,
-        /// Whether the job becomes pending again, or is interrupted.
+        /// Whether the job becomes pending again; otherwise, it is interrupted.
         requeue: bool,
     },
     Cancel {
@@ -96,10 +94,10 @@ pub(crate) enum Action {
     },
     Claim {
         graph: Arc<GraphCore>,
-        /// If its caller may withdraw it.
+        /// Set if the caller may withdraw it.
         claim: Option<Arc<Claim>>,
     },
-    /// Gives back the job that was started for a claim, if there is one.
+    /// Requeues the job that was started for a claim, if there is one.
     HandBack {
         graph: Arc<GraphCore>,
         claim: Arc<Claim>,
@@ -107,7 +105,7 @@ pub(crate) enum Action {
     Import {
         graph: Arc<GraphCore>,
         jobs: Vec<Imported>,
-        /// Whether those behind one that is refused are left out.
+        /// Whether to stop at the first refused job.
         stops: bool,
     },
     Purge {
@@ -124,7 +122,7 @@ pub(crate) enum Action {
     Clock,
     /// Confirms the clock.
     ConfirmClock,
-    /// Ends a job that was claimed and could not be handed over.
+    /// Interrupts a job that was claimed and could not be returned to the caller.
     Abandon {
         graph: Arc<GraphCore>,
         sequence: u64,
@@ -132,8 +130,8 @@ pub(crate) enum Action {
 }
 
 impl Action {
-    /// Whether it takes what is there further, or to its end: what must go on when
-    /// the disk is full. The others add.
+    /// Whether it advances, completes, or removes something: such writes must work even when
+    /// the disk is full. The other writes add something.
     pub(crate) fn is_ending(&self) -> bool {
         match self {
             Action::CreateGraph { .. }
@@ -159,7 +157,7 @@ impl Action {
 }
 
 impl Action {
-    /// Whether room comes back by it.
+    /// Whether it frees space.
     pub(crate) fn is_freeing(&self) -> bool {
         matches!(
             self,
@@ -168,12 +166,12 @@ impl Action {
     }
 }
 
-/// A job that is brought from elsewhere, with what is known of its life.
+/// An imported job, with what is known of its life cycle.
 pub(crate) struct Imported {
     pub(crate) id: Option<JobId>,
     pub(crate) submission: Submission,
     pub(crate) state: State,
-    /// Of a complete one.
+    /// The outcome of a complete job.
     pub(crate) outcome: Option<Outcome>,
     pub(crate) submitted_ms: Option<u64>,
     pub(crate) started_ms: Option<u64>,
@@ -181,7 +179,7 @@ pub(crate) struct Imported {
     pub(crate) cancel_requested: bool,
 }
 
-/// A request on its way in, with what its caller made of it.
+/// A request to be submitted, with what its caller computed from it.
 pub(crate) struct Submission {
     pub(crate) masked_request: MaskedRequest,
     pub(crate) fingerprint: Fingerprint,
@@ -196,17 +194,19 @@ impl Submission {
     }
 }
 
-/// What a caller that brings an id found before it queued the write, so that the
-/// committer need not ask the index.
+/// What a caller that chose an id found before it queued the write, so that the committer need
+/// not query the index.
 pub(crate) struct JobLookup {
     /// The request of the job with that id.
     pub(crate) found: Option<Request>,
-    /// Of [`ExternalIds`](crate::engine::state::external_ids::ExternalIds), before the look.
+    /// The generation of [`ExternalIds`](crate::engine::state::external_ids::ExternalIds) before
+    /// the lookup.
     pub(crate) generation: u64,
 }
 
-/// The same for a key that nobody had when its caller looked.
+/// The same, for a key that had no owner when the caller looked it up.
 pub(crate) struct KeyLookup {
-    /// Of [`ExternalIds`](crate::engine::state::external_ids::ExternalIds), before the look.
+    /// The generation of [`ExternalIds`](crate::engine::state::external_ids::ExternalIds) before
+    /// the lookup.
     pub(crate) generation: u64,
 }

@@ -1,9 +1,7 @@
-//! The commit queue: writes that wait for their turn, and their answers.
+//! The commit queue: writes that wait to be committed.
 //!
-//! Owns: the bound in bytes, who waits for room, and how an answer reaches a
-//! thread or a future. Must not know: what the writes do.
-//! Promise: a write that is in the queue is carried out and answered, whoever
-//! still waits for it; a full queue never blocks a `poll`.
+//! The queue is bounded in bytes. Every queued write is committed or refused, and completes,
+//! even if the caller stops waiting. A full queue never blocks a `poll`.
 
 use std::collections::VecDeque;
 use std::task::{Context, Waker};
@@ -26,17 +24,17 @@ pub(crate) struct Queue {
 #[derive(Default)]
 struct QueueState {
     waiting: VecDeque<Queued>,
-    /// Of the writes that wait and of those that are being committed.
+    /// Bytes of the writes that wait and of those that are being committed.
     bytes: u64,
-    /// Writes that were taken out and are not visible yet.
+    /// Writes that were taken and are not visible yet.
     in_flight: usize,
-    /// No more writes are taken.
+    /// Whether new writes are refused.
     closed: bool,
-    /// Why, unless it is that the store was closed.
+    /// Why, if not because the store was closed.
     refusal: Option<Error>,
-    /// Futures that wait for room.
+    /// Futures that wait for space.
     wakers: Wakers,
-    /// Writes that were taken out so far.
+    /// How many writes were taken so far.
     taken: u64,
     clock_readings: ClockReadings,
 }
@@ -47,7 +45,7 @@ impl QueueState {
     }
 }
 
-/// A write that found no room.
+/// A write that did not fit.
 pub(crate) struct Full(pub(crate) Box<Queued>, pub(crate) u64);
 
 impl Queue {
@@ -64,14 +62,14 @@ impl Queue {
         self.bytes_max
     }
 
-    /// How many writes wait, and their bytes with those of the writes being committed.
+    /// How many writes wait, and their bytes plus those of the writes being committed.
     pub(crate) fn depth(&self) -> (u64, u64) {
         let state = self.state.lock();
         (state.waiting.len() as u64, state.bytes)
     }
 
     fn has_room(&self, state: &QueueState, bytes: u64) -> bool {
-        // A write that is larger than the queue goes in alone.
+        // A write that is larger than the queue is admitted alone.
         state.bytes == 0 || state.bytes + bytes <= self.bytes_max
     }
 
@@ -80,13 +78,13 @@ impl Queue {
         state.waiting.push_back(queued);
     }
 
-    /// Puts a write in, waiting for room as long as it takes.
+    /// Adds a write; waits for space as long as necessary.
     pub(crate) fn push(&self, queued: Queued) {
         self.push_until(queued, None);
     }
 
-    /// Puts a write in, waiting for room until `deadline`; gives it back when there
-    /// was none. A closed queue answers it instead.
+    /// Adds a write; waits for space until `deadline`, and returns the write if there was none.
+    /// A closed queue completes it with an error instead.
     pub(crate) fn push_until(&self, queued: Queued, deadline: Option<Instant>) -> Option<Queued> {
         let mut state = self.state.lock();
         while !state.closed && !self.has_room(&state, queued.operation().bytes) {
@@ -110,7 +108,7 @@ impl Queue {
         None
     }
 
-    /// Puts a write in if there is room.
+    /// Adds a write if there is space.
     pub(crate) fn try_push(&self, queued: Queued) -> Result<(), Full> {
         let state = self.state.lock();
         if !state.closed && !self.has_room(&state, queued.operation().bytes) {
@@ -120,7 +118,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Puts a write in if there is room, or has the future woken when there is.
+    /// Adds a write if there is space; otherwise, has the future woken when there is.
     pub(crate) fn poll_push(&self, queued: Queued, context: &mut Context<'_>) -> Option<Queued> {
         let state = self.state.lock();
         let is_full =
@@ -129,7 +127,7 @@ impl Queue {
             self.put_or_refuse(state, queued);
             return None;
         }
-        // Cloned while nothing is held; there may be room by then.
+        // Clone the waker without holding the lock; there may be space by then.
         drop(state);
         let waker = context.waker().clone();
         let mut state = self.state.lock();
@@ -144,8 +142,8 @@ impl Queue {
         None
     }
 
-    /// Puts a write in whether or not there is room. Only for what is bounded
-    /// otherwise, such as one small write for each running job.
+    /// Adds a write regardless of space. Only for writes that are bounded otherwise, such as
+    /// one small write for each running job.
     pub(crate) fn force_push(&self, queued: Queued) {
         self.put_or_refuse(self.state.lock(), queued);
     }
@@ -153,7 +151,7 @@ impl Queue {
     fn put_or_refuse(&self, mut state: MutexGuard<'_, QueueState>, queued: Queued) {
         if state.closed {
             let refusal = state.refusal();
-            // Who is woken may do anything, so nothing is held meanwhile.
+            // A waker may run any code, so no lock is held.
             drop(state);
             queued.complete(Err(refusal));
         } else {
@@ -162,7 +160,7 @@ impl Queue {
         }
     }
 
-    /// Begins to read the clock for the writes that wait now.
+    /// Begins to read the clock for the writes that are waiting now.
     pub(crate) fn begin_clock_reading(&self) -> ClockReading {
         let state = self.state.lock();
         state
@@ -175,14 +173,13 @@ impl Queue {
         self.state.lock().clock_readings.now_ms()
     }
 
-    /// Notes what the clock said.
+    /// Records the result of a clock reading.
     pub(crate) fn end_clock_reading(&self, begun: &ClockReading, now_ms: u64) {
         self.state.lock().clock_readings.end(begun, now_ms);
     }
 
-    /// Takes writes that can be dated out in their order, up to about `bytes`, at least one
-    /// if there is one, with the time of their commit. Their bytes count until they are
-    /// released.
+    /// Takes writes that can be dated, in order: up to about `bytes` bytes, and at least one if
+    /// there is one, with the time of their commit. Their bytes count until they are released.
     pub(crate) fn take(&self, bytes: u64) -> (Vec<Queued>, TakenBytes<'_>, u64) {
         let mut state = self.state.lock();
         let (mut taken, mut sum) = (Vec::new(), 0);
@@ -213,24 +210,23 @@ impl Queue {
         self.state.lock().waiting.is_empty()
     }
 
-    /// Notes that writes which were taken out are visible, or refused.
+    /// Records that writes that were taken are visible or refused.
     pub(crate) fn done(&self, writes: usize) {
         self.state.lock().in_flight -= writes;
     }
 
-    /// Whether every write that was put in is visible, or refused.
+    /// Whether every write that was added is visible or refused.
     pub(crate) fn is_idle(&self) -> bool {
         let state = self.state.lock();
         state.waiting.is_empty() && state.in_flight == 0
     }
 
-    /// Calls the committer's thread.
+    /// Wakes the committer thread.
     pub(crate) fn wake_committer(&self) {
         self.filled.notify_one();
     }
 
-    /// Waits for writes until `deadline`. `false` once the queue is closed and
-    /// empty.
+    /// Waits for writes until `deadline`. Returns `false` once the queue is closed and empty.
     pub(crate) fn wait_filled(&self, deadline: Option<Instant>) -> bool {
         let mut state = self.state.lock();
         if state.waiting.is_empty() && !state.closed {
@@ -244,14 +240,14 @@ impl Queue {
         !(state.closed && state.waiting.is_empty())
     }
 
-    /// Takes no writes, and says why.
+    /// Refuses all writes with this error.
     pub(crate) fn refuse(&self, why: Error) {
         let mut state = self.state.lock();
         state.closed = true;
         state.refusal = Some(why);
     }
 
-    /// Takes no more writes; those that are in stay.
+    /// Refuses new writes; those in the queue stay.
     pub(crate) fn close(&self) {
         let mut state = self.state.lock();
         state.closed = true;
@@ -264,14 +260,14 @@ impl Queue {
     }
 }
 
-/// The bytes of writes that were taken out of the queue and are being committed.
+/// The bytes of writes that were taken from the queue and are being committed.
 pub(crate) struct TakenBytes<'q> {
     queue: &'q Queue,
     bytes: u64,
 }
 
 impl TakenBytes<'_> {
-    /// Gives the room back; returns the futures that wait for it, to be woken.
+    /// Frees the space; returns the futures that wait for it, to be woken.
     pub(crate) fn release(mut self) -> Vec<Waker> {
         self.queue.release(std::mem::take(&mut self.bytes));
         self.queue.state.lock().wakers.take()

@@ -1,10 +1,8 @@
-//! The jobs of a range that are listed no more.
-//!
-//! Owns: [`RemovedJobs`]. Must not know: why they are not.
+//! The jobs of a range that are no longer listed.
 
 use std::ops::Range;
 
-/// Jobs of a range that are listed no more, as they were at one moment.
+/// The jobs of a range that were no longer listed at one moment.
 #[derive(Default)]
 pub(crate) struct RemovedJobs {
     pub(crate) first: u64,

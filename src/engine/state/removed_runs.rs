@@ -1,32 +1,30 @@
-//! Status rows of jobs that are all gone: one for any number of neighboring chunks.
+//! Status rows of chunks whose jobs are all gone: any number of neighboring chunks share one.
 //!
-//! Owns: [`RemovedRuns`], which chunks of a graph share such rows. Must not know: the engine
-//! that keeps the rows, states.
-//! Promise: what an open reads of purged jobs of which nothing is known any more does not
-//! grow with their number.
+//! [`RemovedRuns`] records which chunks of a graph share such rows. An open does not read more
+//! rows as the number of such jobs grows.
 
 use std::collections::BTreeMap;
 
-/// Runs of chunks, by the first: how many.
+/// Runs of chunks: the first chunk, and how many.
 #[derive(Default)]
 pub(crate) struct RemovedRuns(BTreeMap<u64, u64>);
 
-/// The row of a run, by its first chunk: its number of chunks, or `None` if the row goes.
+/// The row of a run, by its first chunk: its number of chunks, or `None` if the row is removed.
 pub(crate) type RunChange = (u64, Option<u64>);
 
 impl RemovedRuns {
-    /// Notes a run that has a row.
+    /// Records a run that has a row.
     pub(crate) fn restore(&mut self, first: u64, chunks: u64) {
         self.0.insert(first, chunks);
     }
 
-    /// The run that a chunk is in.
+    /// The run that contains a chunk.
     fn around(&self, chunk: u64) -> Option<(u64, u64)> {
         let (&first, &chunks) = self.0.range(..=chunk).next_back()?;
         (chunk < first + chunks).then_some((first, chunks))
     }
 
-    /// Adds a chunk, and says which rows change: it stands in one of them then.
+    /// Adds a chunk to a run, and returns which rows change.
     pub(crate) fn insert(&mut self, chunk: u64) -> Vec<RunChange> {
         if self.around(chunk).is_some() {
             return Vec::new();
@@ -34,7 +32,7 @@ impl RemovedRuns {
         let mut changes = Vec::new();
         let before = chunk.checked_sub(1).and_then(|before| self.around(before));
         let first = before.map_or(chunk, |(first, _)| first);
-        // Whatever row the chunk has by itself goes.
+        // Remove the row that the chunk may have by itself.
         if first != chunk {
             changes.push((chunk, None));
         }
@@ -48,7 +46,8 @@ impl RemovedRuns {
         changes
     }
 
-    /// Takes a chunk out, which gets a row by itself, and says which others change.
+    /// Removes a chunk from its run, and returns which other rows change. The chunk then has a
+    /// row by itself.
     pub(crate) fn remove(&mut self, chunk: u64) -> Vec<RunChange> {
         let Some((first, chunks)) = self.around(chunk) else {
             return Vec::new();

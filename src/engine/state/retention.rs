@@ -1,6 +1,6 @@
-//! What retention knows beside the states.
+//! The state of retention, except for the states of jobs.
 //!
-//! Owns: [`RetentionState`], and what commits note for it. Must not know: how jobs are purged.
+//! [`RetentionState`] is that state; [`ChangedGraphs`] is what commits record for it.
 
 pub(crate) mod ages;
 pub(crate) mod purge_lag;
@@ -22,33 +22,33 @@ use crate::engine::state::retention::tombstone_queue::TombstoneQueue;
 use crate::log::clock_gaps::Gaps;
 use crate::model::retention::Retention;
 
-/// What retention knows beside the states.
+/// The state of retention, except for the states of jobs.
 #[derive(Default)]
 pub(crate) struct RetentionState {
     pub(crate) opened: Option<Instant>,
     pub(crate) schedule: RetentionSchedule,
-    /// Graphs that have an archive, or may have.
+    /// Graphs that have or may have an archive.
     #[cfg(feature = "archive")]
     pub(crate) archived: BTreeMap<u32, Weak<GraphCore>>,
-    /// By graph; they hold for a policy and for the gaps that were confirmed.
+    /// Ages by graph; each is valid for one policy and one set of confirmed gaps.
     pub(crate) ages: BTreeMap<u32, (Arc<Retention>, Gaps, Ages)>,
     /// Purges that have tombstones, by graph.
     pub(crate) tombstones: BTreeMap<u32, TombstoneQueue>,
-    /// Whether those of earlier opens are among them.
+    /// Whether the purges of earlier opens are included.
     pub(crate) knows_earlier: bool,
-    /// Whether graphs without a policy go by the default one.
+    /// Whether the default policy applies to graphs without one.
     pub(crate) by_default: bool,
-    /// When to try again to find out which graphs that concerns.
+    /// When to retry looking up the graphs that this affects.
     pub(crate) defaults_at: Option<Instant>,
-    /// When something was purged last.
+    /// When jobs were last purged.
     pub(crate) last_purge_ms: Option<u64>,
     pub(crate) purge_lag: PurgeLag,
-    /// What keeps graphs from being purged, or their tombstones from being forgotten.
+    /// What prevents graphs from being purged, or their tombstones from being forgotten.
     pub(crate) problems: BTreeMap<u32, String>,
 }
 
 impl RetentionState {
-    /// What is known of a graph's ages under this policy.
+    /// The known ages of a graph under this policy.
     pub(crate) fn ages(&mut self, graph: u32, policy: &Arc<Retention>, gaps: &Gaps) -> &mut Ages {
         let new = || (policy.clone(), gaps.clone(), Ages::default());
         let known = self.ages.entry(graph).or_insert_with(new);
@@ -63,7 +63,7 @@ impl RetentionState {
         self.tombstones.contains_key(&graph)
     }
 
-    /// Forgets a graph that was dropped.
+    /// Removes a dropped graph.
     pub(crate) fn forget(&mut self, graph: u32) {
         self.schedule.forget(graph);
         self.ages.remove(&graph);
@@ -73,13 +73,12 @@ impl RetentionState {
     }
 }
 
-/// What the committer leaves for retention and compaction.
+/// What the committer records for retention and compaction.
 #[derive(Default)]
 pub(crate) struct ChangedGraphs {
-    /// Graphs that changed in a way that matters to retention, or were dropped.
+    /// Graphs that changed in a way that affects retention, or were dropped.
     pub(crate) graphs: Vec<Arc<GraphCore>>,
-    /// Graphs of which jobs were purged, or that were dropped: packs may hold less of
-    /// them.
+    /// Graphs that were dropped or had jobs purged: packs may contain garbage of them.
     pub(crate) shrunk: BTreeSet<u32>,
 }
 

@@ -5,15 +5,14 @@ use std::sync::{Arc, Weak};
 use crate::base::sync::time::Instant;
 use crate::log::revocable::Revocable;
 
-/// A file of the log that was replaced, which pages may still read. It is closed with the
-/// last of them.
+/// A replaced file of the log that pages may still read. It is closed with the last of them.
 pub(crate) struct Retired {
     pub(crate) file: Weak<Revocable>,
     pub(crate) since: Instant,
 }
 
 impl Retired {
-    /// One that was replaced just now.
+    /// A file that was replaced just now.
     pub(crate) fn now(file: &Arc<Revocable>) -> Retired {
         Retired {
             file: Arc::downgrade(file),

@@ -1,28 +1,27 @@
-//! What is known of the rewrites of an index.
+//! The state of index rewrites.
 //!
-//! Owns: [`Rewrites`], and how much garbage is too much. Must not know: how an index is
-//! rewritten.
+//! [`Rewrites`] includes the rule for how much garbage is too much.
 
 use std::sync::Arc;
 
 use crate::base::sync::time::Instant;
 use crate::index::Index;
 
-/// What the files of an index may have beyond twice the bytes of its rows.
+/// How many bytes the files of an index may have beyond twice the bytes of its rows.
 pub(crate) const GARBAGE_FREE: u64 = 6 << 20;
 
-/// What is known of the rewrites of an index.
+/// The state of index rewrites.
 #[derive(Default)]
 pub(crate) struct Rewrites {
-    /// Up to where the log was in the index when its rows were looked at last.
+    /// The LSN of the index when its rows were last checked.
     pub(crate) looked_lsn: u64,
-    /// No look before then.
+    /// The earliest time of the next check.
     pub(crate) not_before: Option<Instant>,
-    /// The index as the last rewrite left it.
+    /// The size of the index after the last rewrite.
     pub(crate) rewritten: Option<Size>,
-    /// The file system cannot exchange the names of two directories.
+    /// Whether the file system cannot exchange the names of two directories.
     pub(crate) is_impossible: bool,
-    /// An index that has been replaced, as long as somebody reads it.
+    /// A replaced index that still has readers.
     pub(crate) replaced: Option<Arc<dyn Index>>,
 }
 
@@ -38,8 +37,8 @@ impl Size {
         self.file_bytes > GARBAGE_FREE + 2 * self.row_bytes
     }
 
-    /// Whether there is much more garbage than a rewrite left: an engine's files are never
-    /// full.
+    /// Whether there is much more garbage than after the last rewrite: the engine's files are
+    /// never full.
     pub(crate) fn is_worse_than(self, rewritten: Size) -> bool {
         self.file_bytes > rewritten.file_bytes / 2 * 3
             || self.row_bytes < rewritten.row_bytes / 4 * 3

@@ -1,10 +1,10 @@
-//! What a run and the store share.
+//! The state that a run and the store share.
 
 use crate::base::sync::Mutex;
 use crate::base::sync::atomic::{AtomicBool, Ordering};
 use crate::model::job::Progress;
 
-/// What a run and the store share of a running job.
+/// The state of a running job that a run and the store share.
 #[derive(Default)]
 pub(crate) struct RunCell {
     pub(crate) cancel: AtomicBool,
@@ -13,8 +13,8 @@ pub(crate) struct RunCell {
 }
 
 impl RunCell {
-    /// Whether the run no longer holds its job: the job was completed or requeued, by
-    /// anybody, or its graph was dropped.
+    /// Whether the run no longer owns its job: the job was completed or requeued by any caller,
+    /// or its graph was dropped.
     pub(crate) fn is_over(&self) -> bool {
         self.is_over.load(Ordering::Acquire)
     }

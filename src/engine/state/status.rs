@@ -1,9 +1,8 @@
 //! The states of a graph's jobs, two bits each: the index of the list.
 //!
-//! Owns: counts by state and the way from an offset to a job. Must not know:
-//! requests, times, what becomes of a [`Selection`].
-//! Promise: a page costs what it returns, not what lies before it: totals are
-//! kept, and the n-th match is found by counts over chunks, then words.
+//! Keeps counts by state, and finds the job at an offset. A page costs only what it returns,
+//! not what comes before it: totals are kept, and the n-th match is found by counts over
+//! chunks, then words.
 
 mod chunk;
 mod saved;
@@ -27,7 +26,7 @@ use crate::model::states::{State, States, code, state_of};
 #[derive(Default)]
 pub(crate) struct StatusColumn {
     chunks: Vec<Chunk>,
-    /// So many of the first ones have no job any more.
+    /// The number of leading chunks that have no jobs left.
     removed: usize,
     len: u64,
     totals: [u64; 4],
@@ -74,17 +73,17 @@ impl StatusColumn {
         state_of((words[word] >> shift) & 3)
     }
 
-    /// Whether a job with this number was there and is listed no more.
+    /// Whether a job with this number existed and is no longer listed.
     pub(crate) fn is_removed(&self, sequence: u64) -> bool {
         sequence < self.len && self.get(sequence).is_none()
     }
 
-    /// Changes the state of a job that is there. One that is gone stays so.
+    /// Changes the state of an existing job. A job that is gone stays gone.
     pub(crate) fn set(&mut self, sequence: u64, state: State) {
         self.set_code(sequence, code(state));
     }
 
-    /// Takes a job out of all lists for good; its number stays taken.
+    /// Permanently removes a job from all lists; its number stays taken.
     pub(crate) fn set_removed(&mut self, sequence: u64) {
         self.set_code(sequence, REMOVED);
     }
@@ -119,14 +118,14 @@ impl StatusColumn {
         }
     }
 
-    /// A column of so many jobs that are all gone.
+    /// A column of `jobs` jobs that are all gone.
     pub(crate) fn all_removed(jobs: u64) -> StatusColumn {
         let mut column = StatusColumn::default();
         column.extend_removed(jobs);
         column
     }
 
-    /// Adds jobs that are gone, up to so many jobs in all.
+    /// Adds jobs that are gone, up to `len` jobs in total.
     pub(crate) fn extend_removed(&mut self, len: u64) {
         while self.len < len {
             if self.len % CHUNK_JOBS == 0 && len - self.len >= CHUNK_JOBS {
@@ -144,7 +143,7 @@ impl StatusColumn {
         }
     }
 
-    /// Takes jobs out of all lists for good.
+    /// Permanently removes jobs from all lists.
     pub(crate) fn set_range_removed(&mut self, range: Range<u64>) {
         let (mut at, end) = (range.start, range.end.min(self.len));
         while at < end {
@@ -160,12 +159,12 @@ impl StatusColumn {
         }
     }
 
-    /// How many jobs are listed no more.
+    /// How many jobs are no longer listed.
     pub(crate) fn removed_total(&self) -> u64 {
         self.totals[REMOVED as usize]
     }
 
-    /// How many jobs of a range are listed no more.
+    /// How many jobs of a range are no longer listed.
     pub(crate) fn removed_in(&self, range: Range<u64>) -> u64 {
         let (mut at, end, mut removed) = (range.start, range.end.min(self.len), 0);
         while at < end {
@@ -193,7 +192,7 @@ impl StatusColumn {
         removed
     }
 
-    /// Which jobs of a range are listed no more.
+    /// The jobs of a range that are no longer listed.
     pub(crate) fn removed(&self, range: Range<u64>) -> RemovedJobs {
         let mut words = vec![0; (range.end - range.start).div_ceil(64) as usize];
         for (n, sequence) in range.clone().enumerate() {
@@ -219,7 +218,7 @@ impl StatusColumn {
         self.chunks.push(chunk);
     }
 
-    /// Has the chunk of this job taken again, though its state did not change.
+    /// Marks the chunk of this job as dirty, although its state did not change.
     pub(crate) fn touch(&mut self, sequence: u64) {
         let number = (sequence / CHUNK_JOBS) as usize;
         if let Some(chunk) = self.chunks.get_mut(number) {

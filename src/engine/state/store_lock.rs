@@ -1,6 +1,4 @@
-//! The store's lock.
-//!
-//! Owns: [`StoreLock`], and how it is taken. Must not know: what the folder holds.
+//! The store's lock, and how it is acquired.
 
 use std::fs::File;
 use std::io;
@@ -16,20 +14,20 @@ use crate::log::disk::os::OsDirectory;
 use crate::log::file_names;
 use crate::model::error::{Error, Result};
 
-/// The store's lock, while it lives.
+/// The store's lock, held until it is dropped.
 ///
-/// What is locked is the directory itself, which cannot be deleted or replaced without
-/// all that is in it; and the file `LOCK`, which can, for file systems that lock no
-/// directories (NFS), and for whoever looks there.
+/// Two files are locked. The directory itself cannot be deleted or replaced without everything
+/// in it. The file `LOCK` can be deleted alone, but it works on file systems that cannot lock
+/// directories (NFS), and other programs can check it.
 pub(crate) struct StoreLock {
     directory: Option<Arc<File>>,
     file: Option<File>,
-    /// The process that has taken it.
+    /// The process that acquired it.
     owner: u32,
 }
 
 impl StoreLock {
-    /// Whether it rests on the file `LOCK` alone.
+    /// Whether it relies on the file `LOCK` alone.
     pub(crate) fn needs_its_file(&self) -> bool {
         self.directory.is_none()
     }
@@ -37,20 +35,20 @@ impl StoreLock {
 
 impl Drop for StoreLock {
     fn drop(&mut self) {
-        // A fork has copies of the handles. Its parent's lock is none of its business.
+        // A forked child has copies of the handles, and must not release its parent's lock.
         if std::process::id() != self.owner {
             return;
         }
-        // Unlocked by name: a process that is just being started has a copy of the
-        // handle, and closing ours would not let go of the lock.
+        // Unlocked explicitly: a process that is being started has a copy of the handle, so
+        // closing ours would not release the lock.
         for file in self.file.iter().chain(self.directory.as_deref()) {
             rustix::fs::flock(file, FlockOperation::Unlock).ok();
         }
     }
 }
 
-/// How often an engine tries to get the lock: readers take it for a moment, to see whether
-/// it is free.
+/// How often an open tries to acquire the lock: readers hold it briefly, to check whether it is
+/// free.
 const LOCK_TRIES: usize = 25;
 const LOCK_REST: Duration = Duration::from_millis(2);
 
@@ -66,7 +64,7 @@ fn lock_exclusively(file: &File) -> rustix::io::Result<()> {
     }
 }
 
-/// Takes the lock of the store in a folder.
+/// Acquires the lock of the store in a directory.
 pub(crate) fn lock(disk: &OsDirectory) -> Result<StoreLock> {
     let failed = |e: io::Error| Error::io("lock", disk.path(file_names::LOCK), &e);
     let in_use = |files: &[&File]| Error::StoreInUse {
@@ -81,12 +79,12 @@ pub(crate) fn lock(disk: &OsDirectory) -> Result<StoreLock> {
     match lock_exclusively(disk.handle()) {
         Ok(()) => lock.directory = Some(disk.handle().clone()),
         Err(Errno::WOULDBLOCK) => return Err(in_use(&[disk.handle()])),
-        // Directories are not locked here.
+        // Directories cannot be locked here.
         Err(_) => {}
     }
     let file = match disk.open_or_create(file_names::LOCK) {
         Ok(file) => file,
-        // There is no room for it, and it is not needed.
+        // There is no space for it, and it is not needed.
         Err(e) if lock.directory.is_some() && is_full(&e) => return Ok(lock),
         Err(e) => return Err(failed(e)),
     };

@@ -1,6 +1,4 @@
-//! Where requests lie that are not packed yet.
-//!
-//! Owns: their places in segments. Must not know: who reads them.
+//! Where requests that are not packed yet are stored in segments.
 
 use std::sync::Arc;
 
@@ -8,23 +6,23 @@ use crate::base::codec::length_prefix_bytes;
 use crate::log::event::SubmissionTexts;
 use crate::log::segment::Segment;
 
-/// Where a request lies that is not packed yet.
+/// Where a request that is not packed yet is stored.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TailPlace {
-    /// The first byte of what is masked in it, in the segment.
+    /// The offset of its masked values in the segment.
     pub(crate) secrets_at: u32,
     pub(crate) secrets_len: u32,
-    /// Its request's first byte in the segment.
+    /// The offset of its request in the segment.
     pub(crate) request_at: u32,
     pub(crate) request_len: u32,
-    /// CRC-32 of what is masked, id and request.
+    /// CRC-32 of masked values, id, and request.
     pub(crate) crc: u32,
     pub(crate) submitted_ms: u64,
     pub(crate) id_len: u8,
 }
 
 impl TailPlace {
-    /// Where the texts of a submission lie whose event ends at `end`.
+    /// The place of the texts of a submission whose event ends at `end`.
     pub(crate) fn new(end: u64, texts: &SubmissionTexts<'_>, submitted_ms: u64) -> TailPlace {
         let from_end = texts.places_from_end();
         let mut crc = crc32fast::Hasher::new();
@@ -32,7 +30,7 @@ impl TailPlace {
         crc.update(texts.id.as_bytes());
         crc.update(texts.request.as_bytes());
         TailPlace {
-            // A segment has at most 1 GiB, or one batch, which is smaller still.
+            // A segment has at most 1 GiB, or one batch, which is even smaller.
             secrets_at: (end - from_end.secrets as u64) as u32,
             secrets_len: texts.secrets.len() as u32,
             request_at: (end - from_end.request as u64) as u32,
@@ -43,20 +41,20 @@ impl TailPlace {
         }
     }
 
-    /// Its id's first byte in the segment.
+    /// The offset of its id in the segment.
     pub(crate) fn id_at(&self) -> u32 {
         let prefix = length_prefix_bytes(usize::from(self.id_len));
         self.secrets_at + self.secrets_len + prefix as u32
     }
 
-    /// Moves it so many bytes on.
+    /// Moves it forward by this many bytes.
     pub(crate) fn shift(&mut self, bytes: u32) {
         self.secrets_at += bytes;
         self.request_at += bytes;
     }
 }
 
-/// Requests of one graph in one segment; their sequence numbers join without gap.
+/// Requests of one graph in one segment, with consecutive sequence numbers.
 #[derive(Clone)]
 pub(crate) struct TailRun {
     pub(crate) segment: Arc<Segment>,

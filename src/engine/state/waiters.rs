@@ -1,10 +1,8 @@
-//! Who waits for a job's end, or for a pending job.
+//! Waiters for a job's completion, or for a pending job.
 //!
-//! Owns: [`Waiter`], the list of them by job, and when they are called. Must not know:
-//! what they do then.
-//! Promise: no call is lost: a waiter is listed before it looks at the job, and called
-//! after the end is durable and visible; a commit that concerns nobody's job costs a
-//! look at an empty list.
+//! No wake-up is lost: a waiter is added before it checks the job, and woken after the
+//! completion is durable and visible. A commit that affects no waiter only checks that a list
+//! is empty.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,10 +12,10 @@ use crate::base::sync::time::Instant;
 use crate::base::sync::{Condvar, Mutex};
 use crate::engine::state::wakers;
 
-/// One who waits, as a thread or as a future.
+/// A waiter, which is a thread or a future.
 #[derive(Default)]
 pub(crate) struct Waiter {
-    /// Among those of its graph.
+    /// Its number among the waiters of its graph.
     number: u64,
     state: Mutex<WaiterState>,
     woken: Condvar,
@@ -30,8 +28,8 @@ struct WaiterState {
 }
 
 impl Waiter {
-    /// Has it look at the job again. Not to be done under a lock: who is woken may do
-    /// anything.
+    /// Wakes it to check the job again. Must not be called while a lock is held: a waker may
+    /// run any code.
     pub(crate) fn wake(&self) {
         let mut state = self.state.lock();
         state.is_woken = true;
@@ -43,7 +41,7 @@ impl Waiter {
         }
     }
 
-    /// Waits until it is called, and says whether it was before the deadline.
+    /// Waits until it is woken; returns whether that was before the deadline.
     pub(crate) fn wait(&self, deadline: Option<Instant>) -> bool {
         let mut state = self.state.lock();
         while !state.is_woken {
@@ -59,7 +57,7 @@ impl Waiter {
         true
     }
 
-    /// Whether it was called; if not, the waker is woken when it is.
+    /// Whether it was woken; if not, the waker is called when it is.
     pub(crate) fn poll(&self, waker: &Waker) -> bool {
         let waker = waker.clone();
         let mut state = self.state.lock();
@@ -74,9 +72,9 @@ impl Waiter {
     }
 }
 
-/// Stands for any job: no job has this number.
+/// Represents any job: no job has this number.
 pub(crate) const ANY: u64 = u64::MAX;
-/// Stands for the next pending job: no job has this number, either.
+/// Represents the next pending job: no job has this number, either.
 pub(crate) const PENDING: u64 = u64::MAX - 1;
 
 /// The waiters of a graph, by their job's sequence number and their own number.
@@ -98,7 +96,8 @@ impl Waiters {
         waiter
     }
 
-    /// Forgets one that waits no more. `false` if it was taken out before, to be called.
+    /// Removes a waiter that no longer waits. Returns `false` if it was already removed to be
+    /// woken.
     pub(crate) fn remove(&mut self, sequence: u64, waiter: &Arc<Waiter>) -> bool {
         self.waiting.remove(&(sequence, waiter.number)).is_some()
     }
@@ -112,14 +111,14 @@ impl Waiters {
         of_job.next().map(|(&key, _)| key)
     }
 
-    /// Takes those of a job out, to be called.
+    /// Removes the waiters of a job, to be woken.
     pub(crate) fn take(&mut self, sequence: u64, taken: &mut Vec<Arc<Waiter>>) {
         while let Some(key) = self.first_of(sequence) {
             taken.extend(self.waiting.remove(&key));
         }
     }
 
-    /// Takes out those of a job that have waited longest, at most so many, to be called.
+    /// Removes the waiters of a job that have waited longest, at most `max`, to be woken.
     pub(crate) fn take_first(&mut self, sequence: u64, max: u64, taken: &mut Vec<Arc<Waiter>>) {
         for _ in 0..max {
             let Some(key) = self.first_of(sequence) else {
@@ -129,7 +128,7 @@ impl Waiters {
         }
     }
 
-    /// Takes all out.
+    /// Removes all waiters.
     pub(crate) fn take_all(&mut self) -> Vec<Arc<Waiter>> {
         std::mem::take(&mut self.waiting).into_values().collect()
     }

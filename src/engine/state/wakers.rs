@@ -1,25 +1,23 @@
-//! Wakers: code of the host's async runtime, called by the store.
+//! Calls wakers, which are code of the host's async runtime. A waker that panics affects no
+//! other.
 //!
-//! Owns: the only calls to them. Must not know: who waits for what.
-//! Promise: a waker that panics harms nobody else.
-//!
-//! A waker may do anything when it is cloned, called or dropped, also call the store. So
-//! none of that is done under a lock.
+//! A waker may run any code when it is cloned, called, or dropped, and may call the store.
+//! Therefore, none of this is done while a lock is held.
 
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
-/// The wakers of tasks that wait, each task once, in their order.
+/// The wakers of waiting tasks, one per task, in order.
 #[derive(Default)]
 pub(crate) struct Wakers {
     all: Vec<Waker>,
-    /// What tells them apart, so that one is found among many.
+    /// Their identities, for a fast search.
     known: HashSet<(usize, usize)>,
 }
 
 impl Wakers {
-    /// Adds a waker, or returns it if the same task waits already.
+    /// Adds a waker, or returns it if the same task is already waiting.
     pub(crate) fn add(&mut self, waker: Waker) -> Option<Waker> {
         if !self.known.insert(identity(&waker)) {
             return Some(waker);
@@ -34,7 +32,7 @@ impl Wakers {
     }
 }
 
-/// What [`Waker::will_wake`] compares.
+/// The identity that [`Waker::will_wake`] compares.
 fn identity(waker: &Waker) -> (usize, usize) {
     let table: *const _ = waker.vtable();
     (waker.data().addr(), table.addr())
@@ -45,14 +43,14 @@ pub(crate) fn wake(waker: Waker) {
     guarded(|| waker.wake());
 }
 
-/// Wakes all of them, whatever one of them does.
+/// Wakes all tasks, even if a waker panics.
 pub(crate) fn wake_all(wakers: Vec<Waker>) {
     wakers.into_iter().for_each(wake);
 }
 
 fn guarded(call: impl FnOnce()) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(call)) {
-        // Dropping what it panicked with may panic again.
+        // Dropping the panic's payload may panic again.
         std::mem::forget(panic);
         tracing::error!("a waker panicked; its task may never be polled again");
     }

@@ -1,8 +1,7 @@
-//! A watch over the index's thread.
+//! A watchdog for the index's thread: records which call to the index the thread is in, and
+//! since when.
 //!
-//! Owns: which call to the index the thread is in, and since when. Must not know:
-//! what the calls do, which engine answers them.
-//! Promise: a call that does not come back is noticed by others; nothing waits here.
+//! A call that hangs is noticed by other threads; nothing waits here.
 
 use std::time::Duration;
 
@@ -11,17 +10,17 @@ use crate::base::sync::time::Instant;
 
 use crate::index::{Batch, EachRow, Fault, Index};
 
-/// A call that takes longer has something behind it that does not work.
+/// A call that takes longer is considered to hang.
 pub(crate) const HANG_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What the index's thread waits for.
+/// The operation that the index's thread is waiting for.
 #[derive(Default)]
 pub(crate) struct Watchdog {
     busy: Mutex<Option<(&'static str, Instant)>>,
 }
 
 impl Watchdog {
-    /// Makes a call under watch.
+    /// Makes a call, monitored by the watchdog.
     pub(crate) fn during<T>(&self, call: &'static str, make: impl FnOnce() -> T) -> T {
         struct End<'w>(&'w Watchdog);
         impl Drop for End<'_> {
@@ -34,21 +33,21 @@ impl Watchdog {
         make()
     }
 
-    /// Notes that the call in progress has not hung.
+    /// Records that the current call makes progress.
     pub(crate) fn note_progress(&self) {
         if let Some((_, since)) = &mut *self.busy.lock() {
             *since = Instant::now();
         }
     }
 
-    /// The call that the thread is in, and for how long it has been by `now`.
+    /// The call that the thread is in, and how long it has been there at `now`.
     pub(crate) fn busy(&self, now: Instant) -> Option<(&'static str, Duration)> {
         let (call, since) = (*self.busy.lock())?;
         Some((call, now.saturating_duration_since(since)))
     }
 }
 
-/// An index whose calls are watched.
+/// An index whose calls are monitored.
 pub(crate) struct WatchedIndex<'i> {
     pub(crate) index: &'i dyn Index,
     pub(crate) watchdog: &'i Watchdog,

@@ -1,6 +1,4 @@
-//! The threads of an open store, and how far it has come to its end.
-//!
-//! Owns: [`Shutdown`]. Must not know: what the threads do, what an end consists of.
+//! The threads of an open store, and the progress of its close.
 
 use std::sync::Arc;
 
@@ -15,7 +13,7 @@ pub(crate) enum Worker {
     Committer,
     Packer,
     Indexer,
-    /// With the feature `archive`.
+    /// Exists only with the feature `archive`.
     #[cfg_attr(not(feature = "archive"), allow(dead_code))]
     Archiver,
 }
@@ -31,7 +29,7 @@ impl Worker {
     }
 }
 
-/// How far a store has come to its end.
+/// The progress of a close.
 #[derive(Default)]
 pub(crate) struct Shutdown {
     pub(crate) state: Mutex<ShutdownState>,
@@ -42,11 +40,11 @@ pub(crate) struct Shutdown {
 pub(crate) struct ShutdownState {
     pub(crate) close: Close,
     pub(crate) running: [bool; 4],
-    /// Where the log was ended, once it was.
+    /// Where the log ended, once it has ended.
     pub(crate) log: Option<Result<LogEnd>>,
-    /// How the whole close went, for those that waited for it.
+    /// The result of the whole close, for callers that waited for it.
     pub(crate) ended: Option<Result<()>>,
-    /// The index's thread is not waited for any more.
+    /// Whether the index's thread was abandoned.
     pub(crate) index_is_left_behind: bool,
 }
 
@@ -54,14 +52,14 @@ pub(crate) struct ShutdownState {
 pub(crate) enum Close {
     #[default]
     NotBegun,
-    /// Until then.
+    /// Begun, with this deadline.
     Begun(Instant),
-    /// It gave up: the folder is still held, and another close tries again.
+    /// It gave up: the directory is still locked, and another close tries again.
     Stuck,
     Done,
 }
 
-/// A thread that runs, from before it is started until it drops this.
+/// A running thread, from before it is started until it drops this.
 pub(crate) struct Running {
     shutdown: Arc<Shutdown>,
     worker: Worker,
@@ -90,12 +88,12 @@ impl Shutdown {
 
     pub(crate) fn change(&self) -> MutexGuard<'_, ShutdownState> {
         let state = self.state.lock();
-        // Those that wait look again when the guard is gone.
+        // Waiters check again once the guard is dropped.
         self.changed.notify_all();
         state
     }
 
-    /// Waits until something is so, or the deadline has passed; says whether it is.
+    /// Waits until a condition is true or the deadline has passed; returns whether it is true.
     pub(crate) fn wait(
         &self,
         deadline: Option<Instant>,
@@ -128,7 +126,7 @@ impl Shutdown {
         self.state.lock().log.clone()
     }
 
-    /// Whether the close is over: the folder may be another's.
+    /// Whether the close is complete: another process may own the directory.
     pub(crate) fn is_over(&self) -> bool {
         self.state.lock().close == Close::Done
     }

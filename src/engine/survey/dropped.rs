@@ -1,13 +1,12 @@
-//! Graphs that were dropped by an event that is lost.
+//! Finds graphs that were dropped by a lost event.
 //!
-//! Owns: how a drop shows in what is left. Must not know: how a repair records it.
-//! Promise: a graph that counts as dropped was dropped; of a graph whose drop leaves no
-//! trace in the files, all is there, so it is served again.
+//! Only graphs that were dropped are reported as such. If the drop leaves no trace in the
+//! files, all of the graph still exists, so it becomes available again.
 //!
-//! Only what tells of a dropped graph may be left out of a pack without a place for it,
-//! and only the name of a dropped graph is given to another one. Such files are sound as
-//! long as the log says later that the graph was dropped. Without that, a replay would
-//! find jobs without a request, or two graphs of one name.
+//! A pack may omit jobs without leaving places only for a dropped graph, and only a dropped
+//! graph's name can be reused. Such files are sound as long as the log records later that the
+//! graph was dropped. Without that event, a replay would find jobs without a request, or two
+//! graphs with one name.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -15,7 +14,7 @@ use super::{LogRange, RangeSource, Survey};
 use crate::index::rows::GraphRow;
 
 impl Survey {
-    /// Notes which graphs were dropped by an event that is lost. `created` are those whose
+    /// Records which graphs were dropped by a lost event. `created` contains those whose
     /// creation is lost.
     pub(crate) fn note_lost_drops(&mut self, created: &[(u32, GraphRow)]) {
         let mut dropped = self.left_out();
@@ -30,12 +29,12 @@ impl Survey {
         self.lost_drops = dropped;
     }
 
-    /// Events of the log that no file holds.
+    /// How many events of the log no file contains.
     pub(crate) fn lost_events(&self) -> u64 {
         self.log_ranges.iter().map(LogRange::lost_events).sum()
     }
 
-    /// Of graphs with one name, all but the one that was created last.
+    /// Of the graphs that share a name, all but the one created last.
     fn reused_names(&self, created: &[(u32, GraphRow)]) -> Vec<u32> {
         let sound = self.graphs.iter().filter_map(|(&number, found)| {
             let (project, name) = found.names.as_ref()?;
@@ -53,7 +52,7 @@ impl Survey {
         older.map(|&(number, _)| number).collect()
     }
 
-    /// The graphs whose jobs were left out where no damaged file can have held them.
+    /// The graphs whose jobs were omitted, if no damaged file can have contained them.
     fn left_out(&self) -> BTreeSet<u32> {
         let mut places = Places::default();
         for (n, log_range) in self.log_ranges.iter().enumerate() {
@@ -75,7 +74,7 @@ impl Survey {
                 places.require_jobs(graph, jobs);
             }
             for (&graph, &jobs) in &log_range.submitted {
-                // Whatever came before: their places would be in the same pack.
+                // Regardless of earlier files: their places would be in the same pack.
                 if jobs > places.end(graph) {
                     places.left_out.insert(graph);
                 }
@@ -85,15 +84,15 @@ impl Survey {
     }
 }
 
-/// Which jobs have places, up to some stretch.
+/// Which jobs have places, up to a stretch.
 #[derive(Default)]
 struct Places {
-    /// One past the last job that has a place, and the last stretch that has one, or that
-    /// creates the graph.
+    /// The sequence number after the last job that has a place, and the last stretch that has
+    /// one or creates the graph.
     ends: BTreeMap<u32, (u64, usize)>,
-    /// The last stretch that may have held any jobs.
+    /// The last stretch that may have contained any jobs.
     unknown: Option<usize>,
-    /// The graphs whose jobs no stretch can have held.
+    /// The graphs whose jobs no stretch can have contained.
     left_out: BTreeSet<u32>,
 }
 
@@ -102,7 +101,7 @@ impl Places {
         self.ends.get(&graph).map_or(0, |&(end, _)| end)
     }
 
-    /// So many jobs must have places, or have had them where nothing is left.
+    /// Requires that this many jobs have places, or had them in a part that is lost.
     fn require_jobs(&mut self, graph: u32, jobs: u64) {
         let since = self.ends.get(&graph).map(|&(_, at)| at);
         let may_be_lost = self.unknown.is_some() && self.unknown >= since;
@@ -113,8 +112,8 @@ impl Places {
 }
 
 impl LogRange {
-    /// The jobs that have a place in it, whether or not it is sound: graph, first, and one
-    /// past the last.
+    /// The jobs that have a place in it, whether or not it is sound: graph, first job, and the
+    /// sequence number after the last.
     fn places(&self) -> Vec<(u32, u64, u64)> {
         match &self.source {
             RangeSource::Pack { pack, .. } => {
@@ -132,7 +131,7 @@ impl LogRange {
         }
     }
 
-    /// A pack says which jobs have a place in it, even if it is not sound.
+    /// A pack records which jobs have a place in it, even if it is not sound.
     fn may_have_held_others(&self) -> bool {
         match &self.source {
             RangeSource::Pack { .. } => false,
@@ -140,7 +139,7 @@ impl LogRange {
         }
     }
 
-    /// Log sequence numbers in it that no event has.
+    /// How many of its log sequence numbers have no event.
     fn lost_events(&self) -> u64 {
         let all = self.last_lsn + 1 - self.first_lsn;
         match &self.source {

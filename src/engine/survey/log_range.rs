@@ -1,4 +1,4 @@
-//! What lies between two log sequence numbers, and the file that holds it.
+//! A range of log sequence numbers, and the file that contains it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -6,22 +6,22 @@ use std::sync::Arc;
 use super::segments::SegmentSurvey;
 use crate::log::pack::Pack;
 
-/// What lies between two log sequence numbers, both inclusive.
+/// A range of log sequence numbers, both ends inclusive.
 pub(crate) struct LogRange {
     pub(crate) first_lsn: u64,
     pub(crate) last_lsn: u64,
     pub(crate) source: RangeSource,
     pub(crate) is_sound: bool,
-    /// Jobs whose requests are readable in it, by graph: first and one past last of
-    /// each run.
+    /// Jobs whose requests are readable in it, by graph: the first job of each run, and the
+    /// sequence number after the last.
     pub(crate) spans: BTreeMap<u32, Vec<(u64, u64)>>,
-    /// One past the last job that its events speak of, by graph.
+    /// The sequence number after the last job that its events refer to, by graph.
     pub(crate) mentioned: BTreeMap<u32, u64>,
-    /// One past the last job whose place must be in it, by graph: a pack's events submit
-    /// it.
+    /// The sequence number after the last job that must have a place in it, by graph: a pack's
+    /// events submit it.
     pub(super) submitted: BTreeMap<u32, u64>,
-    /// How many jobs earlier stretches must hold, by graph: a segment's events in front of
-    /// the first that is lost presuppose them.
+    /// How many jobs earlier stretches must contain, by graph: a segment's events before the
+    /// first lost one require them.
     pub(super) required: BTreeMap<u32, u64>,
     /// Graphs that its events create.
     pub(crate) created: BTreeSet<u32>,
@@ -36,17 +36,17 @@ impl LogRange {
 pub(crate) enum RangeSource {
     Pack {
         pack: Arc<Pack>,
-        /// By their places among the pack's chunks.
+        /// By index among the pack's chunks.
         bad_chunks: BTreeSet<usize>,
-        /// By graph and place among its blocks.
+        /// By graph and index among its blocks.
         bad_blocks: BTreeSet<(u32, usize)>,
     },
     Segment(SegmentSurvey),
-    /// No file holds it.
+    /// No file contains it.
     Missing,
 }
 
-/// Adds a range behind or after the others.
+/// Adds a range after the others, or extends the last one.
 pub(super) fn extend(runs: &mut Vec<(u64, u64)>, from: u64, end: u64) {
     match runs.last_mut() {
         Some(last) if last.1 == from => last.1 = end,

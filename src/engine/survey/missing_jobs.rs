@@ -1,4 +1,4 @@
-//! Jobs that no sound place holds.
+//! Jobs that have no sound place.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::log::disk::Disk;
 use crate::model::error::{Error, Result};
 
 impl Survey {
-    /// Finds the jobs that no sound place holds.
+    /// Finds the jobs that have no sound place.
     pub(super) fn join_jobs(&mut self) {
         let mut mentioned: BTreeMap<u32, u64> = BTreeMap::new();
         for log_range in &self.log_ranges {
@@ -25,7 +25,7 @@ impl Survey {
                     end.max(mentioned.get(&number).copied().unwrap_or(0)),
                 );
             }
-            // Bad blocks at a pack's end belong to it too.
+            // Bad blocks at a pack's end belong to it, too.
             if let RangeSource::Pack { pack, .. } = &log_range.source {
                 for part in &pack.parts {
                     let found = self.graphs.entry(part.graph).or_default();
@@ -34,7 +34,7 @@ impl Survey {
                 }
             }
         }
-        // Jobs of which there are events and no request.
+        // Jobs that have events but no request.
         for (number, end) in mentioned {
             let found = self.graphs.entry(number).or_default();
             found.damaged += end.saturating_sub(found.end);
@@ -42,8 +42,8 @@ impl Survey {
         }
     }
 
-    /// Names jobs that are missing where all files are sound: events that no store
-    /// would write speak of them.
+    /// Reports missing jobs if all files are sound: events that no store would write refer to
+    /// them.
     pub(super) fn unexplained(&mut self, disk: &dyn Disk) -> Result<()> {
         if !self.damage.is_empty() {
             return Ok(());

@@ -1,4 +1,4 @@
-//! The packs that hold the first part of the log, each read whole.
+//! The packs that contain the first part of the log, read in full.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,8 +40,8 @@ impl Survey {
             if start > self.next_lsn() {
                 self.note_missing(disk, start - 1)?;
             }
-            // The longest that begins here; a merge may have left what it replaced,
-            // which counts where all of it is sound and the longest is not.
+            // The longest pack that begins here. A merge may have left the packs it replaced;
+            // they count if all of them are sound and the longest is not.
             let longest = packs.range((start, 0)..=(start, u64::MAX)).next_back();
             let Some((&(_, end), longest)) = longest else {
                 break;
@@ -64,7 +64,7 @@ impl Survey {
                 }
             }
         }
-        // Beside what is not sound, nothing is taken for useless.
+        // A pack that overlaps a damaged stretch is never considered unnecessary.
         for pack in packs.values() {
             let is_bad = |s: &LogRange| {
                 !s.is_sound && s.first_lsn <= pack.last_lsn && s.last_lsn >= pack.first_lsn
@@ -76,7 +76,7 @@ impl Survey {
             }
         }
         for ((first_lsn, last_lsn), (name, error)) in unreadable {
-            // Not damage if others hold what it held.
+            // This is not damage if other files contain the same events.
             let covered = |lsn| self.holds(lsn);
             let is_needed =
                 last_lsn >= self.next_lsn() || !covered(first_lsn) || !covered(last_lsn);
@@ -102,7 +102,7 @@ impl Survey {
         Ok(())
     }
 
-    /// Sound packs that join from one LSN to another, if there are.
+    /// Sound packs that cover one LSN to another without gaps, if there are any.
     fn sound_chain(
         &self,
         packs: &BTreeMap<(u64, u64), Arc<Pack>>,
@@ -130,7 +130,7 @@ impl Survey {
         Ok(Some(chain))
     }
 
-    /// Whether a file holds this LSN.
+    /// Whether a file contains this LSN.
     fn holds(&self, lsn: u64) -> bool {
         let at = self.log_ranges.partition_point(|s| s.last_lsn < lsn);
         let found = self.log_ranges.get(at);
@@ -150,7 +150,7 @@ impl Survey {
                     let jobs = u64::from(place.jobs);
                     *tally.quarantined.entry(part.graph).or_default() += jobs;
                 }
-                // What was quarantined before is accounted for.
+                // Blocks that were quarantined earlier are accounted for already.
                 if !checked.bad_blocks.contains(&(part.graph, n)) {
                     let runs = spans.entry(part.graph).or_default();
                     extend(runs, place.first_sequence, place.end_sequence());

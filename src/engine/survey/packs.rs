@@ -1,9 +1,6 @@
-//! Reading all of a pack.
+//! Reads all of a pack, and determines which of its chunks and blocks are sound.
 //!
-//! Owns: which of its chunks and blocks are sound, and what the sound ones tell. Must
-//! not know: other files.
-//! Promise: every byte that something rests on is read; one that cannot be read is
-//! damage, too.
+//! Every byte that matters is read; a byte that cannot be read counts as damage.
 
 use std::collections::BTreeSet;
 
@@ -17,11 +14,11 @@ use crate::log::pack::{Pack, Part};
 use crate::model::error::{Error, Result};
 use crate::model::id;
 
-/// What is not sound in a pack, and what its sound events tell.
+/// What is damaged in a pack, and what its sound events record.
 pub(crate) struct PackSurvey {
     pub(crate) bad_chunks: BTreeSet<usize>,
     pub(crate) bad_blocks: BTreeSet<(u32, usize)>,
-    /// Graphs whose fingerprints are not sound.
+    /// Graphs whose fingerprints are damaged.
     pub(crate) bad_fingerprints: BTreeSet<u32>,
     pub(crate) tally: Tally,
 }
@@ -106,8 +103,8 @@ pub(crate) fn check_pack(pack: &Pack, on_read: OnRead<'_>) -> Result<PackSurvey>
     Ok(checked)
 }
 
-/// Reads all of a part's fingerprints and compares them with those of the requests in
-/// its blocks, as the sum of what [`entry_hash`] makes of each, where all could be read.
+/// Reads all of a part's fingerprints and compares them with those of the requests in its
+/// blocks, as the sum of [`entry_hash`] over all of them, if all could be read.
 fn check_fingerprints(part: &Part, requests: Option<u64>, on_read: OnRead<'_>) -> Result<()> {
     let mut sum = 0u64;
     for (n, place) in part.fingerprints.iter().enumerate() {
@@ -129,7 +126,7 @@ fn entry_hash((Fingerprint(fingerprint), sequence): FingerprintEntry) -> u64 {
     id::mix(id::mix(fingerprint) ^ sequence)
 }
 
-/// What the system cannot read is damaged, too: a bad sector, say.
+/// What the system cannot read, such as a bad sector, counts as damaged.
 pub(super) fn unreadable(error: Error, offset: u64) -> Error {
     match error {
         Error::Io { path, message, .. } => {
@@ -139,8 +136,8 @@ pub(super) fn unreadable(error: Error, offset: u64) -> Error {
     }
 }
 
-/// Reads all of a part's `n`-th block and calls `each` with the sequence number and the
-/// text of each of its requests.
+/// Reads all of a part's `n`th block and calls `each` with the sequence number and the text of
+/// each of its requests.
 pub(crate) fn each_request(
     part: &Part,
     n: usize,

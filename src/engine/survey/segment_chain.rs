@@ -1,4 +1,4 @@
-//! The segments that hold the rest of the log, frame by frame.
+//! The segments that contain the rest of the log, frame by frame.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,7 +36,8 @@ impl Survey {
         let (found, gone): (Vec<_>, Vec<_>) = found
             .into_iter()
             .partition(|segment: &SegmentSurvey| segment.first_lsn() >= packed);
-        // What is packed already need not be whole, but an open must know that it is.
+        // Segments that are packed already may be incomplete, but an open must know whether
+        // they are.
         for segment in gone {
             let (lsn, is_whole) = (segment.first_lsn(), segment.header.is_some());
             let at = self.log_ranges.partition_point(|s| s.last_lsn < lsn);
@@ -88,7 +89,7 @@ impl Survey {
         Ok(())
     }
 
-    /// Looks a segment's frames up, wherever they are.
+    /// Finds the frames of a segment, at any position.
     fn find_segment(&mut self, disk: &dyn Disk, epoch: u64) -> Result<Option<SegmentSurvey>> {
         let name = file_names::segment(epoch);
         let path = disk.path(&name);
@@ -135,7 +136,7 @@ impl Survey {
             }
         }
         if header.is_none() && segment.frames.is_empty() {
-            // Nothing of it can be told: a file of another store, say.
+            // Nothing is known about it: it may be a file of another store.
             self.damaged(&segment.no_header(), 0, 0)?;
             self.unreadable.push(segment.name);
             return Ok(None);
@@ -143,7 +144,7 @@ impl Survey {
         Ok(Some(segment))
     }
 
-    /// Takes a segment in whose frames were chosen.
+    /// Adds a segment whose frames were selected.
     fn segment(
         &mut self,
         disk: &dyn Disk,
@@ -211,7 +212,7 @@ impl Survey {
     }
 }
 
-/// How many jobs of its graph there must be before an event.
+/// How many jobs of its graph must exist before an event.
 fn jobs_before(event: &Event<'_>) -> Option<(u32, u64)> {
     if let Event::Submitted {
         graph, sequence, ..

@@ -1,8 +1,7 @@
-//! A segment as it was found, whatever is left of it.
+//! A segment as it was found, complete or not.
 //!
-//! Owns: which of its frames count, and where some are missing. Must not know: packs.
-//! Promise: a torn end is no damage; a frame counts only where a later one, the next
-//! segment or a close leads up to it.
+//! Determines which of its frames count, and where frames are missing. A torn end is not
+//! damage. A frame counts only if a later frame, the next segment, or a close confirms it.
 
 use std::path::PathBuf;
 
@@ -13,7 +12,7 @@ use crate::log::frame::{Binding, Frame};
 use crate::log::segment::SEGMENT_HEADER_BYTES;
 use crate::model::error::{Error, Result};
 
-/// Read at once where not all of a file can be.
+/// The unit of reading if a file cannot be read as a whole.
 const READ_BYTES: usize = 4 << 10;
 
 /// A segment, whether or not its header is valid.
@@ -22,11 +21,11 @@ pub(crate) struct SegmentSurvey {
     pub(crate) name: String,
     pub(crate) path: PathBuf,
     pub(super) binding: Binding,
-    /// First LSN, the segment before and its end, where the header is valid.
+    /// First LSN, the segment before it, and that segment's end, if the header is valid.
     pub(super) header: Option<(u64, u64, u64)>,
-    /// First LSN, place and length of the frames that count.
+    /// The frames that count.
     pub(crate) frames: Vec<FrameSurvey>,
-    /// The last LSN before them that frames say is synced whose events are none.
+    /// The last LSN that frames without events, before those in `frames`, record as synced.
     pub(super) synced_lsn: u64,
     pub(super) len: u64,
 }
@@ -42,13 +41,13 @@ pub(crate) struct FrameSurvey {
 }
 
 impl SegmentSurvey {
-    /// All of the file.
+    /// Reads the whole file.
     pub(crate) fn read(&self, disk: &dyn Disk) -> Result<Vec<u8>> {
         let failed = |e| Error::io("read", &self.path, &e);
         let file = disk.open(&self.name).map_err(failed)?;
         let mut bytes = vec![0; file.len().map_err(failed)? as usize];
         if file.read_exact_at(&mut bytes, 0).is_err() {
-            // What cannot be read is zeros, in which no frame is found.
+            // Unreadable parts are read as zeros, in which no frame is found.
             for (n, piece) in bytes.chunks_mut(READ_BYTES).enumerate() {
                 if file.read_exact_at(piece, (n * READ_BYTES) as u64).is_err() {
                     piece.fill(0);
@@ -85,8 +84,8 @@ pub(super) fn frame_events<'b>(frame: &Frame<'b>) -> Option<Vec<(u64, Event<'b>)
     (whole == Ok(true)).then_some(events)
 }
 
-/// LSNs that no frame holds, and where one should; none where the next frame only
-/// stands elsewhere.
+/// LSNs that no frame contains, and the offset where a frame is missing; the range is empty if
+/// the next frame is only misplaced.
 pub(super) struct Hole {
     pub(super) first_lsn: u64,
     pub(super) last_lsn: u64,
@@ -105,9 +104,10 @@ impl SegmentSurvey {
         header.or(first_frame).unwrap_or(u64::MAX)
     }
 
-    /// Keeps the frames that count, from `lsn` on: those that follow each other, up
-    /// to the LSN `limit`, where that is known; where it is not, as far as they join
-    /// or a later one vouches for what is missing. Says where some are missing.
+    /// Keeps the frames that count, starting at `lsn`, and returns where frames are missing. If
+    /// the LSN `limit` is known, these are the frames before it. Otherwise, they are the
+    /// contiguous frames, and those for which a later frame confirms that the missing ones were
+    /// synced.
     pub(super) fn keep(&mut self, mut lsn: u64, limit: Option<u64>) -> Vec<Hole> {
         let mut holes = Vec::new();
         let mut kept: Vec<FrameSurvey> = Vec::new();
@@ -119,7 +119,7 @@ impl SegmentSurvey {
                 }
                 continue;
             }
-            // Who reads a segment finds a frame only where the one before it ends.
+            // A reader of a segment finds a frame only at the end of the one before it.
             if frame.first_lsn > lsn || frame.at != at {
                 let vouched = |later: &FrameSurvey| later.synced_lsn >= lsn;
                 if limit.is_none() && !self.frames[n..].iter().any(vouched) {
@@ -135,7 +135,7 @@ impl SegmentSurvey {
             at = frame.at + frame.len;
             kept.push(*frame);
         }
-        // A reader of the log believes those frames, too.
+        // Replay also trusts what those frames record as synced.
         let limit = limit.or_else(|| Some(self.synced_lsn + 1));
         if let Some(limit) = limit.filter(|&limit| lsn < limit) {
             holes.push(Hole {

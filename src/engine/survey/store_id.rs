@@ -1,4 +1,4 @@
-//! Which store the files are of, if `STORE` does not tell.
+//! Determines which store the files belong to, if `STORE` does not identify it.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::log::segment::{SEGMENT_HEADER_BYTES, Segment};
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
 
-/// The store that most files of the log say they are of.
+/// The store that most files of the log belong to, by their headers.
 pub(super) fn store_of_files(disk: &dyn Disk, names: &[String]) -> Result<StoreId> {
     let mut votes: BTreeMap<u128, u64> = BTreeMap::new();
     for name in names {

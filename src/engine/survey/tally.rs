@@ -1,4 +1,4 @@
-//! What the sound part of a file tells of graphs, and what is not sound.
+//! What the sound part of a file records about graphs, and what is damaged.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,14 +6,14 @@ use crate::log::event::{Event, last_of_sequences};
 use crate::log::purged_jobs;
 use crate::model::error::Error;
 
-/// What the sound part of a file tells of graphs, and what is not sound.
+/// What the sound part of a file records about graphs, and what is damaged.
 #[derive(Default)]
 pub(crate) struct Tally {
     pub(super) created: Vec<(u32, (String, String))>,
     pub(super) dropped: Vec<u32>,
-    /// One past the last job that events speak of, by graph.
+    /// The sequence number after the last job that events refer to, by graph.
     pub(super) mentioned: BTreeMap<u32, u64>,
-    /// The same of jobs that a pack's events submit.
+    /// The same, for jobs that a pack's events submit.
     pub(super) submitted: BTreeMap<u32, u64>,
     pub(super) quarantined: BTreeMap<u32, u64>,
     pub(super) damage: Vec<(Error, u64, u64)>,
@@ -88,7 +88,7 @@ impl Tally {
             Event::Forgotten {
                 graph, sequences, ..
             } => {
-                // One without jobs tells of its graph all the same.
+                // An event without jobs still refers to its graph.
                 let last = last_of_sequences(sequences).filter(|_| !sequences.is_empty());
                 self.note_jobs_up_to(graph, last.map_or(0, |last| last.saturating_add(1)));
             }

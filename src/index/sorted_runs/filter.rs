@@ -4,16 +4,15 @@ const FILTER_BITS_PER_KEY: u64 = 10;
 
 const FILTER_PROBES: u32 = 6;
 
-/// A Bloom filter (Bloom 1970): 10 bits a key and 6 probes, all in one block of 512
-/// bits, so that a probe touches one cache line; about 1 in 80 keys that were not
-/// added is let through.
+/// A Bloom filter (Bloom 1970) with 10 bits per key and 6 probes, all in one block of 512 bits, so
+/// that a lookup touches one cache line. The false positive rate is about 1 in 80.
 pub(super) struct BloomFilter {
     pub(super) blocks: Vec<[u64; 8]>,
 }
 
 impl BloomFilter {
     pub(super) fn for_keys(keys: u64) -> BloomFilter {
-        // A count comes from a checked row, yet what it may allocate is bounded.
+        // The count comes from a checked row. Nevertheless, the allocation is bounded.
         let bits = keys.min(1 << 32) * FILTER_BITS_PER_KEY;
         let blocks = usize::try_from(bits.div_ceil(512)).unwrap_or(1).max(1);
         BloomFilter {
@@ -26,7 +25,7 @@ impl BloomFilter {
     }
 
     fn bits(hash: u64) -> impl Iterator<Item = usize> {
-        // The high bits chose the block; spread the low ones.
+        // The high bits select the block. Spread the low ones.
         let spread = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         (0..FILTER_PROBES).map(move |n| ((spread >> (9 * n)) & 511) as usize)
     }

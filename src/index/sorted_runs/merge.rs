@@ -1,10 +1,10 @@
-//! Several sorted runs read as one.
+//! A merged view of several sorted runs.
 
 use super::page::Pair;
 use super::run::RunPairs;
 use crate::index::Fault;
 
-/// Two sorted sequences as one.
+/// Merges two sorted sequences.
 pub(super) struct MergedRuns<'a> {
     pub(super) left: std::iter::Peekable<RunPairs<'a>>,
     pub(super) right: std::iter::Peekable<RunPairs<'a>>,
@@ -27,7 +27,7 @@ impl Iterator for MergedRuns<'_> {
     }
 }
 
-/// Any number of sorted sequences as one.
+/// Merges any number of sorted sequences.
 pub(super) struct All<'a>(pub(super) Vec<std::iter::Peekable<RunPairs<'a>>>);
 
 impl Iterator for All<'_> {

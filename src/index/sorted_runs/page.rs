@@ -1,16 +1,16 @@
-//! A page of a run: pairs of a hash and its owner, sorted, as a row of the index.
+//! A page of a run: sorted pairs of a hash and its owner, stored as a row of the index.
 
 use crate::base::codec::VarReader;
 use crate::index::rows::{open, run_page_key};
 use crate::index::{Fault, Index};
 
-/// Whose hash it is.
+/// The owner of a hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Owner {
     pub(crate) graph: u32,
     /// The job.
     pub(crate) sequence: u64,
-    /// The event that gave a key to the job; 0 for an id.
+    /// The LSN of the event that gave the job an idempotency key; 0 for an id.
     pub(crate) lsn: u64,
 }
 
@@ -27,10 +27,10 @@ impl Owner {
     };
 }
 
-/// A hash and whose it is.
+/// A hash and its owner.
 pub(crate) type Pair = (u64, Owner);
 
-/// Bytes of pairs in a page, about; below what a row may hold.
+/// The approximate size of the pairs in a page, less than a row can contain.
 pub(super) const PAGE_BYTES: usize = 5 << 10;
 
 pub(super) fn read_page(index: &dyn Index, run: u64, page: u32) -> Result<Vec<Pair>, Fault> {

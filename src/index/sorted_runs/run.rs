@@ -1,4 +1,4 @@
-//! A run: sorted pairs in pages, and what is known of them in memory.
+//! A run: sorted pairs in pages, and the data about them in memory.
 
 use std::sync::Arc;
 
@@ -26,8 +26,8 @@ impl SortedRun {
     }
 }
 
-/// The number of the run that comes after this one. A row may name the last number
-/// that there is, and its checksum may be right.
+/// Returns the number of the run after this one. A row with a valid checksum may contain the
+/// largest possible number.
 pub(super) fn after(number: u64) -> Result<u64, Fault> {
     number
         .checked_add(1)
@@ -41,7 +41,7 @@ pub(super) fn lookup_in(
 ) -> Result<Vec<Owner>, Fault> {
     let mut found = Vec::new();
     for run in runs.iter().filter(|run| run.filter.may_contain(hash)) {
-        // Equal hashes may begin on the page before the first that begins so.
+        // Equal hashes may begin on the page before the first page that starts with the hash.
         let mut page = run
             .fences
             .partition_point(|&first| first < hash)
@@ -57,7 +57,7 @@ pub(super) fn lookup_in(
     Ok(found)
 }
 
-/// The pairs of a run in order, a page in memory at a time.
+/// Iterates over the pairs of a run in order, with one page in memory at a time.
 pub(super) struct RunPairs<'a> {
     index: &'a dyn Index,
     run: &'a SortedRun,

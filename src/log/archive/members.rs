@@ -1,4 +1,4 @@
-//! The gzip members of a file: written from a place on, and counted as far as they are whole.
+//! The gzip members of a file: writing at an offset, and finding the complete ones.
 
 use std::io::{self, BufRead as _, BufReader, Read, Write};
 
@@ -7,16 +7,16 @@ use flate2::bufread::GzDecoder;
 
 use crate::log::disk::File;
 
-/// Bytes that are written and read at once.
+/// The size of reads and writes.
 pub(super) const STEP_BYTES: usize = 64 << 10;
 
-/// About half of the time of the usual level, and some percent more bytes.
+/// Takes about half the time of the default level, and produces a few percent more bytes.
 pub(super) const LEVEL: Compression = Compression::new(3);
 
-/// A file from a place on.
+/// A writer to a file, starting at an offset.
 pub(super) struct At<'f> {
     pub(super) file: &'f dyn File,
-    /// `u64::MAX` where nothing more is to be written.
+    /// `u64::MAX` if nothing more is to be written.
     pub(super) at: u64,
 }
 
@@ -44,7 +44,7 @@ impl Read for At<'_> {
     }
 }
 
-/// How many of a file's bytes are whole members.
+/// Returns how many bytes of a file, from its start, are complete members.
 pub(super) fn whole_len(file: &dyn File) -> io::Result<u64> {
     let mut reader = BufReader::with_capacity(STEP_BYTES, At { file, at: 0 });
     let mut whole = 0;
@@ -54,7 +54,7 @@ pub(super) fn whole_len(file: &dyn File) -> io::Result<u64> {
         reader = member.into_inner();
         match read.map_err(|e| e.kind()) {
             Ok(_) => whole = reader.get_ref().at - reader.buffer().len() as u64,
-            // What else is no member is a torn one.
+            // All other errors mean a torn member.
             Err(
                 io::ErrorKind::UnexpectedEof
                 | io::ErrorKind::InvalidInput

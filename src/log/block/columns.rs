@@ -1,15 +1,15 @@
-//! The columns of a block: lengths, ids, and times of its jobs.
+//! The columns of a block: the lengths, ids, and times of its jobs.
 
 use super::row::Row;
 use crate::base::codec::{VarReader, put_var};
 use crate::model::job_json::AFTER_REQUEST;
 
-/// Jobs in a block, at most.
+/// The maximum number of jobs in a block.
 pub(crate) const BLOCK_JOBS_MAX: usize = 64;
 
-/// The number of jobs; of each the length of its text, the length of its id and whether
-/// anything is masked in it, in one number, how long that is where there is any, and how
-/// far its time is from the one before (zigzag).
+/// Appends the number of jobs, then, for each job: the length of its text; the length of its id and
+/// whether it has masked values, in one number; the length of the masked values, if any; and the
+/// distance of its time from the one before (zigzag).
 pub(super) fn put_columns(rows: &[Row], out: &mut Vec<u8>) {
     put_var(rows.len() as u64, out);
     let (mut time, mut secrets_at) = (0i64, 0);
@@ -51,7 +51,7 @@ pub(super) fn read_columns(reader: &mut VarReader<'_>, rows: &mut Vec<Row>) -> O
             id_len,
             submitted_ms: u64::try_from(time).ok()?,
         };
-        // Room for all that a row's accessors will cut out of its text.
+        // The text must be long enough for everything that the row's accessors slice from it.
         if row.request_at() + AFTER_REQUEST.len() > row.end as usize {
             return None;
         }

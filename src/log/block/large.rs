@@ -1,4 +1,4 @@
-//! A job that is too large for a block, in pieces.
+//! A job that is too large for an ordinary block, stored in several pieces.
 
 use super::columns::{put_columns, read_columns};
 use super::piece::{Scratch, Seed, open_piece, seal_piece};
@@ -6,11 +6,11 @@ use super::row::{Row, push_text, text_len};
 use crate::base::codec::VarReader;
 use crate::log::event::SubmissionTexts;
 
-/// A job with more text than this stands alone and is cut into pieces.
+/// A job with more text than this has a block of its own, and is split into pieces.
 pub(crate) const PIECE_BYTES: usize = 256 << 10;
 
-/// A job that is too large for a block: its columns, then its text in pieces, then what
-/// is masked in it likewise.
+/// Appends a job that is too large for an ordinary block: its columns, then its text in pieces,
+/// then its masked values in pieces.
 pub(crate) fn seal_large(
     graph: u32,
     sequence: u64,
@@ -48,7 +48,7 @@ pub(crate) fn seal_large(
     Ok(())
 }
 
-/// The columns of a large job, from its first piece, and that piece's length.
+/// Returns the columns of a large job from its first piece, and the length of that piece.
 pub(crate) fn open_large(
     graph: u32,
     sequence: u64,

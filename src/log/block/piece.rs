@@ -1,14 +1,14 @@
-//! A piece: compressed bytes with a checksum that binds them to their place.
+//! A piece: compressed bytes with a checksum that covers their position.
 
 use crate::base::codec::u32_at;
 
-/// compressed length 4, length 4, crc 4.
+/// Compressed length 4, length 4, CRC 4.
 pub(crate) const PIECE_HEADER_BYTES: usize = 12;
 
-/// LZ4 makes no more than this of one byte.
+/// The maximum compression ratio of LZ4.
 const RATIO_MAX: usize = 255;
 
-/// What a piece is bound to: it opens nowhere else.
+/// The identity of a piece. A piece opens only with the seed with which it was sealed.
 #[derive(Clone, Copy)]
 pub(crate) struct Seed([u8; 17]);
 
@@ -21,7 +21,7 @@ impl Seed {
         Seed::of(1, 0, first_lsn, 0)
     }
 
-    /// The `n`-th page of the fingerprints of a graph's jobs from this one on.
+    /// The `n`-th page of the fingerprints of a graph's jobs, starting with this job.
     pub(crate) fn fingerprints(graph: u32, first_sequence: u64, n: u32) -> Seed {
         Seed::of(2, graph, first_sequence, n)
     }
@@ -43,14 +43,14 @@ impl Seed {
     }
 }
 
-/// Buffers that sealing reuses.
+/// Buffers that are reused for sealing.
 #[derive(Default)]
 pub(crate) struct Scratch {
     pub(super) raw: Vec<u8>,
     compressed: Vec<u8>,
 }
 
-/// Appends `raw`, compressed where that makes it shorter, with its checksum.
+/// Appends `raw` with its checksum, compressed if that makes it shorter.
 pub(crate) fn seal_piece(seed: Seed, raw: &[u8], scratch: &mut Scratch, out: &mut Vec<u8>) {
     let bound = lz4_flex::block::get_maximum_output_size(raw.len());
     if scratch.compressed.len() < bound {
@@ -68,9 +68,9 @@ pub(crate) fn seal_piece(seed: Seed, raw: &[u8], scratch: &mut Scratch, out: &mu
     out.extend_from_slice(data);
 }
 
-/// Decompresses the piece at the start of `bytes` into `buffer`, which only grows.
-/// Returns the length of the content and of the piece; `None` when it is not the
-/// piece that was sealed with this seed.
+/// Decompresses the piece at the start of `bytes` into `buffer`, which only grows. Returns the
+/// lengths of the contents and of the piece. `None` if it is not the piece that was sealed with
+/// this seed.
 pub(crate) fn open_piece(seed: Seed, bytes: &[u8], buffer: &mut Vec<u8>) -> Option<(usize, usize)> {
     let header = bytes.get(..PIECE_HEADER_BYTES)?;
     let (packed_len, raw_len) = (u32_at(header, 0) as usize, u32_at(header, 4) as usize);
@@ -79,8 +79,8 @@ pub(crate) fn open_piece(seed: Seed, bytes: &[u8], buffer: &mut Vec<u8>) -> Opti
     if seed.crc(&header[..8], data) != u32_at(header, 8) {
         return None;
     }
-    // The lengths are believed only behind the checksum, and no further than the
-    // compression can go.
+    // The lengths are trusted only after the checksum is verified, and only up to the maximum
+    // compression ratio.
     if raw_len > packed_len.saturating_mul(RATIO_MAX) {
         return None;
     }
@@ -98,7 +98,7 @@ pub(crate) fn open_piece(seed: Seed, bytes: &[u8], buffer: &mut Vec<u8>) -> Opti
     Some((raw_len, taken))
 }
 
-/// How long the piece is that begins with these bytes.
+/// Returns the length of the piece that begins with these bytes.
 pub(crate) fn piece_len(header: &[u8]) -> Option<usize> {
     (header.len() >= PIECE_HEADER_BYTES).then(|| PIECE_HEADER_BYTES + u32_at(header, 0) as usize)
 }

@@ -1,18 +1,18 @@
-//! The text of a job in a block, and its place there.
+//! The text of a job in a block, and its position there.
 
 use crate::log::event::SubmissionTexts;
 use crate::model::job_json::{AFTER_REQUEST, BEFORE_ID, BEFORE_REQUEST, BEFORE_STATUS, push_open};
 
-/// The state that a block's text shows.
+/// The state in a block's text.
 pub(crate) const BLOCK_STATUS: &str = "complete";
 
-/// Appends a job's text as a block holds it.
+/// Appends the text of a job as it is stored in a block.
 pub(crate) fn push_text(id: &str, request: &str, out: &mut Vec<u8>) {
     push_open(id, BLOCK_STATUS, request, out);
     out.extend_from_slice(AFTER_REQUEST.as_bytes());
 }
 
-/// How long that text is.
+/// Returns the length of that text.
 pub(crate) fn text_len(id_len: usize, request_len: usize) -> usize {
     BEFORE_ID.len()
         + id_len
@@ -23,24 +23,24 @@ pub(crate) fn text_len(id_len: usize, request_len: usize) -> usize {
         + AFTER_REQUEST.len()
 }
 
-/// How long all is that a job brings.
+/// Returns the length of everything that is stored for a job.
 pub(crate) fn stored_len(texts: &SubmissionTexts<'_>) -> usize {
     text_len(texts.id.len(), texts.request.len()) + texts.secrets.len()
 }
 
-/// One job's place in a block.
+/// The position of a job in a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Row {
     pub(crate) start: u32,
     pub(crate) end: u32,
-    /// Where what is masked in it ends, behind that of the jobs before.
+    /// The end of its masked values among those of all jobs.
     pub(crate) secrets_end: u32,
     pub(crate) id_len: u8,
     pub(crate) submitted_ms: u64,
 }
 
 impl Row {
-    /// Where the status word begins.
+    /// The offset of the status word.
     pub(crate) fn status_at(&self) -> usize {
         self.start as usize + BEFORE_ID.len() + usize::from(self.id_len) + BEFORE_STATUS.len()
     }
@@ -53,7 +53,7 @@ impl Row {
         self.status_at() + BLOCK_STATUS.len() + BEFORE_REQUEST.len()
     }
 
-    /// Where the request stands.
+    /// The range of the request.
     pub(crate) fn request_range(&self) -> std::ops::Range<usize> {
         self.request_at()..self.end as usize - AFTER_REQUEST.len()
     }

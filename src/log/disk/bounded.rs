@@ -1,12 +1,10 @@
 //! A directory with a bounded number of open files, however many files it has.
 //!
-//! Owns: which files are open, and closing those that were not read lately. A file that is
-//! closed is opened again by its name when it is needed, so a file that loses its name
-//! while somebody can still read it is kept open until the last of them is gone.
-//! Must not know: formats.
-//! Promise: descriptors are bounded by `OPEN_MAX`, the few files that are kept open for
-//! good, and the files without a name that are still being read; a file is never read in
-//! place of another one of the same name.
+//! Files that were not read recently are closed, and opened again by name when needed. A file that
+//! loses its name while someone can still read it is therefore kept open until its last handle is
+//! dropped. The number of descriptors is at most `OPEN_MAX`, plus the few files that must stay
+//! open, plus those without a name that are still in use. Another file that has taken over the name
+//! is never read in its place.
 
 pub(crate) mod pool;
 
@@ -20,12 +18,13 @@ use crate::base::sync::atomic::{AtomicBool, Ordering};
 use crate::base::sync::{Mutex, RwLock};
 use crate::log::disk::{Disk, File};
 
-/// A directory whose files are closed and opened again as needed.
+/// A directory whose files are closed and reopened as needed.
 pub(crate) struct BoundedDisk {
     shared: Arc<Shared>,
 }
 
-/// What callers hold: the pool does not keep a file alive that nobody can read any more.
+/// The handle that callers get. The pool does not keep a file open after its last handle is
+/// dropped.
 struct Handle(Arc<OnDemand>);
 
 impl BoundedDisk {
@@ -79,7 +78,7 @@ impl BoundedDisk {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        // Nobody can read it any more.
+        // No handle is left, so nobody can read it.
         self.0.state.write().file = None;
         if let Some(shared) = self.0.shared.upgrade() {
             let mut pool = shared.pool.lock();
@@ -170,7 +169,7 @@ impl File for Handle {
     }
 
     fn write_all_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
-        // Before it is looked at: from here on it stays open.
+        // Set before the file is looked up. From now on, the pool does not close it.
         self.0.is_dirty.store(true, Ordering::Release);
         self.0.file()?.write_all_at(data, offset)
     }

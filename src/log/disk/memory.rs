@@ -1,8 +1,6 @@
-//! A folder in memory, for stores without a disk and for trying out crashes.
+//! A directory in memory, for stores without a disk and for crash tests.
 //!
-//! Owns: files and names as their writers see them; what a crash leaves of them
-//! is the business of `trial`. Must not know: formats.
-//! Promise: behaves like a folder of the operating system.
+//! It behaves like a directory of the operating system. `trial` simulates crashes.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -25,7 +23,7 @@ pub(crate) struct MemoryDisk {
     trial: Arc<Trial>,
 }
 
-/// Outside of tests no call fails and no crash is tried out.
+/// Outside of tests, no calls fail and no crashes are simulated.
 #[cfg(not(test))]
 #[derive(Default)]
 struct Trial;
@@ -169,13 +167,13 @@ impl Disk for MemoryDisk {
 
 struct MemoryFile {
     content: RwLock<Vec<u8>>,
-    /// What the trial knows the file as.
+    /// The file's number in the trial.
     number: u64,
     trial: Arc<Trial>,
 }
 
 impl Drop for MemoryFile {
-    /// It has no name any more, and nobody has it open.
+    /// The file has neither a name nor an open handle.
     fn drop(&mut self) {
         self.trial.closed(self.number);
     }
@@ -226,7 +224,7 @@ impl File for MemoryFile {
         Ok((0, std::ptr::from_ref(self).addr() as u64))
     }
 
-    /// Nobody else has a folder in memory.
+    /// A directory in memory belongs to one process, so the lock is always free.
     fn try_lock(&self) -> io::Result<bool> {
         Ok(true)
     }

@@ -1,9 +1,7 @@
-//! The seam under the truth: a flat folder of files.
+//! The interface between the log and its storage: a flat directory of files, on a file system
+//! ([`os::OsDirectory`]) or in memory ([`memory::MemoryDisk`]).
 //!
-//! Owns: the few file operations the truth is made of, on a real folder
-//! ([`os::OsDirectory`]) or in memory ([`memory::MemoryDisk`]). Must not know: formats.
-//! Promise: whatever runs above behaves the same on both, so that crashes and
-//! failing calls can be tried out in memory.
+//! Both behave the same, so that crashes and failing calls can be simulated in memory.
 
 pub(crate) mod bounded;
 pub(crate) mod memory;
@@ -18,68 +16,68 @@ use std::sync::Arc;
 use crate::log::file_names;
 use crate::model::error::{Error, Result};
 
-/// A folder of files, named without any path.
+/// A directory of files, which are identified by name, without a path.
 pub(crate) trait Disk: Send + Sync {
-    /// Makes an empty file, which must not be there yet, for reading and writing.
+    /// Creates an empty file for reading and writing. The name must not exist yet.
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>>;
     /// Opens a file for reading.
     fn open(&self, name: &str) -> io::Result<Arc<dyn File>>;
     /// Opens a file for reading and writing.
     fn open_to_write(&self, name: &str) -> io::Result<Arc<dyn File>>;
-    /// Gives a file another name, over whatever had it.
+    /// Renames a file, replacing any file that has the new name.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
-    /// Gives a file a further name, which must not be there yet.
+    /// Gives a file an additional name, which must not exist yet.
     fn link(&self, name: &str, further: &str) -> io::Result<()>;
-    /// Gives a file a further name in another directory of the same file system.
+    /// Gives a file an additional name in another directory of the same file system.
     fn link_out(&self, name: &str, to: &Path) -> io::Result<()>;
-    /// Takes a name away; who has the file open goes on reading it.
+    /// Removes a name. Open handles to the file stay valid.
     fn remove(&self, name: &str) -> io::Result<()>;
-    /// All names.
+    /// Lists all names.
     fn names(&self) -> io::Result<Vec<String>>;
     /// Makes all creations, renames and removals durable.
     fn sync_names(&self) -> io::Result<()>;
-    /// How many bytes files can still take up, where that is known. Only a hint: a
-    /// quota may allow less, and others write too.
+    /// Returns how many more bytes files can take up, if known. This is only a hint: a quota may be
+    /// lower, and other processes also write.
     fn free_bytes(&self) -> io::Result<Option<u64>>;
-    /// What tells the file of this name from all others, as [`File::identity`] does;
-    /// `None` if there is no file of the name.
+    /// Returns the identity of the file with this name, as [`File::identity`] does. `None` if there
+    /// is no such file.
     fn identity(&self, name: &str) -> io::Result<Option<(u64, u64)>>;
-    /// Whether its path still leads to this folder.
+    /// Returns whether the directory's path still leads to it.
     fn is_in_place(&self) -> io::Result<bool>;
-    /// How a file is called in messages.
+    /// Returns the path of a file, for messages.
     fn path(&self, name: &str) -> PathBuf;
 }
 
-/// A file of such a folder.
+/// A file in such a directory.
 pub(crate) trait File: Send + Sync {
     fn len(&self) -> io::Result<u64>;
-    /// Fills `buffer` from `offset`; the file must reach that far.
+    /// Fills `buffer` from `offset` on. It is an error if the file is too short.
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
     fn write_all_at(&self, data: &[u8], offset: u64) -> io::Result<()>;
-    /// Cuts the file to this length.
+    /// Truncates the file to this length.
     fn cut(&self, len: u64) -> io::Result<()>;
-    /// Makes the content durable, and the length if it changed.
+    /// Makes the contents durable, and the length if it changed.
     fn sync(&self) -> io::Result<()>;
-    /// What tells the file from all others that are there.
+    /// Returns a value that distinguishes the file from all other existing files.
     fn identity(&self) -> io::Result<(u64, u64)>;
-    /// Locks the file for this handle until it is dropped; `false` where another has.
+    /// Locks the file until this handle is dropped. Returns `false` if another handle has locked
+    /// it.
     #[cfg_attr(not(feature = "archive"), allow(dead_code, reason = "for archives"))]
     fn try_lock(&self) -> io::Result<bool>;
-    /// Keeps the file open until this handle is dropped: meanwhile no other file can get its
+    /// Keeps the file open until this handle is dropped, so that no other file can get its
     /// identity.
     fn keep_open(&self) -> io::Result<()> {
         Ok(())
     }
 }
 
-/// Whether a name still leads to this file.
+/// Returns whether a name still leads to this file.
 pub(crate) fn leads_to(disk: &dyn Disk, name: &str, file: &dyn File) -> io::Result<bool> {
     Ok(disk.identity(name)? == Some(file.identity()?))
 }
 
-/// Refuses to go on if the path leads to another directory, or to none. Whether it does
-/// may be unknown (the directories above may be closed to this process); that is no
-/// reason to stop.
+/// Returns an error if the path leads to another directory, or to none. If this cannot be
+/// determined (this process may not have access to the directories above), it is not an error.
 pub(crate) fn check_in_place(disk: &dyn Disk) -> Result<()> {
     match disk.is_in_place() {
         Ok(false) => Err(Error::Removed {
@@ -90,7 +88,7 @@ pub(crate) fn check_in_place(disk: &dyn Disk) -> Result<()> {
     }
 }
 
-/// Refuses to go on if the name leads to another file than this one, or to none.
+/// Returns an error if the name leads to another file, or to none.
 pub(crate) fn check_file(disk: &dyn Disk, name: &str, file: &dyn File) -> Result<()> {
     match leads_to(disk, name, file) {
         Ok(false) => Err(Error::Removed {
@@ -101,9 +99,9 @@ pub(crate) fn check_file(disk: &dyn Disk, name: &str, file: &dyn File) -> Result
     }
 }
 
-/// Makes an empty file that is to get this name once it is finished, and returns the
-/// name it has until then. One left by a crash is replaced; anything else of that name,
-/// such as a directory, is left alone, and another name is taken.
+/// Creates an empty file that is going to be renamed to `name`, and returns its temporary name.
+/// Replaces a file that a crash left under the temporary name. If that name belongs to anything
+/// else, such as a directory, another name is used.
 pub(crate) fn create_aside(disk: &dyn Disk, name: &str) -> io::Result<(String, Arc<dyn File>)> {
     take_aside(name, |aside| {
         match disk.remove(aside) {
@@ -114,12 +112,13 @@ pub(crate) fn create_aside(disk: &dyn Disk, name: &str) -> io::Result<(String, A
     })
 }
 
-/// Gives a file the name of an unfinished one that is to get this name, and returns it.
+/// Renames a file to the temporary name of a file that is going to be renamed to `name`, and
+/// returns the temporary name.
 pub(crate) fn rename_aside(disk: &dyn Disk, from: &str, name: &str) -> io::Result<String> {
     take_aside(name, |aside| disk.rename(from, aside)).map(|(aside, ())| aside)
 }
 
-/// Takes the first name of an unfinished file that is not a directory's.
+/// Uses the first temporary name that does not belong to a directory.
 fn take_aside<T>(
     name: &str,
     mut take: impl FnMut(&str) -> io::Result<T>,
@@ -135,16 +134,16 @@ fn take_aside<T>(
     Err(last.unwrap_or_else(|| io::ErrorKind::AlreadyExists.into()))
 }
 
-/// Whether a name could not be removed because it is a directory's.
+/// Returns whether a name could not be removed because it is a directory.
 pub(crate) fn is_directory(error: &io::Error) -> bool {
-    // Some systems say that this is not permitted, as POSIX does.
+    // Some systems report "operation not permitted", as specified by POSIX.
     let denied = io::ErrorKind::PermissionDenied;
     error.kind() == io::ErrorKind::IsADirectory
         || (cfg!(not(target_os = "linux")) && error.kind() == denied)
 }
 
-/// Refuses at once what there is no room for, where that is known: cheaper than to
-/// write until the system refuses, and without taking the last bytes from others.
+/// Fails early if there is known to be too little space. This is cheaper than writing until the
+/// system fails, and leaves the last bytes to others.
 pub(crate) fn check_room(
     disk: &dyn Disk,
     bytes: u64,
@@ -160,14 +159,14 @@ pub(crate) fn check_room(
     }
 }
 
-/// Writes a small file so that after a crash it is there wholly or not at all.
+/// Writes a small file atomically: after a crash, either all of it is there, or nothing.
 pub(crate) fn write_whole(disk: &dyn Disk, name: &str, content: &[u8]) -> io::Result<()> {
     let (aside, file) = create_aside(disk, name)?;
     finish_whole(disk, &*file, (&aside, name), content)
 }
 
-/// Does the same in a file that already exists under the name `aside`, and is at least as
-/// long: this needs no room.
+/// Does the same with an existing file named `aside` that is at least as long, which needs no
+/// space.
 pub(crate) fn finish_whole(
     disk: &dyn Disk,
     file: &dyn File,
@@ -181,13 +180,12 @@ pub(crate) fn finish_whole(
     disk.sync_names()
 }
 
-/// Whether an error says that there is no room, be it for bytes or for files.
+/// Returns whether an error means that there is no space for bytes or for files.
 pub(crate) fn is_full(error: &Error) -> bool {
     matches!(error, Error::DiskFull { .. })
 }
 
-/// Reads a small file; more than `bytes_max` is an error, before anything is
-/// allocated.
+/// Reads a small file. A file larger than `bytes_max` is an error, before anything is allocated.
 pub(crate) fn read_whole(disk: &dyn Disk, name: &str, bytes_max: u64) -> io::Result<Vec<u8>> {
     let file = disk.open(name)?;
     let len = file.len()?;

@@ -1,10 +1,9 @@
 //! A directory of the operating system.
 //!
-//! Owns: the handle through which everything in the directory is reached, modes (files
-//! 0600, the directory 0700), directory syncs. Must not know: formats.
-//! Promise: what [`Disk::sync_names`] and [`File::sync`] returned from survives a
-//! power cut, as far as the device keeps its word; wherever the directory is moved, all
-//! files stay together; no symbolic link in it is followed.
+//! Everything in it is reached through one directory handle, so all files stay together even if the
+//! directory is moved. Files have mode 0600, and the directory has mode 0700. Symbolic links in it
+//! are not followed. After [`Disk::sync_names`] or [`File::sync`] has returned, its changes survive
+//! a power failure, as far as the device keeps its guarantees.
 
 use std::fs;
 use std::io;
@@ -17,22 +16,22 @@ use rustix::io::Errno;
 
 use super::{Disk, File};
 
-/// How any file is opened. A pipe is not waited for.
+/// The flags with which any file is opened. Opening a pipe does not block.
 const PLAIN: OFlags = OFlags::NOFOLLOW
     .union(OFlags::CLOEXEC)
     .union(OFlags::NONBLOCK);
 const OWNER_ONLY: Mode = Mode::RUSR.union(Mode::WUSR);
 
 pub(crate) struct OsDirectory {
-    /// As it was given, for messages.
+    /// The path as it was passed, for messages.
     path: PathBuf,
-    /// The same from the root on: the working directory may change.
+    /// The absolute path, because the working directory may change.
     place: PathBuf,
     handle: Arc<fs::File>,
 }
 
 impl OsDirectory {
-    /// Opens a folder that is there.
+    /// Opens an existing directory.
     pub(crate) fn open(path: &Path) -> io::Result<OsDirectory> {
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
         let handle = fs::File::from(rustix::fs::open(path, flags, Mode::empty())?);
@@ -43,7 +42,7 @@ impl OsDirectory {
         })
     }
 
-    /// Makes the folder, and those above it, where missing, durably.
+    /// Durably creates the directory and its missing parents.
     pub(crate) fn create(path: &Path) -> io::Result<()> {
         if path.is_dir() {
             return Ok(());
@@ -56,29 +55,29 @@ impl OsDirectory {
         match fs::DirBuilder::new().mode(0o700).create(path) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
             Err(e) => return Err(e),
-            // The umask may have taken the owner's rights, too.
+            // The umask may have removed permissions of the owner, too.
             Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(0o700))?,
         }
         fs::File::open(parent)?.sync_all()
     }
 
-    /// The open directory. Its lock is that of the store, because nobody can delete or
-    /// replace it as long as files are in it.
+    /// The handle of the open directory. The store locks the directory itself because it cannot be
+    /// deleted or replaced as long as it contains files.
     pub(crate) fn handle(&self) -> &Arc<fs::File> {
         &self.handle
     }
 
-    /// Its path from the root on.
+    /// The absolute path.
     pub(crate) fn place(&self) -> &Path {
         &self.place
     }
 
-    /// Opens a file, which is made if it is missing, for reading and writing. What is in
-    /// it stays.
+    /// Opens a file for reading and writing, and creates it if it does not exist. Its contents are
+    /// kept.
     pub(crate) fn open_or_create(&self, name: &str) -> io::Result<fs::File> {
         match self.open_plain(name, OFlags::RDWR) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => match self.create_plain(name) {
-                // Another process was first.
+                // Another process created it first.
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
                     self.open_plain(name, OFlags::RDWR)
                 }
@@ -93,7 +92,7 @@ impl OsDirectory {
         let opened = rustix::fs::openat(&*self.handle, name, flags | PLAIN, Mode::empty());
         let file = match opened {
             Err(Errno::LOOP) => return Err(not_regular("a symbolic link")),
-            // A pipe that nobody reads, or a socket.
+            // A pipe without a reader, or a socket.
             Err(Errno::NXIO) => return Err(not_regular("a pipe or socket")),
             opened => fs::File::from(opened?),
         };
@@ -104,8 +103,8 @@ impl OsDirectory {
         }
     }
 
-    /// Gives two files or directories each other's name, in one step; an error where the
-    /// file system cannot.
+    /// Atomically exchanges the names of two files or directories. Fails if the file system does
+    /// not support this.
     pub(crate) fn exchange(&self, one: &str, other: &str) -> io::Result<()> {
         #[cfg(target_os = "linux")]
         {
@@ -128,7 +127,7 @@ impl OsDirectory {
     fn create_plain(&self, name: &str) -> io::Result<fs::File> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | PLAIN;
         let file = rustix::fs::openat(&*self.handle, name, flags, OWNER_ONLY)?;
-        // The umask may have taken the owner's rights.
+        // The umask may have removed permissions of the owner.
         rustix::fs::fchmod(&file, OWNER_ONLY)?;
         Ok(fs::File::from(file))
     }
@@ -178,7 +177,7 @@ impl Disk for OsDirectory {
     fn names(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in rustix::fs::Dir::read_from(&*self.handle)? {
-            // A name that is no text is none of ours.
+            // A name that is not valid UTF-8 does not belong to the store.
             if let Ok(name) = entry?.file_name().to_str() {
                 if ![".", ".."].contains(&name) {
                     names.push(name.to_owned());
@@ -252,8 +251,8 @@ impl File for OsFile {
     }
 
     fn identity(&self) -> io::Result<(u64, u64)> {
-        // Asked for anew: a file system of layers (overlayfs) may change it once, when a
-        // file of a lower layer is first written to.
+        // Queried each time, because an overlay file system may change it once, when a file of a
+        // lower layer is first written to.
         Ok(identity(&self.0.metadata()?))
     }
 

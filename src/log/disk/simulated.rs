@@ -1,6 +1,4 @@
-//! The paths of simulated folders.
-//!
-//! Owns: which paths these are, and what finds the archives among them.
+//! The paths of simulated directories, and the function that finds simulated archives.
 
 #[cfg(feature = "archive")]
 use std::cell::Cell;
@@ -13,13 +11,13 @@ use std::sync::Arc;
 #[cfg(feature = "archive")]
 use crate::log::disk::Disk;
 
-/// What the path of every simulated store begins with.
+/// The prefix of the paths of all simulated stores.
 pub(crate) const PATH: &str = "/simulated";
-/// What the path of every simulated archive begins with.
+/// The prefix of the paths of all simulated archives.
 #[cfg(feature = "archive")]
 const ARCHIVES: &str = "/simulated-archives";
 
-/// Finds the directory at a path.
+/// Finds the directory with this path.
 #[cfg(feature = "archive")]
 pub(crate) type Find = fn(&Path) -> Option<Arc<dyn Disk>>;
 
@@ -28,18 +26,18 @@ thread_local! {
     static FIND: Cell<Option<Find>> = const { Cell::new(None) };
 }
 
-/// Whether a path belongs to a simulated store.
+/// Returns whether a path belongs to a simulated store.
 pub(crate) fn is_simulated(path: &Path) -> bool {
     path.starts_with(PATH)
 }
 
-/// Has the archives of this thread found by this.
+/// Sets the function that finds the archives of this thread.
 #[cfg(feature = "archive")]
 pub(crate) fn find_archives_by(find: Find) {
     FIND.set(Some(find));
 }
 
-/// The directory at a simulated path; `None` for all other paths.
+/// Returns the directory at a simulated path. `None` for all other paths.
 #[cfg(feature = "archive")]
 pub(crate) fn archive_at(path: &Path) -> Option<io::Result<Arc<dyn Disk>>> {
     if !path.starts_with(ARCHIVES) {

@@ -1,4 +1,4 @@
-//! The header and the footer of a pack, and the checks of both.
+//! The header and footer of a pack, and their validation.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,15 +10,15 @@ use crate::log::fingerprints::PagePlace;
 use crate::log::format::FORMAT;
 use crate::model::store_id::StoreId;
 
-/// magic 8, format 4, crc 4, store id 16.
+/// Magic 8, format 4, CRC 4, store id 16.
 pub(super) const HEADER_BYTES: usize = 32;
 
-/// footer's place 8, length 4, crc 4, magic 8.
+/// Offset of the footer 8, length 4, CRC 4, magic 8.
 pub(super) const TRAILER_BYTES: usize = 24;
 
 pub(in crate::log) const MAGIC: &[u8; 8] = b"JOBSPACK";
 
-/// An event chunk's place in its pack.
+/// The position of an event chunk in its pack.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ChunkPlace {
     pub(crate) first_lsn: u64,
@@ -40,11 +40,11 @@ pub(in crate::log) struct Footer {
     pub(in crate::log) graphs: Vec<GraphBlocks>,
     pub(in crate::log) chunks: Vec<ChunkPlace>,
     pub(in crate::log) event_sizes: Vec<EventSizes>,
-    /// The clocks at its last event, if known.
+    /// The clocks at the last event, if known.
     pub(in crate::log) clock: Option<ClockMark>,
 }
 
-/// Whether all places lie inside of the file and join as they must.
+/// Returns whether all positions are inside the file and contiguous where they must be.
 pub(super) fn is_sound(footer: &Footer, footer_at: u64) -> bool {
     let inside = |offset: u64, len: u32| {
         offset >= HEADER_BYTES as u64
@@ -95,7 +95,7 @@ pub(super) fn is_sound(footer: &Footer, footer_at: u64) -> bool {
     blocks_join && pages_join && chunks_join && in_range && event_sizes && clock
 }
 
-/// The checksum of all of a header but itself.
+/// The checksum of a header, excluding the checksum itself.
 pub(super) fn header_crc(header: &[u8; HEADER_BYTES]) -> u32 {
     let mut crc = crc32fast::Hasher::new();
     crc.update(&header[..12]);

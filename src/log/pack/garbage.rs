@@ -1,12 +1,12 @@
-//! What of a pack is garbage, as far as it has been counted.
+//! How much of a pack is garbage, as far as it has been counted.
 
 use crate::base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::log::event_sizes::EventSizes;
 
-/// What the events of a graph take.
+/// The size of the events of a graph.
 pub(crate) struct PackedEventSizes {
     pub(crate) sizes: EventSizes,
-    /// Its share in [`Garbage::events`].
+    /// The graph's share of [`Garbage::events`].
     pub(crate) garbage: AtomicU64,
 }
 
@@ -19,12 +19,12 @@ impl PackedEventSizes {
     }
 }
 
-/// What of a pack is garbage, as far as it has been counted.
+/// How much of a pack is garbage, as far as it has been counted.
 #[derive(Default)]
 pub(crate) struct Garbage {
-    /// Bytes of blocks.
+    /// The size of garbage blocks.
     pub(crate) blocks: AtomicU64,
-    /// Bytes of events before compression.
+    /// The size of garbage events before compression.
     pub(crate) events: AtomicU64,
     is_counted: AtomicBool,
 }
@@ -39,7 +39,7 @@ impl Garbage {
     }
 }
 
-/// Counts a share of a total again. One thread counts at a time.
+/// Replaces a share of a total. Only one thread at a time may count.
 pub(crate) fn recount(total: &AtomicU64, share: &AtomicU64, bytes: u64) {
     let before = share.swap(bytes, Ordering::Relaxed);
     total.fetch_add(bytes, Ordering::Relaxed);

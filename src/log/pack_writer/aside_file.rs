@@ -1,4 +1,4 @@
-//! The file of a pack on the disk: written aside, and named once it is whole.
+//! The file of a pack that is being written. It gets the name of the pack when it is complete.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,26 +10,26 @@ use crate::log::preallocation::{Preallocation, ScratchFile};
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
 
-/// Writes are gathered up to this size.
+/// Writes are buffered up to this size.
 pub(super) const WRITE_BYTES: usize = 1 << 20;
-/// A file is synced whenever so much more of it was written.
+/// The file is synced each time this many further bytes have been written.
 const SYNC_BYTES: u64 = 4 << 20;
 
-/// The file of a pack that is being written: aside, until it has its name.
+/// The unfinished file of a pack that is being written.
 pub(super) struct AsideFile<'d> {
     disk: &'d dyn Disk,
     aside: String,
     name: String,
     file: Arc<dyn File>,
-    /// What is to be written next.
+    /// Bytes that are not written yet.
     pub(super) pending: Vec<u8>,
     written: u64,
     synced: u64,
-    /// Whether it takes the place of a file of the same name.
+    /// Whether it replaces a file of the same name.
     pub(super) replaces: bool,
-    /// The file is the scratch file, and where it goes back to.
+    /// If the file is the scratch file: the owner to return it to.
     scratch_file: Option<(&'d Preallocation, ScratchFile)>,
-    /// It is given up rather than become larger.
+    /// If the file would become larger than this, writing the pack fails.
     bytes_max: u64,
     finished: bool,
 }
@@ -41,7 +41,8 @@ impl<'d> AsideFile<'d> {
         Ok(AsideFile::new(disk, file, (aside, name)))
     }
 
-    /// The scratch file: see [`PackWriter::begin_in_scratch`](super::PackWriter::begin_in_scratch).
+    /// Uses the scratch file: see
+    /// [`PackWriter::begin_in_scratch`](super::PackWriter::begin_in_scratch).
     pub(super) fn scratch(
         (disk, preallocation): (&'d dyn Disk, &'d Preallocation),
         name: String,
@@ -81,7 +82,7 @@ impl<'d> AsideFile<'d> {
         }
     }
 
-    /// Where it is as long as it is not whole.
+    /// The path of the unfinished file.
     pub(super) fn path(&self) -> PathBuf {
         self.disk.path(&self.aside)
     }
@@ -98,7 +99,7 @@ impl<'d> AsideFile<'d> {
         written.map_err(|e| Error::io("write", self.disk.path(&self.aside), &e))?;
         self.written += self.pending.len() as u64;
         self.pending.clear();
-        // One long sync at the end would hold up the commits' syncs behind it.
+        // A single long sync at the end would delay the syncs of commits queued after it.
         if self.written - self.synced >= SYNC_BYTES {
             let synced = self.file.sync();
             synced.map_err(|e| Error::io("sync", self.disk.path(&self.aside), &e))?;
@@ -114,8 +115,8 @@ impl<'d> AsideFile<'d> {
         Ok(())
     }
 
-    /// Gives the file its name, durably, once all of it is written and durable, if `check`
-    /// accepts the pack in it.
+    /// Makes the file durable and renames it to the name of the pack, if `check` accepts the pack
+    /// in it.
     pub(super) fn finish(
         &mut self,
         store: StoreId,
@@ -137,7 +138,7 @@ impl<'d> AsideFile<'d> {
             self.file.cut(self.written).map_err(failed)?;
         }
         self.file.sync().map_err(failed)?;
-        // Opened before it has its name: nothing may fail once it replaced another.
+        // Opened before the rename, because nothing may fail after it has replaced another pack.
         let pack = Pack::open_as(self.disk, (&self.aside, &self.name), store)?;
         check(&pack)?;
         self.disk.rename(&self.aside, &self.name).map_err(failed)?;
@@ -145,7 +146,8 @@ impl<'d> AsideFile<'d> {
             return Ok(pack);
         }
         if let Err(e) = self.disk.sync_names() {
-            // Nobody knows of it. If it stays, open finds that it is not needed.
+            // The pack is not in use. If it cannot be removed, the next open finds that it is not
+            // needed.
             self.disk.remove(&self.name).ok();
             return Err(failed(e));
         }
@@ -163,7 +165,7 @@ fn no_room(disk: &dyn Disk, name: &str) -> Error {
 impl Drop for AsideFile<'_> {
     fn drop(&mut self) {
         if !self.finished {
-            // Half a pack is of no use; if it stays, open takes it away.
+            // An incomplete pack is useless. If it cannot be removed, the next open removes it.
             match &self.scratch_file {
                 Some((preallocation, scratch)) => {
                     preallocation.return_scratch(self.disk, scratch);

@@ -1,4 +1,4 @@
-//! Puts the jobs of a graph together as the blocks of a pack.
+//! Groups the jobs of a graph into the blocks of a pack.
 
 use super::PackWriter;
 use crate::log::block::Block;
@@ -8,18 +8,18 @@ use crate::log::fingerprints::FingerprintEntry;
 use crate::log::pack::{BlockPlace, Part};
 use crate::model::error::{Error, Result};
 
-/// Puts jobs of one graph together as blocks. They come in order.
+/// Groups the jobs of one graph into blocks. The jobs are added in order.
 pub(crate) struct JobsWriter<'w, 'd> {
     writer: &'w mut PackWriter<'d>,
     graph: u32,
     block: Block,
     external_ids: bool,
     fingerprints: Vec<FingerprintEntry>,
-    /// The number of the next job, once there was one.
+    /// The number of the next job, after the first one.
     next: Option<u64>,
 }
 
-/// A job as it is packed.
+/// A job to be packed.
 #[derive(Clone, Copy)]
 pub(crate) struct PackedJob<'a> {
     pub(crate) sequence: u64,
@@ -29,7 +29,7 @@ pub(crate) struct PackedJob<'a> {
 }
 
 impl<'w, 'd> JobsWriter<'w, 'd> {
-    /// Begins a graph. Each comes once.
+    /// Begins a graph. Must be called at most once per graph.
     pub(crate) fn begin(writer: &'w mut PackWriter<'d>, graph: u32) -> JobsWriter<'w, 'd> {
         writer.begin_graph(graph);
         JobsWriter {
@@ -42,8 +42,8 @@ impl<'w, 'd> JobsWriter<'w, 'd> {
         }
     }
 
-    /// Refuses a job that is not the one that follows: in a block it would be taken for
-    /// another.
+    /// Returns an error if the range does not start with the next job. In a block, it would be
+    /// mistaken for other jobs.
     fn follow(&mut self, from: u64, end: u64) -> Result<()> {
         if self.next.replace(end).is_some_and(|next| next != from) {
             let path = self.writer.file.path();
@@ -83,7 +83,7 @@ impl<'w, 'd> JobsWriter<'w, 'd> {
         Ok(())
     }
 
-    /// Says of these jobs that they are quarantined.
+    /// Records that these jobs are quarantined.
     pub(crate) fn quarantine(&mut self, from: u64, end: u64) -> Result<()> {
         if from == end {
             return Ok(());
@@ -94,7 +94,7 @@ impl<'w, 'd> JobsWriter<'w, 'd> {
         Ok(())
     }
 
-    /// Says of these jobs that they were purged.
+    /// Records that these jobs were purged.
     pub(crate) fn purged(&mut self, from: u64, end: u64) -> Result<()> {
         self.follow(from, end)?;
         self.end_block()?;
@@ -102,19 +102,19 @@ impl<'w, 'd> JobsWriter<'w, 'd> {
         Ok(())
     }
 
-    /// Adds a block of another pack as it is; its fingerprints come otherwise.
+    /// Copies a block of another pack, unchanged. Its fingerprints are copied separately.
     pub(crate) fn copy_block(&mut self, part: &Part, place: &BlockPlace) -> Result<()> {
         self.follow(place.first_sequence, place.end_sequence())?;
         self.end_block()?;
         self.writer.copy_block(part, place)
     }
 
-    /// Writes out what is not written yet, but for the fingerprints.
+    /// Writes all remaining jobs, but not the fingerprints.
     pub(crate) fn finish_blocks(mut self) -> Result<()> {
         self.end_block()
     }
 
-    /// Writes out what is not written yet.
+    /// Writes all remaining jobs and the fingerprints.
     pub(crate) fn finish(mut self) -> Result<()> {
         self.end_block()?;
         self.writer.fingerprints(self.fingerprints)

@@ -337,6 +337,7 @@ fn of_writes_that_share_a_commit_those_that_end_something_are_carried_out() {
                 graph,
                 sequence,
                 id,
+                claim: None,
             });
         } else {
             acts.push(Some(Act::Complete {

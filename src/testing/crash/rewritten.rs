@@ -360,7 +360,7 @@ fn live(seed: u64) {
             7 => {
                 n += 1;
                 let line = format!(
-                    r#"{{"jobId":"imported-{n}","status":"complete","outcome":{{"kind":"interrupted","boot":1}},"request":{}}}"#,
+                    r#"{{"jobId":"imported-{n}","status":"complete","outcome":{{"kind":"interrupted","recoveredAtOpen":1}},"request":{}}}"#,
                     request(n).as_json()
                 );
                 let done = graph.import(line.as_bytes(), OnBadLine::Stop);

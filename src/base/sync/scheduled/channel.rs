@@ -1,7 +1,6 @@
-//! A bounded channel as steps of the scheduler.
+//! A bounded channel whose operations are steps of the scheduler.
 //!
-//! Owns: what is sent and not received, and whether the other end is there. Must not
-//! know: what is sent. Promise: what crossbeam's does, as far as this crate uses it.
+//! It behaves like crossbeam's channel, as far as this crate uses it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -44,7 +43,7 @@ pub(crate) fn bounded<T>(room: usize) -> (Sender<T>, Receiver<T>) {
 }
 
 impl<T> Sender<T> {
-    /// Gives back what finds no room or no receiver.
+    /// Returns the value if the channel is full or the receiver has been dropped.
     pub(crate) fn try_send(&self, value: T) -> Result<(), T> {
         let mut state = self.0.state.lock();
         if !state.has_receiver || state.sent.len() >= state.room {

@@ -1,4 +1,4 @@
-//! The rows of a chunk: the states of its jobs, and what is known of each.
+//! The rows of a chunk: the states and details of its jobs.
 
 use std::collections::HashMap;
 
@@ -11,19 +11,19 @@ use crate::engine::state::status::{self, CHUNK_ROWS, SavedChunk};
 use crate::index::rows::{self, DETAIL_JOBS, Detail, TombstoneRow};
 use crate::index::{Fault, Index};
 
-/// The rows of a chunk that go to the index together.
+/// The rows of a chunk that are written to the index together.
 pub(super) struct ChunkRows {
     /// The status row, then rows of details.
     pub(super) rows: Vec<(Vec<u8>, Option<Vec<u8>>)>,
-    /// Group and hash of the rows of details.
+    /// Group and hash of each row of details.
     pub(super) hashes: Vec<(u64, u64)>,
-    /// Whether nothing is known of any of its jobs, but that it is gone.
+    /// Whether all its jobs are gone, without any other facts about them.
     is_removed: bool,
 }
 
 impl ChunkRows {
-    /// Merges changes of details, of these jobs of the chunk, into the rows that the
-    /// index has, and vouches for what comes out.
+    /// Merges changes to the details of these jobs of the chunk into the rows that the index
+    /// has, and computes the hashes of the results.
     pub(super) fn make(
         index: &dyn Index,
         graph: &GraphCore,
@@ -51,7 +51,7 @@ impl ChunkRows {
                 }
             }
             let key = rows::detail_key(graph.number, group);
-            // Nothing is known any more of jobs whose tombstones are forgotten.
+            // No facts are kept about jobs whose tombstones are forgotten.
             let is_empty = row.0.iter().all(|detail| *detail == Detail::default());
             let value = (!is_empty).then(|| rows::seal(&key, row.encode()));
             let hash = value.as_ref().map_or(0, |value| details::hash(&key, value));
@@ -68,7 +68,7 @@ impl ChunkRows {
         Ok(made)
     }
 
-    /// Has the chunk share a row with its neighbors, if nothing is known of its jobs.
+    /// Makes the chunk share a row with its neighbors, if there are no facts about its jobs.
     pub(super) fn share(&mut self, graph: u32, chunk: u64, runs: &mut HashMap<u32, RemovedRuns>) {
         let changes = match (self.is_removed, runs.get_mut(&graph)) {
             (true, _) => {

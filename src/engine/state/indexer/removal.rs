@@ -1,4 +1,4 @@
-//! What leaves the index: dropped graphs, and ids of jobs that are gone.
+//! Removes rows from the index: dropped graphs, and ids of jobs that are gone.
 
 use super::Indexer;
 use super::writer::Writer;
@@ -11,12 +11,12 @@ use crate::index::rows::{self, DETAIL_JOBS, Detail};
 use crate::index::sorted_runs::Owner;
 use crate::index::{Fault, Index};
 
-/// The runs are not cleared of fewer dead ids.
+/// Dead ids are removed from the runs only if there are at least this many.
 pub(crate) const LOST_IDS_MIN: u64 = 1024;
 
 impl Indexer {
-    /// Removes what makes a dropped graph a graph, and its details once nobody can
-    /// read a page of it any more. A row says so of it until they are gone.
+    /// Removes the main rows of a dropped graph, and its details once no reader can have a page
+    /// of it. Until then, a row marks the graph as dropped.
     pub(super) fn remove_dropped(
         &mut self,
         writer: &mut Writer<'_>,
@@ -43,7 +43,7 @@ impl Indexer {
             .partition(|(_, graph)| graph.strong_count() > 0);
         self.dropped = kept;
         for (number, _) in removed {
-            // The last process may have ended before all of them went.
+            // The last process may have ended before all of them were removed.
             self.remove_rows(writer, &rows::status_prefix(number))?;
             self.remove_rows(writer, &rows::detail_prefix(number))?;
             writer.remove(rows::dropped_key(number))?;
@@ -51,8 +51,8 @@ impl Indexer {
         Ok(())
     }
 
-    /// Takes ids and keys out of the runs whose jobs were purged and have no tombstones,
-    /// or whose graphs were dropped, once that may be half of them.
+    /// Removes ids and keys from the runs whose jobs were purged and have no tombstones, or
+    /// whose graphs were dropped, once that may be half of them.
     pub(super) fn remove_dead_ids(
         &mut self,
         writer: &mut Writer<'_>,
@@ -65,7 +65,7 @@ impl Indexer {
         if self.lost_ids < LOST_IDS_MIN.max(all / 2) {
             return Ok(());
         }
-        // What is asked about details is in the index by then.
+        // The details that are read here are in the index by then.
         writer.write_out()?;
         let index = writer.index;
         let graphs = std::mem::take(&mut self.graphs);
@@ -85,8 +85,8 @@ impl Indexer {
         Ok(())
     }
 
-    /// Whether the last handle or page of a dropped graph has gone, so that its details can
-    /// go, too, even if nothing else has changed.
+    /// Whether the last handle or page of a dropped graph is gone, so that its details can be
+    /// removed, even if nothing else has changed.
     pub(crate) fn can_forget_dropped(&self) -> bool {
         let mut dropped = self.dropped.iter();
         dropped.any(|(_, graph)| graph.strong_count() == 0)
@@ -109,7 +109,7 @@ impl Indexer {
     }
 }
 
-/// Whether a job is there, or its tombstone.
+/// Whether a job or its tombstone exists.
 fn is_known(index: &dyn Index, graph: &GraphCore, sequence: u64) -> Result<bool, Fault> {
     let (group, n) = (sequence / DETAIL_JOBS, (sequence % DETAIL_JOBS) as usize);
     let (changes, forgotten_lsn, has_row) = {

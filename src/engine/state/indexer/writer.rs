@@ -1,4 +1,4 @@
-//! Batches of rows on their way to the index.
+//! Batches of rows to be written to the index.
 
 use std::sync::Arc;
 
@@ -7,8 +7,8 @@ use crate::engine::state::graph::GraphCore;
 use crate::index::rows;
 use crate::index::{Batch, Fault, Index};
 
-/// Batches on their way to the index. When there is more than one, the head says
-/// meanwhile that rows may be newer than it.
+/// Batches of rows to be written to the index. If there is more than one, the header meanwhile
+/// records that rows may be newer than it.
 pub(super) struct Writer<'i> {
     pub(super) index: &'i dyn Index,
     pub(super) batch: Batch,
@@ -27,8 +27,8 @@ impl<'i> Writer<'i> {
         }
     }
 
-    /// Puts rows that must be in one batch: a status row and the rows of details
-    /// that it vouches for.
+    /// Puts rows that must be in one batch: a status row and the rows of details whose hashes
+    /// it contains.
     pub(super) fn put_chunk(
         &mut self,
         graph: &Arc<GraphCore>,
@@ -71,8 +71,8 @@ impl<'i> Writer<'i> {
         self.write_batch()
     }
 
-    /// Writes the batch. Meanwhile the rows of details in it may be read as they were
-    /// or as they are now.
+    /// Writes the batch. Meanwhile, readers may get the old or the new version of its rows of
+    /// details.
     pub(super) fn write_batch(&mut self) -> Result<(), Fault> {
         for (graph, group, hash) in &self.details {
             graph.state.write().details.write(*group, *hash);

@@ -1,10 +1,9 @@
 //! The age clock, and for each chunk of jobs when the first of them completed.
 //!
-//! The age clock advances with monotonic time while the store is open. At an open it
-//! advances by the time the store was closed, if the system's clock gives a plausible
-//! one. Nothing else moves it, so no single reading of the system's clock makes a job
-//! older. Time that it did not count and that is confirmed later is a gap, which makes older
-//! only what happened before it.
+//! The age clock advances with monotonic time while the store is open. At an open, it advances
+//! by the time that the store was closed, if the system clock shows a plausible one. Nothing
+//! else moves it, so no single reading of the system clock makes a job older. Time that it did
+//! not count and that is confirmed later is a gap, which makes only earlier events older.
 
 use std::time::Duration;
 
@@ -12,23 +11,22 @@ use crate::base::sync::time::Instant;
 use crate::log::clock_gaps::Gaps;
 use crate::log::clock_mark::ClockMark;
 
-/// The longest time that a store was closed which needs no confirmation.
+/// The longest time between a close and an open that needs no confirmation.
 const PLAUSIBLE_MS: i64 = 24 * 3_600_000;
-/// The system's clock and monotonic time may diverge by this much; more is a jump.
+/// The system clock and monotonic time may diverge by this much; more is a jump.
 const SLACK_MS: u64 = 60_000;
 
 /// The age clock of an open store.
 pub(crate) struct AgeClock {
     mark: ClockMark,
-    /// When the mark was right, in whole milliseconds since the open.
+    /// When the mark was taken, in whole milliseconds since the open.
     at: Instant,
-    /// What was confirmed that the age clock did not count.
+    /// The confirmed gaps: time that the age clock did not count.
     gaps: Gaps,
 }
 
 impl AgeClock {
-    /// Continues from what was recorded last, if anything was, with what the system's
-    /// clock says now.
+    /// Continues from the last record, if there is one, with the current system clock.
     pub(crate) fn begin(
         (recorded, gaps): (Option<ClockMark>, Gaps),
         at: Instant,
@@ -52,7 +50,7 @@ impl AgeClock {
         AgeClock { mark, at, gaps }
     }
 
-    /// The clocks as they were when they were last read.
+    /// The last reading of the clocks.
     pub(crate) fn mark(&self) -> ClockMark {
         self.mark
     }
@@ -61,7 +59,7 @@ impl AgeClock {
     pub(crate) fn read(&mut self, now: Instant, wall_ms: u64) -> ClockMark {
         let passed = now.saturating_duration_since(self.at);
         let passed_ms = u64::try_from(passed.as_millis()).unwrap_or(0);
-        // What is less than a millisecond counts next time.
+        // Fractions of a millisecond are counted by the next reading.
         self.at = self
             .at
             .checked_add(Duration::from_millis(passed_ms))
@@ -76,12 +74,12 @@ impl AgeClock {
         self.mark
     }
 
-    /// Takes in that what could be confirmed at this reading was, durably.
+    /// Applies a durable confirmation of what could be confirmed at this reading.
     pub(crate) fn confirmed(&mut self, staged: &ClockMark) {
         if let Some(gap) = staged.unconfirmed() {
             self.gaps.add(gap);
         }
-        // What the clock jumped meanwhile stays.
+        // A jump of the clock since then is kept.
         let mark = &mut self.mark;
         mark.drift_ms -= staged.drift_ms;
         mark.doubted_ms = mark.doubted_ms.saturating_sub(staged.doubted_ms);
@@ -91,20 +89,20 @@ impl AgeClock {
         };
     }
 
-    /// What was confirmed that the age clock did not count.
+    /// The confirmed gaps: time that the age clock did not count.
     pub(crate) fn gaps(&self) -> &Gaps {
         &self.gaps
     }
 }
 
-/// Notes a jump of the system's clock, and how much of it is doubted. A jump back takes
-/// back what is doubted of jumps ahead.
+/// Records a jump of the system clock, and how much of it is doubted. A jump backward cancels
+/// doubted jumps forward.
 fn jump(mark: &mut ClockMark, by_ms: i64, doubted_ms: u64) {
     let before = *mark;
     mark.drift_ms += by_ms;
     let doubted_ms = (mark.doubted_ms + doubted_ms).saturating_sub(by_ms.min(0).unsigned_abs());
     mark.doubted_ms = doubted_ms.min(mark.drift_ms.max(0) as u64);
-    // So little would not have been doubted. It does not count, but nobody is to act.
+    // So little would not have been doubted. It does not count, and no action is needed.
     if mark.doubted_ms <= PLAUSIBLE_MS as u64 {
         mark.doubted_ms = 0;
     }
@@ -114,7 +112,7 @@ fn jump(mark: &mut ClockMark, by_ms: i64, doubted_ms: u64) {
             mark.jumped_at_ms = 0;
             false
         }
-        // Of a clock that was behind, the jump tells only that time is missing since then.
+        // If the clock was behind, the jump shows only that time is missing since then.
         (false, true) => before.drift_ms >= -(SLACK_MS as i64),
         (false, false) if is_even(mark.drift_ms) => {
             mark.jumped_at_ms = 0;
@@ -123,26 +121,27 @@ fn jump(mark: &mut ClockMark, by_ms: i64, doubted_ms: u64) {
         (false, false) => is_even(before.drift_ms),
     };
     if begins {
-        // So that what was recorded before a jump ahead is before it by the age clock, too.
+        // Ensures that what was recorded before a forward jump is also earlier by the age
+        // clock.
         mark.age_ms += u64::from(by_ms > 0);
         mark.jumped_at_ms = mark.age_ms;
     }
 }
 
-/// Whether the system's clock is where it was, or so little behind that it was not wrong.
+/// Whether the system clock is right, or so little behind that it counts as right.
 fn is_even(drift_ms: i64) -> bool {
     (-(SLACK_MS as i64)..=0).contains(&drift_ms)
 }
 
-/// When the first complete job of each chunk is due that still exists.
+/// For each chunk, when its first remaining complete job becomes due.
 #[derive(Default)]
 pub(crate) struct Ages {
-    /// By chunk: how many were complete when it was visited, and the earliest time.
+    /// By chunk: how many jobs were complete at the last check, and the earliest time.
     chunks: Vec<Option<(u64, i64)>>,
 }
 
 impl Ages {
-    /// The earliest time, if the chunk has as many complete jobs as it had.
+    /// The earliest time, if the chunk still has the same number of complete jobs.
     pub(crate) fn earliest(&self, chunk: usize, complete: u64) -> Option<i64> {
         let (known, earliest) = (*self.chunks.get(chunk)?)?;
         (known == complete).then_some(earliest)
@@ -164,7 +163,7 @@ mod tests {
     const DAY_MS: u64 = 24 * HOUR_MS;
     const NOW: u64 = 20_000 * DAY_MS;
 
-    /// A clock and the monotonic time it is read at.
+    /// A clock and the monotonic time for its readings.
     struct Trial {
         clock: AgeClock,
         now: Instant,
@@ -205,7 +204,7 @@ mod tests {
             assert_eq!(self.clock.mark(), staged.confirmed());
         }
 
-        /// The age of what happened then.
+        /// The age of an event at `at_ms`.
         fn age_of(&mut self, at_ms: u64) -> i64 {
             self.read().age_ms as i64 - self.clock.gaps().since(at_ms as i64)
         }
@@ -260,7 +259,7 @@ mod tests {
         for _ in 0..2 {
             trial.confirm();
             assert_eq!(trial.read().age_ms, NOW + 1 + HOUR_MS, "it does not jump");
-            // What happened before the gap is older by it, once, and nothing else is.
+            // What happened before the gap becomes older by it, once, and nothing else does.
             let older = (3 * DAY_MS + HOUR_MS + 1) as i64;
             assert_eq!(trial.age_of(before), older);
             assert_eq!(trial.age_of(after), HOUR_MS as i64);
@@ -307,7 +306,7 @@ mod tests {
             let mark = trial.read();
             assert_eq!((mark.doubted_ms, mark.drift_ms), (0, 0));
         }
-        // The other way round: 1970 for one open.
+        // The reverse: 1970 for one open.
         let mut trial = Trial::new(NOW);
         assert_eq!(trial.reopen(0).doubted_ms, 0);
         let mark = trial.reopen(NOW + 1000);
@@ -338,7 +337,7 @@ mod tests {
 
     #[test]
     fn a_wrong_jump_that_is_taken_back_leaves_no_doubt_about_earlier_ones() {
-        // The clock is set after the store was created in 1970, by its clock.
+        // The clock is set after the store was created, in 1970 by its clock.
         let mut trial = Trial::new(0);
         trial.wall_ms = NOW;
         let before = trial.read().age_ms;
@@ -351,7 +350,7 @@ mod tests {
 
     #[test]
     fn a_confirmed_absence_does_not_count_jumps_from_before() {
-        // A store that was made in 1970, by its clock.
+        // A store that was created in 1970, by its clock.
         let mut trial = Trial::new(0);
         trial.wall_ms = NOW;
         let before = trial.read().age_ms;

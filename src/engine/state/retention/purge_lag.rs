@@ -1,22 +1,21 @@
-//! How late purging is.
+//! How long purges have been overdue.
 //!
-//! Owns: [`PurgeLag`]: for each graph, for how long jobs have been due. Must not know:
-//! policies. Promise: jobs that are due and stay count, whatever keeps them from being
-//! purged; who has none is not late.
+//! [`PurgeLag`] records for each graph how long jobs have been due. Jobs that are due and not
+//! purged count, whatever prevents the purge; a graph without such jobs is not overdue.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::base::sync::time::Instant;
 
-/// Graphs with jobs that are due.
+/// Graphs with overdue jobs.
 #[derive(Default)]
 pub(crate) struct PurgeLag(BTreeMap<u32, Since>);
 
 #[derive(Clone, Copy)]
 struct Since {
     seen: Instant,
-    /// For how long they had been due then.
+    /// How long they had been due at that time.
     by: Duration,
 }
 
@@ -27,13 +26,13 @@ impl Since {
     }
 }
 
-/// What a look at a graph has found to be due.
+/// What a check of a graph found to be due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Overdue {
     Nothing,
-    /// By age alone: the first for so long.
+    /// By age only: how long the first job has been due.
     ByAge(Duration),
-    /// Too many, or too large; since when is not written anywhere.
+    /// Too many jobs or bytes; since when is not recorded.
     Over(Duration),
 }
 
@@ -51,12 +50,12 @@ impl PurgeLag {
         self.0.insert(graph, Since { seen: now, by });
     }
 
-    /// Forgets a graph that is not there any more.
+    /// Removes a graph that no longer exists.
     pub(crate) fn forget(&mut self, graph: u32) {
         self.0.remove(&graph);
     }
 
-    /// That of the graph in which it is the longest.
+    /// The longest time over all graphs.
     pub(crate) fn longest(&self, now: Instant) -> Option<Duration> {
         self.0.values().map(|since| since.at(now)).max()
     }
@@ -78,7 +77,7 @@ mod tests {
         purge_lag.note(1, Overdue::Over(Duration::ZERO), begun);
         purge_lag.note(1, Overdue::Over(Duration::ZERO), begun + hour);
         assert_eq!(purge_lag.of(1, begun + 2 * hour), Some(2 * hour));
-        // The eldest went, the next was due later.
+        // The oldest was purged, and the next became due later.
         purge_lag.note(1, Overdue::ByAge(5 * hour), begun + 2 * hour);
         purge_lag.note(1, Overdue::ByAge(hour), begun + 2 * hour);
         assert_eq!(purge_lag.of(1, begun + 3 * hour), Some(2 * hour));

@@ -1,8 +1,8 @@
-//! Which graphs retention looks at, and when.
+//! Which graphs retention checks, and when.
 //!
-//! Owns: [`RetentionSchedule`]: graphs that changed, those in which something becomes due at a known
-//! time, those that are looked at in each round. Must not know: what is due in them.
-//! Promise: a round looks at what changed or is due, however many graphs there are.
+//! [`RetentionSchedule`] contains graphs that changed, graphs in which something becomes due at a known
+//! time, and graphs that are checked in each round. A round checks only what changed or is due,
+//! however many graphs there are.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -10,24 +10,24 @@ use crate::model::retention::Retention;
 
 #[derive(Default)]
 pub(crate) struct RetentionSchedule {
-    /// Those of the next round.
+    /// The graphs of the next round.
     next: BTreeSet<u32>,
-    /// Times by the age clock, and the graphs that are looked at then.
+    /// Times by the age clock, and the graphs to check then.
     due: BTreeSet<(i64, u32)>,
     due_of: HashMap<u32, i64>,
-    /// Graphs of each round: something keeps them from being purged.
+    /// Graphs to check in each round: something prevents them from being purged.
     each: BTreeSet<u32>,
-    /// Graphs with a policy that goes by age.
+    /// Graphs whose policy has a maximum age.
     of_age: BTreeSet<u32>,
 }
 
 impl RetentionSchedule {
-    /// Notes that a graph has changed.
+    /// Records that a graph has changed.
     pub(crate) fn note(&mut self, graph: u32) {
         self.next.insert(graph);
     }
 
-    /// Notes which policy a graph has now.
+    /// Records the current policy of a graph.
     pub(crate) fn note_policy(&mut self, graph: u32, policy: Option<&Retention>) {
         self.next.insert(graph);
         match policy.is_some_and(|policy| policy.shortest_age_ms().is_some()) {
@@ -36,17 +36,17 @@ impl RetentionSchedule {
         };
     }
 
-    /// Notes all graphs in which something becomes due at some time: ages have changed.
+    /// Marks all graphs that have a due time for the next round, because ages have changed.
     pub(crate) fn note_ages(&mut self) {
         self.next.extend(self.due_of.keys());
     }
 
-    /// Whether any policy goes by age.
+    /// Whether any policy has a maximum age.
     pub(crate) fn is_any_of_age(&self) -> bool {
         !self.of_age.is_empty()
     }
 
-    /// Plans the next look at a graph.
+    /// Schedules the next check of a graph.
     pub(crate) fn plan(&mut self, graph: u32, at_ms: Option<i64>, in_each: bool) {
         if let Some(before) = self.due_of.remove(&graph) {
             self.due.remove(&(before, graph));
@@ -67,7 +67,7 @@ impl RetentionSchedule {
         self.of_age.remove(&graph);
     }
 
-    /// The graphs of a round at this time, by the age clock.
+    /// Returns the graphs of a round at this time, by the age clock.
     pub(crate) fn begin_round(&mut self, now_ms: i64) -> BTreeSet<u32> {
         let mut round = std::mem::take(&mut self.next);
         let later = self.due.split_off(&(now_ms.saturating_add(1), 0));

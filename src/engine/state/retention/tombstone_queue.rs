@@ -1,9 +1,7 @@
 //! The purges of a graph whose tombstones are kept.
 //!
-//! Owns: [`TombstoneQueue`]: which purges, how many jobs, how old the oldest is. Must not know:
-//! the jobs themselves.
-//! Promise: to add a purge, to ask for the age and to forget the first one costs the same,
-//! however many there are.
+//! [`TombstoneQueue`] records which purges, how many jobs, and how old the oldest is. Adding a purge,
+//! reading the age, and forgetting the first purge take the same time for any number of purges.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -14,16 +12,16 @@ pub(crate) type PurgeEntry = (u64, u64);
 
 #[derive(Default)]
 pub(crate) struct TombstoneQueue {
-    /// LSN and jobs, in the order of the purges.
+    /// LSN and number of jobs, in the order of the purges.
     purges: VecDeque<PurgeEntry>,
     jobs: u64,
-    /// LSN and time of each purge that is older than all after it. Those before an old
-    /// one are older still, whatever their times say.
+    /// LSN and time of each purge that is older than all later ones. Purges before an old one
+    /// count as even older, whatever their recorded times are.
     times: VecDeque<(u64, i64)>,
 }
 
 impl TombstoneQueue {
-    /// Adds a purge. One that is known already is not added again.
+    /// Adds a purge, unless it is known already.
     pub(crate) fn add(&mut self, (lsn, jobs): PurgeEntry, time_ms: i64) {
         if self.purges.back().is_some_and(|&(last, _)| last >= lsn) {
             return;
@@ -36,7 +34,7 @@ impl TombstoneQueue {
         self.times.push_back((lsn, time_ms));
     }
 
-    /// Adds purges of earlier opens in front.
+    /// Adds the purges of earlier opens before the others.
     pub(crate) fn add_earlier(&mut self, found: BTreeMap<u64, (u64, i64)>) {
         let later = std::mem::take(self);
         let first = later.purges.front().map_or(u64::MAX, |&(lsn, _)| lsn);
@@ -49,8 +47,8 @@ impl TombstoneQueue {
         }
     }
 
-    /// Since when the age of the oldest counts, by the age clock; one that lies ahead was
-    /// made by a clock that had jumped, and counts from now on.
+    /// The time from which the age of the oldest purge counts, by the age clock. A time in the
+    /// future was recorded by a clock that had jumped, and counts from now on.
     pub(crate) fn oldest_ms(&mut self, now_ms: i64, gaps: &Gaps) -> Option<i64> {
         let mut ahead = None;
         while self.times.back().is_some_and(|&(_, time)| time > now_ms) {
@@ -62,16 +60,16 @@ impl TombstoneQueue {
         self.times.front().map(|&(_, time)| gaps.since(time))
     }
 
-    /// The last purge whose age counts from before this time, if any does; those before it
-    /// do, too.
+    /// The last purge whose age counts from before this time, if any; the same is true of all
+    /// purges before it.
     pub(crate) fn older_than(&self, time_ms: i64, gaps: &Gaps) -> Option<u64> {
         let is_older = |time| gaps.since(time) < time_ms;
         let n = self.times.partition_point(|&(_, time)| is_older(time));
         n.checked_sub(1).map(|n| self.times[n].0)
     }
 
-    /// The first purges that are to be forgotten: those up to one that is old, and as many
-    /// as leave no more than `jobs` tombstones; at most about `at_once` tombstones.
+    /// The first purges that have to be forgotten: those up to one that is old, and enough to
+    /// leave at most `jobs` tombstones. Returns at most about `at_once` tombstones.
     pub(crate) fn first_over(&self, jobs: u64, old: Option<u64>, at_once: u64) -> Vec<u64> {
         let over = self.jobs.saturating_sub(jobs);
         let (mut taken, mut lsns) = (0, Vec::new());
@@ -86,7 +84,7 @@ impl TombstoneQueue {
         lsns
     }
 
-    /// Forgets the purges up to this one.
+    /// Removes the purges up to this one.
     pub(crate) fn forget(&mut self, through_lsn: u64) {
         while let Some(&(_, jobs)) = self.purges.front().filter(|p| p.0 <= through_lsn) {
             self.purges.pop_front();
@@ -130,7 +128,7 @@ mod tests {
         queue.forget(2);
         assert_eq!(queue.oldest_ms(100, &Gaps::default()), Some(30));
         queue.forget(3);
-        // Ahead of the clock: as old as from now on.
+        // A time in the future counts from now on.
         assert_eq!(queue.oldest_ms(60, &Gaps::default()), Some(60));
         assert_eq!(queue.oldest_ms(100, &Gaps::default()), Some(60));
         queue.forget(9);

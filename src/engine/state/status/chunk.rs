@@ -1,4 +1,4 @@
-//! A chunk: the states of 4,096 jobs, and how many are in each.
+//! A chunk: the states of 4,096 jobs, and how many jobs are in each state.
 
 use super::word::WORD_JOBS;
 use crate::model::states::States;
@@ -6,15 +6,15 @@ use crate::model::states::States;
 /// Words in a chunk.
 pub(super) const CHUNK_WORDS: usize = 128;
 
-/// Jobs whose states share a chunk, the unit that is counted and saved.
+/// Jobs whose states share a chunk, the unit of counting and saving.
 pub(crate) const CHUNK_JOBS: u64 = WORD_JOBS * CHUNK_WORDS as u64;
 
-/// The code of jobs that are listed no more.
+/// The code of jobs that are no longer listed.
 pub(super) const REMOVED: u64 = 3;
 
 #[derive(Clone)]
 pub(super) struct Chunk {
-    /// As many as its jobs need; none once all of them are gone.
+    /// As many as its jobs need; `None` once all of them are gone.
     pub(super) words: Option<Vec<u64>>,
     pub(super) counts: [u32; 4],
     /// Changed since it was last saved.
@@ -45,7 +45,8 @@ impl Chunk {
         self.words.is_none()
     }
 
-    /// Takes the words of so many jobs from what was saved, and gives what follows.
+    /// Restores the words of `jobs` jobs from the saved bytes, and returns the bytes after
+    /// them.
     pub(super) fn restore<'a>(&mut self, jobs: u64, bytes: &'a [u8]) -> Option<&'a [u8]> {
         let (saved, rest) = bytes.split_at_checked(jobs.div_ceil(WORD_JOBS) as usize * 8)?;
         let words = self.words.as_mut()?;
@@ -55,7 +56,7 @@ impl Chunk {
             eight.copy_from_slice(bytes);
             u64::from_le_bytes(eight)
         }));
-        // Jobs that are still to come find their place empty.
+        // The bits of jobs that do not exist yet must be zero.
         let (_, last, shift) = place(jobs - 1);
         if words[last].checked_shr(shift + 2).unwrap_or(0) != 0 {
             return None;

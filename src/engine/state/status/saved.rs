@@ -1,4 +1,4 @@
-//! Saved chunks: what changed since it was last written to the index, and back.
+//! Saved chunks: the changes since the last write to the index, and restoring them.
 
 use super::StatusColumn;
 use super::chunk::{CHUNK_JOBS, CHUNK_WORDS, Chunk, REMOVED};
@@ -8,11 +8,10 @@ use crate::index::rows::DETAIL_JOBS;
 /// Rows of details whose hashes share a status row.
 pub(crate) const CHUNK_ROWS: u64 = CHUNK_JOBS / DETAIL_JOBS;
 
-/// In front of a saved chunk whose jobs are all gone: no words follow.
+/// Precedes a saved chunk whose jobs are all gone: no words follow.
 const ALL_GONE: u16 = 1 << 15;
 
-/// A row that says more jobs are gone is taken for a damaged one: its memory would not be
-/// bounded.
+/// A row with more gone jobs than this is treated as damaged: its memory would not be bounded.
 const RESTORED_JOBS_MAX: u64 = 1 << 34;
 
 /// A chunk as it is saved.
@@ -21,11 +20,11 @@ pub(crate) struct SavedChunk {
     pub(crate) number: u64,
     pub(crate) jobs: u64,
     pub(crate) bytes: Vec<u8>,
-    /// Whether all jobs that it can have are there, and gone.
+    /// Whether the chunk is full and all its jobs are gone.
     pub(crate) is_removed: bool,
 }
 
-/// A saved chunk has at most so many words, with the hashes that follow.
+/// The most words of a saved chunk, with the hashes that follow.
 pub(crate) const SAVED_WORDS_MAX: u64 = CHUNK_WORDS as u64 + CHUNK_ROWS;
 
 impl StatusColumn {
@@ -62,8 +61,8 @@ impl StatusColumn {
         taken
     }
 
-    /// Adds a saved chunk behind those that are there, and gives the number of its
-    /// jobs and the bytes that follow. `None` when it is not the next one.
+    /// Adds a saved chunk after the existing ones, and returns the number of its jobs and the
+    /// bytes that follow. Returns `None` if it is not the next one.
     pub(crate) fn restore<'a>(&mut self, number: u64, bytes: &'a [u8]) -> Option<(u64, &'a [u8])> {
         let (head, words) = bytes.split_at_checked(2)?;
         let head = u16::from_le_bytes([head[0], head[1]]);
@@ -94,7 +93,7 @@ impl StatusColumn {
         Some((jobs, rest))
     }
 
-    /// Adds a run of saved chunks whose jobs are all gone. `None` when it is not the next
+    /// Adds a run of saved chunks whose jobs are all gone. Returns `None` if it is not the next
     /// one.
     pub(crate) fn restore_removed(&mut self, number: u64, chunks: u64) -> Option<()> {
         let end = number.checked_add(chunks)?.checked_mul(CHUNK_JOBS)?;
@@ -111,12 +110,12 @@ impl StatusColumn {
     }
 }
 
-/// A run of chunks that are all gone, as it is saved.
+/// The saved form of a run of chunks whose jobs are all gone.
 pub(crate) fn saved_run(chunks: u64) -> Vec<u8> {
     [&ALL_GONE.to_le_bytes()[..], &chunks.to_le_bytes()].concat()
 }
 
-/// How many chunks a saved run has; `None` when it is another row.
+/// How many chunks a saved run has; `None` if this is a different row.
 pub(crate) fn run_of(saved: &[u8]) -> Option<u64> {
     let chunks = saved.strip_prefix(&ALL_GONE.to_le_bytes())?;
     Some(u64::from_le_bytes(chunks.try_into().ok()?))

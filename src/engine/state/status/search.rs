@@ -1,4 +1,4 @@
-//! The way from an offset in a list to its jobs.
+//! Finds the jobs at an offset of a list.
 
 use super::StatusColumn;
 use super::chunk::{CHUNK_JOBS, count};
@@ -7,8 +7,8 @@ use super::word::{WORD_JOBS, matches};
 use crate::model::states::States;
 
 impl StatusColumn {
-    /// The jobs in these states from number `from` on: `offset` of them are passed
-    /// over, then at most `limit` selected.
+    /// Selects jobs in these states, starting at number `from`: skips `offset` of them, then
+    /// selects at most `limit`.
     pub(crate) fn select(&self, states: States, from: u64, offset: u64, limit: u64) -> Selection {
         let mut selection = Selection::default();
         let mut skip = offset;
@@ -62,8 +62,8 @@ impl StatusColumn {
         selection
     }
 
-    /// The same from the end: of the jobs in these states before number `until`, the
-    /// last `offset` are passed over, then at most `limit` selected.
+    /// The same in reverse: of the jobs in these states before number `until`, skips the last
+    /// `offset`, then selects at most `limit`.
     pub(crate) fn select_back(
         &self,
         states: States,

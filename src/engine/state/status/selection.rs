@@ -1,8 +1,7 @@
 //! The jobs that a page shows.
 //!
-//! Owns: [`Selection`]: which jobs, and their states, by words of 32; the ways through
-//! them. Must not know: how they were selected.
-//! Promise: a copy, and so one instant; less than a byte a job where neighbours are
+//! [`Selection`] contains the jobs and their states, in words of 32. It is a copy, and
+//! therefore a snapshot of one instant; it takes less than a byte per job if neighbors are
 //! selected.
 
 use std::ops::Range;
@@ -41,7 +40,7 @@ impl Selection {
         })
     }
 
-    /// Without the jobs that are not wanted.
+    /// Returns the selection without the unwanted jobs.
     pub(crate) fn only(mut self, is_wanted: impl Fn(u64) -> bool) -> Selection {
         self.len = 0;
         for word in &mut self.words {
@@ -56,7 +55,7 @@ impl Selection {
         self
     }
 
-    /// The selected jobs of these ranges, which follow one another.
+    /// The selected jobs in these ranges, which are in ascending order.
     pub(crate) fn within(&self, ranges: &[Range<u64>]) -> Selection {
         let mut within = Selection::default();
         for range in ranges {
@@ -94,13 +93,13 @@ impl Selection {
         Some(word.first + u64::from(word.selected.trailing_zeros()))
     }
 
-    /// Where to begin to look for a job.
+    /// Where to start searching for a job.
     pub(crate) fn place(&self, sequence: u64) -> usize {
         self.words
             .partition_point(|word| word.first + WORD_JOBS <= sequence)
     }
 
-    /// Where to look for a job; searching forward from the same place is quick.
+    /// Moves `at` to where a job is; repeated searches in ascending order are fast.
     pub(crate) fn seek(&self, sequence: u64, at: &mut usize) {
         while self
             .words
@@ -143,8 +142,7 @@ impl Selection {
         None
     }
 
-    /// How many jobs from `sequence` on, below `end`, are all selected and
-    /// complete.
+    /// How many jobs, starting with `sequence` and before `end`, are all selected and complete.
     pub(crate) fn complete_run(&self, sequence: u64, end: u64, at: &mut usize) -> u64 {
         let mut next = sequence;
         while next < end {

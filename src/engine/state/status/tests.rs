@@ -1,4 +1,4 @@
-//! The states against a plain list of them.
+//! Compares the states with a plain list of them.
 
 use proptest::prelude::*;
 

@@ -21,7 +21,7 @@ pub(super) fn matches(states: States, word: u64) -> u32 {
     gather(found)
 }
 
-/// The even bits of a word, next to each other.
+/// The even bits of a word, packed together.
 fn gather(mut x: u64) -> u32 {
     x &= EVERY_LOW_BIT;
     x = (x | (x >> 1)) & 0x3333_3333_3333_3333;

@@ -1,4 +1,4 @@
-//! Which files are open, and closing those that were not read lately.
+//! Tracks which files are open, and closes those that were not read recently.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -9,14 +9,14 @@ use crate::base::sync::{Mutex, RwLock};
 use crate::log::disk::{Disk, File};
 use crate::model::error::Revoked;
 
-/// Files that are open at a time.
+/// The maximum number of files that are open at a time.
 pub(crate) const OPEN_MAX: usize = 40;
 
-/// What may be done to the directory.
+/// Whether the directory may be modified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FileAccess {
     ReadWrite,
-    /// Nothing is changed, while others may.
+    /// This process changes nothing, but others may.
     ReadOnly,
 }
 
@@ -28,21 +28,21 @@ pub(super) struct Shared {
 
 #[derive(Default)]
 pub(super) struct Pool {
-    /// Those that are open and can be closed, the next to be closed first.
+    /// The open files that can be closed, in the order in which they are considered for closing.
     pub(super) open: VecDeque<Arc<OnDemand>>,
-    /// Those that somebody can still read, by name.
+    /// The files that have a handle, by name.
     pub(super) by_name: HashMap<String, Vec<Weak<OnDemand>>>,
-    /// Entries in `by_name` after the last sweep.
+    /// The number of entries in `by_name` after the last sweep.
     swept: usize,
 }
 
 pub(super) struct OnDemand {
     pub(super) shared: Weak<Shared>,
     pub(super) state: RwLock<State>,
-    /// Whether it was used since the pool last looked.
+    /// Whether it was used since the pool last checked.
     pub(super) is_used: AtomicBool,
-    /// Whether something was written that is not synced: an error of a later sync must
-    /// not get lost.
+    /// Whether it has unsynced writes. It must stay open so that the error of a later sync is not
+    /// lost.
     pub(super) is_dirty: AtomicBool,
 }
 
@@ -50,11 +50,11 @@ pub(super) struct State {
     pub(super) name: String,
     pub(super) file: Option<Arc<dyn File>>,
     pub(super) is_writable: bool,
-    /// What it was when it was first opened.
+    /// Its identity when it was first opened.
     pub(super) identity: (u64, u64),
-    /// Its length then, if nobody writes to it.
+    /// Its length when it was first opened, if nobody writes to it.
     pub(super) len: Option<u64>,
-    /// It stays open: it has lost its name, is locked, or no other may get its identity.
+    /// Whether it must stay open: it has lost its name, is locked, or must keep its identity.
     pub(super) is_pinned: bool,
 }
 
@@ -72,9 +72,9 @@ impl Pool {
         }
     }
 
-    /// Closes files until one more can be opened, as far as they can be closed.
+    /// Closes files, as far as they can be closed, until another one can be opened.
     pub(super) fn make_room(&mut self) {
-        // Each is passed over once if it was used since.
+        // Each file is skipped once if it was used since the last check.
         let mut looks = 2 * self.open.len();
         while self.open.len() >= OPEN_MAX && looks > 0 {
             looks -= 1;
@@ -89,7 +89,7 @@ impl Pool {
             if state.is_pinned {
                 continue;
             }
-            // A writer says so before it looks for the file.
+            // A writer sets this flag before it looks up the file.
             if next.is_dirty.load(Ordering::Acquire) {
                 drop(state);
                 self.open.push_back(next);
@@ -99,14 +99,13 @@ impl Pool {
         }
     }
 
-    /// Has the files of a name that can still be read stay open, because it leads to them
-    /// no more.
+    /// Keeps the files of this name that have a handle open, because the name is about to change.
     pub(super) fn pin(&mut self, shared: &Shared, name: &str) -> io::Result<()> {
         let files = self.by_name.get(name).into_iter().flatten();
         let files: Vec<Arc<OnDemand>> = files.filter_map(Weak::upgrade).collect();
         for file in files {
             match file.open_again(shared, self) {
-                // Somebody else took it away.
+                // Another process removed it.
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
                 opened => drop(opened?),
             }
@@ -119,7 +118,7 @@ impl Pool {
 impl OnDemand {
     pub(super) fn file(self: &Arc<OnDemand>) -> io::Result<Arc<dyn File>> {
         if let Some(file) = &self.state.read().file {
-            // Many readers read one file: most of them only look.
+            // Many threads read the same file, so avoid writing to the flag if it is already set.
             if !self.is_used.load(Ordering::Relaxed) {
                 self.is_used.store(true, Ordering::Relaxed);
             }
@@ -131,7 +130,7 @@ impl OnDemand {
         self.open_again(&shared, &mut pool)
     }
 
-    /// Opens it by its name if it is closed, unless another file has the name by now.
+    /// Reopens a closed file by its name, unless the name now leads to another file.
     fn open_again(
         self: &Arc<OnDemand>,
         shared: &Shared,
@@ -173,7 +172,8 @@ impl OnDemand {
 }
 
 impl Shared {
-    /// Why a file cannot be opened again: beside a reader, an engine may replace files.
+    /// The error for a file that cannot be reopened. A writer may replace files while another
+    /// process reads the store.
     fn replaced(&self, error: Option<io::Error>) -> io::Error {
         match self.access {
             FileAccess::ReadOnly => io::Error::other(Revoked),

@@ -1,13 +1,10 @@
-//! Crashes, failing calls and stuck syncs, tried out on a folder in memory.
+//! Simulated crashes, failing calls, and blocked syncs on a directory in memory.
 //!
-//! Owns: which bytes and names are synced, which are only written; which call
-//! fails; which sync is held. Must not know: formats.
-//! Promise: an [`Image`] is one instant of all files, and a power cut keeps at
-//! least what was synced by then, at most what was written, never anything else.
+//! An [`Image`] contains all files at one instant. A simulated power failure keeps at least what
+//! was synced by then, and at most what was written.
 //!
-//! What was written but not synced is kept by sectors and by names, each on its
-//! own: a disk owes nobody an order. Data under a sync that failed never becomes
-//! durable by a later one, as on Linux.
+//! Unsynced data is kept or lost by sector, and unsynced names one by one, because a disk does not
+//! guarantee an order. As on Linux, data whose sync failed does not become durable by a later sync.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -18,12 +15,12 @@ use super::{MemoryDisk, MemoryFile};
 use crate::base::sync::atomic::{AtomicU64, Ordering};
 use crate::base::sync::{Condvar, Mutex};
 
-/// What a power cut keeps or loses as a whole.
+/// The unit that a power failure keeps or loses as a whole.
 const SECTOR_BYTES: u64 = 512;
-/// How long a test waits for something that must happen.
+/// How long a test waits for an event that must happen.
 const WAIT: Duration = Duration::from_secs(60);
 
-/// A call that changes something, or takes a handle.
+/// A call that changes something or opens a handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Call {
     Create,
@@ -38,11 +35,11 @@ pub(crate) enum Call {
 /// How a call fails.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fault {
-    /// The system's number of the error.
+    /// The error number of the operating system.
     pub(crate) errno: i32,
-    /// Whether later calls fail too, until [`MemoryDisk::heal`].
+    /// Whether later calls also fail, until [`MemoryDisk::heal`].
     pub(crate) lasting: bool,
-    /// Which calls it can hit.
+    /// Which calls can fail.
     pub(crate) hits: fn(Call) -> bool,
 }
 
@@ -56,13 +53,13 @@ pub(super) struct Trial {
 struct State {
     disk: OnDisk,
     next_file: u64,
-    /// Files that have no name and no handle any more.
+    /// Files that have neither a name nor a handle.
     closed: BTreeSet<u64>,
-    /// Calls that the fault can hit and that are still to succeed.
+    /// The fault, and how many of the calls that it can hit still succeed.
     fault: Option<(u64, Fault)>,
-    /// How many bytes all files can have together, and whether anybody is told.
+    /// The capacity for all files together in bytes, and whether it is visible to callers.
     capacity: Option<(u64, bool)>,
-    /// How many files there can be.
+    /// The maximum number of files.
     files_max: Option<usize>,
     failed: bool,
     hold_syncs: bool,
@@ -81,7 +78,7 @@ struct Recorder {
 #[derive(Clone, Default)]
 struct OnDisk {
     names: BTreeMap<String, u64>,
-    /// Since the last sync of the names.
+    /// The changes since the last sync of the names.
     name_changes: Vec<NameChange>,
     files: BTreeMap<u64, Content>,
 }
@@ -97,7 +94,7 @@ enum NameChange {
 struct Content {
     len: u64,
     synced: Arc<Vec<u8>>,
-    /// Since the last sync of the file.
+    /// The writes since the last sync of the file.
     writes: Vec<Write>,
 }
 
@@ -105,7 +102,7 @@ struct Content {
 struct Write {
     offset: u64,
     data: Arc<[u8]>,
-    /// A sync of it failed.
+    /// Whether a sync of it failed.
     lost: bool,
 }
 
@@ -113,12 +110,12 @@ struct Write {
 #[derive(Clone)]
 pub(crate) struct Image {
     disk: OnDisk,
-    /// What the counters given to [`MemoryDisk::record`] said.
+    /// The values of the counters passed to [`MemoryDisk::record`].
     pub(crate) counters: Vec<u64>,
 }
 
 impl Trial {
-    /// Makes a change, unless it is this call's turn to fail.
+    /// Makes a change, unless this call is to fail.
     fn call<T>(&self, call: Call, change: impl FnOnce(&mut State) -> T) -> io::Result<T> {
         let mut state = self.state.lock();
         state.count(call)?;
@@ -127,7 +124,7 @@ impl Trial {
         Ok(done)
     }
 
-    /// Counts an open, which changes nothing.
+    /// Counts a call of `open`, which changes nothing.
     pub(super) fn open(&self) -> io::Result<()> {
         self.state.lock().count(Call::Open)
     }
@@ -196,8 +193,8 @@ impl Trial {
         })
     }
 
-    /// How much of `data` reaches the file, and what the caller is told. A write
-    /// that fails has written half.
+    /// Returns how much of `data` reaches the file, and the result for the caller. A failing write
+    /// writes half of the data.
     pub(super) fn write(&self, file: u64, data: &[u8], offset: u64) -> (usize, io::Result<()>) {
         let mut state = self.state.lock();
         let mut result = state.count(Call::Write);
@@ -225,8 +222,8 @@ impl Trial {
         (written, result)
     }
 
-    /// A cut is durable at once: nothing that is cut has a name that counts before the
-    /// next sync.
+    /// Truncation is durable immediately. No file that is truncated has a name that matters before
+    /// the next sync.
     pub(super) fn cut(&self, file: u64, len: u64) -> io::Result<()> {
         self.call(Call::Write, |state| {
             let Some(content) = state.disk.files.get_mut(&file) else {
@@ -274,7 +271,7 @@ impl Trial {
 }
 
 impl State {
-    /// Fails if it is this call's turn to.
+    /// Fails if this call is to fail.
     fn count(&mut self, call: Call) -> io::Result<()> {
         let Some((left, fault)) = &mut self.fault else {
             return Ok(());
@@ -294,8 +291,8 @@ impl State {
         Err(error)
     }
 
-    /// How many bytes the files can still grow by. As on a real disk, a removed file takes up
-    /// room until it is closed.
+    /// Returns how many bytes the files can still grow by. As on a real disk, a removed file takes
+    /// up space until it is closed.
     fn room(&self) -> Option<u64> {
         let (capacity, _) = self.capacity?;
         Some(capacity.saturating_sub(self.used_bytes()))
@@ -326,7 +323,7 @@ impl OnDisk {
         self.names_with(|| true)
     }
 
-    /// The synced names and those later changes that `kept` says yes to.
+    /// Returns the synced names, with those later changes for which `kept` returns `true`.
     fn names_with(&self, mut kept: impl FnMut() -> bool) -> BTreeMap<String, u64> {
         let mut names = self.names.clone();
         for change in self.name_changes.iter().filter(|_| kept()) {
@@ -361,7 +358,7 @@ impl Content {
         });
     }
 
-    /// What was written again since it was lost must not come back as it was before:
+    /// Data that was lost and then written again must not revert to its earlier contents, because
     /// the writes to one place keep their order.
     fn overwrite_lost(&mut self) {
         for n in 0..self.writes.len() {
@@ -384,7 +381,7 @@ impl Content {
         }
     }
 
-    /// As its writers see it.
+    /// The contents as their writers see them.
     fn live(&self) -> Vec<u8> {
         let mut bytes = (*self.synced).clone();
         for write in &self.writes {
@@ -393,8 +390,8 @@ impl Content {
         bytes
     }
 
-    /// As a power cut leaves it: of the writes to each sector since the last sync,
-    /// as many as `kept` says of how many there are.
+    /// The contents after a power failure. Of the writes to each sector since the last sync, `kept`
+    /// gets the number and returns how many of them survive.
     fn torn(&self, mut kept: impl FnMut(u64) -> u64) -> Vec<u8> {
         let mut bytes = (*self.synced).clone();
         let mut sectors: BTreeMap<u64, Vec<(u64, &[u8])>> = BTreeMap::new();
@@ -428,7 +425,7 @@ fn put(bytes: &mut Vec<u8>, offset: u64, data: &[u8]) {
 }
 
 impl Image {
-    /// The folder as a power cut leaves it that keeps nothing but what was synced.
+    /// The directory after a power failure that keeps only what was synced.
     pub(crate) fn after_power_cut(&self) -> MemoryDisk {
         let files = &self.disk.files;
         let names = self.disk.names.iter();
@@ -438,13 +435,13 @@ impl Image {
         }))
     }
 
-    /// The folder as a power cut leaves it that keeps of everything unsynced what
-    /// `draw`, a number below its argument, makes it keep.
+    /// The directory after a power failure that keeps unsynced changes at random. `draw` returns a
+    /// number below its argument.
     pub(crate) fn after_torn_power_cut(&self, mut draw: impl FnMut(u64) -> u64) -> MemoryDisk {
         let names = self.disk.names_with(|| draw(2) == 1);
         let mut files = Vec::new();
         for (name, number) in names {
-            // All, nothing or anything of a file: each must be frequent.
+            // All, none, or some of the writes to a file: each case must be frequent.
             let choice = draw(3);
             let content = self.disk.files.get(&number).map(|content| {
                 content.torn(|writes| match choice {
@@ -458,8 +455,8 @@ impl Image {
         MemoryDisk::holding(files)
     }
 
-    /// The folder as a kill of the process leaves it: all that was written is
-    /// there, and what was not synced still is not.
+    /// The directory after the process was killed: everything that was written is there, but
+    /// unsynced changes are still not durable.
     pub(crate) fn after_kill(&self) -> MemoryDisk {
         let trial = Arc::new(Trial::default());
         let files = &self.disk.files;
@@ -483,7 +480,7 @@ impl Image {
         }
     }
 
-    /// Whether a name that ends like this is there and not yet synced.
+    /// Returns whether there is an unsynced file whose name has this suffix.
     pub(crate) fn has_unsynced(&self, end: &str) -> bool {
         let there = self.disk.live_names().into_keys();
         let mut ending = there.filter(|name| name.ends_with(end));
@@ -507,7 +504,7 @@ impl MemoryFile {
 }
 
 impl MemoryDisk {
-    /// A folder that holds these files, durably.
+    /// Creates a directory with these files, all durable.
     pub(crate) fn holding(files: impl IntoIterator<Item = (String, Vec<u8>)>) -> MemoryDisk {
         let memory = MemoryDisk::default();
         {
@@ -550,7 +547,7 @@ impl MemoryDisk {
         }
     }
 
-    /// Takes an image after every so many calls, with what the counters say then.
+    /// Takes an image after every `every`-th call, with the values of the counters at that time.
     pub(crate) fn record(&self, every: u64, counters: Vec<Arc<AtomicU64>>) {
         self.trial.state.lock().recorder = Some(Recorder {
             every,
@@ -567,7 +564,7 @@ impl MemoryDisk {
         recorder.map_or_else(Vec::new, |r| std::mem::take(&mut r.images))
     }
 
-    /// Lets `calls` more calls that the fault can hit succeed; then it strikes.
+    /// Lets the next `calls` calls that the fault can hit succeed; the one after them fails.
     pub(crate) fn fail_after(&self, calls: u64, fault: Fault) {
         self.trial.state.lock().fault = Some((calls, fault));
     }
@@ -577,12 +574,12 @@ impl MemoryDisk {
         self.trial.state.lock().failed
     }
 
-    /// No more calls fail.
+    /// Stops calls from failing.
     pub(crate) fn heal(&self) {
         self.trial.state.lock().fault = None;
     }
 
-    /// Lets all files together have so many bytes more than they have.
+    /// Limits the growth of all files together to this many bytes.
     pub(crate) fn leave_room(&self, bytes: u64) {
         let mut state = self.trial.state.lock();
         state.capacity = Some((u64::MAX, true));
@@ -590,39 +587,39 @@ impl MemoryDisk {
         state.capacity = Some((used + bytes, true));
     }
 
-    /// Lets so many more files be created than there are.
+    /// Limits the number of files that can still be created.
     pub(crate) fn leave_files(&self, files: usize) {
         let mut state = self.trial.state.lock();
         state.files_max = Some(state.disk.live_names().len() + files);
     }
 
-    /// The bytes of all files, also of those that are open and have no name.
+    /// The total size of all files, including open files without a name.
     pub(crate) fn used_bytes(&self) -> u64 {
         self.trial.state.lock().used_bytes()
     }
 
-    /// The disk has no bound any more.
+    /// Removes the limit on the size of the files.
     pub(crate) fn unbound(&self) {
         let mut state = self.trial.state.lock();
         state.capacity = None;
         state.files_max = None;
     }
 
-    /// Tells nobody any more how much room there is, as under a quota.
+    /// Hides the amount of free space from callers, as under a quota.
     pub(crate) fn hide_room(&self) {
         if let Some((_, is_told)) = &mut self.trial.state.lock().capacity {
             *is_told = false;
         }
     }
 
-    /// Holds every sync that has anything but zeros to make durable.
+    /// Blocks every sync that would make anything but zeros durable.
     pub(crate) fn hold_syncs(&self) {
         let mut state = self.trial.state.lock();
         state.hold_syncs = true;
         state.held = false;
     }
 
-    /// Waits until a sync is held.
+    /// Waits until a sync is blocked.
     pub(crate) fn wait_until_held(&self) {
         let mut state = self.trial.state.lock();
         while !state.held {
@@ -631,7 +628,7 @@ impl MemoryDisk {
         }
     }
 
-    /// Lets the syncs go on.
+    /// Unblocks the syncs.
     pub(crate) fn release_syncs(&self) {
         self.trial.state.lock().hold_syncs = false;
         self.trial.changed.notify_all();

@@ -108,7 +108,7 @@ fn outcome_member(outcome: &OutcomeFact, keys: Keys) -> String {
         string("message", outcome.message.as_deref()),
         string("resultRef", outcome.result_ref.as_deref()),
         detail.unwrap_or_default(),
-        number("boot", outcome.boot)
+        number("recoveredAtOpen", outcome.boot)
     )
 }
 
