@@ -239,9 +239,9 @@ impl Graph {
     /// Why there is no job with this id.
     pub(crate) fn not_there(&self, id: &JobId) -> Error {
         match self.tombstone(id) {
-            Ok(Some(stone)) => Error::JobPurged {
+            Ok(Some(tombstone)) => Error::JobPurged {
                 id: id.clone(),
-                at: stone.purged_at,
+                at: tombstone.purged_at,
             },
             Ok(None) => Error::UnknownJob { id: id.to_string() },
             Err(error) => error,

@@ -1,8 +1,8 @@
 //! A write before it is queued.
 //!
-//! Owns: [`PreparedWrite`], which a call that blocks and one that gives a pending write share: what is
-//! queued, and how its answer is read. Must not know: what the writes do.
-//! Promise: what is answered without a write never reaches the queue.
+//! Owns: [`PreparedWrite`], which a call that blocks and one that gives a pending write share: what
+//! is queued, and how its answer is read. Must not know: what the writes do. Promise: what is
+//! answered without a write never reaches the queue.
 
 use crate::engine::core::Engine;
 use crate::engine::state::calls::WriteResult;

@@ -1,7 +1,7 @@
 //! The places for connections of a server.
 //!
-//! Owns: [`ConnectionSlots`]: how many connections there are, which of them has waited longest for a
-//! request, and which one leaves for a newcomer.
+//! Owns: [`ConnectionSlots`]: how many connections there are, which of them has waited longest for
+//! a request, and which one leaves for a newcomer.
 
 use std::collections::HashMap;
 use std::pin::Pin;

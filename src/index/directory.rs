@@ -180,8 +180,8 @@ impl IndexDirectory {
         fs::symlink_metadata(self.store.join(file_names::INDEX_OPENING)).is_ok()
     }
 
-    /// Opens the index. Creates an empty one instead if `rebuild` is set, or if the existing one may
-    /// not be intact. After reading the index, the caller must call [`IndexDirectory::opened`].
+    /// Opens the index. Creates an empty one instead if `rebuild` is set, or if the existing one
+    /// may not be intact. After reading the index, the caller must call [`IndexDirectory::opened`].
     pub(crate) fn open(
         &self,
         rebuild: bool,

@@ -150,8 +150,8 @@ impl EventSizesBuilder {
         *at += bytes;
     }
 
-    /// Converts the sizes for the footer. `removed` returns how many jobs of a range of a graph were
-    /// gone before the first event was written.
+    /// Converts the sizes for the footer. `removed` returns how many jobs of a range of a graph
+    /// were gone before the first event was written.
     pub(crate) fn into_footer(self, removed: impl Fn(u32, u64, u64) -> u64) -> Vec<EventSizes> {
         let graphs = self.graphs.into_iter();
         let event_sizes = graphs.map(|(graph, gathered)| {

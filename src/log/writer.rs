@@ -1,7 +1,7 @@
 //! The writer of the log: the segment that is appended to, and the order of writes and syncs.
 //!
-//! When [`LogWriter::sync`] has returned `Ok`, all appended frames survive a power failure, and an open
-//! finds them. A failed write or sync is never retried. A frame that could not be read back is
+//! When [`LogWriter::sync`] has returned `Ok`, all appended frames survive a power failure, and an
+//! open finds them. A failed write or sync is never retried. A frame that could not be read back is
 //! never written.
 
 use std::io::ErrorKind;

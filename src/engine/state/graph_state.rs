@@ -73,7 +73,9 @@ impl GraphState {
             // These ask a run to stop, or end it.
             | StateChange::CancelRequested { sequence }
             | StateChange::Requeued { sequence } => self.waiters.take(sequence, waiters),
-            StateChange::Submitted { .. } | StateChange::Started { .. } | StateChange::Forgotten { .. } => {}
+            StateChange::Submitted { .. }
+            | StateChange::Started { .. }
+            | StateChange::Forgotten { .. } => {}
         }
     }
 

@@ -108,7 +108,7 @@ fn try_out(what: &str, client: &mut Client, disk: &Arc<MemoryDisk>, fault: Fault
         Ok(store) => may_hold.extend(work(what, client, store, disk, fault)),
         Err(error) => {
             assert_is_fault(what, &error, fault);
-            // The boot may be recorded, and no more.
+            // The open may be recorded, and no more.
             may_hold.push(client.world.reopened());
         }
     }

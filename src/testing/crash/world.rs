@@ -152,7 +152,7 @@ impl Seen {
         let expected: Vec<&str> = world.graphs.iter().map(|(name, _)| name.as_str()).collect();
         if self.open_number != world.open_number || names != expected {
             return Err(format!(
-                "boot {} with graphs {names:?}, not boot {} with {expected:?}",
+                "open {} with graphs {names:?}, not open {} with {expected:?}",
                 self.open_number, world.open_number
             ));
         }

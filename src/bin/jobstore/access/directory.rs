@@ -236,9 +236,9 @@ impl Access for StoreDirectory {
             return Ok(line(&job));
         }
         Err(match graph.tombstone(id)? {
-            Some(stone) => Error::JobPurged {
+            Some(tombstone) => Error::JobPurged {
                 id: id.parse()?,
-                at: stone.purged_at,
+                at: tombstone.purged_at,
             },
             None => Error::UnknownJob { id: id.to_owned() },
         }

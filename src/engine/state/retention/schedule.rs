@@ -1,8 +1,8 @@
 //! Which graphs retention checks, and when.
 //!
-//! [`RetentionSchedule`] contains graphs that changed, graphs in which something becomes due at a known
-//! time, and graphs that are checked in each round. A round checks only what changed or is due,
-//! however many graphs there are.
+//! [`RetentionSchedule`] contains graphs that changed, graphs in which something becomes due at a
+//! known time, and graphs that are checked in each round. A round checks only what changed or is
+//! due, however many graphs there are.
 
 use std::collections::{BTreeSet, HashMap};
 

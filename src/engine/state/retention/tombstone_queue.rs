@@ -1,7 +1,8 @@
 //! The purges of a graph whose tombstones are kept.
 //!
-//! [`TombstoneQueue`] records which purges, how many jobs, and how old the oldest is. Adding a purge,
-//! reading the age, and forgetting the first purge take the same time for any number of purges.
+//! [`TombstoneQueue`] records which purges, how many jobs, and how old the oldest is. Adding a
+//! purge, reading the age, and forgetting the first purge take the same time for any number of
+//! purges.
 
 use std::collections::{BTreeMap, VecDeque};
 
