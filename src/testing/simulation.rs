@@ -101,14 +101,19 @@ pub fn open(
     options.segment_bytes = segment_bytes;
     // A page that helpers read would depend on their scheduling.
     options.page_threads = 1;
-    let home = |rebuild: bool| -> Arc<dyn IndexSeam> {
+    let location = |rebuild: bool| -> Arc<dyn IndexSeam> {
         // The mark of an index that failed, as the index's directory heeds it.
         if disk.delete(file_names::INDEX_OPENING) || rebuild {
             index.lose();
         }
         index.mount()
     };
-    let engine = assemble(options, disk.mount(), None, IndexLocation::Memory(&home))?;
+    let engine = assemble(
+        options,
+        disk.mount(),
+        None,
+        IndexLocation::Memory(&location),
+    )?;
     simulated::set(SIMULATOR);
     CURRENT.with_borrow_mut(|current| {
         current.retain(|engine| engine.strong_count() > 0);

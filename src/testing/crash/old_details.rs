@@ -47,7 +47,7 @@ struct IndexedStore {
 
 impl IndexedStore {
     fn open(&self, recovery: Recovery) -> Store {
-        let home = |rebuild| -> Arc<dyn Index> {
+        let location = |rebuild| -> Arc<dyn Index> {
             if rebuild {
                 self.rebuilds.fetch_add(1, Ordering::SeqCst);
                 *self.index.lock() = Arc::default();
@@ -63,7 +63,7 @@ impl IndexedStore {
             options,
             self.disk.clone(),
             None,
-            IndexLocation::Memory(&home),
+            IndexLocation::Memory(&location),
         );
         Store::of(opened.expect("it opens"))
     }

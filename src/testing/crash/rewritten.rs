@@ -31,25 +31,25 @@ use crate::testing::crash::client::{Random, Store, assert_no_thread_panicked, op
 const WAIT: Duration = Duration::from_secs(30);
 
 /// A store whose index stays from open to open.
-pub(super) struct Home {
+pub(super) struct StoreFixture {
     pub(super) disk: Arc<MemoryDisk>,
     pub(super) index: Arc<Mutex<Arc<MemoryIndex>>>,
 }
 
-impl Home {
-    pub(super) fn empty() -> Home {
-        Home::new(MemoryDisk::default(), MemoryIndex::default())
+impl StoreFixture {
+    pub(super) fn empty() -> StoreFixture {
+        StoreFixture::new(MemoryDisk::default(), MemoryIndex::default())
     }
 
-    fn new(disk: MemoryDisk, index: MemoryIndex) -> Home {
-        Home {
+    fn new(disk: MemoryDisk, index: MemoryIndex) -> StoreFixture {
+        StoreFixture {
             disk: Arc::new(disk),
             index: Arc::new(Mutex::new(Arc::new(index))),
         }
     }
 
     pub(super) fn open(&self, segment_bytes: u64) -> Store {
-        let home = |rebuild| -> Arc<dyn Index> {
+        let location = |rebuild| -> Arc<dyn Index> {
             if rebuild {
                 *self.index.lock() = Arc::default();
             }
@@ -64,7 +64,7 @@ impl Home {
             options,
             self.disk.clone(),
             None,
-            IndexLocation::Memory(&home),
+            IndexLocation::Memory(&location),
         );
         Store::of(opened.unwrap_or_else(|error| panic!("it does not open: {error}")))
     }
@@ -194,7 +194,7 @@ fn told_by(store: &Store, given: &Given) -> String {
 
 /// Asserts that copies of the store tell the same, whatever index they have.
 fn check_copies(
-    (store, home): (&Store, &Home),
+    (store, fixture): (&Store, &StoreFixture),
     given: &Given,
     older: Option<MemoryIndex>,
     what: &str,
@@ -203,7 +203,7 @@ fn check_copies(
     // The background may purge meanwhile.
     let (event_sizes, copy) = loop {
         let event_sizes = told_by(store, given);
-        let copy = copy_of_files(store, &home.disk);
+        let copy = copy_of_files(store, &fixture.disk);
         if told_by(store, given) == event_sizes {
             break (event_sizes, copy);
         }
@@ -217,7 +217,7 @@ fn check_copies(
         (older, "an old index"),
     ] {
         let Some(index) = index else { continue };
-        let opened = Home::new(copy_of_disk(&copy), index).open(segment_bytes);
+        let opened = StoreFixture::new(copy_of_disk(&copy), index).open(segment_bytes);
         assert_same(
             &told_by(&opened, given),
             &event_sizes,
@@ -245,8 +245,8 @@ fn request(n: u64) -> Request {
 
 #[test]
 fn a_graph_that_is_dropped_after_a_purge_leaves_a_log_that_opens() {
-    let home = Home::empty();
-    let store = home.open(64 << 10);
+    let fixture = StoreFixture::empty();
+    let store = fixture.open(64 << 10);
     store.create_graph("keep");
     store.create_graph("movie");
     let (keep, movie) = (store.graph("keep"), store.graph("movie"));
@@ -280,7 +280,7 @@ fn a_graph_that_is_dropped_after_a_purge_leaves_a_log_that_opens() {
         .commit(crate::engine::state::operation::Operation::small(drop))
         .unwrap();
     settle(&store);
-    check_copies((&store, &home), &Given::default(), None, "dropped");
+    check_copies((&store, &fixture), &Given::default(), None, "dropped");
     assert_no_thread_panicked();
 }
 
@@ -300,9 +300,9 @@ fn the_log_by_itself_tells_what_the_store_tells() {
 
 fn live(seed: u64) {
     let mut random = Random(seed);
-    let home = Home::empty();
+    let fixture = StoreFixture::empty();
     let segment_bytes = [4 << 10, 16 << 10][random.below(2) as usize];
-    let mut store = home.open(segment_bytes);
+    let mut store = fixture.open(segment_bytes);
     let mut given = Given::default();
     let mut older = None;
     let (mut made, mut n) = (0, 0);
@@ -419,17 +419,17 @@ fn live(seed: u64) {
                 store.engine.apply_to_index();
                 if random.below(2) == 0 {
                     let _files = store.engine.files_lock.lock();
-                    older = Some(copy_of_index(&*home.index.lock().clone()));
+                    older = Some(copy_of_index(&*fixture.index.lock().clone()));
                 }
             }
             18 => settle(&store),
             _ => {
                 drop(graph);
                 if random.below(2) == 0 {
-                    *home.index.lock() = Arc::default();
+                    *fixture.index.lock() = Arc::default();
                 }
                 drop(store);
-                store = home.open(segment_bytes);
+                store = fixture.open(segment_bytes);
                 continue;
             }
         }
@@ -440,7 +440,7 @@ fn live(seed: u64) {
                 0 => older.take(),
                 _ => None,
             };
-            check_copies((&store, &home), &given, older, &what);
+            check_copies((&store, &fixture), &given, older, &what);
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::model::request::{Body, Request};
 use crate::model::retention::Retention;
 use crate::model::states::State;
 use crate::testing::crash::client::{Random, Store};
-use crate::testing::crash::rewritten::{Home, settle};
+use crate::testing::crash::rewritten::{StoreFixture, settle};
 
 const SEGMENT_BYTES: u64 = 64 << 10;
 /// How long a test waits for the background.
@@ -92,8 +92,8 @@ fn is_stored(store: &Store, text: &str) -> bool {
 /// A large write has a segment to itself, which nothing more fits into.
 #[test]
 fn an_idle_store_does_not_keep_the_segment_of_a_large_write() {
-    let home = Home::empty();
-    let store = home.open(SEGMENT_BYTES);
+    let fixture = StoreFixture::empty();
+    let store = fixture.open(SEGMENT_BYTES);
     store.create_graph("movie");
     let text = "x".repeat(10 * SEGMENT_BYTES as usize);
     let body = Body::from_json(format!(r#"{{"text":"{text}"}}"#)).unwrap();
@@ -115,8 +115,8 @@ fn an_idle_store_does_not_keep_the_segment_of_a_large_write() {
 
 #[test]
 fn outcomes_of_purged_jobs_give_their_room_back() {
-    let home = Home::empty();
-    let store = home.open(SEGMENT_BYTES);
+    let fixture = StoreFixture::empty();
+    let store = fixture.open(SEGMENT_BYTES);
     store.create_graph("movie");
     let movie = store.graph("movie");
     let mut random = Random(1);
@@ -137,8 +137,8 @@ fn outcomes_of_purged_jobs_give_their_room_back() {
 
 #[test]
 fn a_few_large_outcomes_among_many_jobs_give_their_room_back() {
-    let home = Home::empty();
-    let store = home.open(SEGMENT_BYTES);
+    let fixture = StoreFixture::empty();
+    let store = fixture.open(SEGMENT_BYTES);
     store.create_graph("movie");
     let movie = store.graph("movie");
     let mut random = Random(2);
@@ -166,8 +166,8 @@ fn a_few_large_outcomes_among_many_jobs_give_their_room_back() {
 
 #[test]
 fn of_dropped_graphs_no_event_stays() {
-    let home = Home::empty();
-    let store = home.open(SEGMENT_BYTES);
+    let fixture = StoreFixture::empty();
+    let store = fixture.open(SEGMENT_BYTES);
     let mut random = Random(3);
     for round in 0..4 {
         store.create_graph("movie");
@@ -189,18 +189,18 @@ fn of_dropped_graphs_no_event_stays() {
 /// Also if nothing else has changed since.
 #[test]
 fn details_of_a_dropped_graph_go_with_its_last_handle() {
-    let home = Home::empty();
-    let store = home.open(SEGMENT_BYTES);
+    let fixture = StoreFixture::empty();
+    let store = fixture.open(SEGMENT_BYTES);
     store.create_graph("movie");
     let movie = store.graph("movie");
     complete_jobs(&movie, &mut Random(5), 300, 100);
     store.engine.apply_to_index();
     drop_graph(&store, "movie");
     store.engine.apply_to_index();
-    assert!(rows_of(&home, b"d").0 > 0);
+    assert!(rows_of(&fixture, b"d").0 > 0);
     drop(movie);
     let deadline = Instant::now() + WAIT;
-    while rows_of(&home, b"d").0 + rows_of(&home, rows::DROPPED).0 > 0 {
+    while rows_of(&fixture, b"d").0 + rows_of(&fixture, rows::DROPPED).0 > 0 {
         assert!(Instant::now() < deadline, "its details stay");
         settle(&store);
         store.engine.apply_to_index();
@@ -208,9 +208,9 @@ fn details_of_a_dropped_graph_go_with_its_last_handle() {
 }
 
 /// Rows of the index whose keys begin with this, and their bytes.
-fn rows_of(home: &Home, prefix: &[u8]) -> (u64, u64) {
+fn rows_of(fixture: &StoreFixture, prefix: &[u8]) -> (u64, u64) {
     let (mut rows, mut bytes) = (0, 0);
-    let index = home.index.lock().clone();
+    let index = fixture.index.lock().clone();
     let scanned = index.scan(prefix, &mut |key, value| {
         rows += 1;
         bytes += (key.len() + value.len()) as u64;
@@ -269,8 +269,8 @@ fn any_event(store: &Store, mut is_it: impl FnMut(&Event<'_>) -> bool) -> bool {
 
 #[test]
 fn an_open_reads_nothing_of_jobs_that_were_purged() {
-    let home = Home::empty();
-    let store = home.open(SEGMENT_BYTES);
+    let fixture = StoreFixture::empty();
+    let store = fixture.open(SEGMENT_BYTES);
     store.create_graph("movie");
     let movie = store.graph("movie");
     // One stays in front of all that come and go.
@@ -280,11 +280,11 @@ fn an_open_reads_nothing_of_jobs_that_were_purged() {
     forget_all(&store, &movie);
     store.engine.apply_to_index();
     assert_eq!(
-        rows_of(&home, rows::STATUS).0,
+        rows_of(&fixture, rows::STATUS).0,
         3,
         "first, run of all gone, last"
     );
-    assert_eq!(rows_of(&home, b"d").0, 0);
+    assert_eq!(rows_of(&fixture, b"d").0, 0);
     let places = |store: &Store| -> usize {
         let packs = store.engine.log_files.read().packs.clone();
         let parts = packs.iter().flat_map(|pack| &pack.parts);
@@ -293,7 +293,7 @@ fn an_open_reads_nothing_of_jobs_that_were_purged() {
     assert!(places(&store) < 20, "{} places", places(&store));
     drop(movie);
     drop(store);
-    let store = home.open(SEGMENT_BYTES);
+    let store = fixture.open(SEGMENT_BYTES);
     let movie = store.graph("movie");
     assert!(movie.job(&first).unwrap().is_some());
     assert!(movie.job(&last).unwrap().is_some());
@@ -304,8 +304,8 @@ fn an_open_reads_nothing_of_jobs_that_were_purged() {
 
 #[test]
 fn a_job_that_survives_its_neighbors_takes_little() {
-    let home = Home::empty();
-    let store = home.open(SEGMENT_BYTES);
+    let fixture = StoreFixture::empty();
+    let store = fixture.open(SEGMENT_BYTES);
     store.create_graph("movie");
     let movie = store.graph("movie");
     come_and_go(&movie, 60_000, 2000);
@@ -313,7 +313,7 @@ fn a_job_that_survives_its_neighbors_takes_little() {
     store.engine.apply_to_index();
     let survivors = movie.count(State::Pending).unwrap();
     assert_eq!(survivors, 30);
-    let (rows, bytes) = rows_of(&home, b"");
+    let (rows, bytes) = rows_of(&fixture, b"");
     assert!(bytes / survivors < 250, "{bytes} bytes in {rows} rows");
     let packs = pack_bytes(&store);
     assert!(packs / survivors < 700, "{packs} bytes");
@@ -321,8 +321,8 @@ fn a_job_that_survives_its_neighbors_takes_little() {
 
 #[test]
 fn ids_and_keys_of_jobs_purged_long_ago_are_nowhere() {
-    let home = Home::empty();
-    let store = home.open(SEGMENT_BYTES);
+    let fixture = StoreFixture::empty();
+    let store = fixture.open(SEGMENT_BYTES);
     store.create_graph("stays");
     store.graph("stays").submit_as("mine", request()).unwrap();
     store
@@ -365,7 +365,7 @@ fn ids_and_keys_of_jobs_purged_long_ago_are_nowhere() {
         drop_graph(store, "passing");
         store.engine.apply_to_index();
         assert_eq!(store.engine.ids.runs.count(), 2);
-        let pages = rows_of(&home, rows::RUN_PAGES).0;
+        let pages = rows_of(&fixture, rows::RUN_PAGES).0;
         assert!(pages <= 4, "{pages} pages");
         let stays = store.graph("stays");
         assert!(stays.job("mine").unwrap().is_some());
@@ -382,7 +382,7 @@ fn ids_and_keys_of_jobs_purged_long_ago_are_nowhere() {
     assert!(!is_stored(&store, "key-2"), "a key is in the log");
     drop(movie);
     drop(store);
-    let store = home.open(SEGMENT_BYTES);
+    let store = fixture.open(SEGMENT_BYTES);
     check(&store);
     // Free again.
     let movie = store.graph("movie");
@@ -400,8 +400,8 @@ fn ids_and_keys_of_jobs_purged_long_ago_are_nowhere() {
 
 #[test]
 fn ids_of_dropped_graphs_are_nowhere() {
-    let home = Home::empty();
-    let store = home.open(SEGMENT_BYTES);
+    let fixture = StoreFixture::empty();
+    let store = fixture.open(SEGMENT_BYTES);
     for round in 0..4 {
         store.create_graph("movie");
         let movie = store.graph("movie");
@@ -423,8 +423,8 @@ fn exists(submitted: &Submitted) -> bool {
 
 #[test]
 fn a_bound_in_bytes_counts_outcomes() {
-    let home = Home::empty();
-    let store = home.open(SEGMENT_BYTES);
+    let fixture = StoreFixture::empty();
+    let store = fixture.open(SEGMENT_BYTES);
     store.create_graph("movie");
     let movie = store.graph("movie");
     let mut random = Random(4);

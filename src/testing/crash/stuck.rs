@@ -134,8 +134,8 @@ fn open_hanging(
             hang: hang.clone(),
         })
     };
-    let home = IndexLocation::Memory(&index);
-    let engine = open(closing_within(timeout), disk.clone(), Some(lock), home);
+    let location = IndexLocation::Memory(&index);
+    let engine = open(closing_within(timeout), disk.clone(), Some(lock), location);
     Store::of(engine.expect("it opens"))
 }
 
@@ -296,8 +296,8 @@ fn after_a_stuck_index_the_next_open_makes_it_anew() {
             let hang = hang.clone();
             Arc::new(Hanging { index, hang })
         };
-        let home = IndexLocation::Memory(&index);
-        let opened = open(closing_within(SHORT), disk.clone(), Some(held), home);
+        let location = IndexLocation::Memory(&index);
+        let opened = open(closing_within(SHORT), disk.clone(), Some(held), location);
         let store = Store::of(opened.expect("it opens"));
         let mut client = Client::new(73, "graph", true);
         client.world = World::default().reopened();

@@ -33,7 +33,7 @@ pub struct Altered {
 pub struct Excuses {
     /// Whether anything was altered but the index and what an open makes anew:
     /// only then an error is in its place.
-    pub truth: bool,
+    pub original: bool,
     /// Whether a file and a folder changed places, so that the system's own words
     /// for that are in place.
     pub directories: bool,
@@ -107,7 +107,7 @@ pub fn alter(sources: &Sources<'_>, random: &mut Random) -> Altered {
 }
 
 fn excuses(tree: &Tree, base: &Tree) -> Excuses {
-    let (now, before) = (tree.truth(), base.truth());
+    let (now, before) = (tree.original(), base.original());
     let is_ours = |name: &str| kind_of(name) != "foreign";
     // What is of no store is not looked at.
     let relevant = |t: &Tree| {
@@ -125,7 +125,7 @@ fn excuses(tree: &Tree, base: &Tree) -> Excuses {
         *node == Node::Directory && counts && !index
     });
     Excuses {
-        truth: others_changed || (closed_now != closed_before && !closed_gone) || directories,
+        original: others_changed || (closed_now != closed_before && !closed_gone) || directories,
         directories,
         rolled_back: closed_now != closed_before && others_changed,
         one_frame: false,

@@ -12,9 +12,9 @@ use jobstore::{
     Body, Clock, Graph, JobStore, Options, Outcome, Recovery, Request, State, Submitted,
 };
 
+use crate::original::{self, Original};
 use crate::random::Random;
 use crate::tree::Tree;
-use crate::truth::{self, Truth};
 
 /// The folders that a base consists of.
 pub const NAMES: [&str; 5] = ["small", "small-earlier", "large", "large-earlier", "other"];
@@ -286,13 +286,13 @@ fn check(dir: &Path, done: &Done, large: bool) -> Result<(), Failed> {
     let copy = dir.with_extension("copy");
     tree.write(&copy)?;
     let store = options(CASES_AT).recovery(Recovery::Leave).open(&copy)?;
-    let left = Truth::read(&store)?;
-    let differs = truth::look(&store, &left, &[DROPPED])?;
+    let left = Original::read(&store)?;
+    let differs = original::look(&store, &left, &[DROPPED])?;
     store.close()?;
     tree.write(&copy)?;
     let store = options(CASES_AT).open(&copy)?;
-    let truth = Truth::read(&store)?;
-    let differs2 = truth::look(&store, &truth, &[DROPPED])?;
+    let original = Original::read(&store)?;
+    let differs2 = original::look(&store, &original, &[DROPPED])?;
     store.close()?;
     crate::tree::clear(&copy)?;
     if !(differs.is_empty() && differs2.is_empty()) {
@@ -312,13 +312,13 @@ fn check(dir: &Path, done: &Done, large: bool) -> Result<(), Failed> {
         let jobs = left.graphs.iter().flat_map(|graph| &graph.jobs);
         jobs.filter(|fact| fact.state == state).count()
     };
-    let ended = truth.graphs.iter().flat_map(|graph| &graph.jobs);
-    let ended = ended.filter(|f| f.outcome.as_ref().is_some_and(truth::is_recovered));
+    let ended = original.graphs.iter().flat_map(|graph| &graph.jobs);
+    let ended = ended.filter(|f| f.outcome.as_ref().is_some_and(original::is_recovered));
     let right = all == done.0.len()
         && State::ALL.iter().all(|state| in_state(*state) > 0)
-        && truth.recovered.len() == 4
+        && original.recovered.len() == 4
         && ended.count() == 4
-        && truth.graphs.len() == 3;
+        && original.graphs.len() == 3;
     match right {
         true => Ok(()),
         false => Err("the base does not hold what was done".into()),
@@ -326,7 +326,7 @@ fn check(dir: &Path, done: &Done, large: bool) -> Result<(), Failed> {
 }
 
 fn tree_bytes(tree: &Tree) -> usize {
-    let files = tree.truth();
+    let files = tree.original();
     let bytes = files.files();
     bytes
         .iter()

@@ -14,9 +14,9 @@ use jobstore::{Body, Error, Health, Request};
 
 use crate::alter::{Altered, Excuses, Sources, alter};
 use crate::base::{CASES_AT, DROPPED, LAST_FRAME_JOBS, options};
+use crate::original::{Fact, Original, look};
 use crate::random::Random;
 use crate::tree::Tree;
-use crate::truth::{Fact, Truth, look};
 use crate::watch;
 
 /// What a case may take of memory, the process itself and its stacks included: no
@@ -37,7 +37,7 @@ pub struct Arguments {
 struct Base {
     tree: Tree,
     earlier: Tree,
-    truth: Truth,
+    original: Original,
 }
 
 /// How a case ended, if it ended well.
@@ -57,18 +57,18 @@ pub fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
         },
     )?;
     watch::begin();
-    let aside = arguments.work.with_extension("truth");
+    let aside = arguments.work.with_extension("original");
     let mut bases = Vec::new();
     for name in ["small", "large"] {
         let tree = Tree::read(&arguments.base.join(name))?;
         tree.write(&aside)?;
         let store = options(CASES_AT).open(&aside)?;
-        let truth = Truth::read(&store)?;
+        let original = Original::read(&store)?;
         store.close()?;
         bases.push(Base {
             tree,
             earlier: Tree::read(&arguments.base.join(format!("{name}-earlier")))?,
-            truth,
+            original,
         });
     }
     crate::tree::clear(&aside)?;
@@ -103,7 +103,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
                 altered: &altered,
                 create,
             }
-            .try_out(&base.truth, &mut out)
+            .try_out(&base.original, &mut out)
         }));
         let seen = watch::take();
         let ms = begun.elapsed().as_millis();
@@ -143,7 +143,7 @@ struct Case<'c> {
 }
 
 impl Case<'_> {
-    fn try_out(&self, truth: &Truth, out: &mut impl Write) -> Result<Ended, String> {
+    fn try_out(&self, original: &Original, out: &mut impl Write) -> Result<Ended, String> {
         writeln!(out, "opening").map_err(|e| e.to_string())?;
         out.flush().map_err(|e| e.to_string())?;
         let opened = options(CASES_AT).create(self.create).open(self.dir);
@@ -160,16 +160,16 @@ impl Case<'_> {
             }
         };
         let mut rolled_back = false;
-        let mut truth = truth.clone();
+        let mut original = original.clone();
         if self.altered.excuses.rolled_back {
-            match Truth::read(&store) {
+            match Original::read(&store) {
                 Err(error) => return self.judge(&error),
-                Ok(earlier) if earlier.graphs != truth.graphs => {
-                    earlier.may_become(&truth)?;
+                Ok(earlier) if earlier.graphs != original.graphs => {
+                    earlier.may_become(&original)?;
                     if self.altered.excuses.one_frame {
-                        let left = truth.without_last(LAST_FRAME_JOBS);
+                        let left = original.without_last(LAST_FRAME_JOBS);
                         if earlier.graphs != left.graphs {
-                            let lost = truth.jobs() - earlier.jobs();
+                            let lost = original.jobs() - earlier.jobs();
                             return Err(format!(
                                 "not the last frame's {LAST_FRAME_JOBS} jobs are lost, but {lost} \
                                  jobs or some of their states"
@@ -177,12 +177,12 @@ impl Case<'_> {
                         }
                     }
                     rolled_back = true;
-                    truth = earlier;
+                    original = earlier;
                 }
-                Ok(earlier) => truth.boot = earlier.boot,
+                Ok(earlier) => original.boot = earlier.boot,
             }
         }
-        let mut ended = self.all(look(&store, &truth, &[DROPPED]))?;
+        let mut ended = self.all(look(&store, &original, &[DROPPED]))?;
         // The store goes on.
         let graph = match store.graphs().map(|graphs| graphs.into_iter().next()) {
             Ok(Some(graph)) => graph,
@@ -192,7 +192,7 @@ impl Case<'_> {
         let request = Request::new("later", "/ges", Body::empty()).map_err(|e| e.to_string())?;
         match graph.submit(request) {
             Ok(id) => match graph.job(&id) {
-                Ok(Some(job)) => truth.graphs[0].push(Fact::of(&job)),
+                Ok(Some(job)) => original.graphs[0].push(Fact::of(&job)),
                 other => return Err(format!("a new job is {other:?}")),
             },
             Err(error) => ended = worse(ended, self.judge(&error)?),
@@ -207,8 +207,8 @@ impl Case<'_> {
             );
         }
         drop((graph, store));
-        truth.boot += 1;
-        truth.recovered.clear();
+        original.boot += 1;
+        original.recovered.clear();
         let again = match options(CASES_AT).create(false).open(self.dir) {
             Ok(store) => store,
             Err(error) => {
@@ -218,7 +218,7 @@ impl Case<'_> {
                 return Ok(worse(ended, judged));
             }
         };
-        let second = self.all(look(&again, &truth, &[DROPPED]));
+        let second = self.all(look(&again, &original, &[DROPPED]));
         ended = worse(ended, second.map_err(|e| format!("second open: {e}"))?);
         if let Err(error) = again.close() {
             ended = worse(
@@ -243,7 +243,7 @@ impl Case<'_> {
     /// Whether an error is in its place: it names a file of the store and where.
     fn judge(&self, error: &Error) -> Result<Ended, String> {
         let Excuses {
-            truth,
+            original,
             directories,
             nameless,
             ..
@@ -259,7 +259,7 @@ impl Case<'_> {
             Error::Io { path, .. } if directories && inside(path) => "Io: is a directory",
             _ => return Err(format!("the error {error:?}")),
         };
-        match truth {
+        match original {
             true => Ok(Ended::Error(kind)),
             false => Err(format!("nothing but the index was altered: {error}")),
         }
@@ -267,8 +267,8 @@ impl Case<'_> {
 
     /// An open that refuses leaves the truth to whoever can restore it.
     fn check_untouched(&self) -> Result<(), String> {
-        let now = Tree::read(self.dir).map_err(|e| e.to_string())?.truth();
-        let before = self.altered.tree.truth();
+        let now = Tree::read(self.dir).map_err(|e| e.to_string())?.original();
+        let before = self.altered.tree.original();
         let names = before.0.keys().chain(now.0.keys());
         let mut changed = names.filter(|name| now.0.get(*name) != before.0.get(*name));
         match changed.next() {

@@ -11,10 +11,10 @@
 mod alter;
 mod base;
 mod child;
+mod original;
 mod parent;
 mod random;
 mod tree;
-mod truth;
 mod watch;
 
 use std::path::PathBuf;

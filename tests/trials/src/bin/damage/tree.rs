@@ -62,11 +62,11 @@ impl Tree {
     }
 
     /// Without the index, and what every open writes.
-    pub fn truth(&self) -> Tree {
-        let is_truth = |name: &str| {
+    pub fn original(&self) -> Tree {
+        let is_log_file = |name: &str| {
             name != "LOCK" && name != "INDEX-OPENING" && name != "index" && !in_index(name)
         };
-        let kept = self.0.iter().filter(|(name, _)| is_truth(name));
+        let kept = self.0.iter().filter(|(name, _)| is_log_file(name));
         Tree(
             kept.map(|(name, node)| (name.clone(), node.clone()))
                 .collect(),

@@ -114,7 +114,7 @@ struct Sweep<'s> {
 #[derive(Default)]
 struct Swept {
     numbers: u64,
-    in_truth: u64,
+    in_log: u64,
     in_index: u64,
     elsewhere: u64,
 }
@@ -174,12 +174,12 @@ fn sweep_all(ci: bool, jobs: u64, sum: &mut Sum) -> Result<(), String> {
     *sum = done;
     println!(
         "{:<16} {:<8} {:<7} {:>8} {:>9} {:>9} {:>10}",
-        "call", "error", "store", "numbers", "in truth", "in index", "elsewhere"
+        "call", "error", "store", "numbers", "in log", "in index", "elsewhere"
     );
     for ((call, error, from), swept) in &table {
         println!(
             "{call:<16} {error:<8} {from:<7} {:>8} {:>9} {:>9} {:>10}",
-            swept.numbers, swept.in_truth, swept.in_index, swept.elsewhere
+            swept.numbers, swept.in_log, swept.in_index, swept.elsewhere
         );
     }
     if ci {
@@ -188,9 +188,9 @@ fn sweep_all(ci: bool, jobs: u64, sum: &mut Sum) -> Result<(), String> {
              calls after the first {CI_DENSE}"
         );
     }
-    let hits: u64 = table.values().map(|swept| swept.in_truth).sum();
+    let hits: u64 = table.values().map(|swept| swept.in_log).sum();
     match hits {
-        0 => Err("no call to the truth was ever made to fail".to_owned()),
+        0 => Err("no call to the log was ever made to fail".to_owned()),
         _ => Ok(()),
     }
 }
@@ -276,7 +276,7 @@ fn prepared_the_mark(failed: &str) -> bool {
 
 impl Sweep<'_> {
     /// What a caller's own thread could not write or sync, the caller was told of.
-    fn check_told(&self, text: &str, truth: &[&str], ran: &Ran) -> Result<(), String> {
+    fn check_told(&self, text: &str, log_calls: &[&str], ran: &Ran) -> Result<(), String> {
         let durable = ["pwrite64", "write", "fdatasync", "fsync"].contains(&self.call);
         // After an interruption the call is made again.
         if !durable || self.error == "EINTR" {
@@ -295,7 +295,7 @@ impl Sweep<'_> {
                 || prepared_the_mark(line)
         };
         let untold = |line: &&&str| own(line) && !needless(line);
-        match truth.iter().find(untold) {
+        match log_calls.iter().find(untold) {
             Some(line) if !told => Err(format!("nobody was told of {line}")),
             _ => Ok(()),
         }
@@ -350,15 +350,15 @@ impl Sweep<'_> {
             let text = std::fs::read_to_string(&log).map_err(failed)?;
             let hits = injected(&text);
             let store = dir.to_string_lossy();
-            let (index, truth): (Vec<&str>, Vec<&str>) = hits
+            let (index, log_calls): (Vec<&str>, Vec<&str>) = hits
                 .iter()
                 .filter(|line| line.contains(&*store) || is_by_handle(line))
                 .partition(|line| {
                     line.contains(&format!("{store}/{}", directory::INDEX)) || is_by_handle(line)
                 });
-            let elsewhere = hits.len() - index.len() - truth.len();
+            let elsewhere = hits.len() - index.len() - log_calls.len();
             swept.in_index += index.len() as u64;
-            swept.in_truth += truth.len() as u64;
+            swept.in_log += log_calls.len() as u64;
             swept.elsewhere += elsewhere as u64;
             sum.runs += 1;
             sum.hit += u64::from(!hits.is_empty());
@@ -373,10 +373,12 @@ impl Sweep<'_> {
             let checked = match unborn {
                 true => Ok(()),
                 false => trial::check(&dir, self.said, &ran, None, sum)
-                    .and_then(|()| self.check_told(&text, &truth, &ran)),
+                    .and_then(|()| self.check_told(&text, &log_calls, &ran)),
             };
             if let Err(what) = checked {
-                sum.wrong(format!("{name}: {what}; failed were {truth:?} {index:?}"));
+                sum.wrong(format!(
+                    "{name}: {what}; failed were {log_calls:?} {index:?}"
+                ));
             }
             number += match self.ci && number >= CI_DENSE {
                 true => 3,

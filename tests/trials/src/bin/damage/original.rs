@@ -1,6 +1,6 @@
 //! What a store holds, and every way of asking it.
 //!
-//! Owns: [`Truth`], read from the undamaged store, and the comparison of an altered
+//! Owns: [`Original`], read from the undamaged store, and the comparison of an altered
 //! store's answers with it. Must not know: files, what was altered.
 //! Promise: every answer is compared; what an error kept back is no answer, what
 //! came before the error is one.
@@ -66,7 +66,7 @@ impl Fact {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub struct GraphTruth {
+pub struct OriginalGraph {
     pub project: String,
     pub name: String,
     pub number: u64,
@@ -75,14 +75,14 @@ pub struct GraphTruth {
     json: Vec<String>,
 }
 
-impl GraphTruth {
+impl OriginalGraph {
     pub fn push(&mut self, fact: Fact) {
         self.json.push(fact.json());
         self.jobs.push(fact);
     }
 
-    fn new(graph: &Graph) -> GraphTruth {
-        GraphTruth {
+    fn new(graph: &Graph) -> OriginalGraph {
+        OriginalGraph {
             project: graph.project_id().to_owned(),
             name: graph.name().to_owned(),
             number: graph.number(),
@@ -98,39 +98,39 @@ fn document(jobs: &[&String]) -> Vec<u8> {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub struct Truth {
+pub struct Original {
     pub boot: u64,
-    pub graphs: Vec<GraphTruth>,
+    pub graphs: Vec<OriginalGraph>,
     /// Ids of the jobs that the open found running, and what it did.
     pub recovered: Vec<(String, String)>,
 }
 
-impl Truth {
+impl Original {
     /// Reads all jobs one by one, and compares all other ways with that.
-    pub fn read(store: &JobStore) -> Result<Truth, Error> {
-        let mut truth = Truth {
+    pub fn read(store: &JobStore) -> Result<Original, Error> {
+        let mut original = Original {
             boot: store.opens(),
             graphs: Vec::new(),
             recovered: Vec::new(),
         };
         for graph in store.graphs()? {
-            let mut read = GraphTruth::new(&graph);
+            let mut read = OriginalGraph::new(&graph);
             for job in &graph.list(JobQuery::new())? {
                 read.push(Fact::of(&job?));
             }
-            truth.graphs.push(read);
+            original.graphs.push(read);
         }
         for found in store.recovered().jobs() {
             let found = found?;
-            truth
+            original
                 .recovered
                 .push((found.job.id().to_string(), format!("{:?}", found.action)));
         }
-        Ok(truth)
+        Ok(original)
     }
 
     /// The same without the last jobs of the first graph.
-    pub fn without_last(&self, jobs: usize) -> Truth {
+    pub fn without_last(&self, jobs: usize) -> Original {
         let mut left = self.clone();
         if let Some(first) = left.graphs.first_mut() {
             let kept = first.jobs.len().saturating_sub(jobs);
@@ -147,7 +147,7 @@ impl Truth {
 
     /// Whether this can be the same store at an earlier moment: fewer graphs, fewer
     /// jobs, earlier states, and nothing else.
-    pub fn may_become(&self, later: &Truth) -> Result<(), String> {
+    pub fn may_become(&self, later: &Original) -> Result<(), String> {
         if self.boot > later.boot || self.graphs.len() > later.graphs.len() {
             return Err(format!("boot {} is no earlier one", self.boot));
         }
@@ -170,14 +170,14 @@ impl Truth {
 pub type Looked = Result<Vec<Error>, String>;
 
 /// Asks the store everything. `gone` are names of graphs that must not be there.
-pub fn look(store: &JobStore, truth: &Truth, gone: &[&str]) -> Looked {
+pub fn look(store: &JobStore, original: &Original, gone: &[&str]) -> Looked {
     let mut errors = Vec::new();
-    if store.opens() != truth.boot {
-        return Err(format!("boot {}, not {}", store.opens(), truth.boot));
+    if store.opens() != original.boot {
+        return Err(format!("boot {}, not {}", store.opens(), original.boot));
     }
     let graphs = store.graphs().map_err(|e| format!("graphs(): {e}"))?;
     let names: Vec<&str> = graphs.iter().map(Graph::name).collect();
-    let expected: Vec<&str> = truth.graphs.iter().map(|g| g.name.as_str()).collect();
+    let expected: Vec<&str> = original.graphs.iter().map(|g| g.name.as_str()).collect();
     if names != expected {
         return Err(format!("graphs {names:?}, not {expected:?}"));
     }
@@ -187,17 +187,18 @@ pub fn look(store: &JobStore, truth: &Truth, gone: &[&str]) -> Looked {
             other => return Err(format!("the dropped graph {name}: {other:?}")),
         }
     }
-    for (graph, truth) in graphs.iter().zip(&truth.graphs) {
-        if (graph.project_id(), graph.number()) != (truth.project.as_str(), truth.number) {
-            return Err(format!("graph {} is another one", truth.name));
+    for (graph, original) in graphs.iter().zip(&original.graphs) {
+        if (graph.project_id(), graph.number()) != (original.project.as_str(), original.number) {
+            return Err(format!("graph {} is another one", original.name));
         }
-        look_at(graph, truth, &mut errors).map_err(|e| format!("graph {}: {e}", truth.name))?;
+        look_at(graph, original, &mut errors)
+            .map_err(|e| format!("graph {}: {e}", original.name))?;
     }
     let recovered = store.recovered();
-    if recovered.len() != truth.recovered.len() {
+    if recovered.len() != original.recovered.len() {
         return Err(format!("{} jobs were recovered", recovered.len()));
     }
-    for (found, expected) in recovered.jobs().zip(&truth.recovered) {
+    for (found, expected) in recovered.jobs().zip(&original.recovered) {
         match found {
             Err(error) => errors.push(error),
             Ok(found) => {
@@ -224,21 +225,21 @@ macro_rules! get {
     };
 }
 
-fn look_at(graph: &Graph, truth: &GraphTruth, errors: &mut Vec<Error>) -> Result<(), String> {
-    let all: Vec<usize> = (0..truth.jobs.len()).collect();
+fn look_at(graph: &Graph, original: &OriginalGraph, errors: &mut Vec<Error>) -> Result<(), String> {
+    let all: Vec<usize> = (0..original.jobs.len()).collect();
     if let Some(page) = get!(graph.list(JobQuery::new()), errors) {
-        same_page(&page, truth, &all, all.len(), errors)?;
-        same_json(&page, truth, &all, errors)?;
+        same_page(&page, original, &all, all.len(), errors)?;
+        same_json(&page, original, &all, errors)?;
     }
     for (offset, limit) in [(1, 5), (all.len() / 2, 20), (all.len().max(1) - 1, 9)] {
         let list = JobQuery::new().offset(offset as u64).limit(limit as u64);
         if let Some(page) = get!(graph.list(list), errors) {
             let shown = &all[offset.min(all.len())..(offset + limit).min(all.len())];
-            same_page(&page, truth, shown, all.len(), errors)?;
+            same_page(&page, original, shown, all.len(), errors)?;
         }
     }
     for state in State::ALL {
-        let these = |n: &&usize| truth.jobs[**n].state == state;
+        let these = |n: &&usize| original.jobs[**n].state == state;
         let these: Vec<usize> = all.iter().filter(these).copied().collect();
         if let Some(count) = get!(graph.count(state), errors) {
             if count != these.len() as u64 {
@@ -248,7 +249,7 @@ fn look_at(graph: &Graph, truth: &GraphTruth, errors: &mut Vec<Error>) -> Result
         let list = JobQuery::new().state(state).offset(2).limit(30);
         if let Some(page) = get!(graph.list(list), errors) {
             let shown = &these[2.min(these.len())..32.min(these.len())];
-            same_page(&page, truth, shown, these.len(), errors)?;
+            same_page(&page, original, shown, these.len(), errors)?;
         }
     }
     let (mut cursor, mut at) = (None, 0);
@@ -262,7 +263,7 @@ fn look_at(graph: &Graph, truth: &GraphTruth, errors: &mut Vec<Error>) -> Result
         };
         let shown = &all[at..(at + 17).min(all.len())];
         let written = get!(page.to_json(), errors);
-        let expected = document(&shown.iter().map(|&n| &truth.json[n]).collect::<Vec<_>>());
+        let expected = document(&shown.iter().map(|&n| &original.json[n]).collect::<Vec<_>>());
         if written.is_some_and(|written| written != expected) {
             return Err(format!("the page by cursor at {at} is another"));
         }
@@ -275,7 +276,7 @@ fn look_at(graph: &Graph, truth: &GraphTruth, errors: &mut Vec<Error>) -> Result
     if cursor.is_none() && at != all.len() && errors.is_empty() {
         return Err(format!("the cursor ends at {at}"));
     }
-    for fact in &truth.jobs {
+    for fact in &original.jobs {
         match get!(graph.job(&fact.id), errors) {
             None => {}
             Some(Some(job)) if Fact::of(&job) == *fact => {}
@@ -293,7 +294,7 @@ fn look_at(graph: &Graph, truth: &GraphTruth, errors: &mut Vec<Error>) -> Result
 /// Compares a page's typed jobs with those that it should show.
 fn same_page(
     page: &Page,
-    truth: &GraphTruth,
+    original: &OriginalGraph,
     shown: &[usize],
     total: usize,
     errors: &mut Vec<Error>,
@@ -310,8 +311,8 @@ fn same_page(
         match jobs.next() {
             Some(Ok(job)) => {
                 let fact = Fact::of(&job);
-                if fact != truth.jobs[n] {
-                    return Err(format!("job {n} is {fact:?}, not {:?}", truth.jobs[n]));
+                if fact != original.jobs[n] {
+                    return Err(format!("job {n} is {fact:?}, not {:?}", original.jobs[n]));
                 }
             }
             Some(Err(error)) => {
@@ -333,11 +334,11 @@ fn same_page(
 /// Compares the three ways to a page's JSON with what it should be.
 fn same_json(
     page: &Page,
-    truth: &GraphTruth,
+    original: &OriginalGraph,
     shown: &[usize],
     errors: &mut Vec<Error>,
 ) -> Result<(), String> {
-    let expected = document(&shown.iter().map(|&n| &truth.json[n]).collect::<Vec<_>>());
+    let expected = document(&shown.iter().map(|&n| &original.json[n]).collect::<Vec<_>>());
     let mut written = Vec::new();
     let whole = get!(page.write_json(&mut written), errors).is_some();
     let fits = match whole {
