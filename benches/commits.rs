@@ -1,9 +1,9 @@
-//! Durable writes a second, absolutely: by threads that block and by pending writes that one
-//! thread awaits, in one graph and in many, one by one and in bulk.
+//! Durable writes per second: by blocking threads and by pending writes that one thread awaits, in
+//! one graph and in many, one by one and in bulk.
 //!
-//! `cargo bench --bench commits`. One iteration is one call of every caller. Each figure
-//! has a store of its own, with the default options, which packs and indexes meanwhile.
-//! How near that is to the machine's limits, `limits` tells.
+//! `cargo bench --bench commits`. One iteration is one call by every caller. Each figure uses a new
+//! store with the default options, which packs and indexes meanwhile. `limits` compares these
+//! figures with the limits of the machine.
 
 mod common;
 
@@ -67,7 +67,7 @@ impl Fresh {
         }
     }
 
-    /// The `n`-th call's graph and request.
+    /// The graph and request of the `n`-th call.
     fn call(&self, n: u64) -> (&Graph, Request) {
         let graph = &self.graphs[n as usize % self.graphs.len()];
         (graph, self.requests[n as usize % BULK].clone())
@@ -102,7 +102,7 @@ fn writes(group: &mut Group<'_>, work: Work, graphs: usize, callers: u64) {
     });
 }
 
-/// Awaits so many calls, some of them at a time.
+/// Awaits `calls` calls, a number of them concurrently.
 fn in_flight(
     fresh: &Fresh,
     work: Work,
@@ -138,7 +138,7 @@ fn bulk(criterion: &mut Criterion) {
     });
 }
 
-/// What an engine pays before it submits: no disk is touched.
+/// The cost before an engine submits: no disk access.
 fn making(criterion: &mut Criterion) {
     let mut random = Seeded(1);
     let parts: Vec<_> = (0..1000)

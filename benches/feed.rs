@@ -1,4 +1,4 @@
-//! What it costs to follow a graph's changes, from segments and from packs.
+//! The cost of reading a graph's change feed, from segments and from packs.
 //!
 //! `cargo bench --bench feed`; `JOBSTORE_BENCH_JOBS=1000000` for more jobs.
 
@@ -12,7 +12,7 @@ use common::work::{PROJECT, requests};
 use common::{settings, table};
 use jobstore::{Graph, JobStore, Outcome};
 
-/// Jobs between the submission of one and its end.
+/// The number of jobs between the submission of a job and its completion.
 const OPEN: usize = 8;
 
 fn main() {
@@ -21,14 +21,14 @@ fn main() {
         "where",
         "commits",
         "changes",
-        "us a change",
-        "jobs a second",
+        "us per change",
+        "jobs per second",
     ]);
     for (commits, group) in [("single", 1), ("of 100 writes", 100)] {
         let jobs = if group == 1 { jobs / 10 } else { jobs };
         let root = tempfile::tempdir().expect("a temporary directory");
         let dir = root.path().join("store");
-        // All of it stays in one segment until the store is opened again with small ones.
+        // All of it stays in one segment until the store is reopened with small ones.
         let store = JobStore::options()
             .segment_bytes(settings::sized(16 << 20, 256 << 20))
             .open(&dir);
@@ -50,7 +50,7 @@ fn packed(dir: &Path, commits: &str, jobs: usize) {
     store.close().expect("close");
 }
 
-/// Submits, starts and completes jobs, with this number of writes in each commit.
+/// Submits, starts, and completes jobs, with this number of writes in each commit.
 fn fill(graph: &Graph, jobs: usize, group: usize) {
     let some = requests(5, 1_000);
     let mut open = std::collections::VecDeque::new();

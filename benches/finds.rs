@@ -1,7 +1,7 @@
-//! Jobs by their request, and whole jobs out and in.
+//! Finding jobs by their request, and exporting and importing whole jobs.
 //!
-//! `cargo bench --bench finds`; `JOBSTORE_BENCH_JOBS=10000000` for more jobs. Of single
-//! searches the middle and the tail are told.
+//! `cargo bench --bench finds`; `JOBSTORE_BENCH_JOBS=10000000` for more jobs. For single searches,
+//! the median and the tail are printed.
 
 mod common;
 
@@ -36,10 +36,10 @@ fn main() {
             Request::new("import_graph", "/ges", body).expect("a request")
         })
         .collect();
-    search("a request of no job", &graph, &none, false);
+    search("a request without jobs", &graph, &none, false);
 
     println!();
-    table::head(&["whole jobs", "jobs a second"]);
+    table::head(&["whole jobs", "jobs per second"]);
     let count = jobs.min(sized(5_000, 1_000_000));
     let list = JobQuery::new().offset(jobs - count);
     let mut lines = Vec::new();

@@ -1,4 +1,5 @@
-//! Whether a store of constant size stays so: jobs are purged as fast as they come.
+//! Whether a store with a constant number of jobs keeps a constant size: jobs are purged as fast as
+//! they are submitted.
 //!
 //! `cargo bench --bench generations`; `JOBSTORE_BENCH_JOBS=10000000` for more jobs. A
 //! generation is as many new jobs as the graph keeps.
@@ -23,7 +24,7 @@ fn main() {
     let graph = store.create_graph(PROJECT, "movie").expect("create");
     let policy = Retention::new().max_jobs(jobs).max_tombstones(jobs / 10);
     graph.set_retention(Some(policy)).expect("a policy");
-    table::head(&["generation", "bytes a job that is kept", "jobs a second"]);
+    table::head(&["generation", "bytes per kept job", "jobs per second"]);
     for generation in 1..=generations {
         let start = Instant::now();
         fill(&graph, jobs, |_| false);
@@ -42,7 +43,7 @@ fn main() {
     store.close().expect("close");
 }
 
-/// Bytes on the disk, once they have stopped to change.
+/// The disk space, once it no longer changes.
 fn at_rest(dir: &std::path::Path) -> u64 {
     let mut before = 0;
     loop {

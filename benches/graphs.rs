@@ -1,6 +1,6 @@
-//! Whether a store of many graphs works as one of few: how long a write waits while the
-//! background works, what the store costs when nothing happens, how long it takes to
-//! open and close, and how much memory a graph takes.
+//! Whether a store of many graphs performs like one of few: how long a write waits during
+//! background work, the cost of an idle store, the time to open and close it, and the memory per
+//! graph.
 //!
 //! `cargo bench --bench graphs --features http`; `JOBSTORE_BENCH_GRAPHS=100000` for one size.
 
@@ -16,12 +16,12 @@ use common::work::{PROJECT, requests};
 use common::{settings, table};
 use jobstore::{Graph, Histogram, JobStore, PendingWrite};
 
-/// Jobs submitted to each graph; one of them is cancelled.
+/// The number of jobs submitted to each graph; one of them is canceled.
 const JOBS: usize = 3;
-/// Writes queued at once while the store is filled.
+/// The number of writes queued at the same time while the store is filled.
 const QUEUED: usize = 2_000;
 
-/// Names the store that a process of its own opens, to measure its memory.
+/// Passes the store to a child process that opens it, to measure its memory.
 const OPENED: &str = "JOBSTORE_BENCH_OPENED";
 
 fn main() {
@@ -80,7 +80,7 @@ fn measure(size: u64) {
     took("stats()", begun);
     drop(stats);
     told(
-        "writes beside stats()",
+        "writes during stats()",
         beside(&store, &graphs, || drop(store.stats())),
     );
     #[cfg(feature = "http")]
@@ -143,7 +143,7 @@ fn fill(graphs: &[Graph]) {
     let _: Vec<_> = in_groups(cancels.map(|(graph, ids)| graph.nonblocking().cancel(&ids[0])));
 }
 
-/// Waits for pending writes in their order, with some of them queued ahead.
+/// Waits for pending writes in order, with some of them queued ahead.
 fn in_groups<T: Send + 'static>(writes: impl Iterator<Item = PendingWrite<T>>) -> Vec<T> {
     let mut waiting = std::collections::VecDeque::new();
     let mut done = Vec::new();
@@ -161,10 +161,10 @@ fn in_groups<T: Send + 'static>(writes: impl Iterator<Item = PendingWrite<T>>) -
     done
 }
 
-/// How long single writes to one graph after another take, at most one a millisecond.
+/// The latency of single writes to one graph after another, at most one per millisecond.
 ///
-/// Beside it, how long the disk took for the slowest sync of the log meanwhile: the rest is
-/// the store's, and the machine's.
+/// In addition, the duration of the slowest sync of the log meanwhile: the rest of the latency is
+/// due to the store and the machine.
 fn writes(store: &JobStore, graphs: &[Graph], count: u64) -> String {
     let syncs = || store.stats_of(0).expect("statistics").syncs;
     let before = syncs();
@@ -198,7 +198,7 @@ fn quantiles(mut times: Vec<Duration>) -> String {
     )
 }
 
-/// The same while something else is done again and again.
+/// The same while another operation is repeated.
 fn beside(store: &JobStore, graphs: &[Graph], other: impl Fn() + Sync) -> String {
     let is_done = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {

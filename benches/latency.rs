@@ -1,9 +1,9 @@
-//! How long a single commit takes, of eight callers that submit all the time: alone,
-//! beside a reader of full pages, and while packs are written.
+//! The latency of a single commit, with eight callers that submit all the time: alone, concurrently
+//! with a reader of full pages, and while packs are written.
 //!
-//! `cargo bench --bench latency`; `JOBSTORE_BENCH_ROUNDS` for more rounds. The three are
-//! measured in turns; the tail of one run says little, so each figure is the median of
-//! several, with the least and the most.
+//! `cargo bench --bench latency`; `JOBSTORE_BENCH_ROUNDS` for more rounds. The three cases are
+//! measured alternately; the tail of one run means little, so each figure is the median of several
+//! runs, with the minimum and the maximum.
 
 mod common;
 
@@ -21,10 +21,10 @@ use jobstore::{Graph, JobQuery, JobStore, Request};
 
 const CALLERS: usize = 8;
 const PAGE_JOBS: u64 = 100_000;
-/// At work many of these are sealed and packed in a second.
+/// Under load, many of these are sealed and packed per second.
 const SMALL_SEGMENT_BYTES: u64 = 256 << 10;
 
-/// Of one run.
+/// The latencies of one run.
 struct Latencies {
     calls_per_second: f64,
     p50_us: f64,
@@ -64,7 +64,7 @@ fn main() {
     };
     let settings: [(&str, &dyn Fn() -> Latencies); 3] = [
         ("alone", &alone),
-        ("beside a reader of full pages", &beside_reader),
+        ("with a reader of full pages", &beside_reader),
         ("while packs are written", &while_packing),
     ];
     let mut found: [Vec<Latencies>; 3] = Default::default();
@@ -75,8 +75,8 @@ fn main() {
     }
 
     println!(
-        "{CALLERS} callers submit for {time:?}, {rounds} rounds in turns: median \
-         (least..most); ratios to the same round alone"
+        "{CALLERS} callers submit for {time:?}, {rounds} alternating rounds: median (min..max); \
+         ratios to the same round alone"
     );
     table::head(&[
         "", "calls/s", "p50, us", "ratio", "p99, us", "ratio", "max, us", "ratio",
@@ -97,13 +97,13 @@ fn main() {
     packing.close().expect("close");
 }
 
-/// Measures where nothing is packed, or says that something was.
+/// Measures a run in which nothing is packed, or reports that something was.
 fn quietly(quiet: &Quiet, measure: impl FnOnce() -> Latencies) -> Latencies {
     quiet.make_room(quiet::segment_bytes() / 2);
     let before = quiet.mark();
     let latencies = measure();
     if quiet.mark().segment != before.segment {
-        eprintln!("a segment was full within a run: a pack was written");
+        eprintln!("a segment filled up during a run: a pack was written");
     }
     latencies
 }
@@ -138,7 +138,7 @@ fn submit(graph: &Graph, requests: &[Request], time: Duration) -> Latencies {
     }
 }
 
-/// Reads the first page again and again.
+/// Reads the first page repeatedly.
 fn read_pages(graph: &Graph, jobs: u64, done: &AtomicBool) {
     while !done.load(Ordering::Relaxed) {
         let page = graph.list(JobQuery::new().limit(jobs)).expect("a page");

@@ -1,9 +1,7 @@
-//! A job by its id: ids the store made, ids the engine brought, open jobs, and ids that
-//! no job has.
+//! Looking up a job by its id: generated ids, external ids, open jobs, and unknown ids.
 //!
-//! `cargo bench --bench lookups`; `JOBSTORE_BENCH_JOBS=10000000` for more jobs. A mean
-//! hides what most callers see, so the middle and the tail of single calls are printed
-//! as well.
+//! `cargo bench --bench lookups`; `JOBSTORE_BENCH_JOBS=10000000` for more jobs. A mean hides what
+//! most callers see, so the median and the tail of single calls are printed as well.
 
 mod common;
 
@@ -18,7 +16,7 @@ use common::work::{PROJECT, foreign_id, requests};
 use criterion::{Criterion, Throughput};
 use jobstore::{Graph, JobQuery, JobStore, State};
 
-/// So many ids are asked for in turn, from all over the graph.
+/// The number of ids that are looked up in turn, from all over the graph.
 const IDS: u64 = 10_000;
 
 fn main() {
@@ -33,20 +31,20 @@ fn main() {
         let own = drawn(|random| id_at(&graph, JobQuery::new().offset(random.below(jobs))));
         lookups.measure("own id", &graph, &own, true);
         let unknown: Vec<String> = own.iter().map(|id| with_other_digits(id, 43)).collect();
-        lookups.measure("like an own id, of no job", &graph, &unknown, false);
+        lookups.measure("like a generated id, unknown", &graph, &unknown, false);
         let moved: Vec<String> = own.iter().map(|id| with_other_digits(id, 20)).collect();
-        lookups.measure("an own id with another time", &graph, &moved, false);
+        lookups.measure("a generated id with another time", &graph, &moved, false);
         store.close().expect("close");
     }
     {
-        // Few engines bring their ids, and it takes long to fill such a store.
+        // Few engines use external ids, and filling such a store takes long.
         let jobs = jobs / 10;
         let brought = Filled::new(Shape::Brought, jobs);
         let (store, graph) = brought.open();
         let foreign = drawn(|random| foreign_id(random.below(jobs)));
         lookups.measure("foreign id", &graph, &foreign, true);
         let unknown = drawn(|random| foreign_id(jobs + random.below(jobs)));
-        lookups.measure("foreign id, of no job", &graph, &unknown, false);
+        lookups.measure("external id, unknown", &graph, &unknown, false);
         store.close().expect("close");
     }
     {
@@ -78,9 +76,9 @@ fn id_at(graph: &Graph, list: JobQuery) -> String {
     job.id().to_string()
 }
 
-/// The same id with another hexadecimal digit from this place on, for eight places.
-/// An own id is a number of 19 digits and a UUID, whose first half tells the time and
-/// whose second half the job.
+/// The same id with other hexadecimal digits in eight positions from this one on. A generated id is
+/// a number of 19 digits and a UUID, whose first half encodes the time and whose second half the
+/// job.
 fn with_other_digits(id: &str, from: usize) -> String {
     let other = |(at, digit): (usize, char)| match digit {
         '-' => '-',
@@ -93,7 +91,7 @@ fn with_other_digits(id: &str, from: usize) -> String {
 
 struct Lookups {
     criterion: Criterion,
-    /// How long single calls took.
+    /// The durations of single calls.
     tails: Vec<(&'static str, Vec<Duration>)>,
 }
 
@@ -121,8 +119,8 @@ impl Lookups {
         self.tails.push((what, times));
     }
 
-    /// An open makes an end of running jobs, so these are of a store of their own; they
-    /// lie in the segment that is written to.
+    /// An open recovers running jobs, so these are in a separate store; they are in the segment
+    /// being written.
     fn running_jobs(&mut self) {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let store = JobStore::open(dir.path()).expect("open");

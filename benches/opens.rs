@@ -1,8 +1,8 @@
-//! What a store costs before and besides its calls: opening it after a close, after a
-//! kill and without its index; packing; memory; and room on the disk.
+//! The costs of a store other than its calls: opening it after a close, after a kill, and without
+//! its index; packing; memory; and disk space.
 //!
-//! `cargo bench --bench opens`; `JOBSTORE_BENCH_JOBS=10000000` for more jobs. Memory is
-//! that of processes that did nothing else.
+//! `cargo bench --bench opens`; `JOBSTORE_BENCH_JOBS=10000000` for more jobs. Memory is measured in
+//! processes that do nothing else.
 
 mod common;
 
@@ -24,7 +24,7 @@ use jobstore::{JobQuery, JobStore};
 
 const CALLERS: u64 = 64;
 const BATCH: u64 = 10_000;
-/// Open jobs of which the memory is measured, at most.
+/// The maximum number of open jobs whose memory is measured.
 const OPEN_JOBS_MAX: u64 = 1_000_000;
 
 fn main() {
@@ -52,20 +52,20 @@ fn main() {
     let rebuilds: Vec<[f64; 2]> = (0..rounds).map(|_| without_index(&dir)).collect();
     let packing = spread((0..rounds).map(|_| packing(jobs)));
     let open_job = bytes_per_open_job(jobs.min(OPEN_JOBS_MAX));
-    println!("\n{jobs} finished jobs; of {rounds} rounds the median (least..most)");
+    println!("\n{jobs} complete jobs; {rounds} rounds: median (min..max)");
     table::head(&["what", "figure"]);
     let one = |figure| spread([figure]);
     let of = |n: usize| spread(rebuilds.iter().map(|figures| figures[n]));
     say("open with the index lost, s", of(0));
-    say("memory at most while it is made anew, MiB", of(1));
-    say("log packed in a second, MB", packing);
+    say("peak memory during the rebuild, MiB", of(1));
+    say("log packed per second, MB", packing);
     say(
         "memory after an open and two full pages, MiB",
         one(pages[0]),
     );
-    say("memory at most until then, MiB", one(pages[1]));
-    say("on the disk, bytes a job", one(on_disk));
-    say("memory of an open job, bytes", one(open_job));
+    say("peak memory until then, MiB", one(pages[1]));
+    say("disk space per job, bytes", one(on_disk));
+    say("memory per open job, bytes", one(open_job));
 }
 
 fn say(what: &str, figure: Spread) {
@@ -76,7 +76,7 @@ fn say(what: &str, figure: Spread) {
     table::row(&[what.to_owned(), figure]);
 }
 
-/// The two numbers a child in this role prints.
+/// The two numbers that a child in this role prints.
 fn ask(role: &str, dir: &Path) -> [f64; 2] {
     let printed = child::output(&[role, dir.to_str().expect("a path")]);
     let number = |text: &str| text.parse().expect("a number");
@@ -84,7 +84,7 @@ fn ask(role: &str, dir: &Path) -> [f64; 2] {
     numbers.try_into().expect("two numbers")
 }
 
-/// How long an open takes. The store is closed again once it is at rest.
+/// The duration of an open. The store is closed again once it is idle.
 fn open_time(dir: &Path) -> Duration {
     let start = Instant::now();
     let store = JobStore::open(dir).expect("open");
@@ -110,7 +110,7 @@ fn opens(criterion: &mut Criterion, jobs: u64, dir: &Path) {
     });
 }
 
-/// A child: takes some jobs through their lives, and goes on until it is killed.
+/// A child: takes some jobs through their life cycles, and continues until it is killed.
 fn work(dir: &Path) {
     let store = JobStore::open(dir).expect("open");
     let (graph, requests) = (graph(&store), requests(9, BATCH as usize));
@@ -124,13 +124,13 @@ fn work(dir: &Path) {
     })
 }
 
-/// Seconds and MiB of an open that makes the index anew.
+/// The seconds and MiB of an open that rebuilds the index.
 fn without_index(dir: &Path) -> [f64; 2] {
     std::fs::remove_dir_all(dir.join("index")).expect("remove");
     ask("rebuild", dir)
 }
 
-/// A child: opens a store that has no index, and tells on the way how far it is.
+/// A child: opens a store that has no index, and reports its progress.
 fn rebuild(dir: &Path) {
     let tenths = AtomicU64::new(0);
     let options = JobStore::options().on_replay(move |replayed| {
@@ -146,7 +146,7 @@ fn rebuild(dir: &Path) {
     opened.expect("a store").close().expect("close");
 }
 
-/// A child: memory now and at most after an open and two full pages.
+/// A child: the current and the peak memory after an open and two full pages.
 fn read_pages(dir: &Path) {
     let store = JobStore::open(dir).expect("open");
     let jobs = settings::jobs();
@@ -160,7 +160,7 @@ fn read_pages(dir: &Path) {
     store.close().expect("close");
 }
 
-/// A child: memory now and at most after an open.
+/// A child: the current and the peak memory after an open.
 fn open_only(dir: &Path) {
     let store = JobStore::open(dir).expect("open");
     print_memory();
@@ -176,8 +176,8 @@ fn mib(kib: u64) -> f64 {
     kib as f64 / 1024.0
 }
 
-/// Megabytes of sealed segments that are packed in a second, once nobody submits. The
-/// one that is being packed then counts wholly.
+/// Megabytes of sealed segments packed per second, once submitting stops. The segment being packed
+/// at that time counts in full.
 fn packing(jobs: u64) -> f64 {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let store = JobStore::open(dir.path()).expect("open");
@@ -189,7 +189,7 @@ fn packing(jobs: u64) -> f64 {
     let start = Instant::now();
     let mut sealed = segments(dir.path());
     sealed.pop();
-    // One that was packed meanwhile is gone.
+    // A segment that was packed meanwhile is gone.
     let bytes = sealed.iter().map(|s| s.metadata().map_or(0, |m| m.len()));
     let bytes: u64 = bytes.sum();
     let took = wait_until_packed(dir.path()) - start;
@@ -197,8 +197,7 @@ fn packing(jobs: u64) -> f64 {
     bytes as f64 / 1e6 / took.as_secs_f64()
 }
 
-/// By how much more memory an opened store takes where all jobs are pending than where
-/// the same are complete.
+/// The additional memory of an open store if all jobs are pending instead of complete.
 fn bytes_per_open_job(jobs: u64) -> f64 {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let dir = dir.path();
@@ -215,7 +214,7 @@ fn bytes_per_open_job(jobs: u64) -> f64 {
     (pending - complete) * f64::from(1 << 20) / jobs as f64
 }
 
-/// Closes a store once it is at rest, and returns the memory of an open of it, in MiB.
+/// Closes a store once it is idle, and returns the memory needed to open it, in MiB.
 fn opened_at_rest(store: &JobStore, dir: &Path) -> f64 {
     wait_until_packed(dir);
     store.close().expect("close");

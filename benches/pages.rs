@@ -1,6 +1,5 @@
-//! Pages: the contract's JSON and typed jobs, of 1 to 100000 jobs, at the first, the
-//! middle and the last offset, by state, by cursor, and from files that the system has
-//! not in memory.
+//! Pages: the JSON of the GES API and typed jobs, with 1 to 100000 jobs, at the first, the middle,
+//! and the last offset, by state, by cursor, and from files that are not in the system's cache.
 //!
 //! `cargo bench --bench pages`; `JOBSTORE_BENCH_JOBS=10000000` for more jobs.
 
@@ -19,7 +18,7 @@ use criterion::{BenchmarkGroup, BenchmarkId, Criterion, SamplingMode, Throughput
 use jobstore::{Graph, JobQuery, Page, State};
 
 const SIZES: [u64; 4] = [1, 100, 10_000, 100_000];
-/// Pages of a walk.
+/// The number of pages of a walk.
 const WALK_PAGES: usize = 10;
 
 fn main() {
@@ -40,7 +39,7 @@ fn main() {
     criterion.final_summary();
 }
 
-/// The sizes of pages where there are so many jobs to show.
+/// The page sizes for this number of jobs.
 fn sizes(jobs: u64) -> Vec<u64> {
     let mut sizes = SIZES.map(|size| size.min(jobs)).to_vec();
     sizes.dedup();
@@ -52,8 +51,8 @@ fn offsets(jobs: u64, size: u64) -> [(&'static str, u64); 3] {
     [("first", 0), ("middle", last / 2), ("last", last)]
 }
 
-/// A group named after what is measured and how many jobs there are, so that criterion
-/// does not compare it with the figures of another store.
+/// A group whose name includes the number of jobs, so that criterion does not compare it with the
+/// figures of another store.
 fn group<'c>(criterion: &'c mut Criterion, what: &str, jobs: u64) -> BenchmarkGroup<'c, WallTime> {
     let mut group = criterion.benchmark_group(format!("{what}, of {jobs}"));
     group.sampling_mode(SamplingMode::Flat);
@@ -64,7 +63,7 @@ fn page(graph: &Graph, list: JobQuery) -> Page {
     graph.list(list).expect("a page")
 }
 
-/// A page's JSON into memory that is there already.
+/// Writes a page's JSON to existing memory.
 fn write(page: &Page, out: &mut Vec<u8>) {
     out.clear();
     page.write_json(&mut *out).expect("JSON");
@@ -77,7 +76,7 @@ fn scan(page: &Page) {
     }
 }
 
-/// What a page brings: measured in both.
+/// The jobs and bytes of a page: throughput is measured in both.
 fn throughput(page: &Page) -> Throughput {
     Throughput::ElementsAndBytes {
         elements: page.len() as u64,
@@ -107,7 +106,7 @@ fn by_offset(criterion: &mut Criterion, graph: &Graph, jobs: u64) {
     }
 }
 
-/// From the middle on, each page from where the one before ended.
+/// From the middle on, each page from where the previous one ended.
 fn by_cursor(criterion: &mut Criterion, graph: &Graph, jobs: u64) {
     let mut group = group(criterion, "walk by cursor, json", jobs);
     let mut out = Vec::new();
@@ -130,13 +129,14 @@ fn by_cursor(criterion: &mut Criterion, graph: &Graph, jobs: u64) {
     }
 }
 
-/// The system reads the store's files from the disk again; what the store itself keeps
-/// in memory stays.
+/// The system reads the store's files from the disk again; the store's own cache remains.
 fn cold(criterion: &mut Criterion, graph: &Graph, jobs: u64, dir: &Path) {
     match drop_cache(dir).and_then(|()| is_cold(dir)) {
         Ok(true) => {}
-        Ok(false) => return eprintln!("cold pages: left out, this file system keeps its files"),
-        Err(error) => return eprintln!("cold pages: left out, {error}"),
+        Ok(false) => {
+            return eprintln!("cold pages: skipped, this file system keeps its files in memory");
+        }
+        Err(error) => return eprintln!("cold pages: skipped, {error}"),
     }
     let mut out = Vec::new();
     for (what, as_json) in [("json, cold", true), ("typed, cold", false)] {
@@ -167,7 +167,7 @@ fn by_state(criterion: &mut Criterion, graph: &Graph, jobs: u64) {
     let scattered = jobs / SCATTERED_ONE_IN;
     for (what, before, matches) in [
         ("by state, json, one in a hundred", 0, scattered),
-        ("by state, json, in a row", scattered, open_jobs(jobs)),
+        ("by state, json, adjacent", scattered, open_jobs(jobs)),
     ] {
         let mut group = group(criterion, what, jobs);
         let mut out = Vec::new();

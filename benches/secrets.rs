@@ -1,8 +1,8 @@
-//! What it costs to keep secrets apart: pages and submits of jobs with credentials and of
-//! jobs without, in stores that look for secret keys and in stores that do not.
+//! The cost of handling secrets: pages and submits of jobs with and without credentials, in stores
+//! with and without secret keys.
 //!
 //! `cargo bench --bench secrets`; `JOBSTORE_BENCH_JOBS` for other sizes. All are measured
-//! in turns; a ratio is over the store that looks for no keys and has no credentials.
+//! alternately; a ratio is relative to the store without secret keys and credentials.
 
 mod common;
 
@@ -15,18 +15,18 @@ use common::turns::{Measured, in_turns, ratios, spread, timed};
 use common::work::PROJECT;
 use jobstore::{Body, Graph, JobQuery, JobStore, Options, Request};
 
-/// Requests of one batch that is submitted.
+/// The number of requests in a batch.
 const BATCH: u64 = 10_000;
-/// A page, at most.
+/// The largest page.
 const PAGE: u64 = 100_000;
 
-/// One of so many requests carries credentials: of the 28 asynchronous requests that a
-/// graph engine service documents, 5 do.
+/// One in this many requests contains credentials: of the 28 asynchronous requests that a graph
+/// engine service documents, 5 do.
 const DOCUMENTED_ONE_IN: u64 = 6;
 
 struct Case {
     name: &'static str,
-    /// One of so many has secrets; 0 for none.
+    /// One in this many requests has secrets; 0 for none.
     one_in: u64,
     keys: &'static [&'static str],
 }
@@ -35,7 +35,7 @@ const DEFAULT_KEYS: &[&str] = &["accessKey", "secretKey"];
 
 const CASES: [Case; 4] = [
     Case {
-        name: "no keys are looked for",
+        name: "no secret keys",
         one_in: 0,
         keys: &[],
     },
@@ -45,12 +45,12 @@ const CASES: [Case; 4] = [
         keys: DEFAULT_KEYS,
     },
     Case {
-        name: "one in 6 has two",
+        name: "one in 6 requests has two secrets",
         one_in: DOCUMENTED_ONE_IN,
         keys: DEFAULT_KEYS,
     },
     Case {
-        name: "each has two",
+        name: "each request has two secrets",
         one_in: 1,
         keys: DEFAULT_KEYS,
     },
@@ -61,7 +61,7 @@ fn requests(one_in: u64, count: u64) -> Vec<Request> {
     let mut make = |n: u64| {
         let parts = requests::next(&mut random);
         let (access, secret) = (random.next(), random.next());
-        // Of the same length, with secrets and without.
+        // Of the same length, with and without secrets.
         let names = match one_in > 0 && n % one_in == 0 {
             true => DEFAULT_KEYS,
             false => &["accessPath", "secretPath"][..],
@@ -100,7 +100,7 @@ fn main() {
         })
         .collect();
 
-    println!("{jobs} jobs; {rounds} rounds in turns: median (least..most)\n");
+    println!("{jobs} jobs; {rounds} alternating rounds: median (min..max)\n");
     let mut pages: Vec<Measured<'_>> = Vec::new();
     for (_, graph) in &graphs {
         let mut out = Vec::new();
@@ -140,7 +140,7 @@ fn main() {
 }
 
 fn report(what: &str, times: &[Vec<f64>]) {
-    table::head(&[what, "ms", "against the first"]);
+    table::head(&[what, "ms", "relative to the first"]);
     for (case, times_of) in CASES.iter().zip(times) {
         table::row(&[
             case.name.to_owned(),

@@ -47,8 +47,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:0".to_owned());
     let token = std::env::var("SERVICE_TOKEN").map_err(|_| "set SERVICE_TOKEN")?;
 
-    // Opening and closing read and sync files, so both stay off the runtime's threads. The work
-    // can be done twice, so jobs that a killed process left running are pending again.
+    // Opening and closing read and sync files, so both stay off the runtime's threads. The work can
+    // be repeated, so jobs that a killed process left running are pending again.
     let store = JobStore::options().recovery(Recovery::Requeue).open(data)?;
     for found in store.recovered().jobs() {
         let found = found?;
@@ -59,7 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .enable_all()
         .build()?;
     let served = runtime.block_on(run(&store, movie, address.parse()?, token.into()));
-    // All tasks have ended by now, and nothing claims jobs any more.
+    // All tasks have ended by now, so no more jobs are claimed.
     store.close()?;
     println!("closed");
     served
@@ -147,7 +147,7 @@ async fn submit(
     let request = Body::from_json(body)
         .and_then(|body| Request::new(command.unwrap_or_default(), uri.to_string(), body));
     let submitted = match request {
-        // If the client goes away and this handler is dropped, the job is recorded all the same.
+        // If the client disconnects and this handler is dropped, the job is still recorded.
         Ok(request) => service.movie.nonblocking().submit(request).await,
         Err(error) => Err(error),
     };
@@ -198,7 +198,7 @@ async fn work_on(run: &Run, stopping: watch::Receiver<bool>) -> jobstore::Result
 }
 
 /// The work itself: `{"steps": 100}` takes 100 steps of 20 ms. It is dropped at its next `await`
-/// when the job is canceled; work without one belongs on a thread of its own, which asks
+/// when the job is canceled; work without one should run on its own thread and check
 /// `Run::cancel_requested`.
 async fn count(run: &Run) -> Outcome {
     let body: serde_json::Value = match serde_json::from_str(run.request().body()) {

@@ -1,12 +1,12 @@
-//! An engine's HTTP face: the job list merged into a router of its own.
+//! HTTP in an engine: the job list merged into the engine's own router.
 //!
 //! ```text
 //! cargo run --features http --example http_server -- 127.0.0.1:8080
 //! curl -H 'X-Auth-Token: demo' 'http://127.0.0.1:8080/ges/v1.0/10001/graphs/movie/jobs/status?limit=2'
 //! ```
 //!
-//! It has some jobs in a store in memory, takes the token `demo` for the project 10001,
-//! says where it listens, and ends with its standard input.
+//! It creates some jobs in a store in memory, accepts the token `demo` for the project 10001,
+//! prints its address, and exits at the end of its standard input.
 
 use std::error::Error;
 use std::io::Read;

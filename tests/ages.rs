@@ -1,4 +1,4 @@
-//! Ages of jobs, whatever the system's clock says.
+//! Ages of jobs, whatever the system clock shows.
 //!
 //! A job's age is the time the store was open since it completed, plus the time it was
 //! closed as far as that is plausible. No single reading of the clock, no imported time,
@@ -23,7 +23,7 @@ const NOW: u64 = 1_700_000_000_000;
 const YEAR_2100: u64 = 4_102_444_800_000;
 const YEAR_2020: u64 = 1_577_836_800_000;
 
-/// A system clock that is set.
+/// A system clock that the test sets.
 #[derive(Clone)]
 struct Wall(Arc<AtomicU64>);
 
@@ -95,8 +95,8 @@ fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// Applies a policy of age until the store has looked at every job. A complete job in
-/// another graph that the same policy purges shows that it has.
+/// Applies an age limit until the store has examined every job. A complete job in another graph,
+/// which the same policy purges, shows that it has.
 fn apply(store: &JobStore, movie: &Graph, age: Duration) {
     let probe = match store.graph("1", "probe") {
         Ok(probe) => probe,
@@ -168,7 +168,7 @@ fn a_first_open_under_a_clock_ahead_makes_nothing_old() {
         apply(&store, &movie, days(30));
         assert_eq!(complete(&movie), all, "{way}");
         assert_eq!(store.health(), Health::Ok, "{way}");
-        // Closed time counts again, although the clock is behind where it was.
+        // Closed time counts again, although the clock is still behind.
         drop((store, movie));
         for n in 1..=40 {
             wall.set(NOW + 60_000 + n * (DAY - HOUR));
@@ -186,7 +186,7 @@ fn a_rebuilt_index_gives_the_same_ages() {
     let (_root, dir) = home();
     let wall = Wall::at(NOW);
     let mut jobs = 0;
-    // A day less an hour closed between each ten jobs.
+    // After every ten jobs, the store is closed for a day less an hour.
     for day in 0..5 {
         wall.set(NOW + day * (DAY - HOUR));
         let (store, movie) = open(&dir, &wall);
@@ -260,7 +260,7 @@ fn a_clock_that_is_wrong_at_an_open_makes_nothing_old() {
         let (store, movie) = open(&dir, &wall);
         apply(&store, &movie, days(30));
         assert_eq!(complete(&movie), 60, "{wrong}");
-        // Once the clock is right, nobody has to confirm anything.
+        // Once the clock is right, no confirmation is needed.
         assert_eq!(store.health(), Health::Ok, "{wrong}");
     }
 }
@@ -318,7 +318,7 @@ fn a_confirmation_survives_a_crash() {
     wall.set(NOW + 40 * DAY);
     let (store, movie) = open(&dir, &wall);
     store.confirm_clock().unwrap();
-    // What a crash leaves.
+    // The state after a crash.
     let crashed = root.path().join("crashed");
     common::copy_directory(&dir, &crashed);
     drop((store, movie));
@@ -355,7 +355,7 @@ fn a_doubt_outlives_a_restart_and_ends_when_the_clock_is_set_back() {
     assert_eq!(complete(&movie), 20);
 }
 
-/// Closed for 40 days between two rounds of jobs, confirmed after the second.
+/// Closed for 40 days between two groups of jobs; the gap is confirmed after the second.
 #[test]
 fn a_confirmed_gap_makes_older_only_what_completed_before_it() {
     for way in ["at once", "reopened", "index lost", "packed", "crashed"] {
@@ -374,7 +374,7 @@ fn a_confirmed_gap_makes_older_only_what_completed_before_it() {
         store.confirm_clock().unwrap();
         store.confirm_clock().unwrap();
         finish(&movie, 15..20);
-        // From before and after the gap, and from within it.
+        // Jobs from before, after, and within the gap.
         import(&movie, "before", NOW - DAY);
         import(&movie, "within", NOW + 20 * DAY);
         import(&movie, "after", NOW + 40 * DAY);
@@ -414,7 +414,7 @@ fn a_confirmed_gap_makes_older_only_what_completed_before_it() {
     }
 }
 
-/// A confirmation is kept when everything that was in the log before has been compacted.
+/// A confirmation is kept when everything recorded before it has been compacted.
 #[test]
 fn a_confirmed_gap_outlives_compaction() {
     let (_root, dir) = home();
@@ -443,7 +443,7 @@ fn a_confirmed_gap_outlives_compaction() {
     assert!(movie.job("job-400").unwrap().is_some());
 }
 
-/// The same of a host that slept while the store was open.
+/// The same for a host that slept while the store was open.
 #[test]
 fn a_confirmed_sleep_makes_older_only_what_completed_before_it() {
     let (_root, dir) = home();
@@ -461,10 +461,10 @@ fn a_confirmed_sleep_makes_older_only_what_completed_before_it() {
     assert!(complete(&movie) >= 9);
 }
 
-/// What the store should know: the age clock by the rules, in hours where possible.
+/// The expected state: the age clock according to the rules, in hours if possible.
 struct Model {
     age: i64,
-    /// The system's clock when the store was last seen open.
+    /// The system clock when the store was last known to be open.
     wall: u64,
     jobs: BTreeMap<String, i64>,
 }
@@ -486,8 +486,8 @@ impl Model {
     }
 }
 
-/// Jumps of the clock, closed and open, lost indexes, files packed, backups restored: a job
-/// is purged by age if and only if its true age exceeds the limit.
+/// Clock jumps, closed and open stores, lost indexes, packed files, restored backups: a job is
+/// purged by age if and only if its true age exceeds the limit.
 #[test]
 fn ages_are_what_a_model_of_time_says() {
     let seeds = std::env::var("JOBSTORE_AGE_SEEDS")
@@ -525,12 +525,12 @@ fn life(seed: u64) {
                 let to = [0, YEAR_2100, NOW, wall.get() + 50 * DAY][random.below(4) as usize];
                 wall.set(to + random.below(100) * HOUR);
                 model.wall = wall.get();
-                // It is seen: the store reads its clock with each commit.
+                // The jump is detected: the store reads its clock with each commit.
                 finish(&movie, made..made + 1);
                 model.jobs.insert(format!("job-{made}"), model.age);
                 made += 1;
             }
-            // Dated ahead: it completed now.
+            // A future date: it completed now.
             4 => {
                 let id = format!("ahead-{step}");
                 import(&movie, &id, wall.get() + 1 + random.below(YEAR));
@@ -540,7 +540,7 @@ fn life(seed: u64) {
             5..=7 => {
                 store.close().unwrap();
                 drop((store, movie));
-                // Mostly some hours; now and then a jump, ahead or back.
+                // Mostly a few hours; sometimes a jump, forward or backward.
                 let gap = random.below(23) * HOUR;
                 wall.set(match random.below(6) {
                     0 => wall.get() + 2 * DAY + gap,

@@ -1,6 +1,6 @@
-//! Promise: with an archive, a purged job is in it: once in normal running, at most twice
-//! where something failed in between; any gzip reader reads it and an import takes it back.
-//! While it cannot be written nothing is purged, and the store says so.
+//! Guarantee: with an archive, every purged job is in it: once in normal operation, at most twice
+//! if there was a failure; any gzip reader can read it, and it can be imported again. While the
+//! archive cannot be written, nothing is purged, and the health reports it.
 
 mod common;
 
@@ -20,7 +20,7 @@ use jobstore::{
     Request, Retention, State,
 };
 
-/// A clock that stands.
+/// A stopped clock.
 struct At(SystemTime);
 
 impl Clock for At {
@@ -35,7 +35,7 @@ fn open(dir: &Path) -> (JobStore, Graph) {
     (store, movie)
 }
 
-/// So many complete jobs, with all that a line can have; one of them large.
+/// Creates complete jobs with everything that a line can have; one of them is large.
 fn fill(movie: &Graph, jobs: u64) {
     for n in 0..jobs {
         let text = "x".repeat(if n == 7 { 400_000 } else { 30 });
@@ -66,7 +66,7 @@ fn complete() -> JobQuery {
     JobQuery::new().state(State::Complete)
 }
 
-/// What files with this end hold, one after the other in their order.
+/// The contents of files with this suffix, concatenated in order.
 fn archived(directory: &Path, end: &str) -> Vec<String> {
     let mut text = String::new();
     for file in files_ending(directory, end) {
@@ -111,7 +111,7 @@ fn every_purged_job_is_archived_once_as_it_was_exported() {
         exported.extend(lines(&movie, complete()));
         let failed = JobQuery::new().outcome(OutcomeKind::Failed);
         assert_eq!(movie.purge(failed).unwrap().jobs, 100);
-        // Whoever purges what others purge, too, does it once.
+        // A job that is due under several policies is archived once.
         movie.set_retention(Some(policy.max_jobs(100))).unwrap();
         thread::scope(|scope| {
             for _ in 0..3 {
@@ -143,7 +143,7 @@ fn every_purged_job_is_archived_once_as_it_was_exported() {
     );
     for file in files_ending(&directory, ".gz") {
         assert_eq!(mode(&file), 0o600);
-        // The system's own reader reads them, too, where there is one.
+        // The system's gzip can also read them, if installed.
         if let Ok(read) = Command::new("gzip").arg("-dc").arg(&file).output() {
             assert!(read.status.success() && read.stdout.ends_with(b"}\n"));
         }
@@ -161,7 +161,7 @@ fn what_was_archived_is_imported_as_it_was() {
     fill(&movie, 120);
     let before = lines(&movie, JobQuery::new());
     assert_eq!(movie.purge(JobQuery::new()).unwrap().jobs, 120);
-    // What is still being written can be read.
+    // Unfinished files can be read.
     assert_eq!(archived(&directory, ".part"), before);
     store.close().unwrap();
     let (store, _) = open(dir.path());
@@ -178,7 +178,7 @@ fn what_was_archived_is_imported_as_it_was() {
 #[test]
 fn while_the_archive_cannot_be_written_nothing_is_purged_and_it_is_said_so() {
     let dir = tempfile::tempdir().unwrap();
-    // A file is where the folder is to be.
+    // A file where the directory should be.
     let place = dir.path().join("place");
     fs::write(&place, "").unwrap();
     let directory = place.join("archive");
@@ -213,7 +213,7 @@ fn while_the_archive_cannot_be_written_nothing_is_purged_and_it_is_said_so() {
     wait("the other is not", || {
         store.stats().unwrap().graphs[1].purge_lag.is_none()
     });
-    // Once it can be written it goes on by itself.
+    // Once it can be written, archiving continues by itself.
     fs::remove_file(&place).unwrap();
     wait("it goes on", || movie.count(State::Complete).unwrap() == 10);
     wait("its health", || store.health() == Health::Ok);
@@ -235,7 +235,7 @@ fn purging_by_age_is_late_since_the_first_job_was_due() {
         .open(dir.path().join("store"))
         .unwrap();
     let movie = store.graph("1", "movie").unwrap();
-    // A file is where the folder is to be.
+    // A file where the directory should be.
     fs::write(dir.path().join("place"), "").unwrap();
     let policy = Retention::new().archive_to(dir.path().join("place"));
     movie
@@ -265,7 +265,7 @@ fn a_purge_that_a_crash_undid_is_archived_twice_at_most() {
     fill(&movie, 90);
     let before = lines(&movie, JobQuery::new());
     store.close().unwrap();
-    // The store as it is when the process dies between the archive's sync and the commit.
+    // The store as left by a process that dies between the archive's sync and the commit.
     let undone = dir.path().join("undone");
     copy_directory(&dir.path().join("store"), &undone);
     let (store, movie) = open(dir.path());
@@ -279,7 +279,7 @@ fn a_purge_that_a_crash_undid_is_archived_twice_at_most() {
     for file in files_ending(&directory, ".gz") {
         fs::remove_file(file).unwrap();
     }
-    // Behind what was synced lies a part of what came next.
+    // Some of the next data follows what was synced.
     content.extend_from_within(..1000);
     fs::write(&part, &content).unwrap();
     let (store, movie) = open(dir.path());
@@ -313,7 +313,7 @@ fn a_policy_that_is_withdrawn_purges_no_more_and_what_went_is_archived() {
     wait("some are purged", || left() < 20_000);
     movie.set_retention(None).unwrap();
     let withdrawn = left();
-    // What is purged in a graph that comes later is purged after it.
+    // Graphs are processed in order: jobs in a later graph are purged later.
     let other = store.create_graph("1", "other").unwrap();
     fill(&other, 3);
     other
@@ -369,7 +369,7 @@ fn a_file_that_is_taken_away_is_said_to_be_lost_and_a_new_one_begins() {
         }
         movie.set_retention(policy()).unwrap();
         assert_eq!(store.health(), Health::Ok, "{what}");
-        // The next one is lost, too, and nobody waits for its end.
+        // The next one is lost, too, and nothing waits for its completion.
         fs::remove_dir_all(&directory).unwrap();
         movie.set_retention(None).unwrap();
         fill(&movie, 2);
@@ -463,12 +463,12 @@ fn an_archive_within_the_store_is_refused_and_another_policy_ends_its_file() {
         movie.set_retention(Some(policy(directory))).unwrap();
         movie.purge(JobQuery::new()).unwrap();
     }
-    // The archiver's thread ends the file of the policy before.
+    // The archiver's thread completes the file of the previous policy.
     common::wait_until("the first archive's file is ended", || {
         archived(&dir.path().join("a"), ".gz").len() == 3
     });
     assert_eq!(archived(&dir.path().join("b"), ".part").len(), 3);
-    // A graph that is dropped, too.
+    // The same for a dropped graph.
     store.drop_graph("1", "movie").unwrap();
     drop(movie);
     store.close().unwrap();

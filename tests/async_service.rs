@@ -1,5 +1,5 @@
-//! Promise: the example of an async service does what it shows: jobs are completed, canceled,
-//! requeued by a shutdown and by a kill, and there again after each restart.
+//! Guarantee: the example of an async service works as documented: jobs are completed, canceled,
+//! requeued by a shutdown and by a kill, and present after each restart.
 
 mod common;
 #[path = "common/http.rs"]
@@ -28,7 +28,7 @@ struct Service {
     child: Child,
     output: BufReader<ChildStdout>,
     address: String,
-    /// What it said before it listened.
+    /// Its output before it listened.
     recovered: Vec<String>,
 }
 
@@ -82,7 +82,7 @@ impl Service {
         serde_json::from_str(answer.ok()).unwrap()
     }
 
-    /// Asks until the job is as it should be.
+    /// Polls until the job is in the expected state.
     fn wait(&self, id: &str, is_there: impl Fn(&serde_json::Value) -> bool) {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
@@ -146,7 +146,7 @@ fn the_service_completes_cancels_stops_and_recovers() {
     let wrong = service.submit(0);
     service.wait(&wrong, is("failed"));
 
-    // Shows its progress, and is canceled.
+    // Reports its progress, and is canceled.
     let cancelled = service.submit(LONG);
     service.wait(&cancelled, |job| !job["progress"].is_null());
     service
@@ -170,7 +170,7 @@ fn the_service_completes_cancels_stops_and_recovers() {
     service.wait(&long, is("running"));
     service.wait(&cancelled, |job| job["outcome"]["kind"] == "cancelled");
 
-    // A kill leaves it running, and the next start requeues it.
+    // After a kill it is still running, and the next start requeues it.
     service.child.kill().unwrap();
     service.child.wait().unwrap();
     drop(service);

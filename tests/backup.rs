@@ -1,5 +1,5 @@
-//! Promise: a backup holds everything acknowledged before it, opens as a store, and goes
-//! its own way; the store it is of goes on, and its files are not touched.
+//! Guarantee: a backup contains everything acknowledged before it, opens as a store, and is
+//! independent; the original store keeps working, and its files are not changed.
 
 mod common;
 
@@ -84,7 +84,7 @@ fn a_backup_is_what_the_store_was_and_both_go_on_alone() {
     assert!(told.is_sorted_by_key(|done| done.bytes));
     let names = names_in(&copy);
     assert!(!names.iter().any(|name| name.starts_with("index")));
-    // The store goes on; all it had goes from it.
+    // The store continues; all its earlier jobs are purged.
     for n in 0..500 {
         movie.cancel(format!("job-{n}")).ok();
     }
@@ -109,7 +109,7 @@ fn a_backup_is_what_the_store_was_and_both_go_on_alone() {
     store.close().unwrap();
 }
 
-/// What a store gave out, as text.
+/// The texts that a store returned.
 struct GivenOut {
     position: String,
     cursors: [String; 2],
@@ -131,7 +131,7 @@ fn give_out(movie: &Graph) -> GivenOut {
     }
 }
 
-/// The sequence numbers of the jobs that the position and the cursors go on with.
+/// The sequence numbers of the jobs at which the position and the cursors continue.
 fn go_on(movie: &Graph, given: &GivenOut) -> [Result<Vec<u64>, Error>; 3] {
     let position = given.position.parse().unwrap();
     let changes = movie.changes(Some(&position)).map(|changes| {
@@ -171,7 +171,7 @@ fn what_was_given_out_before_holds_in_both_and_what_comes_later_in_one() {
     let before = give_out(&movie);
     store.backup(&dirs[1]).unwrap();
     submit(&movie, 10);
-    // By the opening that the backup was made in, and by a later one.
+    // By the open during which the backup was made, and by a later one.
     let mut given = vec![give_out(&movie)];
     store.close().unwrap();
     drop((movie, store));
@@ -185,7 +185,7 @@ fn what_was_given_out_before_holds_in_both_and_what_comes_later_in_one() {
         let copy = open(&dirs[1]);
         let movie = copy.graph("1", "movie").unwrap();
         for given in &given {
-            // Also once it has as many jobs and events.
+            // Even if it has the same number of jobs and events.
             assert!(is_refused(&go_on(&movie, given)), "{round}");
             submit(&movie, 12);
             assert!(is_refused(&go_on(&movie, given)), "{round}");
@@ -195,7 +195,7 @@ fn what_was_given_out_before_holds_in_both_and_what_comes_later_in_one() {
         assert_eq!(changes, (10..jobs).collect::<Vec<_>>());
         assert_eq!((oldest, newest), (vec![4, 5, 6, 7], vec![5, 4, 3, 2]));
         of_copy.push(give_out(&movie));
-        // Its own hold however often it is opened.
+        // Its own remain valid however often it is opened.
         for (opened, given) in of_copy.iter().enumerate() {
             let [changes, oldest, _] = go_on(&movie, given).map(|went| went.unwrap());
             let had = 10 + 24 * (opened as u64 + 1);
@@ -323,7 +323,7 @@ fn a_directory_with_something_in_it_is_left_alone() {
     assert!(!root.path().join("m").exists());
 }
 
-/// The inode of each file with this ending.
+/// The inodes of the files with this suffix.
 fn inodes(dir: &Path, end: &str) -> Vec<u64> {
     use std::os::unix::fs::MetadataExt;
     let files = common::files_ending(dir, end);
@@ -351,7 +351,7 @@ fn a_backup_shares_no_file_with_the_store_and_is_closed() {
             .iter()
             .all(|inode| !shared.contains(inode))
     );
-    // Only who wants that.
+    // Only on request.
     let linked = root.path().join("linked");
     let done = store.backup_linked(&linked, |_| {}).unwrap();
     assert!(done.linked_bytes > 0 && done.bytes == done.of, "{done:?}");

@@ -1,9 +1,9 @@
-//! Bodies to the letter: number text, key order, duplicate keys, escapes, Unicode,
-//! nesting and length, through the list as JSON and as typed jobs.
+//! Bodies are preserved exactly: number text, key order, duplicate keys, escapes, Unicode, nesting,
+//! and length, in the list as JSON and as typed jobs.
 //!
-//! Promise proved: a body comes back as it was recorded, only white space outside of
-//! its strings gone, from the segment, from packs, after reopening and after the loss
-//! of the index; and nothing but the list and the job ever shows it.
+//! Guarantee: a body is returned as it was recorded, except for white space outside of strings,
+//! from the segment, from packs, after reopening, and after the loss of the index; and nothing
+//! shows it except the list and the job.
 
 mod common;
 
@@ -11,19 +11,19 @@ use common::{listed, lose_index, pack, request, small_segments};
 use jobstore::{Body, Error, Graph, JobQuery, JobStore, Options, Outcome, Request, State};
 use proptest::prelude::*;
 
-/// Bytes of text up to which jobs share a block.
+/// Jobs share a block up to this many bytes of text.
 const BLOCK_BYTES: usize = 32 << 10;
-/// Bytes of text above which a job is kept in pieces; also the size of a read.
+/// A job larger than this is stored in pieces; also the size of a read.
 const PIECE_BYTES: usize = 256 << 10;
 
-/// A job as the list has to show it.
+/// A job as the list must show it.
 struct Expected {
     id: String,
     status: &'static str,
     body: String,
 }
 
-/// Submits the body, and ends it, or not, by its number.
+/// Submits the body, and completes the job or not, depending on its number.
 fn record(graph: &Graph, n: usize, given: &str, kept: &str) -> Expected {
     let id = format!("job-{n}");
     graph.submit_as(&id, request("c", given)).unwrap();
@@ -46,7 +46,7 @@ fn record(graph: &Graph, n: usize, given: &str, kept: &str) -> Expected {
     }
 }
 
-/// Looks at all jobs as JSON, as typed jobs, in a page and one by one.
+/// Reads all jobs as JSON and as typed jobs, in a page and one by one.
 fn look(stage: &str, graph: &Graph, expected: &[Expected]) {
     let jobs: Vec<String> = expected
         .iter()
@@ -94,7 +94,7 @@ fn look(stage: &str, graph: &Graph, expected: &[Expected]) {
         assert_eq!(job.request().command(), "c");
         assert_eq!(job.request().url(), "/ges");
     }
-    // A page from the middle begins and ends there.
+    // A page from the middle of the list.
     let middle = expected.len() / 3;
     let page = graph
         .list(JobQuery::new().offset(middle as u64).limit(2))
@@ -109,8 +109,8 @@ fn look(stage: &str, graph: &Graph, expected: &[Expected]) {
     );
 }
 
-/// Records the bodies and looks at them as submitted, packed, reopened, and reopened
-/// without the index.
+/// Records the bodies and reads them as submitted, packed, reopened, and reopened without the
+/// index.
 fn come_back(options: impl Fn() -> Options, bodies: &[(String, String)]) {
     let options = || options().recovery(jobstore::Recovery::Leave);
     let dir = tempfile::tempdir().unwrap();
@@ -204,7 +204,7 @@ fn strings_keep_their_characters_and_their_escapes() {
     );
 }
 
-/// One such string would make the whole page unreadable for strict readers.
+/// One such string would make the whole page unreadable for strict parsers.
 #[test]
 fn half_a_surrogate_pair_is_refused_wherever_json_comes_in() {
     let store = JobStore::in_memory().unwrap();
@@ -294,12 +294,12 @@ fn nesting_is_kept_up_to_its_bound_and_refused_beyond() {
         assert!(error.to_string().contains(&levels.to_string()), "{error}");
         assert!(error.to_string().contains("120"), "{error}");
     }
-    // Brackets within strings are no nesting.
+    // Brackets in strings do not count as nesting.
     assert!(Body::from_json(format!("\"{}\"", "[".repeat(500))).is_ok());
     assert!(Body::from_json(format!("[{}]", vec!["[]"; 500].join(","))).is_ok());
 }
 
-/// As [`nested`], for great depths.
+/// Like [`nested`], for great depths.
 fn nested_quickly(levels: usize, mixed: bool) -> String {
     if mixed {
         return nested(levels, true);
@@ -324,7 +324,7 @@ fn a_body_made_of_a_value_is_that_values_json() {
     assert_eq!(Body::empty().as_str(), "{}");
 }
 
-/// Numbers that look random, always the same ones.
+/// Pseudorandom numbers, the same in each run.
 struct Noise(u64);
 
 impl Noise {
@@ -336,18 +336,18 @@ impl Noise {
     }
 }
 
-/// What a long body is made of.
+/// The content of a long body.
 #[derive(Clone, Copy)]
 enum Stuff {
-    /// It shrinks to nearly nothing.
+    /// Compresses to almost nothing.
     Same,
-    /// It does not shrink much.
+    /// Hardly compresses.
     Noise,
-    /// Characters of two to four bytes, which pieces cut through.
+    /// Characters of two to four bytes, which pieces split.
     Wide,
 }
 
-/// A JSON string whose text has exactly so many bytes.
+/// A JSON string whose text has exactly this many bytes.
 fn long_body(bytes: usize, stuff: Stuff) -> String {
     let mut noise = Noise(bytes as u64 | 1);
     let mut text = String::with_capacity(bytes);
@@ -367,12 +367,12 @@ fn long_body(bytes: usize, stuff: Stuff) -> String {
     text
 }
 
-/// The bytes that a listed job has besides its body.
+/// The size of a listed job without its body.
 const AROUND_BYTES: usize =
     r#"{"jobId":"job-00","status":"complete","request":{"command":"c","url":"/ges","body":}}"#
         .len();
 
-/// Lengths of bodies so that body, or the job with all around it, meets `bytes`.
+/// Lengths of bodies for which the body, or the whole listed job, has about `bytes` bytes.
 fn lengths_around(bytes: usize) -> Vec<usize> {
     let whole = bytes - AROUND_BYTES;
     vec![
@@ -410,7 +410,7 @@ fn bodies_around_the_size_of_a_piece_come_back_among_small_ones() {
     for (n, length) in lengths.enumerate() {
         let stuff = [Stuff::Noise, Stuff::Wide, Stuff::Same][n % 3];
         bodies.push(long_body(length, stuff));
-        // Large ones next to each other as well as among small ones.
+        // Large bodies, both adjacent and among small ones.
         bodies.extend(vec![format!("{{\"n\":{n}}}"); n % 3]);
     }
     let bodies: Vec<_> = bodies.into_iter().map(|b| (b.clone(), b)).collect();
@@ -428,7 +428,7 @@ fn many_small_bodies_fill_blocks_and_come_back() {
     come_back(small_segments, &bodies);
 }
 
-/// A request whose JSON has exactly so many bytes.
+/// A request whose JSON has exactly this many bytes.
 fn request_of(bytes: usize, stuff: Stuff) -> Request {
     let around = request("c", "0").as_json().len() - 1;
     let request = request("c", &long_body(bytes - around, stuff));
@@ -599,7 +599,7 @@ fn nothing_but_the_list_and_the_job_shows_a_body() {
     for text in shown {
         assert!(!text.contains(CANARY), "{text}");
     }
-    // The list shows all but what is under secret keys; who works on the job has that.
+    // The list masks the values under secret keys; the worker that runs the job gets them.
     assert!(listed(&graph).contains(r#""body":{"secretKey":"******"}"#));
     let job = graph.job("taken").unwrap().unwrap();
     assert_eq!(job.request().body(), secret);
@@ -609,7 +609,7 @@ fn nothing_but_the_list_and_the_job_shows_a_body() {
     );
 }
 
-/// The tokens of any JSON value: joined, they are its compact text.
+/// The tokens of an arbitrary JSON value: joined, they are its compact text.
 fn tokens() -> impl Strategy<Value = Vec<String>> {
     let string = proptest::collection::vec(
         prop_oneof![

@@ -1,6 +1,5 @@
-//! Cancellation, guards and outcomes: a cancel request reaches whoever works, a
-//! guard that is lost leaves a record, no job is claimed twice, and the first
-//! outcome stays, to the letter.
+//! Cancellation, guards, and outcomes: a cancel request reaches the worker, a lost guard is
+//! recorded, no job is claimed twice, and the first outcome is kept exactly.
 
 mod common;
 
@@ -34,7 +33,7 @@ fn kind(graph: &Graph, id: &JobId) -> Option<OutcomeKind> {
     job(graph, id).outcome().map(Outcome::kind)
 }
 
-// ---- Cancelling ----
+// ---- Cancellation ----
 
 #[test]
 fn a_pending_job_that_is_cancelled_is_complete_without_having_started() {
@@ -164,7 +163,7 @@ fn a_guard_that_is_dropped_unfinished_records_interrupted() {
         "no restart did it"
     );
 
-    // One that was finished or left records nothing more.
+    // A guard that was completed or detached records nothing more.
     let (finished, left) = (submit(&graph), submit(&graph));
     let run = graph.claim(&finished).unwrap();
     run.complete(Outcome::failed("c", "m")).unwrap();
@@ -199,7 +198,7 @@ fn a_guard_that_a_panic_takes_records_interrupted() {
         assert_eq!(kind(&graph, id), Some(OutcomeKind::Interrupted));
         assert_eq!(job(&graph, id).progress(), None);
     }
-    // And durably: the next open finds nothing running.
+    // And durably: the next open finds no running job.
     store.close().unwrap();
     let store = small_segments().open(dir.path()).unwrap();
     assert!(store.recovered().is_empty());
@@ -371,7 +370,7 @@ fn of_many_who_complete_a_job_at_once_one_is_first() {
     }
 }
 
-/// Every kind of outcome, with and without its parts, up to their bounds.
+/// Every kind of outcome, with and without its parts, up to their limits.
 fn outcomes() -> Vec<Outcome> {
     let largest = format!("\"{}\"", "d".repeat((64 << 10) - 2));
     assert_eq!(largest.len(), 64 << 10);
@@ -468,7 +467,7 @@ fn parts_of_an_outcome_over_their_bounds_are_refused_and_change_nothing() {
     too_large(refused.unwrap_err(), "result_ref", 1025, 1024);
     let refused = Outcome::succeeded().with_detail_json("{");
     assert!(matches!(refused, Err(Error::InvalidJson { .. })));
-    // At its bound a text is kept whole.
+    // A text at the limit is kept whole.
     for bytes in [1, 8191, 8192] {
         let message = "m".repeat(bytes);
         assert_eq!(Outcome::failed("", &*message).message(), Some(&*message));

@@ -1,6 +1,6 @@
-//! Promise: the feed has every durable change of a graph behind a position, once and in
-//! the order of commits, wherever the reader stops and goes on and whatever happens to
-//! the files; what is kept no more is said.
+//! Guarantee: the change feed returns every durable change of a graph after a position, once and in
+//! the order of commits, wherever the reader stops and continues and whatever happens to the files;
+//! changes that are no longer kept are reported as a gap.
 
 mod common;
 
@@ -26,7 +26,7 @@ fn all(changes: Changes) -> Vec<Change> {
     changes.map(|change| change.unwrap()).collect()
 }
 
-/// What a change says, without its place and time.
+/// A change without its position and time.
 fn said(change: &Change) -> (Option<u64>, ChangeKind) {
     (change.sequence, change.kind.clone())
 }
@@ -36,7 +36,7 @@ fn the_feed_is_what_was_done_wherever_it_is_read_from() {
     let dir = tempfile::tempdir().unwrap();
     let (mut store, mut movie) = open(dir.path());
     let mut random = Random(7);
-    // What was done to jobs, in order; and which are running.
+    // The changes to jobs, in order; and the running jobs.
     let mut done: Vec<(Option<u64>, ChangeKind)> = Vec::new();
     let mut running: Vec<(u64, String)> = Vec::new();
     let mut submitted = 0u64;
@@ -84,7 +84,7 @@ fn the_feed_is_what_was_done_wherever_it_is_read_from() {
                 done.extend(requeued.map(|(sequence, _)| (Some(sequence), ChangeKind::Requeued)));
             }
         }
-        // A reader that stops anywhere, and goes on with the text of where it was.
+        // A reader that stops at any change, and continues from the text of its position.
         let mut changes = movie.changes(position.as_ref()).unwrap();
         for change in changes.by_ref().take(random.below(40) as usize) {
             let change = change.unwrap();
@@ -103,7 +103,7 @@ fn the_feed_is_what_was_done_wherever_it_is_read_from() {
     common::pack(&store, dir.path());
     let packed = all(movie.changes(None).unwrap());
     assert_eq!(packed.iter().map(said).collect::<Vec<_>>(), done);
-    // From every change on, and of one job.
+    // After every change, and of one job.
     for n in (0..packed.len()).step_by(37) {
         let behind = all(movie.changes(Some(&packed[n].position)).unwrap());
         assert_eq!(behind[..], packed[n + 1..]);
@@ -181,7 +181,7 @@ fn a_purge_is_in_the_feed_and_what_it_erased_is_said() {
         let left = all(movie.changes(from).unwrap());
         let is_gap = |change: &&Change| matches!(change.kind, ChangeKind::Gone { .. });
         assert!(left.iter().any(|change| is_gap(&change)), "a gap is said");
-        // What is left of open jobs is what it was.
+        // The remaining changes of open jobs are unchanged.
         let known: Vec<_> = left.iter().filter(|c| c.id.is_some()).collect();
         let was: Vec<_> = before
             .iter()
@@ -194,7 +194,7 @@ fn a_purge_is_in_the_feed_and_what_it_erased_is_said() {
     }
 }
 
-/// Submits a job that takes some room in a pack.
+/// Submits a job that takes some space in a pack.
 fn submit(movie: &Graph, command: &str, random: &mut Random) -> JobId {
     let body: Vec<u64> = (0..20).map(|_| random.below(u64::MAX)).collect();
     movie
@@ -202,8 +202,8 @@ fn submit(movie: &Graph, command: &str, random: &mut Random) -> JobId {
         .unwrap()
 }
 
-/// Purges the jobs with this command, and waits until the pack is rewritten that began
-/// behind this change.
+/// Purges the jobs with this command, and waits until the pack that began after this change is
+/// rewritten.
 fn purge_and_rewrite(movie: &Graph, command: &str, behind: &Change) {
     assert!(movie.purge(JobQuery::new().command(command)).unwrap().jobs > 0);
     common::wait_until("the pack is rewritten", || {
@@ -212,7 +212,7 @@ fn purge_and_rewrite(movie: &Graph, command: &str, behind: &Change) {
     });
 }
 
-/// How many jobs of a feed came to an end, and how many gaps it says.
+/// The number of completions and of gaps in a feed.
 fn ends_and_gaps(changes: Changes) -> (usize, usize) {
     let changes = all(changes);
     let count = |is: fn(&ChangeKind) -> bool| changes.iter().filter(|c| is(&c.kind)).count();
@@ -237,7 +237,7 @@ fn a_reader_within_an_event_of_many_jobs_misses_none_when_some_are_purged() {
     }
     store.close().unwrap();
     drop((store, movie));
-    // One event ends them all.
+    // One event completes them all.
     let store = options().open(dir.path()).unwrap();
     let movie = store.graph("1", "movie").unwrap();
     let ended = all(movie.changes(None).unwrap()).into_iter().filter(|c| {
@@ -249,7 +249,7 @@ fn a_reader_within_an_event_of_many_jobs_misses_none_when_some_are_purged() {
     });
     let ended: Vec<Change> = ended.collect();
     assert_eq!(ended.len(), 400);
-    // It shares its pack with jobs that go.
+    // It shares its pack with jobs that are purged.
     for n in 0..600 {
         let command = if n % 6 < 5 { "first" } else { "last" };
         let id = submit(&movie, command, &mut random);
@@ -273,7 +273,7 @@ fn a_reader_within_an_event_of_many_jobs_misses_none_when_some_are_purged() {
         }
     };
     check(&movie);
-    // A list that names jobs which are not there is one to an open as well.
+    // An open must also accept a list that names jobs which no longer exist.
     store.close().unwrap();
     drop((store, movie));
     assert!(JobStore::verify(dir.path()).unwrap().is_sound());
@@ -282,7 +282,7 @@ fn a_reader_within_an_event_of_many_jobs_misses_none_when_some_are_purged() {
     let movie = store.graph("1", "movie").unwrap();
     check(&movie);
     let behind = |n: usize| movie.changes(Some(&ended[n].position)).unwrap();
-    // Once none of its jobs is there, it is a gap to whoever had not read all of it.
+    // Once none of its jobs exists, it is a gap for every reader that had not read all of it.
     assert!(movie.purge(JobQuery::new().command("last")).unwrap().jobs > 0);
     common::wait_until("the event is gone", || ends_and_gaps(behind(199)).0 == 0);
     let first = |n: usize| all(behind(n)).remove(0);
@@ -318,7 +318,7 @@ fn a_purge_is_told_with_its_references_or_as_a_gap() {
     let purges = all(movie.changes(Some(&before)).unwrap());
     finish("second", 100);
     let end = movie.position().unwrap();
-    // What follows each of these places up to the end: with reference, without, gaps.
+    // What follows each of these positions: with references, without, gaps.
     let told = |from: &Position| {
         let (mut with, mut without, mut gaps) = (0, 0, 0);
         for change in all(movie.changes(Some(from)).unwrap()) {
@@ -353,7 +353,7 @@ fn a_purge_is_told_with_its_references_or_as_a_gap() {
         with == 100
     });
     assert_eq!(told(&end), (100, 0, 0));
-    // The event is a gap to whoever had not read all of it, and to nobody else.
+    // The event is a gap only for readers that had not read all of it.
     let gone = |from: &Position| {
         let events = all(movie.changes(Some(from)).unwrap()).into_iter();
         let gone = events.map(|change| match change.kind {
@@ -362,7 +362,7 @@ fn a_purge_is_told_with_its_references_or_as_a_gap() {
         });
         gone.sum::<u64>()
     };
-    // Packs may still be rewritten: then each answer is of another moment.
+    // Packs may still be rewritten: then the results are of different moments.
     common::wait_until("it is one event", || {
         let all = gone(&before);
         gone(&purges[9].position) == all && gone(&purges[29].position) == all - 1
@@ -459,7 +459,7 @@ fn a_feed_that_fails_says_so_again_and_goes_on_once_it_can() {
     let expected = all(movie.changes(None).unwrap());
     let mut changes = movie.changes(None).unwrap();
     let mut seen = vec![changes.next().unwrap().unwrap()];
-    // What the disk has, it does not give for a while.
+    // Reads from the disk fail temporarily.
     let packs = common::files_ending(dir.path(), ".pack");
     let was: Vec<Vec<u8>> = packs.iter().map(|path| fs::read(path).unwrap()).collect();
     let write = |path: &Path, bytes: &[u8]| {

@@ -1,8 +1,8 @@
-//! The contract of the job list, to the letter: the success document with its keys in
-//! their order, the failure document, its codes, and the three words for a state.
+//! The GES job-list API, exactly: the success document with its keys in order, the error document,
+//! its codes, and the three words for a state.
 //!
-//! Promise proved: what an engine recorded comes out of the list as the documentation
-//! shows it, before and after packing, reopening and the loss of the index.
+//! Guarantee: what an engine recorded is listed as the API's documentation shows it, before and
+//! after packing, reopening, and the loss of the index.
 
 mod common;
 
@@ -13,7 +13,7 @@ use jobstore::{Body, Error, Graph, JobQuery, JobStore, Outcome, Request, State};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// The documentation's own sample, as it is printed there.
+/// The sample from the API's documentation, as printed there.
 const SAMPLE: &str = r#"{
     "jobs": [
         {
@@ -75,7 +75,7 @@ const SAMPLE: &str = r#"{
 const FAILURE: &str =
     r#"{"errorMessage":"graph : movidde not exist","errorCode":"GES.8000","result":"failed"}"#;
 
-/// Requests of the kinds an engine gets, compact.
+/// Requests of the kinds that an engine receives, compact.
 const REQUESTS: [&str; 10] = [
     r#"{"command":"execute_algorithm","url":"/ges/v1.0/10001/graphs/movie/action?action_id=execute-algorithm","body":{"algorithmName":"pagerank","parameters":{"alpha":0.85,"convergence":0.00001,"max_iterations":1000,"directed":true}}}"#,
     r#"{"command":"execute_algorithm","url":"/ges/v1.0/10001/graphs/movie/action?action_id=execute-algorithm","body":{"parameters":{"k":3,"source":"Lee","mode":"OUT"},"algorithmName":"k_hop"}}"#,
@@ -107,7 +107,7 @@ struct Listed<'a> {
     request: &'a RawValue,
 }
 
-/// `text` without the white space outside of its strings.
+/// `text` without the white space outside of strings.
 fn compact(text: &str) -> String {
     let (mut in_string, mut escaped) = (false, false);
     let mut keep = |c: char| {
@@ -122,9 +122,8 @@ fn compact(text: &str) -> String {
     text.chars().filter(|&c| keep(c)).collect()
 }
 
-/// Does `look` at the graph as it is, packed, reopened, and reopened without its
-/// index. `fill` records what there is to see.
-/// Every request as it came: the sample and the corpus have values under secret keys.
+/// Runs `look` on the graph as submitted, packed, reopened, and reopened without its index; `fill`
+/// records the jobs. Nothing is masked: the sample and the corpus have values under secret keys.
 fn unmasked() -> jobstore::Options {
     small_segments().secret_keys([""; 0])
 }
@@ -300,7 +299,7 @@ fn the_wire_has_three_words_for_a_state_and_every_end_is_complete() {
             "{stage}"
         );
     });
-    // What runs is not left running by a restart, so this is no case for the above.
+    // A restart interrupts running jobs, so this cannot be a case of the test above.
     let store = JobStore::in_memory().unwrap();
     let graph = store.create_graph("10001", "movie").unwrap();
     graph.submit_as("runs", request("c", "0")).unwrap();
@@ -314,7 +313,7 @@ fn the_wire_has_three_words_for_a_state_and_every_end_is_complete() {
     );
 }
 
-/// Submits all lines and sees each come out of the list with the same text.
+/// Submits all lines and checks that each is listed with the same text.
 fn come_out_as_they_went_in(lines: &[String]) {
     let ids = std::cell::RefCell::new(Vec::new());
     let fill = |graph: &Graph| {
@@ -323,7 +322,7 @@ fn come_out_as_they_went_in(lines: &[String]) {
             assert_eq!(request.as_json(), line);
             ids.borrow_mut().push(graph.submit(request).unwrap());
         }
-        // Some are listed in each state; a restart would end what runs.
+        // Some are listed in each state; a restart would interrupt running jobs.
         for id in ids.borrow().iter().step_by(3) {
             complete(graph, id.as_str());
         }
@@ -452,7 +451,7 @@ fn each_kind_of_error_has_the_contracts_status_code_and_message() {
         (not_a_store, 500, "GES.8302", fault),
         (output, 500, "GES.8302", fault),
     ];
-    // Bad input of every other kind is the caller's, and says what is wrong.
+    // All other invalid input is an error of the caller, and the message says what is wrong.
     for error in [
         "nonsense".parse::<jobstore::Cursor>().unwrap_err(),
         graph.job("no id").unwrap_err(),

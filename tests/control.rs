@@ -1,8 +1,7 @@
-//! The socket by which people look into a store that an engine has open.
+//! The control socket of a store that an engine has open.
 //!
-//! Promise proved: what goes through the socket is what the library's calls do; it lets in
-//! who may open the folder and nobody else, leaves nothing behind, and keeps no store from
-//! its end.
+//! Guarantee: the socket has the same effects as the library's calls; only users that may open the
+//! directory can connect; it leaves no files behind, and does not keep a store from closing.
 
 mod common;
 #[path = "common/http.rs"]
@@ -24,7 +23,7 @@ use serde_json::{Value, json};
 
 const CANARY: &str = "c4n4ry";
 
-/// A store with a graph of jobs in all states, one of which has a secret, and its socket.
+/// A store with a graph of jobs in all states, one of which has a secret, and its control socket.
 struct Live {
     dir: tempfile::TempDir,
     store: JobStore,
@@ -66,7 +65,7 @@ impl Live {
         control(&self.socket(), method, path, body.as_bytes())
     }
 
-    /// Below the graph.
+    /// A path below the graph.
     fn of_movie(&self, method: &str, path: &str, body: &str) -> Answer {
         self.ask(method, &format!("/control/graphs/10001/movie/{path}"), body)
     }
@@ -411,7 +410,7 @@ fn many_jobs_go_through_in_pieces_and_what_breaks_off_is_no_end() {
     let out = live.ask("GET", "/control/graphs/10001/many/export", "");
     assert!(out.ok() == live.lines(&many, JobQuery::new()));
     assert_eq!(out.header("content-length"), None);
-    // A bad line at the beginning: the client sends all the same, and is told.
+    // A bad line at the beginning: the client still sends everything, and gets the error.
     let bad = format!("nonsense\n{lines}");
     let told = live.ask("POST", path, &bad);
     assert!(
@@ -419,7 +418,7 @@ fn many_jobs_go_through_in_pieces_and_what_breaks_off_is_no_end() {
         "{told:?}"
     );
 
-    // A body that breaks off behind a line has not ended: nothing of it is recorded.
+    // A body that is cut off after a line is incomplete: nothing of it is recorded.
     let broken = live.store.create_graph("10001", "broken").unwrap();
     let mut stream = UnixStream::connect(live.socket()).unwrap();
     let path = "/control/graphs/10001/broken/import";
@@ -446,7 +445,7 @@ fn jobs_are_purged_by_what_a_list_shows() {
         json!({"jobs": 1})
     );
     assert_eq!(value(&purge("?state=pending")), json!({"jobs": 0}));
-    // A misspelt filter purges nothing.
+    // A misspelled filter purges nothing.
     for wrong in [
         "?outcomes=failed",
         "?limit=1",
@@ -483,7 +482,7 @@ fn a_store_is_backed_up_and_looked_over_while_it_is_open() {
         again.status == 400 && again.text().contains("is not empty: it contains "),
         "{again:?}"
     );
-    // What is wrong is told to who runs the engine.
+    // The operator sees what is wrong.
     let nowhere = json!({"to": to.join("STORE/copy")}).to_string();
     let failed = live.ask("POST", "/control/backup", &nowhere);
     assert!(
@@ -574,7 +573,7 @@ fn the_socket_is_its_owners_and_gone_in_the_end() {
     ));
     live.control.take().unwrap().close();
     assert!(!socket.exists());
-    // Again, and ended by a drop; nothing is left that was not finished.
+    // Again, and closed by a drop; no temporary file is left.
     for _ in 0..3 {
         let control = live.store.control().unwrap();
         assert_eq!(live.ask("GET", "/control/graphs", "").status, 200);
@@ -593,7 +592,7 @@ fn the_socket_is_its_owners_and_gone_in_the_end() {
 fn closing_the_store_takes_the_socket_away_and_lets_the_directory_go() {
     let mut live = Live::new();
     let (socket, directory) = (live.socket(), live.store.path());
-    // A connection that is only held keeps nothing open.
+    // An idle connection keeps nothing open.
     let mut idle = UnixStream::connect(&socket).unwrap();
     idle.write_all(b"GET /control/graphs HTTP/1.1\r\nHost: x\r\n\r\n")
         .unwrap();
@@ -603,7 +602,7 @@ fn closing_the_store_takes_the_socket_away_and_lets_the_directory_go() {
     live.store.close().unwrap();
     assert!(!socket.exists());
     assert!(matches!(live.store.control(), Err(Error::Closed)));
-    // The old handle takes nothing from the next one.
+    // Dropping the old handle does not affect the new socket.
     let next = JobStore::open(&directory).unwrap();
     let control = next.control().unwrap();
     drop(live.control.take());
@@ -632,7 +631,7 @@ fn what_a_dead_process_left_is_replaced_and_harms_nothing() {
     let dir = tempfile::tempdir().unwrap();
     JobStore::open(dir.path()).unwrap().close().unwrap();
     let socket = dir.path().join("control.sock");
-    // Bound and let go of, as by a kill: the file stays and nobody listens.
+    // Bound and abandoned, as by a kill: the file remains and nobody listens.
     for name in ["control.sock", "c.aside"] {
         drop(UnixListener::bind(dir.path().join(name)).unwrap());
     }
@@ -667,7 +666,7 @@ fn a_path_too_long_for_a_socket_is_said_to_be_so() {
         }
         other => panic!("{other:?}"),
     }
-    // The way around it that the error names.
+    // The workaround that the error suggests.
     let link = dir.path().join("l");
     store.close().unwrap();
     std::os::unix::fs::symlink(&long, &link).unwrap();
@@ -679,7 +678,7 @@ fn a_path_too_long_for_a_socket_is_said_to_be_so() {
     );
 }
 
-/// Does something while a client of the socket stalls within a long answer.
+/// Runs an operation while a client of the socket stalls in the middle of a long response.
 fn while_stalled(live: &Live, then: impl FnOnce()) {
     let body = format!("\"{}\"", "x".repeat(100_000));
     for _ in 0..20 {
@@ -774,7 +773,7 @@ fn any_path_under_control_gets_what_it_names_or_a_failure() {
             let is_named = match &parts[..] {
                 [project, graph, below @ ..] if is(project, "10001") && is(graph, "movie") => {
                     match below {
-                        // They say in their bodies what is to be done.
+                        // Their bodies specify the operation.
                         ["find"] | ["jobs", _, "complete"] => false,
                         ["jobs", job, ..] => {
                             below.len() == rest.split('/').count() - 1 && is(job, "waits")

@@ -1,5 +1,5 @@
-//! The store's directory: what happens to it while the store is open, who has it
-//! locked, and which of the files in it are the store's.
+//! The store's directory: changes to it while the store is open, the lock, and which of its files
+//! belong to the store.
 
 mod common;
 
@@ -25,7 +25,7 @@ fn name_of(error: &Error) -> String {
     error.code().to_owned()
 }
 
-/// Submits until the store refuses; returns how many jobs were acknowledged.
+/// Submits until the store refuses; returns the number of acknowledged jobs.
 fn submit_until_refused(graph: &Graph) -> (u64, Option<Error>) {
     let body = format!("\"{}\"", "x".repeat(512));
     for n in 0..400 {
@@ -40,7 +40,7 @@ fn is_read_only(store: &JobStore) -> bool {
     matches!(store.health(), Health::ReadOnly { .. })
 }
 
-/// The store in a directory with this many jobs, whole.
+/// Asserts that the store in a directory has exactly this many jobs.
 fn assert_store(dir: &Path, jobs: u64) {
     let report = JobStore::verify(dir).unwrap();
     assert!(report.is_sound(), "{}: {report}", dir.display());
@@ -71,9 +71,9 @@ fn a_directory_that_is_replaced_under_a_store_mixes_with_nothing() {
     assert!(error.to_string().contains(dir.to_str().unwrap()), "{error}");
     assert!(is_read_only(&store), "{:?}", store.health());
     assert!(!store.scrub().unwrap().is_sound());
-    // What was read before can still be read.
+    // Pages taken before can still be read.
     assert!(total(&graph) >= 4);
-    // Not a name of the other directory is touched, by the index neither.
+    // No file of the other directory is touched, not even by the index.
     assert_eq!(names_in(&dir), before);
     assert!(store.close().is_err());
     drop((graph, store));
@@ -160,7 +160,7 @@ fn a_deleted_directory_ends_the_writes_before_any_is_acknowledged() {
     let store = small_segments().open(&dir).unwrap();
     let graph = store.create_graph("p", "g").unwrap();
     graph.submit(request("c", "1")).unwrap();
-    // The index may be making a file.
+    // The index may be creating a file.
     common::wait_until("it is gone", || fs::remove_dir_all(&dir).is_ok());
     let (acknowledged, error) = submit_until_refused(&graph);
     assert_eq!(
@@ -174,7 +174,7 @@ fn a_deleted_directory_ends_the_writes_before_any_is_acknowledged() {
     assert!(!dir.exists(), "it is not made again");
 }
 
-/// The segment that is written.
+/// The segment being written.
 fn active_segment(dir: &Path) -> PathBuf {
     let segments = files_ending(dir, ".segment").into_iter();
     let begun = segments.filter(|path| fs::read(path).unwrap().starts_with(b"JOBSLOG\0"));
@@ -189,7 +189,7 @@ fn a_deleted_segment_ends_the_writes_before_any_is_acknowledged() {
         let graph = store.create_graph("p", "g").unwrap();
         graph.submit(request("c", "1")).unwrap();
         let segment = active_segment(dir.path());
-        // A further name must not hide that the one that counts is gone.
+        // A second hard link must not hide that the store's own name is gone.
         fs::hard_link(&segment, dir.path().join("kept")).unwrap();
         let bytes = fs::read(&segment).unwrap();
         fs::remove_file(&segment).unwrap();
@@ -220,7 +220,7 @@ fn a_deleted_pack_or_identity_is_reported_and_ends_the_writes() {
             let gone = files_ending(dir.path(), what).remove(0);
             fs::remove_file(&gone).unwrap();
             match how {
-                // A pack that may just be replaced is not missed yet.
+                // A pack that may be about to be replaced is not missed yet.
                 "health" => common::wait_until("health says so", || is_read_only(&store)),
                 "scrub" => {
                     common::wait_until("a scrub says so", || !store.scrub().unwrap().is_sound())
@@ -279,7 +279,7 @@ fn a_process_that_does_not_have_the_lock_is_not_named() {
     let dir = tempfile::tempdir().unwrap();
     small_segments().open(dir.path()).unwrap().close().unwrap();
     let lock = dir.path().join("LOCK");
-    // As from a process of another container, or of one that has ended since.
+    // As from a process in another container, or one that has exited since.
     fs::write(&lock, "1\n").unwrap();
     let file = fs::File::open(&lock).unwrap();
     rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).unwrap();
@@ -318,7 +318,7 @@ fn no_link_in_the_directory_is_followed() {
             if there && name.starts_with("index") && !name.contains('/') {
                 fs::create_dir(&target).unwrap();
             } else if there {
-                // As large as a reserve may be.
+                // The largest size of a reserve.
                 fs::write(&target, vec![b'x'; 64 << 10]).unwrap();
             }
             if dir.join(name).is_dir() {
@@ -332,7 +332,7 @@ fn no_link_in_the_directory_is_followed() {
                 submit_until_refused(&store.graph("p", "g").unwrap());
                 store.close().unwrap();
             }
-            // A lock that is none is worth a refusal; what else is there is in the way.
+            // Only a link in place of the lock is refused; other links do not prevent the open.
             assert_eq!(
                 opened.is_err(),
                 name == "LOCK",
@@ -467,7 +467,7 @@ fn nothing_in_the_directory_is_for_others() {
                 );
             }
         }
-        // As a release left it that did not care.
+        // The modes that an older release left.
         for path in files_ending(&dir.join("index"), "") {
             let mode = if path.is_dir() { 0o755 } else { 0o644 };
             fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
@@ -475,13 +475,13 @@ fn nothing_in_the_directory_is_for_others() {
     }
 }
 
-/// Runs something in a fork of this process; returns what it says, 1 to 255.
+/// Runs a function in a fork of this process; returns its result, 1 to 255.
 fn in_a_fork(what: impl FnMut() -> u8 + Send + Sync + 'static) -> u8 {
     let mut what = what;
     let mut command = Command::new("true");
     let run = move || Err(std::io::Error::from_raw_os_error(i32::from(what())));
-    // SAFETY: the child needs no lock that another thread may have had when it was
-    // forked, or this test hangs: which is what it is there to find out.
+    // SAFETY: the child needs no lock that another thread may have held at the fork, or this test
+    // hangs: that is what it tests.
     unsafe { command.pre_exec(run) };
     let error = command.spawn().unwrap_err();
     u8::try_from(error.raw_os_error().unwrap()).unwrap()
@@ -494,7 +494,7 @@ fn a_fork_is_refused_and_leaves_the_store_to_its_parent() {
     let graph = store.create_graph("p", "g").unwrap();
     let id = graph.submit(request("c", "1")).unwrap();
     let run = std::sync::Mutex::new(Some(graph.claim(&id).unwrap()));
-    // Something is always under way, so that locks are taken when it forks.
+    // Operations are always running, so that locks are held at the fork.
     let over = Arc::new(AtomicBool::new(false));
     let (busy, is_over) = (graph.clone(), over.clone());
     let busy = std::thread::spawn(move || {
@@ -524,7 +524,7 @@ fn a_fork_is_refused_and_leaves_the_store_to_its_parent() {
                 is_refused(graph.cancel(&id).err()),
                 is_refused(store.close().err()),
                 store.health() == Health::Closed,
-                // It would wait forever for threads that are the parent's alone.
+                // It would wait forever for threads that exist only in the parent.
                 is_refused(small_segments().open(&another).err()),
             ];
             if let Some(n) = calls.iter().position(|is_refused| !is_refused) {

@@ -1,4 +1,4 @@
-//! The documents of the repository: their links lead somewhere, and their examples are tests.
+//! The documents of the repository: their links resolve, and their examples are tests.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -94,7 +94,7 @@ fn targets(text: &str) -> impl Iterator<Item = &str> {
         .filter_map(|rest| Some(rest.split_once(')')?.0))
 }
 
-/// A path relative to a document, as one relative to the root.
+/// Resolves a path relative to a document to one relative to the root.
 fn resolve(document: &Path, path: &str) -> PathBuf {
     let mut resolved = document.parent().unwrap_or(Path::new("")).to_path_buf();
     for component in Path::new(path).components() {
@@ -123,7 +123,7 @@ fn anchors(text: &str) -> HashSet<String> {
         .collect()
 }
 
-/// A heading with the texts of its links only.
+/// A heading with only the texts of its links.
 fn without_targets(heading: &str) -> String {
     let mut parts = heading.split("](");
     let first = parts.next().unwrap_or_default().to_owned();

@@ -1,9 +1,9 @@
-//! Durability: what was acknowledged is there after a close and after the last handle
-//! was dropped. The index may be lost, damaged, old or foreign; a file of the log may
-//! not, and its loss is an error.
+//! Durability: everything acknowledged is present after a close and after the last handle was
+//! dropped. The index may be lost, damaged, outdated, or foreign; the loss of a log file is an
+//! error.
 //!
-//! Proves promise 6 (nothing is lost in silence), and 1 (acknowledged is durable) as
-//! far as a close can show it. Kills and power cuts are tried by `tests/trials`.
+//! Tests guarantee 6 (nothing is lost silently), and 1 (acknowledged writes are durable) as far as
+//! a close can show it. `tests/trials` tests kills and power failures.
 
 mod common;
 
@@ -19,13 +19,13 @@ use jobstore::{
 
 use common::{Random, copy_directory, files_ending, lose_index, pack, request, small_segments};
 
-// ---- What a store holds, for comparing ----
+// ---- The content of a store, for comparison ----
 
 fn leave() -> Options {
     small_segments().recovery(Recovery::Leave)
 }
 
-/// All that can be read of a store: lists, lives, outcomes; each job also by its id.
+/// Everything that can be read from a store: lists, times, outcomes; each job also by its id.
 fn dump(store: &JobStore) -> Vec<String> {
     let mut out = Vec::new();
     for graph in store.graphs().unwrap() {
@@ -54,8 +54,8 @@ fn life(job: &Job) -> String {
     format!("{job:?} {times:?} {details:?}")
 }
 
-/// A store with all states, kinds of ids, sizes and outcomes, in packs and in the
-/// segment behind them; closed.
+/// A closed store with all states, kinds of ids, sizes, and outcomes, in packs and in the segment
+/// after them.
 fn make_store(dir: &Path) -> Vec<String> {
     let store = leave().open(dir).unwrap();
     let mut random = Random(5);
@@ -95,7 +95,7 @@ fn make_store(dir: &Path) -> Vec<String> {
             }
         }
     }
-    // Packs are merged when there are 8; here some are to be left.
+    // Packs are merged when there are 8; here some must remain.
     while !(3..=6).contains(&files_ending(dir, ".pack").len()) {
         pack(&store, dir);
     }
@@ -119,7 +119,7 @@ fn assert_same(dir: &Path, expected: &[String], what: &str) {
     store.close().unwrap();
 }
 
-// ---- Closing, dropping, and what may happen to the index ----
+// ---- Closing, dropping, and changes to the index ----
 
 #[test]
 fn everything_is_there_after_close_and_reopen_again_and_again() {
@@ -180,7 +180,7 @@ fn a_closed_store_opens_again_at_once_though_the_engine_starts_processes() {
     let dir = tempfile::tempdir().unwrap();
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        // A process that is being started has the files of its parent for a moment.
+        // A child process that is being started briefly has its parent's files open.
         scope.spawn(|| {
             while !stop.load(Ordering::Relaxed) {
                 let started = Command::new("true").stdin(Stdio::null()).status();
@@ -190,7 +190,7 @@ fn a_closed_store_opens_again_at_once_though_the_engine_starts_processes() {
         let opens: Vec<_> = (0..100)
             .map(|_| JobStore::open(dir.path()).and_then(|store| store.close()))
             .collect();
-        // Nor does an open that failed leave the folder locked.
+        // A failed open does not leave the directory locked either.
         fs::write(dir.path().join("STORE"), b"cut").unwrap();
         let refused: Vec<_> = (0..100).map(|_| JobStore::open(dir.path())).collect();
         stop.store(true, Ordering::Relaxed);
@@ -214,8 +214,7 @@ fn the_index_may_be_lost_damaged_unfinished_old_or_foreign() {
     }
 }
 
-/// What became of an index is noticed by its seal; without one, as after a kill, by
-/// what is in it.
+/// A changed index is detected by its seal; without one, as after a kill, by its content.
 fn index_lost_damaged_unfinished_old_or_foreign(root: &Path, all: &[String], is_sealed: bool) {
     let dir = root.join("store");
     let index = dir.join("index");
@@ -300,11 +299,11 @@ fn an_index_that_ends_in_the_middle_of_a_pack_is_carried_on() {
     let graph = store.create_graph("p", "g").unwrap();
     let ids = graph.submit_all(vec![request("c", "{}"); 40]).unwrap();
     ids.iter().for_each(|id| graph.start(id).unwrap());
-    // The index takes all of that in, and hands it to the system.
+    // The index receives all of that, and hands it to the system.
     std::thread::sleep(Duration::from_millis(2_500));
     let old = root.path().join("old");
     copy_directory(&dir.join("index"), &old);
-    // The very next event has its place looked up by the index later.
+    // The index must later look up the position of the very next event.
     for (n, id) in ids.iter().enumerate() {
         let outcome = Outcome::succeeded().with_detail(&n).unwrap();
         graph.complete(id, outcome).unwrap();
@@ -312,7 +311,7 @@ fn an_index_that_ends_in_the_middle_of_a_pack_is_carried_on() {
     pack(&store, &dir);
     let all = dump(&store);
     store.close().unwrap();
-    // As a kill would leave it: nothing vouches for the index.
+    // As after a kill: the index has no seal.
     fs::remove_file(dir.join("CLOSED")).unwrap();
     fs::remove_dir_all(dir.join("index")).unwrap();
     copy_directory(&old, &dir.join("index"));
@@ -336,7 +335,7 @@ fn dropped_graphs_do_not_come_back_nor_stand_in_the_way_when_the_index_is_lost()
             fill(&kept);
             pack(&store, dir);
         }
-        // Jobs of it before the drop in the same segment, and packs merged after.
+        // Some of its jobs precede the drop in the same segment, and packs are merged after it.
         fill(&gone);
         store.drop_graph("p", "gone").unwrap();
         gone = store.create_graph("p", "gone").unwrap();
@@ -367,7 +366,7 @@ fn a_dropped_graph_does_not_come_back_though_handles_and_pages_of_it_were_held()
         for graph in [&kept, &gone] {
             graph.submit_all(vec![request("c", "{}"); 50]).unwrap();
         }
-        // The index takes the graph in, and has to let go of it again.
+        // The index receives the graph, and must remove it again.
         std::thread::sleep(Duration::from_millis(1_500));
         let page = gone.list(JobQuery::new()).unwrap();
         store.drop_graph("p", "gone").unwrap();
@@ -388,8 +387,7 @@ fn a_dropped_graph_does_not_come_back_though_handles_and_pages_of_it_were_held()
 fn a_graph_dropped_before_its_jobs_were_packed_does_not_stand_in_the_way() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
-    // Its jobs lie in a segment that is packed after the drop, and in one that is
-    // not packed.
+    // Its jobs are in a segment that is packed after the drop, and in one that is not packed.
     for attempt in 0..5 {
         let store = leave().open(dir).unwrap();
         let name = format!("gone-{attempt}");
@@ -406,7 +404,7 @@ fn a_graph_dropped_before_its_jobs_were_packed_does_not_stand_in_the_way() {
     }
 }
 
-// ---- What may not happen to the log ----
+// ---- Changes to the log that must be detected ----
 
 /// Opens a store that must be refused as damaged, and returns the file named.
 fn damaged_file(dir: &Path, what: &str) -> PathBuf {
@@ -442,13 +440,13 @@ fn a_missing_file_of_the_log_is_damage() {
             fs::remove_file(dir.join(name)).unwrap();
             let what = format!("{name:?} removed, index there: {with_index}");
             let named = damaged_file(&dir, &what);
-            // The file itself, or a neighbour that shows the gap.
+            // The file itself, or a neighbor that reveals the gap.
             let near = &log[n.saturating_sub(1)..(n + 2).min(log.len())];
             let known = near
                 .iter()
                 .any(|file| file.file_name() == named.file_name());
             assert!(known, "{what}: {named:?}");
-            // The open that failed changed nothing.
+            // The failed open changed nothing.
             fs::copy(missing, dir.join(name)).unwrap();
             assert_same(&dir, &all, &what);
             fs::remove_dir_all(&dir).unwrap();
@@ -515,7 +513,7 @@ fn a_cut_segment_of_a_store_that_was_closed_is_damage() {
     let root = tempfile::tempdir().unwrap();
     let origin = root.path().join("origin");
     let all = make_store(&origin);
-    // Where the log ended stands in a file that people can read.
+    // The end of the log is recorded in a human-readable file.
     let closed = fs::read_to_string(origin.join("CLOSED")).unwrap();
     let end = closed
         .lines()
@@ -536,12 +534,12 @@ fn a_cut_segment_of_a_store_that_was_closed_is_damage() {
             let file = fs::File::options().write(true).open(&path).unwrap();
             file.set_len(len).unwrap();
             assert_eq!(damaged_file(&dir, &format!("cut at {len}")), path);
-            // Zeros in the place of the end, as a lost write leaves them.
+            // Zeros after the end, as a lost write leaves them.
             file.set_len(end + 4096).unwrap();
             assert_eq!(damaged_file(&dir, &format!("zeros from {len}")), path);
         }
     }
-    // Behind the end there is nothing to lose.
+    // After the end there is nothing to lose.
     fs::copy(origin.join(name), dir.join(name)).unwrap();
     let file = fs::File::options().write(true).open(dir.join(name));
     file.unwrap().set_len(end).unwrap();
@@ -563,14 +561,14 @@ fn a_segment_cut_within_its_header_is_damage_in_a_store_that_was_killed() {
     }
 }
 
-/// A closed store with more than one segment. The packer works against it, so it
-/// may take some tries.
+/// A closed store with more than one segment. The packer runs concurrently, so this may take
+/// several attempts.
 fn make_store_with_segments(dir: &Path) -> usize {
     for _ in 0..20 {
         let store = leave().open(dir).unwrap();
         let graph = store.get_or_create_graph("p", "g").unwrap();
         let body = format!("\"{}\"", "b".repeat(30_000));
-        // Each segment holds more than the test leaves of it.
+        // Each segment is larger than what the test leaves of it.
         graph.submit(request("c", &body)).unwrap();
         graph.submit_all(vec![request("c", &body); 4]).unwrap();
         graph.submit_all(vec![request("c", &body); 4]).unwrap();
@@ -592,7 +590,7 @@ fn a_missing_or_cut_segment_in_the_middle_is_damage() {
     let segments = files_ending(&origin, ".segment");
     for cut in [None, Some(0), Some(40), Some(1000)] {
         for segment in &segments[..count - 1] {
-            // Behind its last frame a segment has nothing to lose.
+            // After its last frame, a segment has nothing to lose.
             let bytes = fs::read(segment).unwrap();
             let end = bytes
                 .iter()
@@ -612,7 +610,7 @@ fn a_missing_or_cut_segment_in_the_middle_is_damage() {
                 }
             }
             let named = damaged_file(&dir, &format!("{path:?} cut at {cut:?}"));
-            // The first one's absence shows in the second.
+            // The second segment reveals that the first one is missing.
             let first = *segment == segments[0] && cut.unwrap_or(0) < 64;
             assert!(named == path || first, "{cut:?} of {path:?}: {named:?}");
             fs::remove_dir_all(&dir).unwrap();

@@ -1,5 +1,5 @@
-//! Times and durations as far apart as their types allow: nothing panics, and a wait
-//! that is longer than any clock can tell is a wait without an end.
+//! Extreme times and durations: nothing panics, and a wait longer than any clock can represent
+//! never times out.
 
 mod common;
 #[cfg(feature = "http")]
@@ -14,7 +14,7 @@ use jobstore::{
     Retention,
 };
 
-/// The earliest and the latest time that the system can tell, and some between.
+/// The earliest and the latest time that the system can represent, and some in between.
 fn times() -> Vec<SystemTime> {
     let ends = |far: fn(Duration) -> Option<SystemTime>| {
         (0..64)
@@ -27,7 +27,7 @@ fn times() -> Vec<SystemTime> {
     latest.into_iter().chain(earliest).chain(near).collect()
 }
 
-/// A clock that stands at one time.
+/// A clock stopped at one time.
 #[derive(Clone)]
 struct At(SystemTime);
 

@@ -1,6 +1,6 @@
-//! Promise: a list shows what matches all that it asks for, in its order, and nothing
-//! else, whatever clocks did and wherever the jobs lie; its cursor neither skips nor
-//! repeats; its total is that of the whole list.
+//! Guarantee: a list shows exactly the jobs that match all of its filters, in its order, whatever
+//! the clocks did and wherever the jobs are stored; its cursor neither skips nor repeats jobs; its
+//! total is that of the whole list.
 
 mod common;
 
@@ -14,7 +14,7 @@ use jobstore::{
     Clock, Cursor, Error, Graph, Job, JobQuery, JobStore, Outcome, OutcomeKind, Recovery, State,
 };
 
-/// A clock that is set, also backward.
+/// A clock that the test sets, also backward.
 #[derive(Clone)]
 struct Hands(Arc<AtomicU64>);
 
@@ -43,13 +43,13 @@ const KINDS: [OutcomeKind; 4] = [
     OutcomeKind::PartiallyFailed,
 ];
 
-/// What a list asks for, and the same as a question about a job.
+/// The filters of a list, and the same as a predicate on a job.
 #[derive(Clone, Debug, Default)]
 struct Asked {
     states: Vec<State>,
     kinds: Vec<OutcomeKind>,
     commands: Vec<&'static str>,
-    /// Of submission, start and end: from, to.
+    /// Of submission, start, and completion: from, to.
     times: [[Option<u64>; 2]; 3],
     newest_first: bool,
 }
@@ -134,15 +134,15 @@ impl Asked {
     }
 }
 
-/// A time, if there is one, and what asks for it.
+/// A time, if there is one, and the filter for it.
 type Step = (Option<SystemTime>, fn(JobQuery, SystemTime) -> JobQuery);
 
 const START: u64 = 1_700_000_000_000;
 
-/// All jobs, which no filter has touched; and the end of times.
+/// All jobs, without any filter; and the extreme times.
 fn fill(movie: &Graph, hands: &Hands, random: &mut Random, jobs: u64) {
     for _ in 0..jobs {
-        // Mostly onward, now and then back.
+        // Mostly forward, sometimes backward.
         let now = hands.0.load(Ordering::Relaxed);
         let now = match random.below(30) {
             0 => now.saturating_sub(random.below(20_000)).max(START),
@@ -182,7 +182,7 @@ fn fill(movie: &Graph, hands: &Hands, random: &mut Random, jobs: u64) {
     }
 }
 
-/// What a page shows, by every way out of it.
+/// The jobs of a page, read in every way.
 fn shown(page: &jobstore::Page) -> Vec<u64> {
     let jobs: Vec<Job> = page.jobs().map(|job| job.unwrap()).collect();
     let texts: Vec<String> = jobs
@@ -242,7 +242,7 @@ fn check(movie: &Graph, random: &mut Random, span: u64, rounds: u32) {
             (want, total),
             "{asked:?}"
         );
-        // By cursors, whose text goes through the hands of others.
+        // By cursors, converted to text and back.
         let mut walked = Vec::new();
         let mut cursor: Option<Cursor> = None;
         loop {
@@ -289,7 +289,7 @@ fn a_list_is_what_filtering_a_plain_one_gives() {
         common::pack(&store, dir.path());
         check(&movie, &mut random, span, 12);
         if round == 1 {
-            // Some are purged, some files written anew.
+            // Some are purged, some files rewritten.
             let failed = JobQuery::new().outcome(OutcomeKind::Failed).newest_first();
             let there = movie.list(failed.clone().count_total()).unwrap().total();
             assert_eq!(
@@ -388,7 +388,7 @@ fn a_cursor_of_another_order_or_filter_is_refused() {
                 Err(other) => panic!("{other}"),
             }
         }
-        // The limits may change.
+        // The limits may vary.
         assert_eq!(
             movie
                 .list(list.clone().limit(1).cursor(&cursor))

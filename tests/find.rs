@@ -1,9 +1,9 @@
-//! Finding jobs by their request, for who has lost their ids.
+//! Finding jobs by their request, if their ids are lost.
 //!
-//! Promise proved: all jobs of the same request are found, newest first, and no others,
-//! however the request is spelled and wherever its jobs lie: as submitted, packed,
-//! merged, reopened, without the index, after a repair. The model test
-//! (`tests/model.rs`) finds by request at every crash, too.
+//! Guarantee: all jobs with the same request are found, newest first, and no others, however the
+//! request is spelled and wherever its jobs are stored: as submitted, packed, merged, reopened,
+//! without the index, after a repair. The model test (`tests/model.rs`) also finds by request after
+//! every crash.
 
 mod common;
 
@@ -25,14 +25,14 @@ fn found_sequences(graph: &Graph, request: &Request) -> Vec<u64> {
     found(graph, request).iter().map(Job::sequence).collect()
 }
 
-/// A JSON value, apart from how it is spelled.
+/// A JSON value, independent of its spelling.
 #[derive(Clone, Debug, PartialEq)]
 enum Value {
-    /// Numbers by their text, words.
+    /// Numbers by their text, and literals.
     Plain(&'static str),
     Text(String),
     List(Vec<Value>),
-    /// No key twice; sorted by key.
+    /// No duplicate keys; sorted by key.
     Members(Vec<(String, Value)>),
 }
 
@@ -130,7 +130,7 @@ fn spelled(value: &Value, random: &mut Random) -> Request {
     Request::new("c", "/ges", body).unwrap()
 }
 
-/// The sequence numbers of the jobs whose value is this one, newest first.
+/// The sequence numbers of the jobs with this value, newest first.
 fn of_value(jobs: &[Value], value: &Value) -> Vec<u64> {
     let jobs = (0..).zip(jobs);
     let same = jobs.filter(|(_, job)| *job == value).map(|(n, _)| n);
@@ -145,7 +145,7 @@ fn jobs_are_found_however_their_request_is_spelled_and_wherever_they_lie() {
         let mut random = Random(seed);
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path();
-        // Few enough to come again, and small, so that some are nearly the same.
+        // Few enough to repeat, and small, so that some are nearly equal.
         let values: Vec<Value> = (0..40).map(|_| value(&mut random, 0)).collect();
         let mut jobs: Vec<Value> = Vec::new();
         for stage in 0..6 {
@@ -218,7 +218,7 @@ fn what_is_found_shows_the_state_it_has_when_it_is_read() {
     let ids: Vec<JobId> = graph.submit_all(vec![request.clone(); 3]).unwrap();
     graph.start(&ids[1]).unwrap();
     let mut matches = graph.find(&request).unwrap();
-    // One that comes later is not shown; what happens to the others is.
+    // A later job is not shown; later changes to the others are.
     graph.submit(request.clone()).unwrap();
     graph.complete(&ids[1], Outcome::succeeded()).unwrap();
     let states: Vec<_> = matches.by_ref().map(|job| job.unwrap().state()).collect();
@@ -334,7 +334,7 @@ fn damaged_fingerprints_are_an_error_and_repaired_without_loss() {
         if let Ok(store) = small_segments().open(&damaged) {
             let graph = store.graph("10001", "movie").unwrap();
             for n in 0..300 {
-                // Right, or an error; never another job, never none.
+                // Correct, or an error; never a different job, never a missing one.
                 let matches = graph.find(&of(n)).unwrap();
                 match matches.collect::<Result<Vec<Job>, Error>>() {
                     Ok(jobs) => assert_eq!(jobs[0].sequence(), n as u64, "byte {at}"),
@@ -348,7 +348,7 @@ fn damaged_fingerprints_are_an_error_and_repaired_without_loss() {
         assert!(!report.is_sound(), "byte {at}");
         let repaired = JobStore::repair(&damaged).unwrap();
         let store = small_segments().open(&damaged).unwrap();
-        // Its name may be among what was lost.
+        // Its name may be among the lost data.
         let mut graphs = store.graphs().unwrap().into_iter();
         let graph = graphs.find(|graph| ["movie", "graph-0"].contains(&graph.name()));
         let graph = graph.unwrap();

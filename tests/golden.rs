@@ -1,10 +1,10 @@
-//! Stores as releases wrote them, kept in `tests/golden/`.
+//! Stores as past releases wrote them, in `tests/golden/`.
 //!
-//! Promise: a store of any format from 1 on opens, lists, exports, finds and follows what
-//! it did when it was written.
+//! Guarantee: a store of any format from 1 on opens, lists, exports, finds, and returns changes as
+//! when it was written.
 //!
-//! `format-N/NAME/` is a store, `format-N/NAME.jsonl` all that its graphs held then, a
-//! line for each answer. They are written once, by the release that brings a format
+//! `format-N/NAME/` is a store, and `format-N/NAME.jsonl` the expected results for its graphs, one
+//! per line. They are written once, by the release that introduces a format
 //! (`JOBSTORE_WRITE_GOLDEN=1 cargo test --test golden`). The stores never change; if a release
 //! renames a key of an export, the lines get the new key.
 
@@ -23,7 +23,7 @@ use jobstore::{
 /// The format that this release writes.
 const FORMAT: u32 = 1;
 
-/// A clock that is one millisecond later whenever it is asked.
+/// A clock that advances by one millisecond whenever it is read.
 struct Ticking(std::sync::atomic::AtomicU64);
 
 impl Clock for Ticking {
@@ -43,7 +43,7 @@ fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
 
-/// A request of which the same can be made again.
+/// A reproducible request.
 fn of(n: u64) -> Request {
     request(&format!("c{n}"), &format!(r#"{{"n":{n},"x":0.00001}}"#))
 }
@@ -63,7 +63,7 @@ fn large() -> Request {
     )
 }
 
-/// Jobs of every kind that there is, packed and not.
+/// Jobs of every kind, packed and not packed.
 fn fill(store: &JobStore, dir: &Path) {
     let dropped = store.create_graph("10001", "dropped").unwrap();
     dropped.submit(of(0)).unwrap();
@@ -117,7 +117,7 @@ fn fill(store: &JobStore, dir: &Path) {
     }
 }
 
-/// Every answer that a store must go on giving, a line each.
+/// Every result that must stay the same, one per line.
 fn answers(store: &JobStore) -> String {
     let mut lines = Vec::new();
     for graph in store.graphs().unwrap() {
@@ -137,7 +137,7 @@ fn answers(store: &JobStore) -> String {
         for change in graph.changes(None).unwrap() {
             let change = change.unwrap();
             let (sequence, id) = (change.sequence, change.id);
-            // Of a job that was purged it is known until its segment is packed.
+            // The time of a purged job is known until its segment is packed.
             let at = change.at.filter(|_| id.is_some()).map(ms);
             lines.extend_from_slice(format!("{sequence:?} {id:?} {at:?}\n").as_bytes());
         }
@@ -156,7 +156,7 @@ fn answers(store: &JobStore) -> String {
     lines.lines().map(|line| shorten(line) + "\n").collect()
 }
 
-/// A line of megabytes by its ends, its length and a sum over all of it.
+/// Abbreviates a very long line to its ends, its length, and a checksum.
 fn shorten(line: &str) -> String {
     if line.len() < 20_000 {
         return line.to_owned();
@@ -174,7 +174,7 @@ fn ms(time: SystemTime) -> u128 {
         .as_millis()
 }
 
-/// It is not only read: it goes on as a store does.
+/// The store also accepts new writes.
 fn goes_on(movie: &Graph) {
     for half in 0..2 {
         let key = format!("key-{half}");
@@ -234,7 +234,7 @@ fn stores_of_every_format_open_and_hold_what_they_did() {
     }
 }
 
-/// Writes the stores of this release's format; those that are there stay.
+/// Writes the stores of this release's format; existing ones are not changed.
 fn write() {
     let directory = golden().join(format!("format-{FORMAT}"));
     fs::create_dir_all(&directory).unwrap();
@@ -245,7 +245,7 @@ fn write() {
     let opened = small_segments().recovery(Recovery::Leave).clock(clock);
     let store = opened.open(&at_work).unwrap();
     fill(&store, &at_work);
-    // A backup is what a kill leaves, but for its mark of a clean close.
+    // A backup equals the result of a kill, except for its mark of a clean close.
     store.backup(&killed).unwrap();
     fs::remove_file(killed.join("CLOSED")).unwrap();
     fs::write(directory.join("killed.jsonl"), answers(&store)).unwrap();

@@ -1,8 +1,8 @@
-//! Graphs: made, found, dropped, and made anew.
+//! Graphs: created, found, dropped, and recreated.
 //!
-//! Promise proved: a graph belongs to one project and does not exist for another; a
-//! dropped one is gone for every handle and every call; one made anew under an old name
-//! starts empty; all of it also after packing, reopening and the loss of the index.
+//! Guarantee: a graph belongs to one project and does not exist for another; a dropped one is gone
+//! for every handle and every call; one recreated under an old name starts empty; all of this also
+//! after packing, reopening, and the loss of the index.
 
 mod common;
 
@@ -27,7 +27,7 @@ fn assert_unknown(result: Result<Graph>, name: &str) {
     assert_eq!(error.to_string(), format!("graph : {name} not exist"));
 }
 
-/// Does `look` at the store as it is, packed, reopened, and without its index.
+/// Runs `look` on the store as written, packed, reopened, and without its index.
 fn at_every_stage(fill: impl FnOnce(&JobStore), look: impl Fn(&str, &JobStore)) {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
@@ -265,7 +265,7 @@ fn names_of_every_other_kind_are_kept_to_the_letter() {
     );
 }
 
-/// What every call on the graph says.
+/// The result of every call on the graph.
 fn every_call(graph: &Graph, id: &str) -> Vec<(&'static str, Result<()>)> {
     let asked = || request("c", "1");
     let done = Outcome::succeeded;
@@ -351,7 +351,7 @@ fn handles_of_a_dropped_graph_say_so_with_every_call() {
         "{again:?}"
     );
     assert_eq!(names(&store), []);
-    // A graph made anew changes nothing for the old handles.
+    // Recreating the graph changes nothing for the old handles.
     store.create_graph("10001", "movie").unwrap();
     assert_dropped(&graph, id.as_str());
     assert_dropped(&other_handle, "brought");

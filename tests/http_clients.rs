@@ -1,8 +1,8 @@
-//! Clients of every kind at the list over HTTP: many, slow, stalled, gone.
+//! HTTP clients of the list: many, slow, stalled, gone.
 //!
-//! Promise proved: a client costs a block of memory and blocks nobody; whoever stalls or
-//! goes away lets go of its page and its place; what fails on its way ends as a failure;
-//! a shutdown comes to its end.
+//! Guarantee: a client costs one block of memory and blocks nobody; if it stalls or disconnects,
+//! its page and its slot are released; a failure during a response aborts it; a shutdown always
+//! finishes.
 
 mod common;
 #[path = "common/http.rs"]
@@ -22,7 +22,7 @@ const LIST: &str = "/ges/v1.0/10001/graphs/movie/jobs/status";
 const NEVER: Duration = Duration::from_secs(3600);
 const SOON: Duration = Duration::from_millis(200);
 
-/// A graph whose list is more than all buffers between server and client hold.
+/// A graph whose list is larger than all buffers between server and client.
 fn long_list() -> (JobStore, Graph) {
     let store = JobStore::in_memory().unwrap();
     let graph = store.create_graph("10001", "movie").unwrap();
@@ -33,7 +33,7 @@ fn long_list() -> (JobStore, Graph) {
     (store, graph)
 }
 
-/// Nobody is cut off, and one long page is let in at a time.
+/// Clients never time out, and one long page is allowed at a time.
 fn one_at_a_time() -> Limits {
     Limits::new().long_pages(1).stall(NEVER).whole(NEVER)
 }
@@ -43,7 +43,7 @@ fn serve(store: &JobStore, limits: Limits) -> Server {
     Server::bounded(Routes::new(store).limits(limits).all(), bounds)
 }
 
-/// Asks for the long list and reads no further than its head.
+/// Requests the long list and reads only the head of the response.
 fn begin(server: &Server) -> BufReader<std::net::TcpStream> {
     let mut stream = server.connect();
     send(&mut stream, "GET", LIST, &[], b"");
@@ -53,7 +53,7 @@ fn begin(server: &Server) -> BufReader<std::net::TcpStream> {
     reader
 }
 
-/// Asks until a long page is let in.
+/// Retries until a long page is allowed.
 fn until_let_in(server: &Server) -> Answer {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
@@ -67,7 +67,7 @@ fn until_let_in(server: &Server) -> Answer {
     }
 }
 
-/// Reads the rest of a chunked answer.
+/// Reads the rest of a chunked response.
 fn rest(reader: &mut BufReader<std::net::TcpStream>) -> (Vec<u8>, bool) {
     let mut body = Vec::new();
     let is_whole = chunks(reader, |piece| body.extend_from_slice(piece));
@@ -85,7 +85,7 @@ fn a_slow_client_keeps_nobody_from_a_short_page_and_sees_one_instant() {
         assert_eq!(short.ok(), r#"{"jobs":[],"result":"success"}"#);
         let refused = server.get(LIST);
         refused.is_failure(503, "GES.8602", "engine service unavailable");
-        // Writers go on.
+        // Writers continue.
         let run = graph.claim_next().unwrap().unwrap();
         run.complete(Outcome::succeeded()).unwrap();
     }
@@ -105,7 +105,7 @@ fn a_client_that_stalls_is_cut_off_and_lets_go_of_its_place() {
     );
     let mut stalled = begin(&server);
     assert!(until_let_in(&server).is_whole);
-    // Its connection is closed, so what the system still has for it ends without an end.
+    // Its connection is closed, so what the system still has for it ends without a final chunk.
     let (body, is_whole) = rest(&mut stalled);
     assert!(!is_whole && body.len() < 20_000_000);
 }
@@ -114,7 +114,7 @@ fn a_client_that_stalls_is_cut_off_and_lets_go_of_its_place() {
 fn a_stalled_page_is_let_go_of_whatever_the_server_does() {
     let (store, _graph) = long_list();
     let routes = Routes::new(&store).limits(one_at_a_time().stall(SOON));
-    // This one has no look at connections that stand still.
+    // A server that does not close stalled connections.
     let server = Server::plain(routes.all());
     let mut stalled = begin(&server);
     assert!(until_let_in(&server).is_whole);
@@ -128,14 +128,14 @@ fn a_steady_client_is_cut_off_when_its_time_is_over() {
     let server = serve(&store, one_at_a_time().whole(SOON));
     let mut steady = begin(&server);
     let begun = Instant::now();
-    // It never stops, and would take hours.
+    // It never stalls, and would take hours.
     let mut taken = 0;
     while begun.elapsed() < SOON * 3 {
         taken += steady.read(&mut [0; 64]).unwrap();
         std::thread::sleep(Duration::from_millis(1));
     }
     until_let_in(&server);
-    // What the system still has for it comes, but no more.
+    // The client gets what the system has buffered, but no more.
     let mut left = Vec::new();
     steady.read_to_end(&mut left).ok();
     taken += left.len();
@@ -150,7 +150,7 @@ fn a_client_that_goes_away_lets_go_of_its_place_at_once() {
         drop(begin(&server));
         until_let_in(&server);
     }
-    // A request that was not sent to its end asks for nothing.
+    // An incomplete request does not reach the routes.
     let mut stream = server.connect();
     stream.write_all(b"GET /ges/v1.0/10001/gr").unwrap();
     drop(stream);
@@ -191,7 +191,7 @@ fn places_for_scans_come_back_and_other_lists_need_none() {
     ] {
         assert_eq!(none.get(&format!("{LIST}?{query}")).status, 200, "{query}");
     }
-    // One that nobody waits for any more ends, and its place comes back.
+    // A scan that nobody waits for ends, and releases its slot.
     let limits = Limits::new().scans(1).first_byte(Duration::from_nanos(1));
     let hasty = serve(&store, limits);
     for _ in 0..20 {
@@ -223,7 +223,7 @@ fn one_projects_clients_do_not_shut_out_those_of_others() {
         .unwrap();
     let server = serve(&store, Limits::new().long_pages(4).stall(NEVER));
     let _held = [begin(&server), begin(&server)];
-    // Two are left, and none of them is for this project.
+    // Two slots are free, but none of them for this project.
     let refused = server.get(LIST);
     assert_eq!(refused.status, 503);
     refused.is_failure(503, "GES.8602", "engine service unavailable");
@@ -242,7 +242,7 @@ fn who_sends_no_request_is_hung_up_on() {
     let mut silent = server.connect();
     let mut slow = server.connect();
     slow.write_all(b"GET / HTTP/1.1\r\nX-Never: ").unwrap();
-    // Both take a connection; the third is served when they are gone.
+    // Both take a connection; the third client is served when they are gone.
     assert_eq!(server.get("/nope").status, 404);
     for stream in [&mut silent, &mut slow] {
         let mut answer = Vec::new();
@@ -275,8 +275,7 @@ fn a_shutdown_lets_answers_end_and_cuts_off_what_stalls() {
     assert!(std::net::TcpStream::connect(server.address).is_err());
 }
 
-/// A store on the disk with the packed graph `movie`, one of whose blocks does not hold
-/// what was written to it.
+/// A store on disk with the packed graph `movie`, one of whose blocks is damaged.
 fn damaged(dir: &Path) -> (JobStore, Graph, Vec<JobId>) {
     let store = small_segments().open(dir).unwrap();
     let graph = store.create_graph("10001", "movie").unwrap();
@@ -292,7 +291,7 @@ fn damaged(dir: &Path) -> (JobStore, Graph, Vec<JobId>) {
     }
     pack(&store, dir);
     store.close().unwrap();
-    // In which pack the middle of the list lies depends on how far packs were merged.
+    // Which pack contains the middle of the list depends on how far packs were merged.
     for path in files_ending(dir, ".pack") {
         let sound = std::fs::read(&path).unwrap();
         let mut bytes = sound.clone();
@@ -330,7 +329,7 @@ fn a_fault_behind_the_first_bytes_aborts_the_answer() {
     }
     let detailed = server.get(&format!("{LIST}?detail=true"));
     assert!(detailed.status == 200 && !detailed.is_whole);
-    // Who cannot be told by HTTP/1.0 is told by the document that breaks off.
+    // An HTTP/1.0 client detects the failure by the truncated document.
     let mut old = server.connect();
     write!(old, "GET {LIST} HTTP/1.0\r\n\r\n").unwrap();
     let mut answer = Vec::new();
@@ -341,7 +340,7 @@ fn a_fault_behind_the_first_bytes_aborts_the_answer() {
         !shown.ends_with(r#""result":"success"}"#),
         "it ended as if it were whole"
     );
-    // The place came back each time.
+    // The slot was released each time.
     let server = serve(&store, Limits::new().long_pages(1));
     for _ in 0..3 {
         assert!(!until_let_in(&server).is_whole);
@@ -352,7 +351,7 @@ fn a_fault_behind_the_first_bytes_aborts_the_answer() {
 fn a_fault_before_the_first_byte_is_told_as_the_contract_says() {
     let dir = tempfile::tempdir().unwrap();
     let (store, graph, ids) = damaged(dir.path());
-    // The first job that cannot be read.
+    // The first unreadable job.
     let mut jobs = 0;
     for job in &graph.list(JobQuery::new()).unwrap() {
         if job.is_err() {
@@ -378,7 +377,7 @@ fn a_fault_before_the_first_byte_is_told_as_the_contract_says() {
     assert!(before.is_whole && before.status == 200);
 }
 
-/// Bytes that this process has in memory.
+/// The resident memory of this process.
 fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:"));
@@ -424,7 +423,7 @@ fn many_clients_read_long_pages_in_little_memory_while_others_write() {
                     last = piece[piece.len().saturating_sub(20)..].to_vec();
                 });
                 assert!(is_whole && last.ends_with(br#""result":"success"}"#));
-                // Some keys may lie across two pieces.
+                // Some keys may span two pieces.
                 assert!(jobs > 19_000, "{jobs} jobs came");
                 reading.fetch_sub(1, Ordering::Relaxed);
             });
@@ -460,7 +459,7 @@ fn a_client_walks_a_million_jobs_and_sees_each_once() {
     let mut known = ids.iter();
     let (mut pages, mut next) = (0, String::new());
     loop {
-        // Each page is one of the contract's greatest.
+        // Each page has the largest size that the API allows.
         let answer = server.get(&format!("{LIST}?limit=100000{next}"));
         let text = answer.ok();
         for job in text.split(r#"{"jobId":""#).skip(1) {

@@ -1,8 +1,7 @@
-//! Job ids: the engine's own in every documented form, and those the store makes.
+//! Job ids: the engine's own in every documented form, and generated ones.
 //!
-//! Promise proved: an id finds its own job or none, at every stage of its store's
-//! life; ids the store makes are unique, whatever the clock says; of many calls that
-//! bring the same id exactly one creates a job.
+//! Guarantee: an id finds its own job or none, at every stage of the store; generated ids are
+//! unique, whatever the clock shows; of many calls with the same id, exactly one creates a job.
 
 mod common;
 
@@ -17,10 +16,10 @@ use jobstore::{
     Request, Submitted,
 };
 
-/// The documented forms, and the shortest and longest ids there can be.
+/// The documented forms, and the shortest and longest possible ids.
 fn documented_ids() -> Vec<String> {
     let mut ids: Vec<String> = [
-        // 19 digits and a UUID, as in the sample of the list.
+        // 19 digits and a UUID, as in the API's sample.
         "62582163123991943683d0f9aa3-f701-48be-a662-360e6a0455da",
         "6258216312399194368daa80df3-e3bd-440d-9764-74f4622a550f",
         // A UUID and 9 digits.
@@ -46,7 +45,7 @@ fn documented_ids() -> Vec<String> {
     ids
 }
 
-/// Does `look` at the graph as it is, packed, reopened, and without its index.
+/// Runs `look` on the graph as submitted, packed, reopened, and without its index.
 fn at_every_stage(fill: impl FnOnce(&Graph), look: impl Fn(&str, &Graph)) {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
@@ -110,7 +109,7 @@ fn every_documented_form_is_accepted_and_found_again() {
                 assert_eq!(job.request().body(), n.to_string(), "{stage}: {id}");
                 assert_eq!(job.sequence(), n as u64, "{stage}: {id}");
             }
-            // Close to one that is there, but none.
+            // Similar to an existing id, but unknown.
             assert_unknown(graph, "b4f2e9a0-8439-4edd-a3ad-199bb523b613104118241");
             assert_unknown(graph, "B4F2E9A0-8439-4EDD-A3AD-199BB523B613104118240");
             assert_unknown(graph, "Import-2024_07");
@@ -135,7 +134,7 @@ fn an_id_goes_in_as_text_or_as_a_job_id_with_every_call() {
     }
 }
 
-/// Whether `id` is `number` and a version 7 UUID in its usual writing.
+/// Whether `id` is `number` and a version 7 UUID in the usual notation.
 fn is_made_by(number: u64, id: &str) -> bool {
     let Some((digits, uuid)) = id.split_at_checked(19) else {
         return false;
@@ -154,7 +153,7 @@ fn is_made_by(number: u64, id: &str) -> bool {
         && matches!(uuid.as_bytes()[19], b'8' | b'9' | b'a' | b'b')
 }
 
-/// A clock that goes back by a second whenever it is looked at, also past 1970.
+/// A clock that goes back by a second whenever it is read, even before 1970.
 struct Backwards(AtomicI64);
 
 impl Clock for Backwards {
@@ -174,7 +173,7 @@ fn made_ids_are_unique_across_reopening_and_a_clock_that_runs_backwards() {
     let dir = tempfile::tempdir().unwrap();
     let mut made: Vec<JobId> = Vec::new();
     let mut numbers = HashSet::new();
-    // Each open begins later than the one before and so lives through its times again.
+    // Each open begins at a later time than the previous one and so repeats its times.
     for start in [1_700_000_000, 1_700_000_100, 1_700_000_200, 5] {
         let store = small_segments()
             .clock(Backwards(AtomicI64::new(start)))
@@ -264,8 +263,8 @@ fn an_id_in_a_graphs_own_form_that_was_never_given_is_unknown() {
                 assert!(graph.job(id).unwrap().is_some(), "{id} was not found");
             }
             let id = made[7].as_str();
-            // Each digit of the UUID turned into each other one: nearly always another
-            // number, and never a job.
+            // Each digit of the UUID is replaced by every other one: nearly always another number,
+            // and never a job.
             for at in 19..55 {
                 for digit in "0123456789abcdef".chars() {
                     let mut other = id.to_owned();
@@ -284,7 +283,7 @@ fn an_id_in_a_graphs_own_form_that_was_never_given_is_unknown() {
                 "00000000-0000-7000-8000-000000000000",
                 "ffffffff-ffff-7fff-bfff-ffffffffffff",
                 "018cc251-f400-7000-8000-000000000001",
-                // What other readers of UUIDs would take for the same.
+                // Variants that other UUID parsers would accept.
                 &id[19..].to_uppercase(),
                 &id[19..].replace('-', ""),
             ] {
@@ -304,7 +303,7 @@ fn an_id_in_a_graphs_own_form_can_be_brought_by_the_engine() {
     at_every_stage(
         |graph| {
             let made = graph.submit(request("c", "0")).unwrap();
-            // The time in the id is not told from the outside.
+            // The time in the id cannot be recognized from outside.
             for n in 0..10 {
                 let id = format!("{}{n:08x}{}", &made.as_str()[..19], &made.as_str()[27..]);
                 let created = graph.submit_as(&id, request("c", &n.to_string()));
@@ -436,7 +435,7 @@ fn of_16_threads_that_bring_the_same_id_exactly_one_creates_it() {
             let (graph, barrier) = (graph.clone(), barrier.clone());
             std::thread::spawn(move || {
                 let bring = |n: usize| {
-                    // All bring the same request for even ids, each its own for odd ones.
+                    // For even ids, all calls have the same request; for odd ids, each has its own.
                     let body = if n % 2 == 0 { 0 } else { thread };
                     barrier.wait();
                     graph.submit_as(format!("id-{n}"), request("c", &body.to_string()))

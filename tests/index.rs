@@ -1,7 +1,7 @@
-//! The index: sealed when a store is closed.
+//! The index is sealed when a store is closed.
 //!
-//! Proves that nothing rests on the index: whatever became of it, the store is what it
-//! was; and that a normal close leaves one that the next open can use.
+//! Tests that the store does not depend on the index: whatever happened to it, the store is
+//! unchanged; and that a normal close leaves an index that the next open can use.
 
 mod common;
 
@@ -21,12 +21,12 @@ use common::{copy_directory, request, small_segments};
 const FOLDER: &str = "index";
 const FILE: &str = "db";
 
-/// Keeps what the store says to who operates it.
+/// Collects the store's log messages.
 #[derive(Clone, Default)]
 struct Said(Arc<Mutex<Vec<String>>>);
 
 impl Said {
-    /// What is said meanwhile by this thread.
+    /// Runs a function; also returns the log messages of this thread meanwhile.
     fn during<T>(work: impl FnOnce() -> T) -> (T, String) {
         let said = Said::default();
         let done = tracing::subscriber::with_default(said.clone(), work);
@@ -58,7 +58,7 @@ impl Subscriber for Said {
     fn exit(&self, _: &Id) {}
 }
 
-/// Opens a store; also says why its index was made anew, if it was.
+/// Opens a store; also returns why its index was rebuilt, if it was.
 fn open(dir: &Path) -> (JobStore, Option<String>) {
     let options = small_segments().recovery(Recovery::Leave);
     let (store, said) = Said::during(|| options.open(dir).unwrap());
@@ -72,7 +72,7 @@ fn open(dir: &Path) -> (JobStore, Option<String>) {
     (store, anew.then_some(said))
 }
 
-/// Jobs with all kinds of lives.
+/// Jobs in all states.
 fn work(graph: &Graph, round: usize) {
     for n in 0..20 {
         let id = format!("job-{round}-{n}");
@@ -181,7 +181,7 @@ fn an_index_that_changed_while_the_store_was_closed_is_not_given_to_its_engine()
             anew.contains("it was changed while the store was closed"),
             "{what}: {anew}"
         );
-        // Once is enough: what is made then is sound.
+        // Once is enough: the rebuilt index is intact.
         assert!(
             !anew.contains("does not match") && !anew.contains("cannot open"),
             "{what}: {anew}"
@@ -194,7 +194,7 @@ fn an_index_that_changed_while_the_store_was_closed_is_not_given_to_its_engine()
     assert_eq!(PANICS.load(Ordering::SeqCst), 0, "an engine panicked");
 }
 
-/// What a clean close writes, with the index sealed by an engine of another name.
+/// The mark of a clean close, for an index sealed by an engine of another name.
 fn sealed_by_another_engine(closed: &str) -> String {
     let text = closed.replace("\nindex sled ", "\nindex other ");
     assert_ne!(text, closed);
@@ -244,7 +244,7 @@ fn an_index_that_has_outgrown_the_log_is_rebuilt() {
     let (store, _) = open(&path);
     work(&store.create_graph("p", "g").unwrap(), 0);
     let before = dump(&store);
-    // As a kill leaves it: without a seal.
+    // As after a kill: without a seal.
     let copy = dir.path().join("copy");
     copy_directory(&path, &copy);
     fs::remove_file(copy.join("CLOSED")).ok();

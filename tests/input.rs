@@ -1,8 +1,7 @@
-//! Bad input: requests, ids, names, pages, options and folders that cannot be.
+//! Invalid input: requests, ids, names, pages, options, and directories.
 //!
-//! Promise proved: each is its own error, which says what was given and what is
-//! allowed; nothing is recorded, nothing is lost, nothing panics, and a folder that is
-//! refused is left as it was.
+//! Guarantee: each case has its own error, which says what was given and what is allowed; nothing
+//! is recorded, nothing is lost, nothing panics, and a refused directory is unchanged.
 
 mod common;
 
@@ -23,7 +22,7 @@ use jobstore::{
 
 const EMPTY_LIST: &str = r#"{"jobs":[],"result":"success"}"#;
 
-/// The error's text has all these parts and is short enough to read.
+/// Asserts that the error's message contains all these parts and is short.
 fn assert_says(error: &Error, parts: &[&str]) {
     let text = error.to_string();
     for part in parts {
@@ -32,7 +31,7 @@ fn assert_says(error: &Error, parts: &[&str]) {
     assert!(text.len() < 500, "{} bytes: {text}", text.len());
 }
 
-/// Nothing was recorded: the list is empty, and the next job is the first.
+/// Asserts that nothing was recorded: the list is empty, and the next job is the first.
 fn assert_nothing_recorded(graph: &Graph) {
     assert_eq!(listed(graph), EMPTY_LIST);
     for state in State::ALL {
@@ -43,7 +42,7 @@ fn assert_nothing_recorded(graph: &Graph) {
     assert_eq!(graph.job(&id).unwrap().unwrap().sequence(), 0);
 }
 
-/// Everything in a folder, with its content.
+/// Everything in a directory, with its content.
 fn content(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut all = BTreeMap::new();
     for name in names_in(dir) {
@@ -95,7 +94,7 @@ fn a_command_or_url_over_its_bound_is_refused_with_both_lengths() {
         );
         assert_says(&error, &[what, &given.to_string(), &max.to_string()]);
     }
-    // The bound is in bytes.
+    // The limit is in bytes.
     let error = Request::new("é".repeat(129), "", Body::empty()).unwrap_err();
     assert_says(&error, &["258", "256"]);
 }
@@ -122,7 +121,7 @@ fn a_body_that_is_not_json_is_refused_with_the_place() {
         ("Infinity", 1, Some(1)),
         ("\"a", 1, Some(2)),
         ("\"\\x\"", 1, Some(3)),
-        // Where in a string it goes wrong is the parser's to say.
+        // The parser decides which position in a string it reports.
         ("\"\\u12g4\"", 1, None),
         ("\"\n\"", 1, None),
         ("\"\u{0}\"", 1, None),
@@ -240,7 +239,7 @@ fn a_request_over_the_size_limit_is_refused_by_every_call() {
     for error in [
         graph.submit(large.clone()).unwrap_err(),
         graph.submit_as("id", large.clone()).unwrap_err(),
-        // The whole batch, for one of its requests.
+        // One invalid request fails the whole batch.
         graph
             .submit_all([small.clone(), large.clone(), small])
             .unwrap_err(),
@@ -299,7 +298,7 @@ fn a_batch_over_its_cap_is_refused_whole() {
             256 << 20,
             "bytes",
         ),
-        // A batch that never ends is not waited for.
+        // An infinite batch is refused early.
         (
             graph
                 .submit_all(std::iter::repeat(small.clone()))
@@ -453,7 +452,7 @@ fn text_that_is_no_cursor_is_refused() {
         assert!(matches!(error, Error::InvalidCursor { .. }), "{error:?}");
         assert_says(&error, &["cursor", "start again without a cursor"]);
     }
-    // Any one character changed: no cursor, or none for this list.
+    // With any one character changed: not a cursor, or not one of this list.
     for at in 0..good.len() {
         let mut text = good.clone();
         let other = if text.as_bytes()[at] == b'5' {
@@ -519,7 +518,7 @@ fn an_outcome_over_its_bounds_is_refused_and_the_job_goes_on() {
     );
     let after = format!("{:?} {}", graph.job("id").unwrap(), listed(&graph));
     assert_eq!(after, before);
-    // At the bounds it is taken, and comes back.
+    // At the limits it is accepted, and round-trips.
     let largest = Outcome::failed(text(256), text(8192))
         .with_detail_json(format!("\"{}\"", text(65_534)))
         .unwrap()
@@ -607,7 +606,7 @@ fn an_option_outside_its_range_is_refused_and_makes_nothing() {
             }
             assert!(!path.exists(), "{name} {value}");
         }
-        // The bounds themselves are fine; the largest segments are not made in a test.
+        // The limits themselves are valid; the largest segments are not created in a test.
         set(JobStore::options(), min).in_memory().unwrap();
         if name != "segment_bytes" {
             set(JobStore::options(), max).in_memory().unwrap();
@@ -615,9 +614,9 @@ fn an_option_outside_its_range_is_refused_and_makes_nothing() {
     }
 }
 
-// Folders.
+// Directories.
 
-/// A closed store with a job, its list, and its folder's content.
+/// A closed store with a job; returns its list, and the content of its directory.
 fn make_store(dir: &Path) -> String {
     let store = small_segments().open(dir).unwrap();
     let graph = store.create_graph("10001", "movie").unwrap();
@@ -633,7 +632,7 @@ fn assert_whole(dir: &Path, list: &str) {
     assert_eq!(listed(&store.graph("10001", "movie").unwrap()), list);
 }
 
-/// The open is refused and changes nothing in the folder but the lock.
+/// The open is refused and changes nothing in the directory except the lock.
 fn refused(dir: &Path) -> Error {
     let without_lock = |dir: &Path| {
         let mut all = content(dir);
@@ -669,7 +668,7 @@ fn a_store_that_is_open_in_this_process_is_refused_and_goes_on() {
         assert_says(&error, &[path, &pid, "close it there", "another directory"]);
         graph.submit(request("c", "1")).unwrap();
     }
-    // The path does not matter, the folder does.
+    // Another path to the same directory makes no difference.
     let around = path.join("..").join(path.file_name().unwrap());
     let error = small_segments().open(around).unwrap_err();
     assert!(matches!(error, Error::StoreInUse { .. }), "{error:?}");
@@ -681,10 +680,10 @@ fn a_store_that_is_open_in_this_process_is_refused_and_goes_on() {
     assert_eq!(graph.list(JobQuery::new()).unwrap().total().unwrap(), 2);
 }
 
-/// Names the folder to a test that runs as a child of itself.
+/// Passes the directory to a test that runs in a child process.
 const CHILD: &str = "JOBSTORE_INPUT_TEST_CHILD";
 
-/// This test program, to run the one test named.
+/// This test program, set up to run only the given test.
 fn this_program(test: &str) -> Command {
     let mut program = Command::new(std::env::current_exe().unwrap());
     program.args(["--exact", test, "--nocapture", "--test-threads", "1"]);
@@ -696,7 +695,7 @@ fn a_store_that_is_open_in_another_process_is_refused_with_that_process_named() 
     if let Some(dir) = std::env::var_os(CHILD) {
         let store = small_segments().open(Path::new(&dir)).unwrap();
         println!("it is open");
-        // Until the parent lets go, also by failing.
+        // Until the parent exits or closes the pipe.
         std::io::stdin().lines().next();
         store.close().unwrap();
         return;
@@ -744,16 +743,15 @@ fn a_store_that_was_closed_can_be_opened_though_a_child_is_just_being_started() 
         childs.write_all(b"f")?;
         childs.read_exact(&mut [0])
     };
-    // Between its fork and its exec a child has all files of its parent, so also the
-    // store's lock, whatever their flags.
-    // SAFETY: the child writes to and reads from a socket that was there before, which
-    // needs no memory and no lock.
+    // Between fork and exec, a child has all files of its parent, whatever their flags, including
+    // the store's lock. SAFETY: the child writes to and reads from an existing socket, which needs
+    // no memory and no lock.
     unsafe { command.pre_exec(wait) };
     let started = std::thread::spawn(move || command.status());
     ours.read_exact(&mut [0]).unwrap();
     let closed = store.close();
     let opened = small_segments().open(dir.path());
-    // The child goes on whatever came of it.
+    // The child continues in any case.
     ours.write_all(b"e").unwrap();
     assert!(started.join().unwrap().unwrap().success());
     closed.unwrap();
@@ -829,7 +827,7 @@ fn a_missing_store_is_not_made_unasked() {
     assert_eq!(listed(&store.graph("10001", "movie").unwrap()), list);
 }
 
-/// CRC-32 as of IEEE 802.3, bit by bit.
+/// CRC-32 of IEEE 802.3, bit by bit.
 fn crc32(bytes: &[u8]) -> u32 {
     let mut crc = u32::MAX;
     for &byte in bytes {
@@ -842,7 +840,7 @@ fn crc32(bytes: &[u8]) -> u32 {
     !crc
 }
 
-/// The text of a STORE file with its checksum behind it.
+/// The text of a STORE file followed by its checksum.
 fn sealed(text: &str) -> String {
     format!("{text}crc {:08x}\n", crc32(text.as_bytes()))
 }
@@ -859,7 +857,7 @@ fn a_store_of_a_later_format_is_refused_with_both_formats_and_left_alone() {
     let format = format.unwrap();
     let supported: u32 = format["format ".len()..].parse().unwrap();
     for found in [supported + 1, 99, u32::MAX] {
-        // What stands behind the format is for that release to know.
+        // Only that release knows what follows the format.
         for later in [
             text.replace(format, &format!("format {found}")),
             format!("jobstore\nformat {found}\nflags 7\nother things\n"),
@@ -887,7 +885,7 @@ fn a_store_of_a_later_format_is_refused_with_both_formats_and_left_alone() {
     assert_whole(dir, &list);
 }
 
-/// What a STORE file says, without its checksum.
+/// The text of a STORE file, without its checksum.
 fn text_of(content: &str) -> &str {
     content.split_at(content.find("crc ").unwrap()).0
 }
@@ -973,7 +971,7 @@ fn a_damaged_store_file_is_named_and_nothing_is_lost() {
         original[..original.len() / 2].to_vec(),
         [&original[..], b"\n"].concat(),
         original.repeat(200),
-        // Right checksums over what no release wrote.
+        // Valid checksums over text that no release wrote.
         sealed("").into_bytes(),
         sealed("another program\nformat 0\n").into_bytes(),
         sealed("jobstore\nformat x\n").into_bytes(),
@@ -1003,7 +1001,7 @@ fn a_damaged_store_file_is_named_and_nothing_is_lost() {
         );
         assert_says(&error, &[path.to_str().unwrap(), "corrupt", "backup"]);
     }
-    // Without it, the other files of the store are not taken for nothing.
+    // Without it, the other files of the store are not ignored.
     fs::remove_file(&path).unwrap();
     let error = refused(dir);
     assert!(
@@ -1053,7 +1051,7 @@ fn assert_no_permission(error: &Error, below: &Path) {
 #[test]
 fn a_directory_without_permission_is_refused_and_nothing_is_lost() {
     if rustix::process::geteuid().is_root() {
-        // Modes do not bind root, so this test runs again as nobody.
+        // Root ignores file modes, so this test reruns itself as nobody.
         const NOBODY: u32 = 65534;
         let run = this_program("a_directory_without_permission_is_refused_and_nothing_is_lost")
             .current_dir("/")
@@ -1074,13 +1072,13 @@ fn a_directory_without_permission_is_refused_and_nothing_is_lost() {
     let dir = dir.path();
     let closed_parent = dir.join("closed");
     fs::create_dir(&closed_parent).unwrap();
-    // A folder nothing can be made in.
+    // A directory in which nothing can be created.
     set_mode(&closed_parent, 0o500);
     let error = small_segments()
         .open(closed_parent.join("store"))
         .unwrap_err();
     assert_no_permission(&error, &closed_parent);
-    // One that cannot even be looked into.
+    // A directory that cannot even be read.
     set_mode(&closed_parent, 0o000);
     for at in [closed_parent.clone(), closed_parent.join("store")] {
         let error = small_segments().open(&at).unwrap_err();
@@ -1088,7 +1086,7 @@ fn a_directory_without_permission_is_refused_and_nothing_is_lost() {
     }
     set_mode(&closed_parent, 0o700);
     assert_eq!(names_in(&closed_parent), Vec::<String>::new());
-    // A store whose folder or files are taken away from us.
+    // A store whose directory or files this user may not access.
     let path = dir.join("store");
     let list = make_store(&path);
     let store = small_segments().open(&path).unwrap();
@@ -1117,7 +1115,7 @@ fn a_directory_without_permission_is_refused_and_nothing_is_lost() {
 fn a_full_disk_is_said_and_loses_nothing_and_space_that_comes_back_is_used() {
     let test = "a_full_disk_is_said_and_loses_nothing_and_space_that_comes_back_is_used";
     let Some(dir) = std::env::var_os(CHILD) else {
-        // A file system of its own, in name spaces that end with the child.
+        // A separate file system, in namespaces that end with the child.
         let dir = tempfile::tempdir().unwrap();
         let mounted = "mount -t tmpfs -o size=8m tmpfs \"$0\" || exit 77; exec \"$@\"";
         let program = this_program(test);
@@ -1148,7 +1146,7 @@ fn a_full_disk_is_said_and_loses_nothing_and_space_that_comes_back_is_used() {
     let mut acknowledged = 0;
     let fill = |acknowledged: &mut u64| {
         loop {
-            // Noise, which packing does not shrink.
+            // Incompressible.
             let noise: String = (0..250u64)
                 .map(|n| {
                     format!(
@@ -1207,7 +1205,7 @@ fn a_full_disk_is_said_and_loses_nothing_and_space_that_comes_back_is_used() {
     assert!(full > 100 && acknowledged == full + 20);
 }
 
-// After the end.
+// After the close.
 
 #[test]
 fn a_closed_store_refuses_every_call() {

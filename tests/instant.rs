@@ -1,10 +1,8 @@
-//! A page is one instant: it shows whole commits, its total counts what it shows,
-//! nothing in it comes from before its cause or after it, and it stays as it is
-//! whatever happens to its jobs.
+//! A page is one instant: it shows whole commits, its total counts what it shows, it contains no
+//! effect without its cause, and it does not change when its jobs do.
 //!
-//! Proves promise 4. Readers here never wait for writers: they take pages as fast as
-//! they can while batches come in, jobs go through their states and files are
-//! packed.
+//! Tests guarantee 4. Readers never wait for writers here: they read pages as fast as they can
+//! while batches arrive, jobs change state, and files are packed.
 
 mod common;
 
@@ -15,15 +13,14 @@ use jobstore::{Graph, JobId, JobQuery, JobStore, Outcome, Page, State};
 
 use common::{Random, files_ending, pack, request, small_segments};
 
-/// Runs writers, and readers until the writers are done. Each reader reads at least
-/// once after that.
+/// Runs writers, and readers until the writers are done. Each reader reads at least once afterward.
 fn with_readers(
     writers: Vec<Box<dyn FnOnce() + Send + '_>>,
     readers: usize,
     read: impl Fn() -> Box<dyn FnMut()> + Sync,
 ) {
     let left = AtomicU64::new(writers.len() as u64);
-    // Counts a writer as done also when it panics.
+    // Counts a writer as done even if it panics.
     struct Done<'a>(&'a AtomicU64);
     impl Drop for Done<'_> {
         fn drop(&mut self) {
@@ -57,7 +54,7 @@ fn store_on_disk() -> (tempfile::TempDir, JobStore, Graph) {
     (dir, store, graph)
 }
 
-/// Ids and states of a page in both its forms, which must agree in everything.
+/// Ids and states of a page in both its forms, which must agree completely.
 fn shown(page: &Page) -> Vec<(JobId, State)> {
     let document: serde_json::Value = serde_json::from_slice(&page.to_json().unwrap()).unwrap();
     let written = document["jobs"].as_array().unwrap();
@@ -69,7 +66,7 @@ fn shown(page: &Page) -> Vec<(JobId, State)> {
         assert_eq!(written["status"], job.state().as_str());
         let request: serde_json::Value = serde_json::from_str(job.request().as_json()).unwrap();
         assert_eq!(written["request"], request);
-        // What is known of a life is what that state knows.
+        // The outcome must match the state.
         assert_eq!(job.outcome().is_some(), job.state() == State::Complete);
         assert_eq!(job.completed_at().is_some(), job.state() == State::Complete);
         assert!(job.started_at().is_none() || job.state() != State::Pending);
@@ -110,8 +107,8 @@ fn a_page_shows_whole_batches_next_to_each_other() {
         let graph = graph.clone();
         let mut from = 0;
         Box::new(move || {
-            // All of the list would be much to parse; this page ends where the list
-            // does at its instant, and begins within the batches seen before.
+            // Parsing the whole list would be slow; this page ends where the list ends at its
+            // instant, and begins within the batches seen before.
             let page = graph.list(JobQuery::new().offset(from)).unwrap();
             assert_eq!(page.total().unwrap(), from + page.len() as u64);
             let mut expected: Option<(u64, u64, u64, u64)> = None;
@@ -195,8 +192,8 @@ fn states_never_go_backward_and_no_page_shows_an_effect_without_its_cause() {
         .map(|ours| -> Box<dyn FnOnce() + Send> {
             let (graph, ours) = (graph.clone(), ours.to_vec());
             Box::new(move || {
-                // Of each pair the first is a step ahead of the second; the second
-                // may follow only after the first was acknowledged.
+                // In each pair, the first job is one step ahead; the second may follow only after
+                // the first was acknowledged.
                 for pair in ours.chunks(2) {
                     for id in pair {
                         graph.start(id).unwrap();
@@ -226,7 +223,7 @@ fn states_never_go_backward_and_no_page_shows_an_effect_without_its_cause() {
                 assert!(first >= second, "pair {n}: {first} and then {second}");
                 let all_started = second != State::Pending || first != State::Complete;
                 assert!(all_started, "pair {n}: one ended before the other began");
-                // Pairs of one writer come one after the other.
+                // Pairs of one writer are consecutive.
                 if n % PAIRS == 0 {
                     pending_before = false;
                 }
@@ -303,13 +300,13 @@ fn a_page_gives_the_same_bytes_again_after_all_its_jobs_have_changed() {
         let chunks: Vec<u8> = page.chunks().flat_map(|chunk| chunk.unwrap()).collect();
         assert!(chunks == before.0);
     }
-    // From several threads at once.
+    // Concurrently from several threads.
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| assert!(pages.each_ref().map(read) == before));
         }
     });
-    // After the close there is still the JSON.
+    // After the close, the JSON is still readable.
     store.close().unwrap();
     for (page, before) in pages.iter().zip(&before) {
         assert!(page.to_json().unwrap() == before.0);

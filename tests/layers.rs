@@ -1,22 +1,22 @@
-//! The directories of `src` depend on each other in one direction, and no more than two files
-//! depend on each other in a circle.
+//! The directories of `src` depend on each other in one direction, and cycles have at most two
+//! files.
 //!
-//! Reads what follows `crate::` and `super::` in product code: comments, tests and
-//! `src/bin` are left out.
+//! Reads what follows `crate::` and `super::` in library code, excluding comments, tests, and
+//! `src/bin`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// From the bottom to the top. A directory may name itself and those before it.
+/// From bottom to top. A directory may use itself and those before it.
 const LAYERS: [&str; 8] = [
     "base", "model", "log", "index", "engine", "api", "http", "testing",
 ];
 
-/// Tests that use private fields of the file beside them.
+/// Tests that use private fields of a neighboring file.
 const TESTS: [&str; 1] = ["log/disk/memory/trial.rs"];
 
-/// The data of an open store: it uses nothing else of the engine.
+/// The state of an open store, which uses no other part of the engine.
 const STATE: [&str; 2] = ["engine", "state"];
 
 struct Source {
@@ -39,7 +39,7 @@ fn source_files(dir: &Path, into: &mut Vec<PathBuf>) {
     }
 }
 
-/// What is compiled into the library: no comments, and nothing from a test module on.
+/// The lines compiled into the library: no comments, and nothing from the first test module on.
 fn product_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut lines = text.lines().enumerate().peekable();
     std::iter::from_fn(move || {
@@ -62,8 +62,7 @@ fn product_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// The paths in `text` that begin with `crate::` or with `super::`; groups in braces are
-/// taken apart.
+/// The paths in `text` that begin with `crate::` or `super::`, with groups in braces expanded.
 fn paths(text: &[(usize, &str)], module: &[String]) -> Vec<(usize, Vec<String>)> {
     let (mut all, mut starts) = (String::new(), Vec::new());
     for (n, line) in text {
@@ -91,7 +90,7 @@ fn paths(text: &[(usize, &str)], module: &[String]) -> Vec<(usize, Vec<String>)>
         .collect()
 }
 
-/// Reads a path from `at` on; returns where it ends.
+/// Parses a path from `at` on; returns its end.
 fn expand(
     text: &str,
     at: usize,
@@ -134,7 +133,7 @@ fn expand(
     }
 }
 
-/// Where `lib.rs` takes the names from that stand at the root of the crate.
+/// The modules from which `lib.rs` re-exports names at the root of the crate.
 fn root_names(lib: &Source) -> BTreeMap<String, Vec<String>> {
     let public = lib.paths.iter().filter(|(_, path)| path.len() > 1);
     let named = public.map(|(_, path)| (path[path.len() - 1].clone(), path.clone()));
@@ -170,7 +169,7 @@ fn sources() -> Vec<Source> {
     sources.collect()
 }
 
-/// The files that a file refers to, with the line where it does.
+/// The files that a file refers to, with the line of the reference.
 fn references(sources: &[Source]) -> Vec<(usize, usize, usize)> {
     let lib = sources.iter().find(|s| s.file == "lib.rs").expect("lib.rs");
     let roots = root_names(lib);
@@ -247,7 +246,7 @@ fn no_more_than_two_files_form_a_cycle() {
     let sources = sources();
     let mut next = vec![BTreeSet::new(); sources.len()];
     for (from, to, _) in references(&sources) {
-        // A module's own file may name its parts, and they what it declares.
+        // A module's own file may name its parts, and they may use what it declares.
         let is_root = |n: usize| sources[n].file == "lib.rs";
         if !is_root(from) && !is_root(to) {
             next[from].insert(to);

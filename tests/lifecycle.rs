@@ -1,7 +1,7 @@
-//! Handles and the store behind them: closing while others hold on, reopening under
-//! them, guards, health, and the store's own writes without blocking.
+//! Handles and their store: closing while handles exist, reopening, guards, health, and nonblocking
+//! writes.
 //!
-//! Promise: a closed store lets its folder go, whoever still holds a handle.
+//! Guarantee: a closed store releases its directory, even if handles still exist.
 
 mod common;
 
@@ -42,7 +42,7 @@ fn a_closed_store_reopens_under_old_handles_with_the_index_it_had() {
         graph.job(&id).unwrap().unwrap().outcome().unwrap().code(),
         Some("E")
     );
-    // The old ones say so, but what was a page is still one.
+    // The old handles report it, but existing pages remain readable.
     assert!(matches!(
         old_graph.submit(request("c", "3")),
         Err(Error::Closed)
@@ -66,7 +66,7 @@ fn reading_a_page_of_a_dropped_graph_harms_nobody() {
     let id = graph.submit(request("c", "1")).unwrap();
     graph.start(&id).unwrap();
     graph.complete(&id, Outcome::succeeded()).unwrap();
-    // Until the index has it, and then has forgotten it.
+    // Until the index has it, and then has removed it.
     std::thread::sleep(Duration::from_millis(1500));
     let page = graph.list(JobQuery::new()).unwrap();
     store.drop_graph("p", "g").unwrap();
@@ -170,7 +170,7 @@ fn two_closes_at_once_both_wait_for_the_end() {
             for _ in 0..2 {
                 scope.spawn(|| {
                     store.close().unwrap();
-                    // Whoever comes back may open the folder.
+                    // After the close has returned, the caller may open the directory.
                     assert!(dir.join("CLOSED").exists());
                 });
             }

@@ -1,6 +1,6 @@
-//! Promise: what is exported and imported into an empty graph gives the same list, byte
-//! for byte, with the same outcomes and times; importing twice changes nothing; a bad line
-//! is named by its number and never by its text.
+//! Guarantee: exporting and importing into an empty graph yields the same list, byte for byte, with
+//! the same outcomes and times; importing twice changes nothing; a bad line is identified by its
+//! number and never by its text.
 
 mod common;
 
@@ -30,7 +30,7 @@ fn import(graph: &Graph, lines: &str) -> jobstore::ImportReport {
     graph.import(lines.as_bytes(), OnBadLine::Stop).unwrap()
 }
 
-/// Everything of a job but its number.
+/// All fields of a job except its number.
 fn facts(job: &Job) -> impl PartialEq + std::fmt::Debug + use<> {
     let outcome = job.outcome().map(|o| {
         let texts = [o.code(), o.message(), o.detail(), o.result_ref()];
@@ -132,7 +132,7 @@ fn what_went_out_comes_back_byte_for_byte_and_only_once() {
     common::lose_index(&root.path().join("to"));
     let (_to, copy) = open(&root.path().join("to"));
     check(&copy, "reopened without its index");
-    // One that was interrupted is completed by doing it again.
+    // An interrupted import is completed by repeating it.
     let (_part, part) = open(&root.path().join("part"));
     let half: String = lines.split_inclusive('\n').take(137).collect();
     import(&part, &half);
@@ -196,7 +196,7 @@ fn an_export_goes_on_where_another_ended_and_keeps_the_lists_order_and_filter() 
             .map(|line| line.split('"').nth(3).unwrap().to_owned())
             .collect();
         assert_eq!(of_lines, ids);
-        // In parts, each by another export.
+        // In parts, each by a separate export.
         let (mut lines, mut cursor) = (Vec::new(), None);
         loop {
             let from = cursor.iter().fold(list.clone(), |list, c| list.cursor(c));
@@ -276,12 +276,12 @@ fn a_bad_line_is_named_and_the_lines_before_it_are_kept() {
         r#"{"jobId":"x","request":{"command":"c","url":"/","body":"#.to_owned(),
         format!(r#"{{"command":"c","url":"/","body":"{}"}}"#, "x".repeat(20 << 20)),
         format!(r#"{{"command":"c","url":"/","body":{}1{}}}"#, "[".repeat(200), "]".repeat(200)),
-        // Two requests, or one and a half.
+        // A line with two requests, or with one and a half.
         r#"{"jobId":"x","url":"/secret","request":{"command":"c","url":"/"}}"#.to_owned(),
         r#"{"jobId":"x","body":"secret","request":{"command":"c","url":"/"}}"#.to_owned(),
         r#"{"jobId":"x","body":null,"request":{"command":"c","url":"/"}}"#.to_owned(),
         r#"{"jobId":"x","url":"/secret","body":1}"#.to_owned(),
-        // A boot is of what a recovery ended, which says nothing more.
+        // `recoveredAtOpen` belongs to an interruption by recovery, which has no further details.
         r#"{"jobId":"x","outcome":{"kind":"failed","recoveredAtOpen":3},"command":"c"}"#.to_owned(),
         r#"{"jobId":"x","outcome":{"kind":"cancelled","recoveredAtOpen":3,"code":"secret"},"command":"c"}"#.to_owned(),
         r#"{"jobId":"x","outcome":{"kind":"interrupted","recoveredAtOpen":3,"detail":null},"command":"c"}"#.to_owned(),
@@ -372,7 +372,7 @@ fn numbers_that_no_store_has_are_refused_and_the_greatest_come_back() {
         assert_eq!(common::ids(&movie.list(JobQuery::new()).unwrap()).len(), 2);
         let lines = exported(movie, JobQuery::new());
         assert_eq!(lines.lines().nth(1), Some(&*greatest), "{what}");
-        // The time that is shown is the one that is filtered by.
+        // The shown time is the one that filters use.
         let shown = movie.job("x").unwrap().unwrap().submitted_at();
         for (list, found) in [
             (JobQuery::new().submitted_from(shown), 1),
@@ -426,7 +426,7 @@ fn what_a_line_says_of_an_end_goes_out_as_it_came() {
 
 #[test]
 fn nothing_behind_a_bad_line_is_imported_also_where_the_commit_finds_it() {
-    /// Lines, at whose end another takes an id of theirs.
+    /// A reader of lines that, at its end, submits a job with one of their ids.
     struct Late<'a>(&'a Graph, &'a [u8], &'a str);
     impl std::io::Read for Late<'_> {
         fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {
@@ -463,7 +463,7 @@ fn nothing_behind_a_bad_line_is_imported_also_where_the_commit_finds_it() {
 
 #[test]
 fn no_line_is_passed_over_for_what_is_wrong_with_the_store() {
-    /// Lines; with the first of them the graph is dropped.
+    /// A reader of lines that drops the graph when the first one is read.
     struct Drops<'a>(&'a JobStore, &'a [u8]);
     impl std::io::Read for Drops<'_> {
         fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {
@@ -485,7 +485,7 @@ fn no_line_is_passed_over_for_what_is_wrong_with_the_store() {
 
 #[test]
 fn an_export_counts_what_it_wrote_and_goes_on_after_a_writer_failed() {
-    /// Refuses what it is given first.
+    /// Fails on the first write.
     struct Once(bool, Vec<u8>);
     impl std::io::Write for &mut Once {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {

@@ -1,8 +1,8 @@
-//! Long pages: by however many threads their JSON is made, it is the same to the last
-//! byte, it ends at the same fault, and no thread outlives it.
+//! Long pages: however many threads produce the JSON, it is identical to the last byte, it ends at
+//! the same fault, and no thread outlives it.
 //!
-//! Proves promises 4 (a page is one instant), 6 (damage is an error) and 7 (bodies to
-//! the letter) for what is made in stretches.
+//! Tests guarantees 4 (a page is one instant), 6 (damage is an error), and 7 (bodies are exact) for
+//! pages produced in sections.
 
 mod common;
 
@@ -26,8 +26,8 @@ fn fill(dir: &Path) {
             pack(&store, dir);
         }
         let requests = (0..500).map(|n| {
-            // Some thousands of bytes now and then, some in pieces, and a stretch of
-            // jobs that are each a block.
+            // Some with a few thousand bytes, some in pieces, and a sequence of jobs that are each
+            // a block.
             let bytes = match random.below(2000) {
                 0 => 700_000,
                 1 => 300_000,
@@ -41,7 +41,7 @@ fn fill(dir: &Path) {
         let nonblocking = graph.nonblocking();
         let mut last = None;
         for id in &ids {
-            // Runs of complete jobs and single ones.
+            // Both runs of complete jobs and single ones.
             if random.below(if batch % 3 == 0 { 2 } else { 100 }) > 0 {
                 drop(nonblocking.start(id));
                 last = Some(nonblocking.complete(id, Outcome::succeeded()));
@@ -80,7 +80,7 @@ fn a_long_page_is_the_same_by_however_many_threads_it_is_made() {
         ];
         for list in lists {
             let page = graph.list(list.clone()).unwrap();
-            // Chunks are made by one thread, in order.
+            // Chunks are produced by one thread, in order.
             let expected = by_chunks(&page);
             assert!(page.to_json().unwrap() == expected, "{threads}, {list:?}");
             let mut written = Vec::new();
@@ -91,7 +91,7 @@ fn a_long_page_is_the_same_by_however_many_threads_it_is_made() {
     }
 }
 
-/// Takes so many bytes, then fails.
+/// Accepts this many bytes, then fails.
 struct Full {
     room: usize,
     taken: Vec<u8>,
@@ -129,7 +129,7 @@ fn a_writer_that_fails_and_a_block_that_is_damaged_end_a_long_page_where_they_ar
     drop((page, graph));
     store.close().unwrap();
 
-    // A bit in the middle of a pack that lies in the middle of the list.
+    // A bit in the middle of a pack in the middle of the list.
     let packs = files_ending(dir.path(), ".pack");
     let pack = &packs[packs.len() / 2];
     let mut bytes = std::fs::read(pack).unwrap();
@@ -149,7 +149,7 @@ fn a_writer_that_fails_and_a_block_that_is_damaged_end_a_long_page_where_they_ar
         ends.push(written.len());
         store.close().unwrap();
     }
-    // All that was sound before it, but for what was being gathered.
+    // All intact bytes before it are written, except for those that were still buffered.
     assert!(ends[0].abs_diff(ends[1]) < 64 << 10, "{ends:?}");
     assert!(ends[0] > 0 && ends[0] < whole.len());
 }

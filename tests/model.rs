@@ -1,14 +1,14 @@
-//! Promise: whatever is done to a store, and however it ends in between, it holds
-//! what a plain list in memory would hold, and says so in every way it is asked.
+//! Guarantee: after any operations, and any way in which the store ends in between, its content
+//! equals that of a plain list in memory, in every way of reading.
 //!
-//! Random operations go to a store in a real folder and to a [`world::World`] of plain
-//! values; each answer is compared. Between them the store is closed, dropped,
-//! killed (its folder is copied while it is open), robbed of its index, or cut at
-//! any byte of the log behind what an earlier operation wrote: then it holds what it
-//! held after the last operation that lies wholly before the cut.
+//! Random operations are applied to a store in a real directory and to a [`world::World`] of plain
+//! values; each result is compared. Between them the store is closed, dropped, killed (its
+//! directory is copied while it is open), loses its index, or is cut at any byte of the log after
+//! the data of an earlier operation: then its content is that after the last operation entirely
+//! before the cut.
 //!
-//! Every case has its own seed, from 0 or `JOBSTORE_MODEL_SEED` on, and a failing one
-//! is named; there are as many as `PROPTEST_CASES` says, or 64.
+//! Every case has its own seed, from 0 or `JOBSTORE_MODEL_SEED` on, and failures print the seed;
+//! the number of cases is `PROPTEST_CASES`, or 64.
 
 mod common;
 #[path = "model/directory.rs"]
@@ -52,7 +52,7 @@ fn check_case(seed: u64, next: &AtomicUsize) {
         Ok(())
     });
     if let Err(failure) = checked {
-        // The others need not go on.
+        // The other threads can stop.
         next.store(usize::MAX / 2, Ordering::SeqCst);
         panic!("JOBSTORE_MODEL_SEED={seed} PROPTEST_CASES=1 repeats this: {failure}");
     }
@@ -77,7 +77,7 @@ fn a_store_holds_what_a_plain_list_would_whatever_ends_it() {
             });
         }
     });
-    // Otherwise the test shows less than it says.
+    // Otherwise the test would cover less than it claims.
     let with_packs = OPENED_WITH_PACKS.load(Ordering::SeqCst) as u64;
     assert!(
         cases < 16 || with_packs > cases,

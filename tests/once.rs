@@ -1,5 +1,5 @@
-//! Promise: a key makes one job, whoever tries, however often and whatever happens to
-//! the store in between; it is free again only behind the tombstone of its job.
+//! Guarantee: a key creates one job, whoever tries, however often, and whatever happens to the
+//! store in between; the key is free again only after the tombstone of its job.
 
 mod common;
 
@@ -16,7 +16,7 @@ fn open(dir: &Path) -> (JobStore, Graph) {
     (store, movie)
 }
 
-/// Tries again, in both ways; the job is the one that was made.
+/// Tries again, in both ways; the result is the existing job.
 fn check_taken(movie: &Graph, key: &str, body: &str, made: &Submitted, what: &str) {
     let exists = Submitted::AlreadyExists(made.id().clone());
     let again = movie.submit_once(key, request("c", body)).unwrap();
@@ -91,7 +91,7 @@ fn a_key_stays_taken_however_the_store_comes_back() {
         );
     };
     check(&movie, "at once");
-    // Another graph has keys of its own.
+    // Another graph has its own keys.
     let other = roads.submit_once(&keys[0], request("c", "1")).unwrap();
     assert!(matches!(other, Submitted::Created(_)));
     let killed = root.path().join("killed");
@@ -122,7 +122,7 @@ fn a_key_is_free_again_only_behind_the_tombstone() {
             .submit_once(format!("{n}"), request("c", "1"))
             .unwrap();
         movie.cancel(made.id()).unwrap();
-        // Text that does not compress away, so that the files shrink with it.
+        // Incompressible text, so that purging it shrinks the files.
         let body: Vec<u64> = (0..20).map(|_| random.below(u64::MAX)).collect();
         let other = movie.submit(request("c", &format!("{body:?}"))).unwrap();
         movie.cancel(&other).unwrap();

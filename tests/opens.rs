@@ -1,8 +1,8 @@
-//! Opens over a long life: what they leave behind, and what they need.
+//! Opens over the life of a store: what they leave behind, and what they need.
 //!
-//! Proves that opening and closing a store leaves nothing behind, however the process
-//! ends; that a read-only open changes nothing, needs no permission to, and keeps no engine
-//! from its work; and that few descriptors are enough for many files.
+//! Tests that opening and closing a store leaves nothing behind, however the process ends; that a
+//! read-only open changes nothing, needs no write permission, and does not disturb an engine; and
+//! that a few descriptors suffice for many files.
 
 mod common;
 
@@ -17,7 +17,7 @@ use std::time::Duration;
 use common::{closed_directory, listed, names_in, pack, request, small_segments};
 use jobstore::{Error, Health, JobQuery, JobStore, OnBadLine, Outcome, Retention, State};
 
-/// The environment variable that names the store for a process that opens it and dies.
+/// The environment variable that passes the store to a process that opens it and dies.
 const DIE: &str = "JOBSTORE_TEST_OPEN_AND_DIE";
 
 fn filled() -> tempfile::TempDir {
@@ -29,7 +29,7 @@ fn filled() -> tempfile::TempDir {
     dir
 }
 
-/// Number of files in the store's directory, and their bytes without the index.
+/// The number of files in the store's directory, and their size without the index.
 fn size(dir: &Path) -> (usize, u64) {
     let names = names_in(dir);
     let len = |name: &String| fs::metadata(dir.join(name)).unwrap();
@@ -48,7 +48,7 @@ fn an_idle_cycle_of_open_and_close_leaves_nothing_behind() {
     }
     let after = size(dir.path());
     assert_eq!(after.0, before.0, "{:?}", names_in(dir.path()));
-    // Numbers in texts have more digits by now.
+    // Numbers in texts now have more digits.
     assert!(after.1 - before.1 < 64, "{after:?}, was {before:?}");
     let store = JobStore::open(dir.path()).unwrap();
     assert_eq!(store.opens(), cycles + 3, "each writable open is counted");
@@ -56,7 +56,7 @@ fn an_idle_cycle_of_open_and_close_leaves_nothing_behind() {
     assert_eq!(graph.list(JobQuery::new()).unwrap().total(), Some(1));
 }
 
-/// Is started as a process of its own by the test below; does nothing otherwise.
+/// Runs in a child process of the test below; does nothing otherwise.
 #[test]
 fn a_process_that_opens_the_store_and_dies() {
     if let Some(dir) = std::env::var_os(DIE) {
@@ -87,7 +87,7 @@ fn processes_that_die_right_after_opening_leave_nothing_behind() {
     for _ in 0..30 {
         die();
     }
-    // The one that is written to, one that is full, and one made ahead.
+    // The one being written, a full one, and a preallocated one.
     assert!(files() <= 3, "{:?}", names_in(dir.path()));
     assert!(JobStore::verify(dir.path()).unwrap().is_sound());
     let store = JobStore::open(dir.path()).unwrap();
@@ -100,10 +100,10 @@ fn read_only(dir: &Path) -> Result<JobStore, Error> {
     JobStore::options().read_only(true).open(dir)
 }
 
-/// Name, content, mode and time of change.
+/// Name, content, mode, and modification time.
 type Known = (PathBuf, Vec<u8>, u32, (i64, i64));
 
-/// All that is below a directory: name, content, mode and time of change.
+/// Everything below a directory: name, content, mode, and modification time.
 fn everything(dir: &Path) -> Vec<Known> {
     let mut found = Vec::new();
     let mut left = vec![dir.to_path_buf()];
@@ -124,7 +124,7 @@ fn everything(dir: &Path) -> Vec<Known> {
     found
 }
 
-/// A store with packed jobs in all states, some purged; how it was left, and its list.
+/// A store with packed jobs in all states, some purged, closed or killed; returns its list.
 fn worked(dir: &Path, close: bool) -> String {
     let store = small_segments().open(dir).unwrap();
     let movie = store.create_graph("10001", "movie").unwrap();
@@ -149,7 +149,7 @@ fn worked(dir: &Path, close: bool) -> String {
     let seen = listed(&movie);
     match close {
         true => store.close().unwrap(),
-        // The process seems to die; its lock goes with the copy below.
+        // Simulates a killed process; the copy below has no lock.
         false => std::mem::forget(store),
     }
     seen
@@ -312,7 +312,7 @@ fn what_a_killed_process_left_is_read_as_it_is() {
     let movie = store.graph("10001", "movie").unwrap();
     assert_eq!(listed(&movie), seen);
     assert!(everything(&left) == before, "something was changed");
-    // A copy of it is a store like any other.
+    // A copy of it is a normal store.
     let copy = dir.path().join("copy");
     store.backup(&copy).unwrap();
     assert!(JobStore::verify(&copy).unwrap().is_sound());
@@ -446,7 +446,7 @@ fn a_reader_of_a_closed_store_does_not_read_the_whole_log_again() {
     };
     let (events, list, cursor) = read();
     assert_eq!((events, &list), (0, &seen));
-    // Whatever happens to the index, the log has all of it.
+    // Whatever happens to the index, the log is complete.
     for entry in fs::read_dir(dir.path().join("index")).unwrap() {
         let path = entry.unwrap().path();
         if path.is_file() {

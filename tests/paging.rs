@@ -1,9 +1,8 @@
-//! Paging: limits are checked and never clamped, an offset counts the jobs of the
-//! instant, cursors neither skip nor repeat a job, and a page stays readable while
-//! the files under it are replaced.
+//! Paging: limits are checked and never clamped, an offset counts the jobs of the instant, cursors
+//! neither skip nor repeat a job, and a page stays readable while its files are replaced.
 //!
-//! Proves promises 3 (one order) and 5 (an offset costs nothing: the windows here
-//! lie across every kind of boundary; the cost itself is benchmarked).
+//! Tests guarantees 3 (one order) and 5 (an offset costs nothing: the pages here cross every kind
+//! of boundary; the cost itself is benchmarked).
 
 mod common;
 
@@ -30,11 +29,11 @@ fn filters() -> Vec<(JobQuery, Vec<State>)> {
     all
 }
 
-/// What the store should hold: ids and states in the order of submission.
+/// The expected content: ids and states in the order of submission.
 type Expected = Vec<(String, State)>;
 
-/// Submits jobs whose sizes vary, so that blocks end at different counts, and lets
-/// some of them start and some of these end.
+/// Submits jobs of varying sizes, so that blocks end at different counts, and starts and completes
+/// some of them.
 fn fill(graph: &Graph, jobs: usize, random: &mut Random, expected: &mut Expected) {
     for _ in 0..jobs {
         let bytes = [10, 60, 900, 3_000][random.below(4) as usize];
@@ -145,7 +144,7 @@ fn every_window_in_every_filter_shows_its_slice_across_blocks_packs_and_segments
         fill(&graph, 150, &mut random, &mut expected);
         pack(&store, dir.path());
     }
-    // The rest stays in the segment that is written to, next to the packs.
+    // The rest stays in the segment being written, next to the packs.
     fill(&graph, 40, &mut random, &mut expected);
     assert!(!files_ending(dir.path(), ".pack").is_empty());
 
@@ -182,7 +181,7 @@ fn every_window_in_every_filter_shows_its_slice_across_blocks_packs_and_segments
     }
 }
 
-/// Walks a list by cursors, each of them taken through its text.
+/// Walks a list by cursors, each converted to text and back.
 fn walk(graph: &Graph, list: &JobQuery, limit: u64) -> Vec<String> {
     let mut seen = Vec::new();
     let mut list = list.clone().limit(limit);
@@ -231,7 +230,7 @@ fn cursors_walk_every_list_once_also_across_reopening() {
         }
     }
 
-    // Each page by another process's life, as it were; the cursor is kept as text.
+    // The store is reopened for each page; the cursor is kept as text.
     let (mut store, mut graph) = (store, graph);
     for state in [None, Some(State::Complete)] {
         let list = state.map_or(JobQuery::new(), |state| JobQuery::new().state(state));
@@ -281,7 +280,7 @@ fn cursors_neither_skip_nor_repeat_while_others_write() {
     let dir = tempfile::tempdir().unwrap();
     let store = small_segments().open(dir.path()).unwrap();
     let graph = store.create_graph("p", "g").unwrap();
-    // Every other job stays pending to the end; the rest is started and completed.
+    // Every other job stays pending until the end; the others are started and completed.
     let first = graph.submit_all(vec![request("c", "{}"); 600]).unwrap();
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -298,7 +297,7 @@ fn cursors_neither_skip_nor_repeat_while_others_write() {
                 }
             });
         }
-        // Ends the writers also when an assertion fails.
+        // Stops the writers even if an assertion fails.
         struct Stop<'a>(&'a AtomicBool);
         impl Drop for Stop<'_> {
             fn drop(&mut self) {
@@ -399,7 +398,7 @@ fn foreign_altered_and_otherwise_filtered_cursors_are_errors() {
             .unwrap_err(),
     );
 
-    // A graph made anew under the name is another graph.
+    // A graph recreated under the same name is a different graph.
     store.drop_graph("p", "g").unwrap();
     let anew = store.create_graph("p", "g").unwrap();
     anew.submit_all(vec![request("c", "{}"); 10]).unwrap();
@@ -415,7 +414,7 @@ fn a_page_read_slowly_is_right_though_packing_and_merging_replace_its_files() {
     fill(&graph, 150, &mut random, &mut expected);
     pack(&store, dir.path());
     fill(&graph, 25, &mut random, &mut expected);
-    // One that comes in pieces, for reading to stop in the middle of it.
+    // A job stored in pieces, so that reading can stop in the middle of it.
     let large = request("large", &format!("\"{}\"", "0123456789".repeat(30_000)));
     let large = graph.submit(large).unwrap().to_string();
     expected.push((large, State::Pending));
@@ -431,7 +430,7 @@ fn a_page_read_slowly_is_right_though_packing_and_merging_replace_its_files() {
     let mut text = chunks.next().unwrap().unwrap();
     let mut typed = vec![jobs.next().unwrap().unwrap()];
 
-    // Every state changes, and all files of then are replaced.
+    // Every state changes, and all earlier files are replaced.
     for (id, state) in &expected {
         if *state == State::Pending {
             graph.start(id).unwrap();
@@ -455,7 +454,7 @@ fn a_page_read_slowly_is_right_though_packing_and_merging_replace_its_files() {
         .collect();
     assert!(typed == expected);
     assert!(in_json(&page) == expected);
-    // And one that is taken now lies in the new files only.
+    // And a page taken now reads only the new files.
     let now = graph
         .list(JobQuery::new().limit(expected.len() as u64))
         .unwrap();
@@ -472,7 +471,7 @@ fn pages_of_a_dropped_graph_can_still_be_read() {
     fill(&graph, 150, &mut random, &mut expected);
     pack(&store, dir.path());
     fill(&graph, 20, &mut random, &mut expected);
-    // The index takes in what happened.
+    // The index receives the changes.
     std::thread::sleep(std::time::Duration::from_millis(1_500));
 
     let page = graph.list(JobQuery::new()).unwrap();
@@ -489,8 +488,7 @@ fn pages_of_a_dropped_graph_can_still_be_read() {
     assert!(matches!(refused, Error::GraphDropped { .. }), "{refused:?}");
     check();
 
-    // The same name again, files packed without the old one, and the index without
-    // its rows.
+    // The same name again, files packed without the old graph, and the index without its rows.
     let anew = store.create_graph("p", "g").unwrap();
     fill(&anew, 100, &mut random, &mut Vec::new());
     pack(&store, dir.path());
@@ -509,7 +507,7 @@ fn the_order_is_that_of_submission_for_8_writing_threads_and_has_no_gaps() {
     let dir = tempfile::tempdir().unwrap();
     let store = small_segments().open(dir.path()).unwrap();
     let graph = store.create_graph("p", "g").unwrap();
-    // A clock that every call and every return moves on.
+    // A clock that advances with every call and every return.
     let clock = AtomicU64::new(0);
     let tick = || clock.fetch_add(1, Ordering::SeqCst);
     let calls: HashMap<String, (u64, u64)> = std::thread::scope(|scope| {
@@ -547,7 +545,7 @@ fn the_order_is_that_of_submission_for_8_writing_threads_and_has_no_gaps() {
         for (n, job) in page.jobs().enumerate() {
             let job = job.unwrap();
             assert_eq!(job.sequence(), n as u64);
-            // Whoever had returned before another was called stands before it.
+            // If one call returned before another began, its job comes first.
             let (called, returned) = calls[job.id().as_str()];
             assert!(returned > latest_call, "{} stands too late", job.id());
             latest_call = latest_call.max(called);

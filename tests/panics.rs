@@ -1,7 +1,7 @@
-//! Code of the host that panics inside the store.
+//! Code of the host that panics while the store calls it.
 //!
-//! Promise: a panic in a clock or a waker reaches nobody who did not cause it; every other
-//! caller gets the true answer of its write.
+//! Guarantee: a panic in a clock or a waker affects only the caller that caused it; every other
+//! caller gets the correct result of its write.
 
 mod common;
 
@@ -17,10 +17,10 @@ use std::time::{Duration, SystemTime};
 use common::request;
 use jobstore::{Clock, Health, JobQuery, JobStore};
 
-/// How long a test waits for what must not hang.
+/// How long a test waits for an operation that must not hang.
 const WAIT: Duration = Duration::from_secs(60);
 
-/// A clock that panics whenever it is set to.
+/// A clock that panics when it is set to.
 #[derive(Clone, Default)]
 struct Panicking(Arc<AtomicBool>);
 
@@ -73,7 +73,7 @@ fn a_panicking_clock_harms_no_write() {
         assert_eq!(store.health(), Health::Ok);
         let page = graph.list(JobQuery::new()).unwrap();
         assert_eq!(page.total(), Some(202));
-        // Without its clock the store went on from what the clock last said.
+        // Without its clock, the store continued from the last reading.
         let times: Vec<_> = page.jobs().map(|job| job.unwrap().submitted_at()).collect();
         let first = graph.job(&first).unwrap().unwrap().submitted_at();
         let minute = Duration::from_secs(60);
@@ -126,7 +126,8 @@ fn a_panicking_waker_leaves_the_others_their_answers() {
                 .collect();
             let mut others = Vec::new();
             for (n, mut write) in writes.into_iter().enumerate() {
-                // Several of one commit: a second panic while the first one unwinds aborts.
+                // Several in one commit: a second panic while the first one unwinds would abort the
+                // process.
                 if n % 5 == 0 {
                     let bomb = Waker::from(Arc::new(Bomb));
                     bombs += usize::from(poll_with(&mut write, &bomb).is_pending());
@@ -153,7 +154,7 @@ trait Answered {
 }
 
 impl<T> Answered for jobstore::PendingWrite<T> {
-    /// Its answer; one that its poll took already was the true one.
+    /// Its result; if a poll already took it, that was the correct one.
     fn wait_timeout_or_answered(self) -> jobstore::Result<()> {
         match self.wait() {
             Err(jobstore::Error::InvalidUse { .. }) => Ok(()),

@@ -1,10 +1,9 @@
-//! Writes without blocking: pending writes are futures of no runtime and can be waited
-//! for; a full queue says so or waits, never in a `poll`; no pending write that is dropped
-//! withdraws its write, and a close answers all of them.
+//! Nonblocking writes: pending writes are futures that work with any runtime, and can also be
+//! waited for; if the queue is full, a call returns an error or waits, never in a `poll`; dropping
+//! a pending write does not withdraw the write, and a close completes all of them.
 //!
-//! The store reads its clock before each commit, so a clock that blocks stops the
-//! committer, but no caller that only queues a write: that is how these tests fill the
-//! queue.
+//! The store reads its clock before each commit, so a clock that blocks stops the committer, but no
+//! caller that only queues a write: this is how these tests fill the queue.
 
 mod common;
 
@@ -23,7 +22,7 @@ use jobstore::{
 
 use common::{ids, request, small_segments};
 
-/// What may wait in the queue of these stores, and a request of which three fit.
+/// The size of the queue of these stores; three of the requests fit.
 const QUEUE_BYTES: u64 = 64 << 10;
 
 fn big(n: usize) -> Request {
@@ -33,7 +32,7 @@ fn big(n: usize) -> Request {
 /// Longer than anything here takes; a test that would hang fails instead.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-// ---- A runtime in a few lines ----
+// ---- A minimal runtime ----
 
 struct Unpark(Thread);
 
@@ -80,7 +79,7 @@ fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-// ---- A clock that holds the committer ----
+// ---- A clock that blocks the committer ----
 
 #[derive(Clone, Default)]
 struct Gate(Arc<(Mutex<Held>, Condvar)>);
@@ -107,7 +106,7 @@ impl Gate {
         self.0.0.lock().unwrap().seconds += seconds;
     }
 
-    /// Until the committer has taken a write and stands at the gate.
+    /// Waits until the committer has taken a write and is blocked at the gate.
     fn wait_for_committer(&self) {
         eventually("the committer takes a write", || {
             self.0.0.lock().unwrap().waiting > 0
@@ -117,7 +116,7 @@ impl Gate {
 
 impl Clock for Gate {
     fn now(&self) -> SystemTime {
-        // Every caller blocks; the tests wait for the committer only.
+        // Every caller blocks; the tests wait only for the committer.
         let is_committer = std::thread::current().name() == Some("jobstore-commit");
         let mut held = self.0.0.lock().unwrap();
         held.waiting += usize::from(is_committer);
@@ -135,8 +134,7 @@ fn at(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + seconds)
 }
 
-/// Opens the gate at the end of a test, also of one that failed: the store cannot
-/// close before.
+/// Opens the gate at the end of a test, even if it failed: otherwise the store could not close.
 struct OpenAtEnd(Gate);
 
 impl Drop for OpenAtEnd {
@@ -147,7 +145,7 @@ impl Drop for OpenAtEnd {
 
 /// A store with a small queue, behind a gate.
 struct SmallQueue {
-    // In this order they go: the gate is opened before the store closes.
+    // They are dropped in this order: the gate is opened before the store closes.
     gate: OpenAtEnd,
     graph: Graph,
     store: JobStore,
@@ -169,7 +167,7 @@ fn small_queue() -> SmallQueue {
 }
 
 impl SmallQueue {
-    /// Holds the committer with one write in its hands, and an empty queue.
+    /// Blocks the committer with one write taken, and an empty queue.
     fn hold(&self) {
         self.gate.0.shut();
         drop(self.graph.nonblocking().submit(request("held", "{}")));
@@ -197,7 +195,7 @@ fn no_write_is_dated_before_it_was_queued() {
     queue.gate.0.shut();
     let early = queue.graph.nonblocking().submit(request("early", "{}"));
     queue.gate.0.wait_for_committer();
-    // The committer has read the clock; what comes now must not get that time.
+    // The committer has read the clock; later writes must not get that time.
     queue.gate.0.advance(100);
     let late = queue.graph.try_submit(request("late", "{}")).unwrap();
     queue.gate.0.open();
@@ -336,7 +334,7 @@ fn writes_of_one_thread_are_carried_out_in_their_order() {
             assert!(rest.any(|listed| listed == id.as_str()), "out of order");
         }
     }
-    // Steps of one job, too, without waiting between them.
+    // Also for several steps of one job, without waiting between them.
     let id = graph.submit(request("c", "{}")).unwrap();
     let started = graph.nonblocking().start(&id);
     let completed = graph.nonblocking().complete(&id, Outcome::succeeded());
@@ -373,7 +371,7 @@ fn a_full_queue_says_busy_with_its_numbers_and_takes_nothing() {
     for write in writes {
         write.wait().unwrap();
     }
-    // There is room again.
+    // There is space again.
     all.graph.try_submit(big(3)).unwrap().wait().unwrap();
     assert_eq!(numbers(&all.graph), [0, 1, 2, 3]);
 }
@@ -424,7 +422,7 @@ fn polling_never_blocks_and_all_writes_are_done_in_the_end() {
     let all = small_queue();
     all.hold();
     let woken = Arc::new(Count::default());
-    // On a thread of its own: a poll that blocked would block for ever here.
+    // On a separate thread: a poll that blocked would block forever here.
     let (send, polled) = std::sync::mpsc::channel();
     let (graph, waker) = (all.graph.clone(), woken.clone());
     std::thread::spawn(move || {
@@ -441,7 +439,7 @@ fn polling_never_blocks_and_all_writes_are_done_in_the_end() {
     let mut writes = polled.recv_timeout(PATIENCE).expect("a poll has blocked");
     assert_eq!(woken.0.load(Ordering::SeqCst), 0);
     all.gate.0.open();
-    // Polled only after having been woken: no wake may be lost.
+    // Polled only after being woken: no wake-up may be lost.
     let mut seen = 0;
     while !writes.is_empty() {
         eventually("somebody is woken", || {
@@ -483,8 +481,8 @@ fn threads_that_block_and_futures_that_wait_share_a_full_queue() {
     assert!(done.into_iter().eq(expected));
 }
 
-/// Runs `call` on a thread of its own, which may not come back while the committer
-/// is held.
+/// Runs `call` on a separate thread, and requires that it does not return while the committer is
+/// blocked.
 fn comes_back<T: Send + 'static>(what: &str, call: impl FnOnce() -> T + Send + 'static) -> T {
     let (send, answer) = std::sync::mpsc::channel();
     std::thread::spawn(move || send.send(call()).ok());
@@ -526,7 +524,7 @@ fn a_guard_that_is_dropped_while_nothing_is_committed_is_recorded_later() {
         if full {
             let more = all.graph.try_submit(big(3));
             assert!(matches!(more, Err(Error::Busy { .. })), "{more:?}");
-            // The little that is left is taken, too.
+            // The small remaining space is also used.
             while all.graph.try_submit(request("c", "{}")).is_ok() {}
         }
         comes_back("the drop of a guard", move || drop(run));
@@ -548,7 +546,7 @@ fn dropping_tickets_withdraws_nothing() {
     let all = small_queue();
     all.hold();
     let graph = all.graph.clone();
-    // Three fit in the queue; the fourth drop waits. Half of all are polled.
+    // Three fit in the queue; the fourth drop waits. Half of the writes are polled.
     let dropping = std::thread::spawn(move || {
         let woken = Arc::new(Count::default());
         for n in 0..30 {
@@ -592,7 +590,7 @@ fn close_carries_out_what_is_queued_and_answers_every_ticket() {
         let store = store.clone();
         move || store.close()
     });
-    // It waits for what is queued, and takes nothing more.
+    // It waits for queued writes, and accepts no more.
     eventually("the store closes", || {
         matches!(graph.try_submit(big(99)), Err(Error::Closed))
     });
@@ -617,7 +615,7 @@ fn close_carries_out_what_is_queued_and_answers_every_ticket() {
         done.starts_with(&[0, 1, 2]),
         "these were in the queue: {done:?}"
     );
-    // What was said is so.
+    // The results were correct.
     let store = JobStore::open(dir.path()).unwrap();
     let graph = store.graph("p", "g").unwrap();
     assert_eq!(numbers(&graph), done);

@@ -1,7 +1,7 @@
-//! Recovery: each open finds the jobs that were running, does with them what the
-//! engine chose, reports exactly those, and stamps them with its own number.
+//! Recovery: each open finds the jobs that were running, applies the action that the engine chose,
+//! reports exactly those, and marks them with its own number.
 //!
-//! A close with running jobs stands for a crash here; `durability.rs` kills for real.
+//! Closing with running jobs simulates a crash here; `durability.rs` kills processes.
 
 mod common;
 
@@ -18,7 +18,7 @@ use jobstore::{
 
 use common::{lose_index, pack, request, small_segments};
 
-/// One job in each way of standing at a crash.
+/// One job in each state at the time of a crash.
 struct Standing {
     pending: JobId,
     running: JobId,
@@ -61,7 +61,7 @@ fn boot(job: &Job) -> Option<u64> {
     job.outcome().and_then(Outcome::recovered_at_open)
 }
 
-/// What the open found: ids and what was done.
+/// What the open recovered: ids and actions.
 fn recovered(store: &JobStore) -> Vec<(String, RecoveryAction)> {
     let recovered = store.recovered();
     let jobs = recovered.jobs().map(|found| {
@@ -86,7 +86,7 @@ fn open(dir: &Path, recovery: Recovery) -> (JobStore, Graph) {
     (store, graph)
 }
 
-/// Everything but the running ones stays as it was.
+/// Every job that was not running is unchanged.
 fn check_the_others(graph: &Graph, standing: &Standing) {
     assert_eq!(job(graph, &standing.pending).state(), State::Pending);
     let complete = job(graph, &standing.complete);
@@ -158,7 +158,7 @@ fn requeued_jobs_are_pending_again_as_if_they_had_not_started() {
     );
     check_the_others(&graph, &standing);
 
-    // Its place in the order is the old one: only the pending one stands before it.
+    // It keeps its place in the order: only the pending one comes before it.
     let first = graph.claim_next().unwrap().unwrap();
     assert_eq!(first.id(), &standing.pending);
     let run = graph.claim_next().unwrap().unwrap();
@@ -206,7 +206,7 @@ fn left_jobs_go_on_running_and_keep_their_cancel_requests() {
         .complete(&standing.running, Outcome::succeeded())
         .unwrap();
     store.close().unwrap();
-    // The engine changes its mind: the request made long ago still counts.
+    // The engine changes the policy: the earlier cancel request still counts.
     let (store, graph) = open(dir.path(), Recovery::Requeue);
     let found = recovered(&store);
     assert_eq!(
@@ -255,7 +255,7 @@ fn each_open_reports_its_own_jobs_and_older_outcomes_keep_their_boot() {
     assert_eq!(boots, (1..=6).collect::<Vec<u64>>());
 }
 
-/// A clock that stands still until it is set.
+/// A clock that stands still unless it is set.
 #[derive(Clone)]
 struct Set(Arc<AtomicU64>);
 
@@ -276,7 +276,7 @@ fn recovery_ends_jobs_at_the_time_of_the_open() {
     clock.0.store(2_000, Ordering::SeqCst);
     graph.start(&id).unwrap();
     store.close().unwrap();
-    // Backwards: no order rests on it.
+    // Backward: no order depends on it.
     clock.0.store(500, Ordering::SeqCst);
     let store = open().unwrap();
     let job = job(&store.graph("p", "g").unwrap(), &id);
@@ -313,7 +313,7 @@ fn jobs_of_all_graphs_are_found_and_those_of_a_dropped_one_left_out() {
     assert_eq!(graphs(&store), both);
     store.drop_graph("p", "a").unwrap();
     assert_eq!(graphs(&store), both[1..]);
-    // Not those of the one that has the name now, either.
+    // Not those of the graph that has the name now, either.
     let anew = store.create_graph("p", "a").unwrap();
     anew.submit_all(vec![request("c", "{}"); 5]).unwrap();
     assert_eq!(graphs(&store), both[1..]);

@@ -1,9 +1,8 @@
-//! Looking a store over, and repairing it: reports that name file, place and graph;
-//! what is damaged is quarantined and counted, the rest is served.
+//! Verification and repair: reports give the file, the position, and the graph; damaged data is
+//! quarantined and counted, the rest is served.
 //!
-//! Proves promise 6 (nothing is lost in silence) for the calls `verify`, `scrub` and
-//! `repair`, and for the open that follows a repair. What a repair leaves of stores with
-//! any damage is tried out in the library's own tests.
+//! Tests guarantee 6 (nothing is lost silently) for `verify`, `scrub`, and `repair`, and for the
+//! open after a repair. The library's own tests repair stores with arbitrary damage.
 
 mod common;
 
@@ -24,7 +23,7 @@ use common::{
     copy_directory, files_ending, lose_index, pack, request, small_segments, wait_until_packed,
 };
 
-/// Every file of a folder and what is in it.
+/// Every file of a directory with its content.
 fn content(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
     let mut directories = vec![dir.to_path_buf()];
@@ -75,7 +74,7 @@ fn damage(path: &Path, at: u64) {
     file.write_all_at(&[byte[0] ^ 0x10], at).unwrap();
 }
 
-/// A byte in a block of jobs of the largest pack: blocks come after the events.
+/// Damages a byte in a block of jobs of the largest pack.
 fn damage_a_block(dir: &Path) -> PathBuf {
     let packs = files_ending(dir, ".pack");
     let largest = packs
@@ -88,7 +87,7 @@ fn damage_a_block(dir: &Path) -> PathBuf {
     path.clone()
 }
 
-/// A byte in the last chunk of a pack's events, which lies in front of the footer.
+/// Damages a byte in the last chunk of a pack's events, which precedes the footer.
 fn damage_the_events(path: &Path) {
     let bytes = fs::read(path).unwrap();
     let trailer = bytes.len() - 24;
@@ -110,7 +109,7 @@ fn a_sound_store_is_said_to_be_so_and_nothing_changes() {
     let repaired = JobStore::repair(dir.path()).unwrap();
     assert!(!repaired.changed(), "{repaired}");
     let mut after = content(dir.path());
-    // Who repairs takes the lock, and the lock tells who has it.
+    // A repair takes the lock, whose file contains the process id.
     after.insert(
         dir.path().join("LOCK"),
         before[&dir.path().join("LOCK")].clone(),
@@ -187,7 +186,7 @@ fn a_damaged_block_is_named_quarantined_and_counted_and_the_rest_is_served() {
     }
     assert!(!text.contains("password") && !report.to_json().contains("password"));
 
-    // Unrepaired, the list is an error that names the place.
+    // Without a repair, the list is an error that gives the position.
     let graph = ["one", "two"][usize::from(report.graphs[1].damaged > 0)];
     let store = JobStore::open(dir.path()).unwrap();
     let page = store
@@ -231,7 +230,7 @@ fn a_damaged_block_is_named_quarantined_and_counted_and_the_rest_is_served() {
         let job = job.unwrap();
         assert_eq!(graph.job(job.id()).unwrap().unwrap().id(), job.id());
     }
-    // It takes writes, and numbers are not given again.
+    // It accepts writes, and numbers are not reused.
     let new = graph.submit(request("new", "{}")).unwrap();
     let new = graph.job(&new).unwrap().unwrap();
     assert_eq!(new.sequence(), there.sound + there.quarantined);
@@ -273,7 +272,7 @@ fn a_store_without_its_identity_is_named_by_its_other_files() {
         assert_eq!(graph.list(JobQuery::new()).unwrap().total().unwrap(), 201);
         store.close().unwrap();
     }
-    // A store that is just being made holds nothing to be repaired.
+    // A store whose creation was interrupted has nothing to repair.
     let unborn = tempfile::tempdir().unwrap();
     fs::write(unborn.path().join("STORE.aside"), "job").unwrap();
     let missing = JobStore::verify(unborn.path()).unwrap_err();
@@ -289,7 +288,7 @@ fn an_end_of_the_log_that_only_the_index_has_seen_is_missed_and_can_be_given_up(
     for n in 0..3 {
         graph.submit(request("c", &n.to_string())).unwrap();
     }
-    // The index takes that in, and hands it to the system.
+    // The index receives that, and hands it to the system.
     std::thread::sleep(Duration::from_millis(2_500));
     let left = root.path().join("left");
     copy_directory(&dir, &left);
@@ -380,7 +379,7 @@ fn a_scrub_of_an_open_store_finds_what_rots_under_it() {
     let store = small_segments().open(dir.path()).unwrap();
     let graph = store.graph("10001", "one").unwrap();
     graph.submit(request("tail", "\"password\"")).unwrap();
-    // What the store left behind is packed now, and only one segment is left.
+    // The previous data of the store is packed now, and only one segment is left.
     wait_until_packed(dir.path());
     let sound = store.scrub().unwrap();
     assert!(sound.is_sound() && sound.closed.is_none(), "{sound}");
@@ -392,7 +391,7 @@ fn a_scrub_of_an_open_store_finds_what_rots_under_it() {
     assert_eq!(report.damage[0].file, file);
     let damaged: u64 = report.graphs.iter().map(|graph| graph.damaged).sum();
     assert_eq!(damaged, report.damage[0].jobs);
-    // The segment that is written to.
+    // The segment being written.
     let segment = files_ending(dir.path(), ".segment").remove(0);
     let bytes = fs::read(&segment).unwrap();
     let at = bytes.windows(8).position(|w| w == b"password").unwrap();
@@ -475,7 +474,7 @@ fn who_opens_is_told_how_far_it_has_come() {
     );
     let last = heard.last().unwrap();
     assert!(last.events == last.of && last.events > 150_000, "{last:?}");
-    // Nothing to be read again.
+    // Nothing has to be read again.
     options.open(dir.path()).unwrap().close().unwrap();
     assert_eq!(*told.lock().unwrap(), []);
 }

@@ -1,8 +1,8 @@
-//! Purging: what goes, what stays, what is remembered, what room comes back.
+//! Purging: what is purged, what stays, what is remembered, what space is freed.
 //!
-//! Promise: only complete jobs are ever purged; what is left is listed as before, byte
-//! for byte, across restarts, a lost index and files written anew; an id that was
-//! purged is told from one that never was, for as long as was asked for.
+//! Guarantee: only complete jobs are ever purged; the rest is listed as before, byte for byte,
+//! across restarts, a lost index, and rewritten files; a purged id is distinguished from an unknown
+//! one for as long as configured.
 
 mod common;
 
@@ -21,7 +21,7 @@ use jobstore::{
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// A clock that goes where it is told.
+/// A clock that the test sets.
 #[derive(Clone)]
 struct Hands(Arc<AtomicU64>);
 
@@ -138,7 +138,7 @@ fn what_is_left_is_listed_as_before_however_the_store_comes_back() {
     let check = |movie: &Graph, what: &str| {
         assert_eq!(ids(movie), left, "{what}");
         assert_eq!(movie.quarantined().unwrap(), 0, "{what}");
-        // Its form leads to the same job, but it is another id.
+        // Its form leads to the same job, but it is a different id.
         let mut other = own.to_string().into_bytes();
         let last = other.len() - 37 + 1;
         other[last] = if other[last] == b'0' { b'1' } else { b'0' };
@@ -236,7 +236,7 @@ fn age_counts_from_the_end_and_by_outcome() {
 #[test]
 fn a_clock_that_leaps_purges_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    // Made by the store, so that it is for nobody else.
+    // Created by the store, so that other users have no access.
     let home = dir.path().join("store");
     let hands = Hands::new();
     let policy = Retention::new().max_age(10 * DAY).max_jobs(25);
@@ -263,7 +263,7 @@ fn a_clock_that_leaps_purges_nothing() {
     movie
         .set_retention(Some(policy.clone().max_jobs(20)))
         .unwrap();
-    // The count needs no clock: once it was kept, ages were looked at, too.
+    // The count needs no clock: once it was enforced, ages have been checked, too.
     wait("the count is kept", || {
         movie.count(State::Complete).unwrap() == 20
     });
@@ -343,7 +343,7 @@ fn another_policy_of_age_looks_at_all_jobs_again() {
     wait("the failed ones are purged", || {
         movie.count(State::Complete).unwrap() == 10
     });
-    // Ages are looked at once more, and remembered.
+    // Ages are checked once more, and recorded.
     submit(&movie, 20..21);
     finish(&movie, "job-20", Outcome::failed("c", "m"));
     wait("another failed one is purged", || {
@@ -363,7 +363,7 @@ fn what_a_clock_that_had_leapt_wrote_grows_old_like_all_else() {
     let movie = store.create_graph("1", "movie").unwrap();
     submit(&movie, 0..6);
     for n in 0..6 {
-        // Two before the leap, two under it, two when the clock is right again.
+        // Two before the clock jump, two during it, two when the clock is right again.
         match n {
             2 => hands.step(73 * 365 * DAY),
             4 => hands.0.store(right + 60_000, Ordering::Relaxed),
@@ -555,7 +555,7 @@ fn what_was_listed_before_a_purge_is_read_after_it_with_its_times_and_outcomes()
     let packed = store.stats().unwrap().pack_bytes;
     movie.purge(JobQuery::new()).unwrap();
     assert_eq!(facts(&page), before);
-    // Nor when the log has forgotten the jobs.
+    // Nor when the log no longer contains the jobs.
     wait("the packs are rewritten", || {
         store.stats().unwrap().pack_bytes < packed / 2
     });
@@ -599,16 +599,15 @@ fn a_store_of_constant_size_stays_so() {
                 .map(|p| p.metadata().map_or(0, |m| m.len()))
                 .sum()
         };
-        // 500 jobs take some 120 KiB, tombstones 20, and half of what lies in a file
-        // may be purged.
+        // 500 jobs take about 120 KiB, tombstones 20, and up to half of a file may be purged jobs.
         wait("room is back", || packed() < 500 << 10);
         sizes.push(packed());
     }
     println!("bytes of packs after each generation: {sizes:?}");
 }
 
-/// Any changes, in any order, with a clock that leaps: open jobs stay, and what the list
-/// shows is what a plain model says.
+/// Arbitrary changes in any order, with a clock that jumps: open jobs stay, and the list matches a
+/// simple model.
 #[test]
 fn any_life_with_purges_is_what_a_model_says() {
     for seed in 0..6 {
@@ -622,7 +621,7 @@ fn life(seed: u64) {
     let mut random = Random(seed);
     let mut store = open(dir.path(), &hands);
     store.create_graph("1", "movie").unwrap();
-    // Id to state; in the order of submission by number.
+    // From number to state, in the order of submission.
     let mut model: BTreeMap<u64, State> = BTreeMap::new();
     let (mut submitted, mut purged) = (0u64, Vec::new());
     for step in 0..120 {

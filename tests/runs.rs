@@ -1,7 +1,7 @@
-//! Runs: what becomes of a job whose run ends in any way.
+//! Runs: what happens to a job when its run ends.
 //!
-//! Promise: a run never records another outcome than the one it was given, and a graceful
-//! stop keeps what a crash would have kept.
+//! Guarantee: a run never records another outcome than the one it was given, and a graceful
+//! shutdown preserves what a crash would have preserved.
 
 mod common;
 
@@ -22,7 +22,7 @@ fn submitted(graph: &Graph) -> JobId {
     graph.submit(request("c", "1")).unwrap()
 }
 
-/// A job's state, and how it ended.
+/// A job's state and outcome.
 fn end_of(graph: &Graph, id: &JobId) -> (State, Option<OutcomeKind>) {
     let job = graph.job(id).unwrap().unwrap();
     (job.state(), job.outcome().map(Outcome::kind))
@@ -57,7 +57,7 @@ fn a_long_stack_trace_is_cut_and_the_job_stays_failed() {
     assert!(code.len() <= 256 && code.starts_with("EEE") && code.ends_with(" bytes in total]"));
 }
 
-/// A detail can grow beyond its bound when it is masked.
+/// A detail that exceeds its limit when it is masked.
 fn growing() -> Outcome {
     let grows = format!("[{}]", vec![r#"{"secretKey":1}"#; 4000].join(","));
     Outcome::succeeded().with_detail_json(grows).unwrap()
@@ -245,7 +245,7 @@ fn a_requeued_job_is_pending_in_its_place_however_the_store_is_opened() {
         store = options().open(&dir).unwrap();
         check(&store.graph("p", "g").unwrap(), "reopened");
     }
-    // Claimed again in the old order.
+    // Claimed again in the original order.
     let graph = store.graph("p", "g").unwrap();
     for &n in &requeued {
         let run = graph.claim_next().unwrap().unwrap();

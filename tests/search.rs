@@ -1,7 +1,7 @@
-//! Promise: a job whose id is lost is found by what is still known of its request: the
-//! command, parts of the url, text of the body, a value in it; as filtering a plain list
-//! would find it, wherever the jobs lie and however it is walked. A search tells how far it
-//! is, ends where it is told to, and goes on from there.
+//! Guarantee: a job whose id is lost is found by the known parts of its request: the command, parts
+//! of the URL, text of the body, a value in it. The result is that of filtering a plain list,
+//! wherever the jobs are stored and however the list is read. A search reports its progress, stops
+//! on request, and continues from there.
 
 mod common;
 
@@ -24,7 +24,7 @@ const URLS: [&str; 4] = [
     "/ges/v2/\\new/ü",
     "",
 ];
-/// Texts that may be in a body, each as a value of its key `t`.
+/// Texts that may occur in a body, each as a value of its key `t`.
 const TEXTS: [&str; 6] = [
     r#""plain text""#,
     r#""esc\u0061ped \"quotes\" \\ ü""#,
@@ -64,7 +64,7 @@ fn fill(movie: &Graph, random: &mut Random, jobs: u64) {
     }
 }
 
-/// What is asked for, and the same as a question about a job.
+/// The filters of a search, and the same as a predicate on a job.
 #[derive(Clone, Debug, Default)]
 struct Asked {
     state: Option<State>,
@@ -170,8 +170,8 @@ impl Asked {
     }
 }
 
-/// The values of a body that a pointer leads to, as JSON values. Numbers are told apart by
-/// their text: they are made strings of another kind.
+/// The values of a body at a pointer, as JSON values. Numbers are compared by their text: they are
+/// converted to marked strings.
 fn has_value(body: &str, pointer: &str, value: &str) -> bool {
     let wanted = Json::read(value);
     let mut found = vec![Json::read(body)];
@@ -181,13 +181,13 @@ fn has_value(body: &str, pointer: &str, value: &str) -> bool {
     found.contains(&wanted)
 }
 
-/// JSON with all that bodies are compared by: a reader of its own, slow and simple.
+/// JSON with everything that comparisons of bodies use: an independent parser, slow and simple.
 #[derive(Clone, Debug, PartialEq)]
 enum Json {
     Word(String),
     Text(String),
     Array(Vec<Json>),
-    /// Sorted by key, equal keys in their order.
+    /// Sorted by key, equal keys in their original order.
     Object(Vec<(String, Json)>),
 }
 
@@ -268,7 +268,7 @@ fn numbers(page: &Page) -> Vec<u64> {
     page.jobs().map(|job| job.unwrap().sequence()).collect()
 }
 
-/// Walks a list by cursors, whose text goes through the hands of others.
+/// Walks a list by cursors, converted to text and back.
 fn walk(movie: &Graph, list: &JobQuery) -> Vec<u64> {
     let (mut walked, mut cursor) = (Vec::new(), None::<Cursor>);
     loop {
@@ -313,7 +313,7 @@ fn check(movie: &Graph, random: &mut Random, rounds: u32) -> u64 {
             expected,
             "{asked:?}"
         );
-        // Stopped after a while, again and again, also within the offset.
+        // Stopped repeatedly after a number of jobs, even within the offset.
         let stopping = stopped_now_and_then(&asked.list(), random.below(400));
         let (mut walked, mut cursor) = (Vec::new(), None);
         loop {
@@ -350,7 +350,7 @@ fn check(movie: &Graph, random: &mut Random, rounds: u32) -> u64 {
     found
 }
 
-/// Stops whenever so many further jobs were looked at.
+/// Stops whenever this many further jobs were scanned.
 fn stopped_now_and_then(list: &JobQuery, jobs: u64) -> JobQuery {
     list.clone().on_progress(move |searched| {
         assert!(searched.matched <= searched.looked_at && searched.looked_at <= searched.of);
@@ -388,7 +388,7 @@ fn what_is_found_is_what_a_plain_list_has_of_it() {
     }
 }
 
-/// Many small jobs, so that several threads are at work.
+/// Many small jobs, so that several threads work.
 fn thousands(dir: &Path, threads: usize) -> (JobStore, Graph) {
     let (store, movie) = open(dir, threads);
     for batch in 0..20u64 {
@@ -440,7 +440,7 @@ fn a_page_that_is_full_ends_the_search() {
     assert_eq!((page.len(), page.is_stopped()), (10, false));
     assert!(page.next().is_some());
     assert!(looked_at.load(Ordering::Relaxed) < 2000);
-    // Nothing more is there behind the last one.
+    // There is nothing after the last one.
     let last = JobQuery::new()
         .body_value("/path", r#""obs/19999.csv""#)
         .limit(1);
@@ -507,7 +507,7 @@ fn what_is_stopped_early_exports_and_purges_what_was_found() {
     }
     let list = || JobQuery::new().body_contains("csv");
     let stopping = || stopped_now_and_then(&list(), 600);
-    // Export by export, each goes on where the last one was stopped.
+    // Each export continues where the previous one was stopped.
     let (mut lines, mut cursor, mut exports) = (Vec::new(), None, 0);
     loop {
         let next = cursor
@@ -529,7 +529,7 @@ fn what_is_stopped_early_exports_and_purges_what_was_found() {
         .write_all(&mut whole)
         .unwrap();
     assert!(lines == whole);
-    // 300 are complete; the first that are found go.
+    // 300 are complete; the first ones found are purged.
     let complete = || list().state(State::Complete);
     let some = stopped_now_and_then(&complete(), 100);
     let would = movie.purge_dry_run(some.clone()).unwrap();
@@ -624,7 +624,7 @@ fn a_cursor_of_another_search_is_refused_and_of_the_same_is_not() {
             }
         }
     }
-    // The same question in other words, and with somebody who listens.
+    // The same query in another form, and with a progress callback.
     let cursor = movie
         .list(lists[7].clone().limit(2))
         .unwrap()
@@ -682,7 +682,7 @@ fn a_search_that_is_stopped_at_any_word_comes_to_its_end_and_repeats_nothing() {
     let (_store, movie) = thousands(dir.path(), 2);
     for walk in 0..24 {
         let [newest_first, counts] = [walk & 1 == 1, walk & 2 == 2];
-        // At the first word, each time, or at a later one.
+        // Stops at the first report each time, or at a later one.
         let words = [0, 1, 2, 5, 9, 40][walk >> 2];
         let mut list = JobQuery::new().body_value("/part", "42").limit(70);
         if newest_first {

@@ -1,8 +1,8 @@
-//! Values under secret keys: who gets to see them, and who does not.
+//! Values under secret keys: who can see them, and who cannot.
 //!
-//! Promise: who works on a job has its request to the letter; nothing that leaves the
-//! process shows a secret; what is masked at submit is on no disk. A canary stands for
-//! every secret and is looked for in all that is written.
+//! Guarantee: a worker that runs a job gets its exact request; nothing that leaves the process
+//! contains a secret; values masked at submit are never on disk. A canary stands for every secret,
+//! and everything that is written is searched for it.
 
 mod common;
 
@@ -17,7 +17,7 @@ use jobstore::{
 
 const CANARY: &str = "c4n4ry";
 
-/// A body with secrets in every place and of every kind.
+/// A body with secrets in every position and of every kind.
 fn body() -> String {
     format!(
         concat!(
@@ -37,7 +37,7 @@ fn secret(command: &str) -> Request {
     request(command, &body())
 }
 
-/// A request that is stored in pieces, by its text or by its secret.
+/// A request that is stored in pieces, because of its text or its secret.
 fn large(text_bytes: usize, secret_bytes: usize) -> Request {
     let text = "t".repeat(text_bytes);
     let value = CANARY.repeat(secret_bytes / CANARY.len());
@@ -47,7 +47,7 @@ fn large(text_bytes: usize, secret_bytes: usize) -> Request {
     )
 }
 
-/// All bytes below a folder hold no canary.
+/// Asserts that no file below a directory contains the canary.
 fn assert_clean_directory(dir: &Path, what: &str) {
     for name in names_in(dir) {
         let path = dir.join(&name);
@@ -55,7 +55,7 @@ fn assert_clean_directory(dir: &Path, what: &str) {
             assert_clean_directory(&path, what);
         } else {
             let bytes = match std::fs::read(&path) {
-                // Packing has taken it away since it was named.
+                // Packing has deleted it since it was listed.
                 Err(gone) if gone.kind() == std::io::ErrorKind::NotFound => continue,
                 bytes => bytes.unwrap(),
             };
@@ -78,7 +78,7 @@ fn exported(graph: &Graph, list: JobQuery, reveals: bool) -> String {
     String::from_utf8(lines).unwrap()
 }
 
-/// What every way out of a graph shows, and what its jobs are worked on with.
+/// What every way of reading a graph shows, and the requests that its workers get.
 fn look(graph: &Graph, requests: &[Request], what: &str) {
     let list = listed(graph);
     assert!(!list.contains(CANARY), "{what}");
@@ -181,7 +181,7 @@ fn secrets_survive_a_repair_and_a_pack_that_is_rewritten() {
     look(&graph, &kept, "purged around");
     store.close().unwrap();
 
-    // The segment's last frame is damaged, so the one before it becomes a pack.
+    // The segment's last frame is damaged, so the previous data becomes a pack.
     let store = small_segments().open(dir).unwrap();
     let graph = store.graph("10001", "movie").unwrap();
     let added = secret("added");
@@ -235,7 +235,7 @@ fn what_is_masked_at_submit_is_on_no_disk_and_is_marked() {
     look(&graph);
     store.close().unwrap();
     assert_clean_directory(dir, "closed");
-    // Whatever the next open is told.
+    // Regardless of the settings of the next open.
     let store = small_segments().open(dir).unwrap();
     look(&store.graph("10001", "movie").unwrap());
 }
@@ -275,7 +275,7 @@ fn details_of_outcomes_are_masked_at_submit_too() {
     pack(&store, &dir);
     store.close().unwrap();
     assert_clean_directory(&dir, "closed");
-    // One that grows beyond its bound as it is masked is refused.
+    // One that exceeds its limit when masked is refused.
     let store = options().open(&dir).unwrap();
     let graph = store.graph("10001", "movie").unwrap();
     let grows = format!("[{}]", vec![r#"{"secretKey":1}"#; 4000].join(","));
@@ -307,7 +307,7 @@ fn requests_are_compared_masked() {
         let jobs = graph.find(request).unwrap();
         jobs.map(|job| job.unwrap().id().to_string()).collect()
     };
-    // Who has lost the id may have the credentials or not.
+    // A caller that lost the id may have the credentials or not.
     for secret in ["one", "three", "******"] {
         assert_eq!(
             found(&body(secret)),
@@ -325,7 +325,7 @@ fn requests_are_compared_masked() {
     let once = graph.submit_once("k", body("one")).unwrap().id().clone();
     assert_eq!(*graph.submit_once("k", body("renewed")).unwrap().id(), once);
     assert!(graph.submit_once("k", other).is_err());
-    // The first one's request is kept.
+    // The first request is kept.
     let job = graph.job(&once).unwrap().unwrap();
     assert_eq!(job.request().as_json(), body("one").as_json());
 }
@@ -354,7 +354,7 @@ fn a_masked_export_makes_jobs_without_secrets_and_a_revealed_one_whole_ones() {
         page.jobs().map(|job| job.unwrap().secrets_lost()).collect()
     };
     assert_eq!(lost(&copy), [true, false, false]);
-    // It stays so when it is exported once more, also with secrets.
+    // It stays so when it is exported once more, even with secrets.
     assert!(exported(&copy, JobQuery::new(), true).contains(r#""masked":true"#));
     let real = exported(&graph, JobQuery::new(), true);
     assert!(!real.contains("masked"));
@@ -362,13 +362,14 @@ fn a_masked_export_makes_jobs_without_secrets_and_a_revealed_one_whole_ones() {
     assert_eq!(lost(&whole), [false; 3]);
     let job = whole.job("a").unwrap().unwrap();
     assert_eq!(job.request().as_json(), secret("a").as_json());
-    // What an engine says of an end is masked, too.
+    // An engine's outcome details are masked, too.
     let outcome = Outcome::failed("E", "no").with_detail_json(body()).unwrap();
     graph.claim("a").unwrap().complete(outcome).unwrap();
     let lines = exported(&graph, JobQuery::new(), false);
     assert!(lines.contains(&format!(r#""detail":{MASKED}"#)) && !lines.contains(CANARY));
     assert!(exported(&graph, JobQuery::new(), true).contains(&format!(r#""detail":{}"#, body())));
-    // Into what was masked, the whole ones are no news; it is said that they are lost.
+    // If the job is already masked, the complete line changes nothing; the report says that the
+    // secrets are lost.
     let more = copy.import(real.as_bytes(), OnBadLine::Stop).unwrap();
     assert_eq!((more.imported, more.there, more.secrets_left), (0, 3, 1));
     assert!(
@@ -376,12 +377,12 @@ fn a_masked_export_makes_jobs_without_secrets_and_a_revealed_one_whole_ones() {
             .contains("1 of them left without the secrets in their lines")
     );
     assert!(copy.job("a").unwrap().unwrap().secrets_lost());
-    // Masked ones, the same secrets and jobs without any are no such news.
+    // Masked lines, equal secrets, and jobs without secrets are not reported.
     for lines in [&masked, &real] {
         let more = whole.import(lines.as_bytes(), OnBadLine::Stop).unwrap();
         assert_eq!((more.there, more.secrets_left), (3, 0), "{more}");
     }
-    // Renewed ones are, and so is a line behind its masked one.
+    // Changed secrets are, and so is a line that follows its masked one.
     let renewed = real.replace(CANARY, "renewed");
     let more = whole.import(renewed.as_bytes(), OnBadLine::Stop).unwrap();
     assert_eq!((more.there, more.secrets_left), (3, 1));
@@ -504,13 +505,13 @@ fn a_backup_works_as_the_store_does_and_logs_show_no_secret() {
     );
 }
 
-/// The file that says which keys are secret.
+/// The file that records which keys are secret.
 const RECORD: &str = "SECRET-KEYS";
 
 const PASSWORD: &str = r#"{"password":"c4n4ry"}"#;
 const MASKED_PASSWORD: &str = r#"{"password":"******"}"#;
 
-/// Asserts that what goes out of a graph is masked, and that its job is found by its real
+/// Asserts that everything read from a graph is masked, and that its job is found by its real
 /// request.
 fn assert_knows_passwords(graph: &Graph, what: &str) {
     let lines = exported(graph, JobQuery::new(), false);
@@ -525,8 +526,7 @@ fn assert_knows_passwords(graph: &Graph, what: &str) {
     assert_eq!(found.count(), 1, "{what}");
 }
 
-/// A store whose engine named the key, with a job of which both request and outcome hold a
-/// password.
+/// A store whose engine set the key, with a job whose request and outcome both contain a password.
 fn make_with_password(dir: &Path, options: Options) {
     let store = options.secret_keys(["Password"]).open(dir).unwrap();
     let graph = store.create_graph("10001", "movie").unwrap();
@@ -560,7 +560,7 @@ fn a_store_knows_its_secret_keys_whoever_opens_it() {
     store.close().unwrap();
     let (_store, graph) = open(small_segments(), &copy);
     assert_knows_passwords(&graph, "a backup");
-    // One of both may be named alone, and counts from then on.
+    // One of the two can be set alone, and applies from then on.
     let (store, graph) = open(small_segments().secrets(Secrets::MaskAtSubmit), &dir);
     assert_knows_passwords(&graph, "with another policy");
     store.close().unwrap();
@@ -644,7 +644,7 @@ fn a_record_of_secret_keys_that_was_altered_is_damage_and_unmasks_nothing() {
         assert_eq!(repaired.quarantined, [dir.join(aside)], "{what}");
         assert!(JobStore::verify(&dir).unwrap().is_sound(), "{what}");
 
-        // Until somebody names them again, every key is one.
+        // Until they are set again, every key is secret.
         let store = small_segments().open(&dir).unwrap();
         let graph = store.graph("10001", "movie").unwrap();
         let lines = exported(&graph, JobQuery::new(), false);
@@ -652,7 +652,7 @@ fn a_record_of_secret_keys_that_was_altered_is_damage_and_unmasks_nothing() {
         let body = r#"{"a":"c4n4ry","b":["c4n4ry"]}"#;
         let id = graph.submit(request("c", body)).unwrap();
         assert!(!listed(&graph).contains(CANARY), "{what}");
-        // The policy is believed as far as it can be read, else it is the stricter one.
+        // The policy is used as far as it can be read; otherwise the stricter one applies.
         let job = graph.job(&id).unwrap().unwrap();
         let keeps = n / 2 == 0 && policy == Secrets::MaskOnOutput;
         assert_eq!(job.secrets_lost(), !keeps, "{what}");
@@ -677,7 +677,8 @@ fn set_mode(path: &Path, mode: u32) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// Folder 0700, files 0600; the index engine's are in a folder of mode 0700.
+/// The directory has mode 0700, files 0600; the index engine's files are in a directory of mode
+/// 0700.
 fn assert_closed_to_others(dir: &Path) {
     assert_eq!(mode(dir), 0o700, "{}", dir.display());
     for name in names_in(dir) {
@@ -689,7 +690,7 @@ fn assert_closed_to_others(dir: &Path) {
 
 const UNDER_UMASK: &str = "JOBSTORE_TEST_UMASK_DIR";
 
-/// Runs in a process of its own, which has an umask of its own.
+/// Runs in a separate process, which has its own umask.
 #[test]
 fn under_an_umask() {
     let Some(dir) = std::env::var_os(UNDER_UMASK) else {
@@ -763,7 +764,7 @@ fn purged_jobs_leave_no_secret_behind_once_their_room_comes_back() {
     let dir = dir.path();
     let store = small_segments().open(dir).unwrap();
     let graph = store.create_graph("10001", "movie").unwrap();
-    // Most of what is packed, so that every pack with any of it is rewritten.
+    // Most of what is packed, so that every pack that contains any of it is rewritten.
     let long = format!(
         r#"{{"secretKey":"{}","t":"{}"}}"#,
         CANARY.repeat(200),
@@ -794,7 +795,7 @@ fn purged_jobs_leave_no_secret_behind_once_their_room_comes_back() {
     }
 }
 
-/// Every secret of the shared corpus, where it is there.
+/// Every secret of the shared corpus, if it is available.
 #[test]
 fn no_secret_of_the_shared_corpus_is_listed() {
     let Some(corpus) = shared("corpus") else {

@@ -1,7 +1,7 @@
-//! What the library tells by `tracing`.
+//! Spans and events that the library sends to `tracing`.
 //!
-//! Promise proved: spans and events name projects, graphs, jobs and requests over HTTP by
-//! their ids; nothing of a request's body, of a query or of a token is in them.
+//! Guarantee: spans and events identify projects, graphs, jobs, and HTTP requests by their ids;
+//! they contain nothing of a request's body, a query, or a token.
 
 mod common;
 #[path = "common/http.rs"]
@@ -21,7 +21,7 @@ use tracing::{Event, Metadata, Subscriber};
 
 const CANARY: &str = "c4n4ry";
 
-/// Keeps all that is told, as text.
+/// Collects everything as text.
 struct Told;
 
 static TOLD: Mutex<String> = Mutex::new(String::new());
@@ -100,7 +100,7 @@ fn ids_are_told_and_never_what_a_request_carries() {
     }
     server.ask("GET", &list.replace("status", "job-1/status"), &headers);
     server.ask("DELETE", &list.replace("status", "job-1"), &headers);
-    // A hook may die of a token, and say so.
+    // A hook may panic with a token in the message.
     let died = Routes::new(&store).authorize(|caller| async move {
         panic!("of {:?}", caller.token.map(|t| t.as_str().to_owned()))
     });
@@ -131,7 +131,7 @@ fn ids_are_told_and_never_what_a_request_carries() {
     let ended = format!(r#"{{"outcome":"failed","message":"{CANARY}"}}"#);
     post("jobs/hangs/cancel", "");
     post("jobs/hangs/complete", &ended);
-    // Done before: nothing to tell.
+    // Already complete: nothing to log.
     post("jobs/hangs/complete", &ended);
     server.ask("DELETE", &list.replace("status", "waits"), &headers);
     drop(run);
@@ -142,7 +142,7 @@ fn ids_are_told_and_never_what_a_request_carries() {
     store.backup(dir.path().join("copy")).unwrap();
     store.scrub().unwrap();
     store.close().unwrap();
-    // A request that fails for a fault is told of, too.
+    // A request that fails because of a fault is also logged.
     let closed = server.ask("GET", &format!("{list}?command={CANARY}"), &headers);
     assert_eq!(closed.status, 503);
 

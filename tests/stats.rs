@@ -1,5 +1,5 @@
-//! Promise: what the store says of itself is so: counts are those of lists, each commit
-//! and each wait is counted once, and to ask stops nobody.
+//! Guarantee: the statistics are correct: counts match those of lists, each commit and each wait is
+//! counted once, and reading them blocks nobody.
 
 mod common;
 
@@ -54,7 +54,7 @@ fn counts_are_those_of_lists_and_commits_are_counted_once() {
         (two.oldest_pending_at, two.longest_running_at),
         (None, None)
     );
-    // 2 graphs, 30 jobs, 10 starts, 5 ends: nobody shared a commit.
+    // 2 graphs, 30 jobs, 10 starts, 5 completions: no commit was shared.
     assert_eq!(stats.frames - before.frames, 47);
     assert_eq!(stats.events - before.events, 47);
     assert!(stats.frame_bytes - before.frame_bytes > 47 * 32);
@@ -79,7 +79,7 @@ fn counts_are_those_of_lists_and_commits_are_counted_once() {
     let stats = store.stats().unwrap();
     assert_eq!((stats.purged, stats.graphs[0].complete), (5, 0));
     assert!(stats.last_purge_at > Some(begun));
-    // The packer closes what it has replaced a moment later.
+    // The packer closes replaced files a moment later.
     let deadline = Instant::now() + Duration::from_secs(20);
     while store.stats().unwrap().oldest_pin.is_some() {
         assert!(Instant::now() < deadline, "a replaced file is still open");

@@ -1,9 +1,8 @@
-//! Transitions: every state a job can be in against every call there is.
+//! Transitions: every call in every state of a job.
 //!
-//! Promise proved: pending -> running -> complete and pending -> complete as cancelled,
-//! and nothing else; what is refused says from where to where and changes nothing: not
-//! the job, not the list, not the totals, also after packing, reopening and the loss of
-//! the index.
+//! Guarantee: pending -> running -> complete and pending -> complete as canceled, and nothing else;
+//! a refused call reports both states and changes nothing: not the job, not the list, not the
+//! totals, even after packing, reopening, and the loss of the index.
 
 mod common;
 
@@ -16,17 +15,17 @@ use jobstore::{
     OutcomeKind, Recovery, State,
 };
 
-/// Where a job is before the call.
+/// The state of a job before the call.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Before {
     Pending,
     Running,
-    /// Running, and asked to stop.
+    /// Running, with a cancellation requested.
     Stopping,
     Complete(OutcomeKind),
 }
 
-/// What is called.
+/// The call.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Call {
     Start,
@@ -36,7 +35,7 @@ enum Call {
     RunNext,
 }
 
-/// What a call has to answer, and by that what it changes.
+/// The expected result of a call, which determines what it changes.
 #[derive(Debug, PartialEq)]
 enum Answer {
     Started,
@@ -72,7 +71,7 @@ fn all_calls() -> Vec<Call> {
     all
 }
 
-/// The rules, written down a second time.
+/// The rules, specified independently.
 fn expected(before: Before, call: Call) -> Answer {
     match (before, call) {
         (Before::Pending, Call::Start | Call::Run | Call::RunNext) => Answer::Started,
@@ -97,7 +96,7 @@ fn expected(before: Before, call: Call) -> Answer {
     }
 }
 
-/// Everything that is recorded of an outcome differs between `first` and not.
+/// Every recorded part of an outcome depends on `first`.
 fn outcome(kind: OutcomeKind, first: bool) -> Outcome {
     let word = if first { "first" } else { "second" };
     let outcome = match kind {
@@ -111,7 +110,7 @@ fn outcome(kind: OutcomeKind, first: bool) -> Outcome {
     outcome.unwrap().with_result_ref(word).unwrap()
 }
 
-/// Each look is a second later than the one before.
+/// Each reading is a second later than the previous one.
 struct Ticking(AtomicU64);
 
 impl Clock for Ticking {
@@ -120,14 +119,14 @@ impl Clock for Ticking {
     }
 }
 
-/// Nothing of a job is changed by an open with these.
+/// An open with these changes nothing in a job.
 fn options() -> Options {
     small_segments()
         .recovery(Recovery::Leave)
         .clock(Ticking(AtomicU64::new(1_000_000)))
 }
 
-/// All there is to know about a job but its progress.
+/// Everything about a job except its progress.
 #[derive(Clone, Debug, PartialEq)]
 struct Life {
     id: String,
@@ -153,7 +152,7 @@ fn life(job: &jobstore::Job) -> Life {
     }
 }
 
-/// All there is to know about a graph's jobs.
+/// Everything about a graph's jobs.
 #[derive(Clone, Debug, PartialEq)]
 struct Facts {
     lives: Vec<Life>,
@@ -187,7 +186,7 @@ fn facts(graph: &Graph) -> Facts {
     }
 }
 
-/// The job the call is made on; before and behind it stands a complete one.
+/// The job on which the call is made; a complete one comes before and after it.
 const SUBJECT: &str = "subject";
 
 fn prepare(graph: &Graph, before: Before) {
@@ -214,11 +213,11 @@ fn prepare(graph: &Graph, before: Before) {
     }
 }
 
-/// Makes the call in its blocking form, or through the queue where there is one.
+/// Makes the call in its blocking form, or through the queue if it has that form.
 fn make(graph: &Graph, call: Call, queued: bool) -> Result<Answer, Error> {
     let nonblocking = graph.nonblocking();
     let kind_of = |outcome: Outcome| {
-        // The outcome that was there comes back whole.
+        // The previous outcome is returned unchanged.
         let first = self::outcome(outcome.kind(), true);
         assert_eq!(outcome, first);
         outcome.kind()
@@ -271,7 +270,7 @@ fn make(graph: &Graph, call: Call, queued: bool) -> Result<Answer, Error> {
     }
 }
 
-/// The call's answer; that it was refused is an answer too.
+/// The call's result; a refusal is a result too.
 fn answer(result: Result<Answer, Error>) -> Answer {
     match result {
         Ok(answer) => answer,
@@ -290,7 +289,7 @@ fn answer(result: Result<Answer, Error>) -> Answer {
     }
 }
 
-/// What the subject has to look like after a call that was carried out.
+/// Checks the job after a call that succeeded.
 fn check_change(before: &Life, call: Call, answer: &Answer, after: &Life) {
     let same = (before.id.as_str(), before.sequence, before.submitted_at);
     assert_eq!(
@@ -326,7 +325,7 @@ fn check_change(before: &Life, call: Call, answer: &Answer, after: &Life) {
     }
 }
 
-/// Every state against every call, each pair in its own graph.
+/// Every call in every state, each pair in its own graph.
 fn every_pair() -> Vec<(String, Before, Call, bool)> {
     let mut pairs = Vec::new();
     for before in all_before() {
@@ -499,7 +498,7 @@ fn of_many_threads_that_start_or_end_a_job_one_does() {
                     scope.spawn(move || {
                         let started = graph.start(id).is_ok();
                         let outcome = Outcome::failed("GES.1", thread.to_string());
-                        // Whoever started it, it is running now or complete.
+                        // Whichever call started it, it is running now or complete.
                         (started, graph.complete(id, outcome).unwrap())
                     })
                 })

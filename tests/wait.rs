@@ -1,5 +1,5 @@
-//! Promise: whoever waits for a job sees its end, however soon it comes and whatever
-//! else happens; what ends the store or the graph ends the wait.
+//! Guarantee: every waiter for a job sees its completion, however soon it happens and whatever else
+//! happens; closing the store or dropping the graph ends the wait.
 
 mod common;
 
@@ -69,7 +69,7 @@ fn what_ends_the_graph_or_the_store_ends_the_wait() {
     let movie = store.create_graph("1", "movie").unwrap();
     let id = movie.submit(request("c", "{}")).unwrap();
     let waiting = wait(&movie, &id);
-    // So that they wait by then, mostly.
+    // So that most of them are waiting by then.
     std::thread::sleep(Duration::from_millis(50));
     store.drop_graph("1", "movie").unwrap();
     for error in waiting.join().unwrap() {
@@ -110,7 +110,7 @@ fn a_job_that_is_not_there_is_not_waited_for() {
     assert!(matches!(late, Err(Error::JobPurged { .. })));
 }
 
-/// Jobs end while others begin to wait for them.
+/// Jobs complete while others begin to wait for them.
 #[test]
 fn no_wait_is_forgotten_however_soon_its_end_comes() {
     let store = JobStore::in_memory().unwrap();

@@ -1,5 +1,5 @@
-//! Promise: a job that is pending finds a worker that waits, and no future that is dropped takes
-//! a job with it; what ends the store or the graph ends all waits.
+//! Guarantee: a pending job reaches a waiting worker, and dropping a future loses no job; closing
+//! the store or dropping the graph ends all waits.
 
 mod common;
 
@@ -29,7 +29,7 @@ fn submit(graph: &Graph) -> JobId {
     graph.submit(request("c", "{}")).unwrap()
 }
 
-/// Counts how often a task is woken.
+/// Counts how many times a task is woken.
 #[derive(Default)]
 struct Woken(AtomicUsize);
 
@@ -58,7 +58,7 @@ fn poll<F: Future + Unpin>(future: &mut F, woken: &Arc<Woken>) -> Poll<F::Output
     pin!(future).poll(&mut Context::from_waker(&waker))
 }
 
-/// A claim that waits, and how often it was woken.
+/// A claim that waits, and how many times it was woken.
 fn waiting(graph: &Graph) -> (jobstore::ClaimNext, Arc<Woken>) {
     let (mut claim, woken) = (graph.claim_next_async(), Arc::default());
     assert!(poll(&mut claim, &woken).is_pending());
@@ -97,7 +97,7 @@ fn a_wait_ends_with_a_job_that_becomes_pending_in_any_way() {
         make_pending(&movie);
         let run = blocking.join().unwrap();
 
-        // What a run leaves is there for others, too.
+        // A job that a run releases can be claimed by others, too.
         let (mut claim, woken) = waiting(&movie);
         run.requeue().unwrap();
         woken.wait();
@@ -133,7 +133,7 @@ fn no_job_is_left_with_many_submitters_and_waiters() {
                     let claimed = match n % 3 {
                         0 => block_on(movie.claim_next_async()).map(Some),
                         1 => movie.claim_next_timeout(LONG),
-                        // Waiters that give up soon.
+                        // Waiters with a short timeout.
                         _ => movie.claim_next_timeout(Duration::from_micros(200)),
                     };
                     if ends(claimed.and_then(|run| run.map_or(Ok(()), complete))) {
@@ -222,7 +222,7 @@ fn dropped_futures_lose_no_job() {
             break;
         }
     }
-    // The last that were dropped are handed back.
+    // The last dropped ones are handed back.
     wait_for(&movie, State::Running, 0);
     while let Some(run) = movie.claim_next_timeout(Duration::ZERO).unwrap() {
         complete(run);
@@ -431,7 +431,7 @@ fn a_cancellation_wakes_the_run_whatever_ends_it() {
         woken.wait();
         block_on(cancelled);
         assert!(blocking.join().unwrap());
-        // From now on immediately.
+        // From now on, it completes immediately.
         assert!(poll(&mut run.cancelled(), &Arc::default()).is_ready());
     }
 }
@@ -452,7 +452,7 @@ fn a_wait_for_a_cancellation_is_left_without_a_trace() {
     run.complete(Outcome::cancelled()).unwrap();
 }
 
-/// As an engine does it.
+/// As an engine uses it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tasks_of_a_runtime_work_cancel_and_stop() {
     let (store, movie) = movie();

@@ -1,4 +1,4 @@
-//! What reading a closed store costs that nobody has open, as the command line does it.
+//! What it costs to read a closed store, as the CLI does.
 
 use std::path::Path;
 

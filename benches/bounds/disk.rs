@@ -1,5 +1,5 @@
-//! Room on the disk, and file descriptors, of a store through which many generations of
-//! jobs went: purged by retention, by hand and with their graphs.
+//! Disk space and file descriptors of a store after many generations of jobs, which were purged by
+//! retention, explicitly, and with their graphs.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -13,13 +13,13 @@ use crate::common::work::PROJECT;
 use crate::process::most_descriptors;
 use crate::{jobs, opens, row};
 
-/// How long the store may take to give room back.
+/// How long the store may take to free space.
 const IDLE: Duration = Duration::from_secs(60);
-/// How often the bytes are read meanwhile.
+/// The interval at which the size is read meanwhile.
 const STEP: Duration = Duration::from_secs(5);
 
 pub fn measure() {
-    // A policy keeps a million tombstones of each graph unless it says otherwise.
+    // By default, a policy keeps a million tombstones of each graph.
     for tombstones in [sized(400, 100_000), sized(1_000, 1_000_000)] {
         measure_with(tombstones);
     }
@@ -43,7 +43,7 @@ fn measure_with(tombstones: u64) {
     });
     let title = format!(
         "{generations} generations of {generation} jobs, {kept} kept, at most {tombstones} \
-         tombstones a graph"
+         tombstones per graph"
     );
     row(
         &format!("{title}: descriptors at most"),
@@ -69,7 +69,7 @@ fn measure_with(tombstones: u64) {
     row(
         &format!("{title}: disk after {} s idle", idle_max.as_secs()),
         format!(
-            "{} (as at the end after {} s)",
+            "{} (final value reached after {} s)",
             mib(bytes),
             rest.map_or(0, |rest| rest.0.as_secs())
         ),
@@ -80,15 +80,15 @@ fn measure_with(tombstones: u64) {
         ),
     );
     row(
-        "of it packs, segments, index, preallocated",
+        "of which packs, segments, index, preallocated",
         parts(&stats),
         "",
     );
     opens::memory_of_open("that store", &dir);
 }
 
-/// Completes jobs in three graphs and purges them in three ways: a policy, by hand, and
-/// with their graph. `kept` jobs are left in one of them.
+/// Completes jobs in three graphs and purges them in three ways: by a policy, explicitly, and with
+/// their graph. `kept` jobs are left in one of them.
 fn run_generation(store: &JobStore, n: u64, jobs: u64, (kept, tombstones): (u64, u64)) {
     let random = &mut Seeded(n);
     let policy = Retention::new().max_tombstones(tombstones);
@@ -112,7 +112,7 @@ fn run_generation(store: &JobStore, n: u64, jobs: u64, (kept, tombstones): (u64,
     }
 }
 
-/// The bytes of the packs of a store that never held more than this number of such jobs.
+/// The size of the packs of a store that never contained more than this number of such jobs.
 fn live_bytes(dir: &Path, jobs: u64) -> u64 {
     // Small segments, so that nearly all of them are packed.
     let store = JobStore::options().segment_bytes(64 << 10).open(dir);

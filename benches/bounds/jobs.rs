@@ -1,4 +1,4 @@
-//! Jobs of all benchmarks of bounds: requests of about 300 bytes, outcomes with details.
+//! The jobs of all benchmarks of bounds: requests of about 300 bytes, outcomes with details.
 
 use std::path::Path;
 

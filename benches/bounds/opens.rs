@@ -1,5 +1,5 @@
-//! How long an open takes, and the memory of a process that has a store open, by how many
-//! open jobs there are and how many were purged before.
+//! The time of an open, and the memory of a process that has a store open, depending on the number
+//! of open jobs and of jobs purged before.
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::common::turns::{Spread, spread};
 use crate::process::{descriptors, resident_mib};
 use crate::{jobs, row};
 
-/// Jobs purged between two steps of filling.
+/// The number of jobs purged per step of filling.
 const STEP: u64 = 500_000;
 
 pub fn measure() {
@@ -40,7 +40,7 @@ pub fn measure() {
     }
 }
 
-/// Makes a store of jobs that were all purged.
+/// Creates a store whose jobs were all purged.
 fn purge_all(dir: &Path, jobs: u64) {
     let store = JobStore::open(dir).expect("open");
     let graph = jobs::graph(&store);
@@ -50,12 +50,12 @@ fn purge_all(dir: &Path, jobs: u64) {
         graph.purge(JobQuery::new()).expect("purge");
     }
     wait_until_packed(dir);
-    // The index is rewritten, too, once nothing happens.
+    // The index is also rewritten when the store is idle.
     std::thread::sleep(sized(Duration::ZERO, Duration::from_secs(10)));
     store.close().expect("close");
 }
 
-/// Closes the store once it is at rest, and opens and closes it again and again.
+/// Closes the store once it is idle, and opens and closes it repeatedly.
 fn closed_opens(store: JobStore, dir: &Path) -> Vec<Took> {
     let close = |store: JobStore| {
         wait_until_packed(dir);
@@ -85,7 +85,7 @@ fn report(what: &str, all: &[Took], open: u64) {
     row(what, format!("{wall:.1} ms, processor {cpu:.1} ms"), &bound);
 }
 
-/// The memory and descriptors of a process that opens a store, and lists all of it.
+/// The memory and descriptors of a process that opens a store and lists all of it.
 pub fn memory_of_open(what: &str, dir: &Path) {
     let line = child::output(&["open and list", dir.to_str().expect("a path")]);
     let numbers: Vec<&str> = line.split_whitespace().collect();

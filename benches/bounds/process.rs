@@ -1,13 +1,13 @@
-//! What this process has now: file descriptors, memory.
+//! The current file descriptors and memory of this process.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::common::memory::memory;
 
-/// Open file descriptors now; 0 if the system does not list them.
+/// The number of open file descriptors; 0 if the system does not list them.
 pub fn descriptors() -> u64 {
-    // Listing them opens one more.
+    // Listing them opens another one.
     std::fs::read_dir("/proc/self/fd").map_or(0, |all| all.count() as u64 - 1)
 }
 
@@ -15,7 +15,7 @@ pub fn resident_mib() -> f64 {
     memory().now_kib as f64 / 1024.0
 }
 
-/// Does something, and returns the most file descriptors that were seen open meanwhile.
+/// Runs a function, and returns the largest number of open file descriptors observed meanwhile.
 pub fn most_descriptors<T>(work: impl FnOnce() -> T) -> (T, u64) {
     let (is_done, most) = (AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| {

@@ -1,18 +1,18 @@
-//! This program in a process of its own: to read its memory, or to kill it.
+//! Runs this program as a child process: to read its memory, or to kill it.
 //!
-//! What a child is to do stands in its environment; what it prints is for whoever
-//! started it, and it ends when that one does.
+//! The task of a child is in its environment; the parent reads its output, and the child exits when
+//! the parent does.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
-/// Set in a child: its role and what belongs to it, a line each.
+/// Set in a child: its role and the role's arguments, one per line.
 const ROLE: &str = "JOBSTORE_BENCH_ROLE";
 const READY: &str = "ready";
 const SIGKILL: i32 = 9;
 
-/// The role of this process and what belongs to it, if it is a child.
+/// The role of this process and the role's arguments, if it is a child.
 pub fn role() -> Option<Vec<String>> {
     let role = std::env::var(ROLE).ok()?;
     Some(role.lines().map(str::to_owned).collect())
@@ -25,7 +25,7 @@ fn command(role: &[&str]) -> Command {
     command
 }
 
-/// Lets a child run to its end, and returns what it printed.
+/// Runs a child to completion, and returns its output.
 pub fn output(role: &[&str]) -> String {
     let command = &mut command(role);
     let output = command.stderr(Stdio::inherit()).output();
@@ -49,7 +49,7 @@ pub fn kill_when_ready(role: &[&str]) {
     assert_eq!(status.signal(), Some(SIGKILL), "{role:?}: {status}");
 }
 
-/// Says that this child can be killed, and works until it is.
+/// Reports that this child can be killed, and works until it is.
 pub fn until_killed(mut work: impl FnMut() + Send + 'static) -> ! {
     std::thread::spawn(move || {
         loop {
@@ -57,7 +57,7 @@ pub fn until_killed(mut work: impl FnMut() + Send + 'static) -> ! {
         }
     });
     println!("{READY}");
-    // Nothing comes in: this ends with the process that would send it.
+    // There is no input: this ends when the parent exits.
     std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).ok();
     std::process::exit(1)
 }

@@ -1,5 +1,5 @@
-//! A store's folder from outside: its segments and their frames, whether it is at
-//! rest, its bytes, and the system's cache of its files.
+//! A store's directory from outside: its segments and their frames, whether the store is idle, its
+//! size, and the system's cache of its files.
 //!
 //! Segments and frames are read as `src/log/FORMAT.md` describes them.
 
@@ -14,7 +14,7 @@ const SEGMENT_HEADER_BYTES: u64 = 64;
 const FRAME_MAGIC: &[u8] = b"JFRM";
 const FRAME_HEADER_BYTES: usize = 72;
 
-/// All files below a folder. One that goes meanwhile is left out.
+/// All files below a directory. Files that are removed meanwhile are omitted.
 fn files(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).into_iter().flatten() {
@@ -27,13 +27,13 @@ fn files(dir: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// What the files take on the disk.
+/// The disk space of the files.
 pub fn disk_bytes(dir: &Path) -> u64 {
     let blocks = |path: &PathBuf| path.metadata().map_or(0, |found| found.blocks());
     files(dir).iter().map(|path| blocks(path) * 512).sum()
 }
 
-/// Copies a folder that nobody writes to.
+/// Copies a directory that is not being written to.
 pub fn copy(from: &Path, to: &Path) {
     for file in files(from) {
         let copy = to.join(file.strip_prefix(from).expect("a file below"));
@@ -42,8 +42,7 @@ pub fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// The segments that were begun, the one that is written to last; others are only
-/// prepared.
+/// The segments in use, the one being written last; other segments are only preallocated.
 pub fn segments(dir: &Path) -> Vec<PathBuf> {
     let is_begun = |path: &PathBuf| {
         let mut magic = [0; SEGMENT_MAGIC.len()];
@@ -56,7 +55,7 @@ pub fn segments(dir: &Path) -> Vec<PathBuf> {
     segments
 }
 
-/// Frames as they lie in a segment, one after another.
+/// The frames of a segment, one after another.
 pub struct Frames {
     pub at: u64,
     pub bytes: Vec<u8>,
@@ -80,7 +79,7 @@ impl Frames {
         Frames { at, bytes, lens }
     }
 
-    /// The byte behind the last.
+    /// The offset after the last frame.
     pub fn end(&self) -> u64 {
         self.at + self.bytes.len() as u64
     }
@@ -95,14 +94,14 @@ fn frame_len(bytes: &[u8]) -> Option<usize> {
     Some(FRAME_HEADER_BYTES + payload_len as usize)
 }
 
-/// Waits until an open store that nobody writes to has packed and merged all it will,
-/// and returns when that was.
+/// Waits until an open store without writes has finished packing and merging, and returns when it
+/// finished.
 pub fn wait_until_packed(dir: &Path) -> Instant {
     let is_at_rest = || {
         let unfinished = |path: &PathBuf| path.extension().is_some_and(|e| e == "aside");
         segments(dir).len() == 1 && !files(dir).iter().any(unfinished)
     };
-    // Between two steps of the work it may look like rest.
+    // Between two steps of the work it may appear idle.
     let mut seen = Vec::new();
     for _ in 0..60_000 {
         match is_at_rest() {
@@ -114,19 +113,18 @@ pub fn wait_until_packed(dir: &Path) -> Instant {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    panic!("{} is not packed after ten minutes", dir.display());
+    panic!("{} is not fully packed after ten minutes", dir.display());
 }
 
-/// Has the system forget what it has in memory of a store's files, or says why it
-/// does not.
+/// Evicts a store's files from the system's cache, or returns why it cannot.
 pub fn drop_cache(dir: &Path) -> io::Result<()> {
     for path in files(dir) {
         let file = match File::open(&path) {
-            // It went meanwhile.
+            // It was removed meanwhile.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             opened => opened?,
         };
-        // What is not on the disk yet stays in memory.
+        // Data that is not on disk yet stays in memory.
         file.sync_all()?;
         rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
     }

@@ -1,6 +1,6 @@
 //! The memory of this process, as the system counts it.
 
-/// What it has now and what it had at most, in KiB.
+/// The current and the peak memory, in KiB.
 #[derive(Clone, Copy)]
 pub struct Memory {
     pub now_kib: u64,
@@ -13,7 +13,7 @@ pub fn memory() -> Memory {
         let rest = status.lines().find_map(|line| line.strip_prefix(name))?;
         rest.split_whitespace().next()?.parse().ok()
     };
-    // 0 where the system has no such file.
+    // 0 if the system has no such file.
     Memory {
         now_kib: line("VmRSS:").unwrap_or(0),
         most_kib: line("VmHWM:").unwrap_or(0),

@@ -1,5 +1,5 @@
-//! What the benchmarks share, an idea a file.
-#![allow(dead_code)] // Each program uses its own part of this.
+//! Code that the benchmarks share, one topic per file.
+#![allow(dead_code)] // Each program uses a different part of this.
 
 pub mod callers;
 pub mod child;

@@ -1,5 +1,5 @@
-//! A store whose log has room: nothing is sealed or packed while it is measured, and
-//! the frames it wrote meanwhile can be read.
+//! A store whose log has free space: nothing is sealed or packed while it is measured, and the
+//! frames written meanwhile can be read.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,17 +15,17 @@ pub struct Quiet {
     pub dir: TempDir,
     pub store: JobStore,
     pub graph: Graph,
-    /// What is submitted to get to the next segment.
+    /// Requests that fill the current segment.
     filler: Vec<Request>,
 }
 
-/// Where a log ended.
+/// The end of a log.
 pub struct Mark {
     pub segment: PathBuf,
     end: u64,
 }
 
-/// The size of the segments, once they are grown.
+/// The size of the segments, once grown.
 pub fn segment_bytes() -> u64 {
     sized(4 << 20, 128 << 20)
 }
@@ -44,7 +44,7 @@ impl Quiet {
         }
     }
 
-    /// Sees to it that so many bytes fit into the segment that is written to.
+    /// Makes sure that this many bytes fit into the segment being written.
     pub fn make_room(&self, bytes: u64) {
         if self.room() >= bytes {
             return;
@@ -58,7 +58,7 @@ impl Quiet {
         }
         wait_until_packed(self.dir.path());
         if !is_test() {
-            // The index takes in what is new within a second.
+            // The index receives changes within a second.
             std::thread::sleep(Duration::from_millis(1500));
         }
     }
@@ -68,17 +68,21 @@ impl Quiet {
         segment.metadata().expect("metadata").len() - end
     }
 
-    /// Where the log ends now.
+    /// The current end of the log.
     pub fn mark(&self) -> Mark {
         let segment = segments(self.dir.path()).pop().expect("a segment");
         let end = Frames::read(&segment, 0).end();
         Mark { segment, end }
     }
 
-    /// What was written since. Panics where that went on into another segment.
+    /// The frames written since. Panics if they continue in another segment.
     pub fn frames_since(&self, mark: &Mark) -> Frames {
         let segment = segments(self.dir.path()).pop();
-        assert_eq!(segment.as_ref(), Some(&mark.segment), "there was no room");
+        assert_eq!(
+            segment.as_ref(),
+            Some(&mark.segment),
+            "the segment was full"
+        );
         Frames::read(&mark.segment, mark.end)
     }
 }

@@ -1,8 +1,8 @@
-//! The requests of all benchmarks, as text: shapes like those a graph engine service
-//! documents, 300 to 450 bytes a record, one in a thousand of many KB. The same seed
-//! gives the same requests. Knows no store, so that others can be measured on them.
+//! The requests of all benchmarks, as text: shapes like those documented by a graph engine service,
+//! 300 to 450 bytes each, and one in a thousand of many KB. The same seed yields the same requests.
+//! Independent of jobstore, so that other stores can be measured with them.
 
-/// A small generator with a fixed seed (SplitMix64), so that runs can be compared.
+/// A small generator with a fixed seed (SplitMix64), so that runs are comparable.
 pub struct Seeded(pub u64);
 
 impl Seeded {
@@ -27,15 +27,15 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// The record as the list shows it.
-    #[allow(dead_code)] // Only what measures other stores builds records itself.
+    /// The record as shown in the list.
+    #[allow(dead_code)] // Only the benchmark of other stores builds records itself.
     pub fn to_json(&self) -> String {
         let Self { command, url, body } = self;
         format!(r#"{{"command":"{command}","url":"{url}","body":{body}}}"#)
     }
 }
 
-/// The next request: two of three import data, the others ask or compute.
+/// The next request: two of three import data, the others query or compute.
 pub fn next(random: &mut Seeded) -> Parts {
     match random.below(1000) {
         0 => edge_batch_delete(random),
@@ -120,7 +120,7 @@ fn cypher_query(random: &mut Seeded) -> Parts {
     }
 }
 
-/// Some KB to some tens of KB: such a body lists its edges one by one.
+/// From a few KB to tens of KB: such a body lists its edges one by one.
 fn edge_batch_delete(random: &mut Seeded) -> Parts {
     let edges: Vec<String> = (0..100 + random.below(500))
         .map(|_| {

@@ -1,25 +1,25 @@
-//! How much is measured: from the command line and the environment.
+//! The size of measurements, from the command line and the environment.
 
 use std::time::Duration;
 
-/// Whether everything is to run once, small: `cargo bench -- --test`, and wherever
-/// cargo runs benchmarks as tests. Criterion decides it the same way.
+/// Whether everything runs once with small sizes: `cargo bench -- --test`, and whenever cargo runs
+/// benchmarks as tests. Criterion decides it in the same way.
 pub fn is_test() -> bool {
     let has = |wanted| std::env::args().any(|argument| argument == wanted);
     has("--test") || !has("--bench")
 }
 
-/// One of two: for a test, or to measure.
+/// One of two values: for a test, or for a measurement.
 pub fn sized<T>(test: T, measured: T) -> T {
     if is_test() { test } else { measured }
 }
 
-/// The jobs of a filled store: `JOBSTORE_BENCH_JOBS`, a million where it is not set.
+/// The number of jobs in a filled store: `JOBSTORE_BENCH_JOBS`, a million by default.
 pub fn jobs() -> u64 {
     sized(5_000, number("JOBSTORE_BENCH_JOBS", 1_000_000))
 }
 
-/// How often things are measured in turns: `JOBSTORE_BENCH_ROUNDS`.
+/// The number of rounds of alternating measurements: `JOBSTORE_BENCH_ROUNDS`.
 pub fn rounds(default: u64) -> u64 {
     sized(1, number("JOBSTORE_BENCH_ROUNDS", default))
 }
@@ -31,8 +31,8 @@ fn number(name: &str, default: u64) -> u64 {
     }
 }
 
-/// Criterion with what all of these have in common. What is measured reads files or
-/// waits for a disk: a few long samples say more than many short ones.
+/// Criterion with the common settings. The measurements read files or wait for a disk: a few long
+/// samples are more informative than many short ones.
 pub fn criterion() -> criterion::Criterion {
     criterion::Criterion::default()
         .without_plots()

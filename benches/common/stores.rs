@@ -1,5 +1,5 @@
-//! Filled stores: made once for a program, or found in `JOBSTORE_BENCH_DIR`, where
-//! they stay for the next. The same shape and size always holds the same requests.
+//! Filled stores: created once per program, or found in `JOBSTORE_BENCH_DIR`, where they are kept
+//! for later programs. The same shape and size always contains the same requests.
 
 use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
@@ -14,28 +14,28 @@ use super::work::{PROJECT, foreign_id, request};
 
 const GRAPH: &str = "movie";
 const BATCH: u64 = 10_000;
-/// Of a store's states: one in so many jobs is pending, the others are complete.
+/// In [`Shape::States`], one in this many jobs is pending; the others are complete.
 pub const SCATTERED_ONE_IN: u64 = 100;
 
-/// What a store is filled with.
+/// The content of a store.
 #[derive(Clone, Copy, Debug)]
 pub enum Shape {
-    /// Jobs that are complete.
+    /// Complete jobs.
     Finished,
-    /// Jobs of which one in a hundred is pending; behind them pending ones only, a
-    /// tenth as many, up to 100000.
+    /// Jobs of which one in a hundred is pending, followed by pending ones only, a tenth as many,
+    /// up to 100000.
     States,
-    /// Complete jobs whose ids the engine brought.
+    /// Complete jobs with external ids.
     Brought,
 }
 
-/// A filled store's folder. The store in it is closed and has all packed.
+/// The directory of a filled store, which is closed and completely packed.
 pub struct Filled {
     pub dir: PathBuf,
     _temporary: Option<TempDir>,
 }
 
-/// How many pending jobs there are at the end of [`Shape::States`].
+/// The number of pending jobs at the end of [`Shape::States`].
 pub fn open_jobs(jobs: u64) -> u64 {
     (jobs / 10).min(100_000)
 }
@@ -56,7 +56,7 @@ impl Filled {
         };
         if !filled.dir.exists() {
             let start = Instant::now();
-            // Whoever finds the folder under its own name finds all of it.
+            // A directory with its final name is complete.
             let unfinished = root.join(format!("{name}.unfinished"));
             if unfinished.exists() {
                 std::fs::remove_dir_all(&unfinished).expect("remove");
@@ -74,7 +74,7 @@ impl Filled {
         filled
     }
 
-    /// Opens the store and waits until it is at rest.
+    /// Opens the store and waits until it is idle.
     pub fn open(&self) -> (JobStore, Graph) {
         let store = JobStore::open(&self.dir).expect("open");
         let graph = graph(&store);
@@ -100,7 +100,7 @@ impl Shape {
     }
 }
 
-/// Fills a graph with jobs; those that do not stay open are complete.
+/// Fills a graph with jobs; those for which `stays_open` is false are completed.
 pub fn fill(graph: &Graph, jobs: u64, stays_open: impl Fn(u64) -> bool + Sync) {
     submit_and_end(graph, jobs, &stays_open, |random, batch| {
         let requests: Vec<_> = batch.map(|_| request(random)).collect();
@@ -108,7 +108,7 @@ pub fn fill(graph: &Graph, jobs: u64, stays_open: impl Fn(u64) -> bool + Sync) {
     });
 }
 
-/// The same with ids that the engine brings; all are complete.
+/// The same with external ids; all are complete.
 pub fn fill_brought(graph: &Graph, jobs: u64) {
     submit_and_end(graph, jobs, &|_| false, |random, batch| {
         let submit = |n| {
@@ -122,7 +122,7 @@ pub fn fill_brought(graph: &Graph, jobs: u64) {
     });
 }
 
-/// One thread submits, in batches, while another starts and ends what is there.
+/// One thread submits, in batches, while another starts and completes the jobs.
 fn submit_and_end(
     graph: &Graph,
     jobs: u64,
@@ -149,18 +149,18 @@ fn submit_and_end(
         drop(give);
         ending.join().expect("the other thread")
     });
-    // Where jobs are purged meanwhile, a count tells nothing.
+    // If jobs are purged meanwhile, the count is meaningless.
     if graph.retention().is_none() {
         let complete = graph.count(State::Complete).expect("count");
         assert_eq!(complete, before + ended);
     }
 }
 
-/// Starts and completes these jobs, and returns how many they are.
+/// Starts and completes these jobs, and returns their number.
 fn end<'i>(graph: &Graph, ids: impl Iterator<Item = &'i JobId>) -> u64 {
     let (mut ended, mut last) = (0, None);
     for id in ids {
-        // Carried out in this order; whoever counts sees that it was.
+        // Executed in this order; the count verifies it.
         drop(graph.nonblocking().start(id));
         last = Some(graph.nonblocking().complete(id, Outcome::succeeded()));
         ended += 1;

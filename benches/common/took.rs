@@ -1,4 +1,4 @@
-//! How long something takes, by the clock and in processor time of all threads.
+//! The duration of an operation, in wall-clock time and in processor time of all threads.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ pub fn cpu() -> Duration {
     Duration::new(used.tv_sec as u64, used.tv_nsec as u32)
 }
 
-/// When something began.
+/// The start of a measurement.
 pub struct Begun {
     at: Instant,
     cpu: Duration,

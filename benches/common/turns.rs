@@ -1,14 +1,14 @@
-//! Measuring in turns: machines change their pace, and a ratio is only worth
-//! something where both of its sides saw the same.
+//! Alternating measurements: the speed of machines varies, and a ratio is meaningful only if both
+//! of its sides were measured under the same conditions.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// What is measured: it says how long it took.
+/// A measurement: returns how long it took.
 pub type Measured<'a> = Box<dyn FnMut() -> Duration + 'a>;
 
-/// Measures each of several things in every round, the order turned round each time,
-/// after one round that does not count. Returns the seconds of each, by round.
+/// Measures each of several things in every round, reversing the order each time, after one warm-up
+/// round. Returns the seconds of each, by round.
 pub fn in_turns(rounds: u64, things: &mut [Measured<'_>]) -> Vec<Vec<f64>> {
     let mut times = vec![Vec::new(); things.len()];
     for thing in things.iter_mut() {
@@ -22,7 +22,7 @@ pub fn in_turns(rounds: u64, things: &mut [Measured<'_>]) -> Vec<Vec<f64>> {
     times
 }
 
-/// The order of a round: forwards, then backwards, and so on.
+/// The order of a round: forward, then backward, and so on.
 pub fn turned(round: u64, things: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..things).collect();
     if round % 2 == 1 {
@@ -37,7 +37,7 @@ pub fn timed(work: impl FnOnce()) -> Duration {
     start.elapsed()
 }
 
-/// The middle of some measurements, and their ends.
+/// The median of some measurements, and their range.
 #[derive(Clone, Copy)]
 pub struct Spread {
     pub median: f64,
@@ -55,7 +55,7 @@ pub fn spread(values: impl IntoIterator<Item = f64>) -> Spread {
     }
 }
 
-/// One thing over another, round by round.
+/// The ratio of one thing to another, by round.
 pub fn ratios(over: &[f64], under: &[f64]) -> Spread {
     spread(over.iter().zip(under).map(|(over, under)| over / under))
 }

@@ -1,4 +1,4 @@
-//! What an engine does with a store all day: requests, and their lives.
+//! The typical work of an engine with a store: requests, and the life cycles of their jobs.
 
 use jobstore::{Body, Graph, Outcome, Request};
 
@@ -11,19 +11,19 @@ pub fn request(random: &mut Seeded) -> Request {
     made_of(&requests::next(random))
 }
 
-/// A request as an engine makes it of what a client sent.
+/// A request as an engine builds it from a client's request.
 pub fn made_of(parts: &Parts) -> Request {
     let body = Body::from_json(&parts.body).expect("JSON");
     Request::new(parts.command, parts.url, body).expect("a request")
 }
 
-/// Requests made ahead, so that making them is not measured.
+/// Requests built in advance, so that building them is not measured.
 pub fn requests(seed: u64, count: usize) -> Vec<Request> {
     let mut random = Seeded(seed);
     (0..count).map(|_| request(&mut random)).collect()
 }
 
-/// What a caller does for a request. Each step is durable before the next.
+/// The operations of a caller for a request. Each one is durable before the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
     Submit,
@@ -49,7 +49,7 @@ impl Work {
     }
 }
 
-/// The id that an engine brings for its `n`-th request.
+/// The external id for an engine's `n`-th request.
 pub fn foreign_id(n: u64) -> String {
     format!("request-{n:012}")
 }

@@ -1,4 +1,4 @@
-//! Commits beside writes and syncs of the very frames they became.
+//! Commits compared with writes and syncs of exactly the frames that they wrote.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -15,9 +15,9 @@ use crate::common::table;
 use crate::common::turns::{ratios, spread, timed, turned};
 use crate::common::work::{Work, requests};
 
-/// Of one run, so that what it writes fits into half a segment.
+/// Per run, so that what it writes fits into half a segment.
 const REQUESTS_MAX: u64 = 60_000;
-/// The store makes its segments in steps of this size.
+/// The store creates its segments in steps of this size.
 const ZERO_STEP_BYTES: u64 = 512 << 10;
 
 pub fn measure(rounds: u64) {
@@ -31,16 +31,15 @@ pub fn measure(rounds: u64) {
         }
     }
     println!(
-        "\nDurable writes, beside the very frames they became: written once more by one \
-         thread, to the same places of a file that was zeros before, with an `fdatasync` \
-         after each. Nothing is packed meanwhile. 1.00 is as fast as the disk takes these \
-         frames.\n"
+        "\nDurable writes, compared with their frames: rewritten by one thread at the same \
+         offsets of a file of zeros, with an `fdatasync` after each. Nothing is packed meanwhile. \
+         1.00 is the speed at which the disk accepts these frames.\n"
     );
     table::head(&[
         "writes",
-        "requests a second",
-        "requests a frame",
-        "frames a second, plain file",
+        "requests per second",
+        "requests per frame",
+        "frames per second, plain file",
         "plain file's time / store's",
     ]);
     for case in cases {
@@ -60,12 +59,12 @@ pub fn measure(rounds: u64) {
     quiet.store.close().expect("close");
 }
 
-/// Some callers and what they do, with what was measured, by round.
+/// A number of callers and their work, with the measurements by round.
 struct Case {
     name: String,
     callers: Callers,
     calls_each: u64,
-    /// Of one run.
+    /// In one run.
     requests: u64,
     store: Vec<f64>,
     plain: Vec<f64>,
@@ -135,7 +134,7 @@ impl Case {
     }
 }
 
-/// A file made as the store makes a segment.
+/// A file created in the same way as a segment.
 struct Plain(File);
 
 impl Plain {
@@ -149,7 +148,7 @@ impl Plain {
         Plain(file)
     }
 
-    /// Writes frames to where they lay, each durable before the next.
+    /// Writes frames to their original offsets, each durable before the next.
     fn write(&self, frames: &Frames) -> Duration {
         timed(|| {
             let (mut at, mut rest) = (frames.at, &frames.bytes[..]);

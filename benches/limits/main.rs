@@ -1,9 +1,9 @@
-//! How near the store is to what the machine can do: its pages beside a copy of the same
-//! bytes, its commits beside writes and syncs of the same frames, its pages by state
-//! beside those of all jobs.
+//! How close the store is to the limits of the machine: its pages compared with a copy of the same
+//! bytes, its commits compared with writes and syncs of the same frames, its pages by state
+//! compared with those of all jobs.
 //!
 //! `cargo bench --bench limits`; `JOBSTORE_BENCH_JOBS=10000000` for more jobs,
-//! `JOBSTORE_BENCH_ROUNDS` for more rounds. Both sides of a ratio are measured in turns.
+//! `JOBSTORE_BENCH_ROUNDS` for more rounds. Both sides of a ratio are measured alternately.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -16,8 +16,8 @@ use common::settings;
 fn main() {
     let (jobs, rounds) = (settings::jobs(), settings::rounds(9));
     println!(
-        "{jobs} jobs; {rounds} rounds in turns, the order turned round each time: median \
-         (least..most)"
+        "{jobs} jobs; {rounds} alternating rounds, the order reversed each time: median \
+         (min..max)"
     );
     pages::by_offset(jobs, rounds);
     commits::measure(rounds);

@@ -1,4 +1,5 @@
-//! Pages beside a copy of the same bytes, and pages by state beside those of all jobs.
+//! Pages compared with a copy of the same bytes, and pages by state compared with those of all
+//! jobs.
 
 use std::hint::black_box;
 
@@ -17,7 +18,7 @@ fn page(graph: &Graph, list: &JobQuery) -> Page {
     graph.list(list.clone()).expect("a page")
 }
 
-/// Writes a page's JSON into memory that was written to before.
+/// Writes a page's JSON to memory that was already written to.
 fn writing<'a>(graph: &'a Graph, list: &'a JobQuery) -> Measured<'a> {
     let mut out = page(graph, list).to_json().expect("JSON");
     Box::new(move || {
@@ -60,8 +61,8 @@ pub fn by_offset(jobs: u64, rounds: u64) {
     let times = in_turns(rounds, &mut things);
     drop(things);
     println!(
-        "\nA page of {size} finished jobs as JSON, `list` and `write_json`, beside a \
-         `memcpy` of the same bytes; both into memory that was written to before.\n"
+        "\nA page of {size} complete jobs as JSON, `list` and `write_json`, compared with a \
+         `memcpy` of the same bytes; both to memory that was already written to.\n"
     );
     table::head(&[
         "page",
@@ -93,7 +94,7 @@ pub fn by_state(jobs: u64, rounds: u64) {
     let kinds = [
         ("all states", JobQuery::new(), page_jobs().min(jobs)),
         (
-            "pending, in a row",
+            "pending, adjacent",
             pending().offset(scattered),
             page_jobs().min(open_jobs(jobs)),
         ),
@@ -111,11 +112,11 @@ pub fn by_state(jobs: u64, rounds: u64) {
     let times = in_turns(rounds, &mut things);
     drop(things);
     println!(
-        "\nA page by state as JSON, beside one of all states, for each job that is shown. \
-         One job in a hundred is pending, and the last {} are.\n",
+        "\nA page by state as JSON, compared with one of all states, per job shown. One job in a \
+         hundred is pending, and so are the last {}.\n",
         open_jobs(jobs)
     );
-    table::head(&["page", "jobs", "ms", "us a job", "/ all states"]);
+    table::head(&["page", "jobs", "ms", "us per job", "/ all states"]);
     let each = |n: usize| -> Vec<f64> {
         let size = lists[n].2 as f64;
         times[n].iter().map(|time| time / size).collect()

@@ -1,6 +1,7 @@
-//! The algorithms: PageRank, vertices by hop, and the shortest path, over any view of a petgraph graph.
-//! They know no request and no job: parameters go in, numbers and vertices come out.
-//! What may run long asks after every iteration whether to go on, and stops at the first no.
+//! The algorithms: PageRank, vertices by hop, and the shortest path, over any view of a petgraph
+//! graph. They are independent of requests and jobs: the inputs are parameters, the outputs numbers
+//! and vertices. A long algorithm asks after every iteration whether to continue, and stops
+//! otherwise.
 
 use std::ops::ControlFlow;
 
@@ -12,7 +13,7 @@ use crate::graph::Rating;
 
 #[derive(Clone, Copy, Debug)]
 pub struct PageRank {
-    /// The share of a rank that follows the edges; the rest jumps anywhere.
+    /// The share of a rank that follows the edges; the rest jumps to any vertex.
     pub alpha: f64,
     /// Done when one iteration moves less rank than this, over all vertices.
     pub convergence: f64,
@@ -28,7 +29,7 @@ pub enum Ending {
 
 #[derive(Clone, Debug)]
 pub struct Ranks {
-    /// By vertex index; they add up to 1.
+    /// By vertex index; their sum is 1.
     pub ranks: Vec<f64>,
     pub iterations: u64,
     pub ending: Ending,
@@ -36,8 +37,8 @@ pub struct Ranks {
 
 /// PageRank by power iteration.
 ///
-/// `petgraph::algo::page_rank` runs a fixed number of iterations in one call: it has no threshold
-/// and no place to stop it or to hear how far it is. A job needs all three, so the loop is here.
+/// `petgraph::algo::page_rank` runs a fixed number of iterations in one call: it has no threshold,
+/// cannot be stopped, and does not report progress. A job needs all three, so the loop is here.
 pub fn page_rank<G>(
     graph: G,
     parameters: &PageRank,
@@ -104,12 +105,12 @@ where
             hops[distance as usize - 1].push(vertex);
         }
     }
-    // dijkstra answers with a hash map: sort, so that the same question has the same answer.
+    // dijkstra returns a hash map: sort, so that the result is deterministic.
     hops.iter_mut().for_each(|hop| hop.sort());
     hops
 }
 
-/// The shortest way from `source` to `target`, both included, and its length.
+/// The shortest path from `source` to `target`, both included, and its length.
 pub fn shortest_path<G>(
     graph: G,
     source: NodeIndex,
@@ -121,7 +122,7 @@ where
 {
     use petgraph::visit::EdgeRef;
 
-    // A graph of ratings has no place to estimate from: with 0, A* is Dijkstra that keeps the path.
+    // A graph of ratings has no heuristic: with 0, A* is Dijkstra that keeps the path.
     astar(
         graph,
         source,
@@ -157,7 +158,7 @@ mod tests {
 
     #[test]
     fn page_rank_of_a_ring_with_a_spoke_is_the_known_one() {
-        // 0 -> 1 -> 2 -> 0 and 3 -> 0: what nobody links to keeps (1 - alpha) / n.
+        // 0 -> 1 -> 2 -> 0 and 3 -> 0: a vertex without incoming edges keeps (1 - alpha) / n.
         let graph = DiGraph::<(), ()>::from_edges([(0, 1), (1, 2), (2, 0), (3, 0)]);
         let found = page_rank(&graph, &USUAL, go_on);
         assert_eq!(found.ending, Ending::Converged);
@@ -183,7 +184,7 @@ mod tests {
 
     #[test]
     fn page_rank_without_damping_never_settles_between_users_and_movies() {
-        // What the request that the client cancels rests on.
+        // The request that the client cancels depends on this.
         let undamped = PageRank {
             alpha: 1.0,
             convergence: 1e-12,

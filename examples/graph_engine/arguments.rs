@@ -1,5 +1,5 @@
-//! The command line: where the data lie, and whether to die on the way.
-//! It knows no store. An option it does not know is an error that names it.
+//! The command line: where the data is, and whether to crash on purpose. An unknown option is an
+//! error that names it.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ pub enum Arguments {
     Run { data_directory: PathBuf, die: bool },
 }
 
-/// Reads what follows the program's name.
+/// Parses the arguments after the program's name.
 pub fn parse(given: impl Iterator<Item = OsString>) -> Result<Arguments, String> {
     let mut given = given;
     let mut data_directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/graph_engine");

@@ -1,6 +1,6 @@
-//! The client's part: it submits requests in the form of the contract, waits for them, cancels two.
-//! It knows the graph's jobs only by their ids, like a caller at the other end of a network.
-//! Every wait has an end: a job that does not move in time is an error, not a hang.
+//! The client: it submits requests in the form of the GES API, waits for them, and cancels two. It
+//! refers to the graph's jobs only by their ids, like a client on the network. Every wait has a
+//! timeout: a job that makes no progress is an error, not a hang.
 
 use std::error::Error;
 use std::thread;
@@ -11,7 +11,7 @@ use jobstore::{Body, Cancellation, Graph, Job, JobId, Request, State};
 const PATIENCE: Duration = Duration::from_secs(30);
 const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
-/// A command, and what follows the graph's name in its url.
+/// A command, and what follows the graph's name in its URL.
 type Action = (&'static str, &'static str);
 const IMPORT_GRAPH: Action = ("import_graph", "action?action_id=import-graph");
 const EXECUTE_ALGORITHM: Action = ("execute_algorithm", "action?action_id=execute-algorithm");
@@ -23,10 +23,11 @@ const IMPORT: &str =
 
 const EXPORT: &str = r#"{"graphExportPath":"exports/","edgeSetName":"ratings.csv"}"#;
 
-/// Without damping the rank swings between users and movies for ever: this one only ends by cancelling.
+/// Without damping, the rank oscillates between users and movies forever: this one ends only by
+/// cancellation.
 const ENDLESS: &str = r#"{"algorithmName":"pagerank","parameters":{"alpha":1.0,"convergence":0.000000000001,"max_iterations":1000000000000,"directed":false}}"#;
 
-/// The part of the batch that simply runs.
+/// The requests of the batch that run to completion.
 const REQUESTS: [(Action, &str); 9] = [
     (
         EXECUTE_ALGORITHM,
@@ -49,7 +50,7 @@ const REQUESTS: [(Action, &str); 9] = [
         r#"{"algorithmName":"shortest_path","parameters":{"source":"u300","target":"u84","weight":"score","directed":false}}"#,
     ),
     (
-        // Nobody is called u999: this one fails.
+        // There is no user u999: this one fails.
         EXECUTE_ALGORITHM,
         r#"{"algorithmName":"shortest_path","parameters":{"source":"u999","target":"u1","directed":false}}"#,
     ),
@@ -66,9 +67,9 @@ const REQUESTS: [(Action, &str); 9] = [
 
 /// The ids of one batch of requests.
 pub struct Batch {
-    /// Those that never end by themselves.
+    /// The jobs that never complete by themselves.
     endless: Vec<JobId>,
-    /// The one the client thinks better of before anybody started it.
+    /// The job that the client cancels before it is started.
     regretted: JobId,
     /// All of them, in the order of submission.
     all: Vec<JobId>,
@@ -79,8 +80,8 @@ pub fn submit_import(graph: &Graph) -> Result<JobId, jobstore::Error> {
 }
 
 impl Batch {
-    /// Submits the requests in one batch. There are `endless_count` that do not end by themselves, at its
-    /// head: as many as there are workers, and the others stay pending.
+    /// Submits the requests in one batch. It begins with `endless_count` requests that never
+    /// complete by themselves: as many as there are workers, so the others stay pending.
     pub fn submit(graph: &Graph, endless_count: usize) -> Result<Batch, Box<dyn Error>> {
         let mut requests = Vec::new();
         for _ in 0..endless_count {
@@ -100,15 +101,15 @@ impl Batch {
         })
     }
 
-    /// To be called while no worker is there yet: then the job cannot have been started.
+    /// Must be called while there is no worker, so that the job cannot have been started.
     pub fn cancel_before_start(&self, graph: &Graph) -> Result<Cancellation, jobstore::Error> {
         graph.cancel(&self.regretted)
     }
 
-    /// Returns when workers are in the middle of the requests that do not end by themselves.
+    /// Returns when the requests that never complete by themselves are running.
     pub fn wait_until_running(&self, graph: &Graph) -> Result<(), Box<dyn Error>> {
         for id in &self.endless {
-            // The engine's time limit may have been quicker than a client on a busy machine.
+            // The engine's time limit may have expired before a client on a busy machine.
             wait_until(graph, id, |job| match job.state() {
                 State::Pending => false,
                 State::Running => job.progress().is_some(),
@@ -134,7 +135,7 @@ fn request(graph: &Graph, action: Action, body: &str) -> Result<Request, jobstor
     let (command, resource) = action;
     let (project_id, name) = (graph.project_id(), graph.name());
     let url = format!("/ges/v1.0/{project_id}/graphs/{name}/{resource}");
-    // As text, not as a value: the list gives the body back to the letter, 0.00001 as 0.00001.
+    // As text, not as a value: the list returns the body exactly, 0.00001 as 0.00001.
     Request::new(command, url, Body::from_json(body)?)
 }
 

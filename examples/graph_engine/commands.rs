@@ -1,6 +1,6 @@
-//! From a recorded request to a result: the commands the engine understands, and what each ends with.
-//! It knows requests, runs and outcomes, but not who submits, who waits, or which thread it is on.
-//! Every run that is handed in ends complete: what cannot be done is an outcome with a code, not a panic.
+//! From a recorded request to a result: the commands that the engine implements, and the outcome of
+//! each. It is independent of clients and threads. Every run is completed: a request that cannot be
+//! executed gets an outcome with a code, never a panic.
 
 use std::fs::{self, File};
 use std::ops::ControlFlow;
@@ -24,22 +24,22 @@ use crate::request_body::{
 };
 use crate::vertex_query::VertexQuery;
 
-/// No request holds a worker longer: also one that nobody is left to cancel ends.
+/// No request occupies a worker longer, so even one that nobody cancels ends.
 const TIME_LIMIT: Duration = Duration::from_secs(3);
 
-/// How often a long run says how far it is; more often tells a person nothing.
+/// The interval of progress reports of a long run; a person gains nothing from shorter ones.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Beyond this, a hop adds nothing in a graph where movies join everybody.
+/// Beyond this, a hop adds nothing in a graph where movies connect everybody.
 const HOPS_MAX: u32 = 20;
 
-/// How many vertices a result shows: a detail is a summary, the rest belongs into an export.
+/// The number of vertices in a result: a detail is a summary, the rest belongs in an export.
 const SHOWN_MAX: usize = 10;
 
-/// A refusal quotes the request, and that may be megabytes; the store bounds a message at 8 KiB.
+/// A refusal quotes the request, which may have megabytes; the store limits a message to 8 KiB.
 const MESSAGE_CHARS_MAX: usize = 1000;
 
-/// The graph that requests work on, and the two folders they may name files in.
+/// The graph that requests use, and the two directories in which they may name files.
 pub struct Engine {
     csv_directory: PathBuf,
     data_directory: PathBuf,
@@ -47,7 +47,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Imports read below `csv_directory`, exports write below `data_directory`.
+    /// Imports read below `csv_directory`, and exports write below `data_directory`.
     pub fn new(csv_directory: PathBuf, data_directory: PathBuf) -> Engine {
         Engine {
             csv_directory,
@@ -56,14 +56,14 @@ impl Engine {
         }
     }
 
-    /// Carries out one request and records how it ended. An error is a fault of the store.
+    /// Executes one request and records its outcome. An error is a fault of the store.
     pub fn execute(&self, run: Run) -> Result<(), jobstore::Error> {
         let outcome = self.answer(&run).unwrap_or_else(|refusal| {
             let message = refusal.to_string();
             let message: String = message.chars().take(MESSAGE_CHARS_MAX).collect();
             Outcome::failed(refusal.code(), message)
         });
-        // Somebody may have completed the job meanwhile; then that outcome stands.
+        // The job may already be complete; then that outcome is kept.
         run.complete(outcome).map(drop)
     }
 
@@ -91,7 +91,7 @@ impl Engine {
             |percent, text| run.progress(percent, text),
         )?;
         let (vertices, edges) = (loaded.graph.node_count(), loaded.graph.edge_count());
-        // Requests under way keep the graph they began with.
+        // Requests in progress keep the graph they began with.
         *self.movies.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(loaded));
         Ok(Outcome::succeeded().with_detail(&json!({
             "summary": format!("{vertices} vertices, {edges} edges"),
@@ -119,7 +119,8 @@ impl Engine {
         let mut after_iteration = |iteration: u64, change: f64| {
             if told.is_none_or(|at| at.elapsed() >= PROGRESS_INTERVAL) {
                 told = Some(Instant::now());
-                // The change shrinks by a factor an iteration, so its logarithm is what grows evenly.
+                // The change shrinks by a constant factor per iteration, so its logarithm is
+                // linear.
                 let percent = (100.0 * change.ln() / settings.convergence.ln()).clamp(0.0, 99.0);
                 run.progress(
                     percent as u8,
@@ -232,7 +233,8 @@ impl Engine {
 
     fn export_graph(&self, run: &Run, export: &ExportGraph) -> Result<Outcome, Refusal> {
         let movies = self.movies()?;
-        // The job's id in the name: an export never takes away the file an older outcome names.
+        // The job's id is in the name, so an export never overwrites the file of an earlier
+        // outcome.
         let name = format!("{}-{}", run.id(), export.edge_set_name);
         let result_ref = Path::new(&export.graph_export_path).join(name);
         let path = below(&self.data_directory, &result_ref)?;
@@ -257,7 +259,7 @@ impl Engine {
     }
 }
 
-/// Ranks are a result also when they are not settled: then they are partly a failure.
+/// Ranks are also a result if they have not converged: then it is a partial failure.
 fn ranked(movies: &MovieGraph, found: &Ranks) -> Result<Outcome, Refusal> {
     let iterations = found.iterations;
     let mut order: Vec<NodeIndex> = movies.graph.node_indices().collect();
@@ -318,7 +320,7 @@ fn open_below(directory: &Path, relative: &str) -> Result<File, Refusal> {
     })
 }
 
-/// A request comes from outside: it names files below a folder of the engine, and no others.
+/// A request comes from outside: it may name only files below a directory of the engine.
 fn below(directory: &Path, relative: &Path) -> Result<PathBuf, Refusal> {
     let plain = relative
         .components()

@@ -1,6 +1,5 @@
-//! Export of the graph's edges to a CSV file that people can open.
-//! It knows the graph and a path, and no job.
-//! The file appears under its name only when it is whole and on the disk: an outcome may name it.
+//! Export of the graph's edges to a human-readable CSV file. The file appears under its name only
+//! when it is complete and durable, so an outcome may refer to it.
 
 use std::fs::{self, File};
 use std::io;
@@ -29,7 +28,7 @@ pub fn ratings_to_csv(movies: &MovieGraph, path: &Path) -> io::Result<usize> {
         count += 1;
     }
     let file = rows.into_inner().map_err(csv::IntoInnerError::into_error)?;
-    // The outcome is durable, so what it names has to be, too.
+    // The outcome is durable, so the file it refers to must be, too.
     file.sync_all()?;
     fs::rename(&unfinished, path)?;
     Ok(count)

@@ -1,6 +1,6 @@
-//! The graph in memory: users, movies, and who rated what, read from three CSV texts.
-//! It knows nothing of jobs, requests or folders: readers go in, a graph comes out.
-//! It keeps one promise: every rating joins two vertices that exist, with a score of 1 to 5.
+//! The graph in memory: users, movies, and ratings, read from three CSV texts. It is independent of
+//! jobs, requests, and directories. Invariant: every rating connects two existing vertices, with a
+//! score of 1 to 5.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-/// The best score there is; a path over a rating is the shorter the better the score.
+/// The best score; the better the score of a rating, the shorter the path over it.
 pub const SCORE_MAX: u8 = 5;
 
 #[derive(Clone, Debug, Deserialize)]
@@ -54,7 +54,7 @@ impl Vertex {
         }
     }
 
-    /// What a person calls this vertex.
+    /// The human-readable name of this vertex.
     pub fn display_name(&self) -> String {
         match self {
             Vertex::User(user) => format!("{} ({}, {})", user.id, user.occupation, user.age),
@@ -62,7 +62,7 @@ impl Vertex {
         }
     }
 
-    /// The value under a property's name, or nothing where this kind of vertex has no such property.
+    /// The value of a property, or `None` if this kind of vertex does not have it.
     pub fn property(&self, name: &str) -> Option<String> {
         match (self, name) {
             (Vertex::User(user), "gender") => Some(user.gender.clone()),
@@ -76,7 +76,7 @@ impl Vertex {
     }
 }
 
-/// An edge: it leads from the user to the movie.
+/// An edge from the user to the movie.
 #[derive(Clone, Debug)]
 pub struct Rating {
     pub score: u8,
@@ -84,7 +84,7 @@ pub struct Rating {
 }
 
 impl Rating {
-    /// A five-star rating is a short way, a one-star rating a long one; never zero.
+    /// A five-star rating is a short distance, a one-star rating a long one; never zero.
     pub fn distance(&self) -> u32 {
         u32::from(SCORE_MAX + 1 - self.score)
     }
@@ -120,7 +120,8 @@ pub struct MovieGraph {
 }
 
 impl MovieGraph {
-    /// Reads the three texts, vertices first. `progress` hears the percentage and what comes next.
+    /// Reads the three texts, vertices first. Calls `progress` with the percentage and the next
+    /// step.
     pub fn read(
         users: impl Read,
         movies: impl Read,
@@ -138,7 +139,7 @@ impl MovieGraph {
         }
         progress(40, "reading ratings");
         for (index, row) in rows::<RatingRow>("ratings", ratings).enumerate() {
-            // Row 1 is the header, as a person sees it who opens the file.
+            // Row 1 is the header, as shown by a spreadsheet.
             loaded.rate(index + 2, row?)?;
         }
         progress(100, "graph loaded");
@@ -197,7 +198,7 @@ pub mod tests {
     const MOVIES: &str = "movie_id,title,year,genres\nm1,\"Hello, Goodbye\",1999,Drama|War\n";
     const RATINGS: &str = "user_id,movie_id,score,rated_at\nu1,m1,5,2000-01-01\n";
 
-    /// The graph that the example ships.
+    /// The graph of the data included with the example.
     pub fn shipped() -> MovieGraph {
         MovieGraph::read(
             &include_bytes!("data/users.csv")[..],

@@ -1,6 +1,5 @@
-//! The job list on standard output, in the contract's JSON and nothing else.
-//! It knows a page and a stream, not what the jobs mean.
-//! A reader who has seen enough and closes the pipe is no failure.
+//! The job list on standard output, in the JSON of the GES API and nothing else. A reader that
+//! closes the pipe early is not an error.
 
 use std::error::Error;
 use std::io::{self, ErrorKind, Write};
@@ -18,14 +17,14 @@ pub fn print(page: &Page) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Passes everything on until the other end has gone, then swallows the rest.
+/// Writes everything until the reader has closed the pipe, then discards the rest.
 struct UntilClosed<W> {
     inner: W,
     closed: bool,
 }
 
 impl<W> UntilClosed<W> {
-    /// `instead` is what the caller hears when there is nobody left to write to.
+    /// Returns `instead` if there is no reader left.
     fn unless_closed<T>(&mut self, result: io::Result<T>, instead: T) -> io::Result<T> {
         match result {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {

@@ -1,7 +1,6 @@
-//! A small graph engine that links the job store: it records every asynchronous request before it works
-//! on it, and after a crash it knows what was lost in the middle.
-//! This file owns the order of events; it knows no command, no algorithm and no format.
-//! No fault is a panic: it goes to standard error, and the exit code is 1.
+//! A small graph engine that embeds the job store: it records every asynchronous request before
+//! executing it, and after a crash it knows which jobs were interrupted. This file contains the
+//! order of events. No fault is a panic: errors go to standard error, and the exit code is 1.
 //!
 //! ```text
 //! cargo run --release --example graph_engine            # again and again: the list grows
@@ -9,7 +8,8 @@
 //! cargo run --release --example graph_engine | head -c 300
 //! ```
 //!
-//! To read on: `client.rs` (what is asked), `commands.rs` (what is done), `workers.rs` (on which thread).
+//! Read next: `client.rs` (the requests), `commands.rs` (their execution), `workers.rs` (the
+//! threads).
 
 mod algorithms;
 mod arguments;
@@ -67,17 +67,18 @@ fn main() -> ExitCode {
 fn run(data_directory: &Path, die: bool) -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(data_directory)
         .map_err(|error| format!("cannot create {}: {error}", data_directory.display()))?;
-    // A folder of its own for the store: nothing else is to write there.
+    // A separate directory for the store: nothing else may write to it.
     let store = JobStore::open(data_directory.join("jobs"))?;
     tell(&table::recovery(&store)?);
     let graph = store.get_or_create_graph(PROJECT_ID, GRAPH_NAME)?;
     let engine = Arc::new(Engine::new(csv_directory(), data_directory.to_owned()));
 
-    // The import goes first and alone. Whatever a run that died has left pending is older, and needs a graph.
+    // The import runs first and alone. Jobs that a previous run left pending are older, and need a
+    // graph.
     let import = client::submit_import(&graph)?;
     engine.execute(graph.claim(&import)?)?;
 
-    // To die with work in every worker's hands, there has to be enough that does not end.
+    // To crash while every worker is busy, enough requests must be endless.
     let batch = Batch::submit(&graph, if die { WORKERS } else { 1 })?;
     tell_cancelled("one request", &batch.cancel_before_start(&graph)?);
 
@@ -100,7 +101,7 @@ fn run(data_directory: &Path, die: bool) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The sample data lie beside the source of this example.
+/// The sample data is next to the source of this example.
 fn csv_directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/graph_engine")
 }

@@ -1,6 +1,6 @@
-//! Why the engine cannot carry out a request: one case a reason, each with its code.
-//! It knows no outcome and no job; `commands.rs` makes the one into the other.
-//! Codes are a promise to clients: new ones may come, none changes its meaning.
+//! Why the engine cannot execute a request: one case per reason, each with its code. `commands.rs`
+//! converts it to an outcome. Codes are stable for clients: new ones may be added, but none changes
+//! its meaning.
 
 use std::io;
 
@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::graph::LoadError;
 
-/// Why a request cannot be carried out. Its text becomes the message of a failed outcome.
+/// Why a request cannot be executed. Its text becomes the message of a failed outcome.
 #[derive(Debug, Error)]
 pub enum Refusal {
     #[error("unknown command {0}")]

@@ -1,6 +1,5 @@
-//! The bodies of the requests, as the client writes them, one type a command.
-//! They know serde and nothing else; `vertex_query.rs` has the body of its own query.
-//! A misspelt parameter is refused, not ignored.
+//! The bodies of the requests, as clients write them, one type per command. `vertex_query.rs`
+//! contains the body of its own query. A misspelled parameter is refused, not ignored.
 
 use serde::Deserialize;
 
@@ -8,7 +7,7 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct ImportGraph {
     pub edgeset_path: String,
-    /// The users' file, then the movies' file.
+    /// The users' file and the movies' file.
     pub vertexset_path: [String; 2],
 }
 
@@ -62,7 +61,7 @@ pub struct ShortestPathParameters {
     pub source: String,
     pub target: String,
     pub directed: bool,
-    /// Without a weight every edge counts 1.
+    /// Without a weight, every edge counts 1.
     pub weight: Option<Weight>,
 }
 

@@ -1,6 +1,6 @@
-//! What people read, on standard error: the recovery, a table of the jobs, totals.
-//! It only reads the store. It knows of results no more than the `summary` of their detail.
-//! Nobody has to read it: the engine works on when standard error is closed.
+//! Human-readable output on standard error: the recovery, a table of the jobs, totals. It only
+//! reads the store. Of results it reads only the `summary` of their detail. The engine continues if
+//! standard error is closed.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -8,12 +8,12 @@ use std::time::{Duration, SystemTime};
 
 use jobstore::{Graph, Job, JobStore, Outcome, OutcomeKind, Page, State};
 
-/// More rows than this scroll away unread; the JSON has them all.
+/// More rows than this would scroll away; the JSON has them all.
 const ROWS_MAX: usize = 60;
 
 const RESULT_CHARS_MAX: usize = 80;
 
-/// What this open found running, because the run before it did not end by itself.
+/// The jobs that this open found running, because the previous process was killed.
 pub fn recovery(store: &JobStore) -> Result<String, Box<dyn Error>> {
     let mut text = format!("open {}: ", store.opens());
     let recovered = store.recovered();
@@ -39,7 +39,7 @@ pub fn recovery(store: &JobStore) -> Result<String, Box<dyn Error>> {
     Ok(text)
 }
 
-/// One row a job, oldest first, then the totals.
+/// One row per job, oldest first, then the totals.
 pub fn jobs(graph: &Graph, page: &Page) -> Result<String, Box<dyn Error>> {
     let now = SystemTime::now();
     let mut rows = vec![
@@ -117,7 +117,7 @@ fn row(job: &Job, now: SystemTime) -> [String; 7] {
     ]
 }
 
-/// The ids of one graph begin alike; it is the end that tells them apart.
+/// The ids of one graph begin alike; their ends differ.
 fn short_id(job: &Job) -> String {
     let id = job.id().as_str();
     match id.char_indices().rev().nth(7) {
@@ -148,7 +148,8 @@ fn result(outcome: &Outcome) -> String {
         .detail()
         .and_then(|detail| serde_json::from_str::<Summarised>(detail).ok())
         .map(|detail| detail.summary);
-    // What went wrong first, then where the result is, then what it says: the end may be clipped.
+    // The failure first, then the location of the result, then its summary: the end may be
+    // truncated.
     [outcome.message(), outcome.result_ref(), summary.as_deref()]
         .into_iter()
         .flatten()
@@ -163,7 +164,7 @@ fn progress(job: &Job) -> String {
 }
 
 fn took(job: &Job) -> String {
-    // A job that was cancelled before its start took no time at all.
+    // A job that was canceled before its start has no duration.
     let (Some(started_at), Some(completed_at)) = (job.started_at(), job.completed_at()) else {
         return "-".to_owned();
     };
@@ -174,7 +175,7 @@ fn took(job: &Job) -> String {
 }
 
 fn age(age: Option<Duration>) -> String {
-    // Nothing when the clock was set back since.
+    // `None` if the clock was set back since.
     let Some(age_s) = age.map(|age| age.as_secs()) else {
         return "-".to_owned();
     };

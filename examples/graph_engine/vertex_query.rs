@@ -1,6 +1,6 @@
-//! The filtered vertex query: which vertices have the labels and the properties that are asked for.
-//! It knows the filters as they stand in a request's body, and no job.
-//! A filter that cannot be understood is refused; it never matches everything.
+//! The filtered vertex query: the vertices with the requested labels and properties. It parses the
+//! filters in a request's body, and is independent of jobs. An invalid filter is refused; it never
+//! matches everything.
 
 use petgraph::graph::NodeIndex;
 use petgraph::visit::IntoNodeReferences;
@@ -15,7 +15,7 @@ pub struct VertexQuery {
     offset: usize,
     #[serde(default = "limit_default")]
     limit: usize,
-    /// Empty stands for every label.
+    /// Empty for every label.
     #[serde(default)]
     labels: Vec<String>,
     /// A vertex must pass all of them.
@@ -28,7 +28,7 @@ pub struct VertexQuery {
 struct VertexFilter {
     property_name: String,
     predicate: Predicate,
-    /// One of them is enough.
+    /// One match is enough.
     values: Vec<String>,
 }
 
@@ -42,7 +42,7 @@ enum Predicate {
     Contain,
 }
 
-/// What was found: how many in all, and the slice that offset and limit ask for.
+/// The result: the total, and the slice selected by offset and limit.
 #[derive(Debug)]
 pub struct Matches {
     pub total: usize,

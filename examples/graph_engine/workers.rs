@@ -1,6 +1,6 @@
-//! The worker threads: each takes the oldest pending job with `claim_next`, executes it, takes the next.
-//! They know no command: what a request means is the engine's.
-//! Told to stop, a worker ends the job it is at and takes no other.
+//! The worker threads: each claims the oldest pending job with `claim_next`, executes it, and
+//! claims the next. What a request means is up to the engine. When stopped, a worker finishes its
+//! current job and claims no other.
 
 use std::error::Error;
 use std::io;
@@ -13,7 +13,7 @@ use jobstore::Graph;
 
 use crate::commands::Engine;
 
-/// How long an idle worker rests before it asks again; a stop wakes it at once.
+/// How long an idle worker sleeps before it tries again; a stop wakes it immediately.
 const IDLE_PAUSE: Duration = Duration::from_millis(5);
 
 pub struct Workers {
@@ -39,11 +39,11 @@ impl Workers {
         Ok(workers)
     }
 
-    /// Waits until every worker has ended its job; reports the first fault.
+    /// Waits until every worker has finished its job; returns the first error.
     pub fn stop(mut self) -> Result<(), Box<dyn Error>> {
         self.tell_to_stop();
         for thread in self.threads.drain(..) {
-            // A panic is no reason to go on quietly: the job is recorded as interrupted by then.
+            // A panic is not ignored: by then, the job is recorded as interrupted.
             thread.join().map_err(|_| "a worker panicked")??;
         }
         Ok(())
@@ -58,7 +58,7 @@ impl Workers {
 }
 
 impl Drop for Workers {
-    /// Also when the caller leaves early because of an error, no worker takes another job.
+    /// If the caller returns early because of an error, no worker claims another job either.
     fn drop(&mut self) {
         self.tell_to_stop();
     }

@@ -1,9 +1,8 @@
-//! The contract's failures as HTTP answers.
+//! Errors as HTTP responses.
 //!
-//! Owns: how an [`ApiError`] goes out, and the failures that only HTTP has. Must not know:
-//! what fails.
-//! Promise: every failure is the contract's document; a client that is turned away for
-//! the moment is told when to come again.
+//! Contains the conversion of an [`ApiError`] into a response, and the errors that only HTTP has.
+//! Every error is a document of the GES job-list API; a client that is refused temporarily gets a
+//! `Retry-After`.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -13,13 +12,13 @@ use crate::http::middleware::{REQUEST_ID, request_id};
 use crate::model::api_error::ApiError;
 use crate::model::error::{Error, excerpt, excerpt_id};
 
-/// What every answer of this module is, if it is not said otherwise.
+/// The default content type of the responses of this module.
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// When to come again, in seconds.
+/// `Retry-After`, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
-/// The failures that only HTTP has, for an engine's own routes, too: each is a response.
+/// The errors that only HTTP has; an engine can use them in its own routes. Each one is a response.
 ///
 /// # Examples
 /// ```
@@ -36,7 +35,7 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 /// # drop(app);
 /// ```
 impl ApiError {
-    /// One of the contract's other errors, or of the engine's own.
+    /// Another error of the GES API, or one of the engine's own.
     #[must_use]
     pub fn new(status: u16, code: &'static str, message: impl Into<String>) -> ApiError {
         ApiError {
@@ -47,31 +46,31 @@ impl ApiError {
         }
     }
 
-    /// 401 `GES.8007`: the token is missing or not known.
+    /// 401 `GES.8007`: the token is missing or unknown.
     #[must_use]
     pub fn unauthenticated() -> ApiError {
         ApiError::new(401, "GES.8007", "invalid or missing token")
     }
 
-    /// 403 `GES.8020`: the token is another project's.
+    /// 403 `GES.8020`: the token belongs to another project.
     #[must_use]
     pub fn forbidden() -> ApiError {
         ApiError::new(403, "GES.8020", "no permission")
     }
 
-    /// 404 `GES.8000`: the path is none.
+    /// 404 `GES.8000`: there is no such path.
     #[must_use]
     pub fn no_such_resource() -> ApiError {
         ApiError::new(404, "GES.8000", "no such resource")
     }
 
-    /// 500 `GES.8302`: a fault inside, whose details are for the log.
+    /// 500 `GES.8302`: an internal fault; its details are only in the log.
     #[must_use]
     pub fn internal() -> ApiError {
         ApiError::new(500, "GES.8302", "job query error")
     }
 
-    /// 503 `GES.8602`: more is asked for than the engine takes at once, or it takes too long.
+    /// 503 `GES.8602`: the engine is overloaded, or the request timed out.
     #[must_use]
     pub fn unavailable() -> ApiError {
         ApiError {
@@ -87,7 +86,7 @@ impl ApiError {
         ApiError::new(400, "GES.8301", message)
     }
 
-    /// 400 `GES.8303`: there is no job with this id that could be called off.
+    /// 400 `GES.8303`: there is no job with this id to cancel.
     #[must_use]
     pub fn unknown_job_to_cancel(id: &str) -> ApiError {
         let message = format!("can not find job to cancel, id is {}", excerpt_id(id));
@@ -95,8 +94,8 @@ impl ApiError {
     }
 }
 
-/// 400 `GES.8000`: a parameter that cannot be taken. It becomes an [`ApiError`], whose
-/// message shows at most the beginning of what was given.
+/// 400 `GES.8000`: an invalid parameter. Converts into an [`ApiError`], whose message shows at most
+/// the beginning of the given value.
 ///
 /// # Examples
 /// ```
@@ -119,11 +118,11 @@ impl ApiError {
 pub struct InvalidParameter<'a> {
     /// The parameter's name.
     pub name: &'a str,
-    /// The value that the request has.
+    /// The value in the request.
     pub given: &'a str,
     /// What is allowed: a phrase that continues "it must be".
     pub allowed: &'a str,
-    /// What the client can do about it, as an imperative.
+    /// What the client can do about it, in the imperative.
     pub remedy: &'a str,
 }
 
@@ -138,7 +137,7 @@ impl From<InvalidParameter<'_>> for ApiError {
 }
 
 impl From<Error> for ApiError {
-    /// What the client is told; a fault's details are for the log.
+    /// The error as the client sees it; the details of an internal fault are only logged.
     fn from(error: Error) -> ApiError {
         let failure = error.api_error();
         match failure.status {
@@ -165,8 +164,8 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// The contract's answer to a path that is none: 404 `no such resource`. It is a handler,
-/// for the fallback of the engine's own router.
+/// The response of the GES API for an unknown path: 404 `no such resource`. This is a handler, for
+/// the fallback of the engine's own router.
 ///
 /// # Examples
 /// ```
@@ -180,8 +179,8 @@ pub async fn no_such_resource(headers: HeaderMap) -> Response {
     response
 }
 
-/// The contract has no word for a method that a path does not take; axum says which ones
-/// it does.
+/// The GES API has no error for a method that a path does not accept; axum lists the accepted ones
+/// in `Allow`.
 pub(crate) async fn wrong_method() -> Response {
     let message = "method not allowed; the Allow header lists the allowed methods";
     ApiError::new(405, "GES.8000", message).into_response()

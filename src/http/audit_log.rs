@@ -1,14 +1,13 @@
-//! What clients and operators change, in the log: who ended a job at 3 a.m.?
+//! The audit log: the changes that clients and operators make.
 //!
-//! Owns: that line, and [`Actor`]. Must not know: what an act does.
-//! Promise: one line at the level INFO for each act that changed something, with ids and
-//! never a body, a message or a token.
+//! Contains the log line and [`Actor`]. Each act that changed something is logged as one line at
+//! the level INFO, with ids, and never with a request body, a message, or a token.
 
 use std::fmt;
 
 use tokio::net::unix::UCred;
 
-/// Who acted, as far as is known.
+/// Who made a change, if known.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Actor {
     /// A client of the routes; the span around the line has the request's id.
@@ -37,18 +36,18 @@ impl fmt::Display for Actor {
     }
 }
 
-/// Something that was done to a graph.
+/// A change that was made to a graph.
 pub(crate) struct AuditEntry<'a> {
     pub(crate) action: &'static str,
     /// Project and graph.
     pub(crate) graph: (&'a str, &'a str),
-    /// The job, if it was done to one.
+    /// The job, if the change was made to one.
     pub(crate) job: Option<&'a str>,
     pub(crate) by: Actor,
 }
 
 impl AuditEntry<'_> {
-    /// Logs it, with what came of it.
+    /// Logs the change and its result.
     pub(crate) fn log(&self, done: impl fmt::Display) {
         let (project, graph) = self.graph;
         tracing::info!(

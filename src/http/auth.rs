@@ -1,9 +1,7 @@
-//! Who may ask: the engine says so.
+//! Authorization: the engine decides whether a caller may have a response.
 //!
-//! Owns: [`Caller`], [`Token`], [`Access`], and when the engine is asked. Must not know:
-//! what a token is.
-//! Promise: the engine is asked before anything is looked up, so who is refused learns
-//! nothing of what there is; no token is ever shown.
+//! Contains [`Caller`], [`Token`], and [`Access`]. The engine's hook is called before anything is
+//! looked up, so a refused caller learns nothing about what exists. Tokens are never shown.
 
 use std::fmt;
 use std::future::Future;
@@ -18,11 +16,12 @@ use crate::model::api_error::ApiError;
 /// The header that carries the token.
 const TOKEN_HEADER: &str = "x-auth-token";
 
-/// Who asks for what: what the hook of [`Routes::authorize`](crate::http::Routes::authorize)
-/// is given. `Debug` shows neither the token nor the value of any header.
+/// Who asks, and for what: the argument of the hook of
+/// [`Routes::authorize`](crate::http::Routes::authorize). `Debug` shows neither the token nor the
+/// value of any header.
 ///
 /// # Examples
-/// A hook's own test:
+/// A test of a hook:
 /// ```
 /// use jobstore::http::{Access, Permission, Caller, Token};
 /// async fn hook(caller: Caller) -> Access {
@@ -44,28 +43,28 @@ const TOKEN_HEADER: &str = "x-auth-token";
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Caller {
-    /// What the request has as its `X-Auth-Token`; `None` where there is none, more than
-    /// one, or one that is no visible ASCII.
+    /// The value of the header `X-Auth-Token`; `None` if the header is missing, repeated, or not
+    /// visible ASCII.
     pub token: Option<Token>,
-    /// The project whose graph is asked for; empty where no one project's is
+    /// The project of the requested graph; empty if the request concerns all projects
     /// ([`Permission::Observe`]).
     pub project_id: String,
-    /// The graph that is asked for, where one is.
+    /// The requested graph, if any.
     pub graph_name: Option<String>,
-    /// The job in the path, where there is one.
+    /// The job id in the path, if any.
     pub job_id: Option<String>,
-    /// What is to be done.
+    /// The permission that the request needs.
     pub permission: Permission,
     /// The request's method.
     pub method: Method,
     /// All headers of the request.
     pub headers: HeaderMap,
-    /// What the engine's own layers have put to the request: a peer's certificate, say.
+    /// What the engine's own layers have attached to the request, for example a peer's certificate.
     pub extensions: Extensions,
 }
 
 impl Caller {
-    /// One that has nothing but these, for a hook's test.
+    /// A caller with only these fields set, for the test of a hook.
     #[must_use]
     pub fn new(permission: Permission, project_id: impl Into<String>) -> Caller {
         Caller {
@@ -111,28 +110,29 @@ impl fmt::Debug for Caller {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Permission {
-    /// To see jobs: the list, or one job's state.
+    /// To read jobs: the list, or the state of one job.
     Read,
-    /// To call a job off.
+    /// To cancel a job.
     Cancel,
-    /// To see how the store does, which is of all projects: [`Routes::operations`].
+    /// To read the health and metrics of the store, which cover all projects:
+    /// [`Routes::operations`].
     ///
     /// [`Routes::operations`]: crate::http::Routes::operations
     Observe,
 }
 
-/// A token as it came; `Debug` does not show it.
+/// A token as the client sent it; `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
 
 impl Token {
-    /// For a hook's test.
+    /// For the test of a hook.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Token {
         Token(text.into())
     }
 
-    /// The text of the header.
+    /// The value of the header.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -145,15 +145,15 @@ impl fmt::Debug for Token {
     }
 }
 
-/// What the engine says of a caller.
+/// The decision of the engine about a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Access {
-    /// Go on.
+    /// The caller may have the response.
     Granted,
-    /// The token is missing, or not known: 401 `invalid or missing token`.
+    /// The token is missing or unknown: 401 `invalid or missing token`.
     Unauthenticated,
-    /// The token is another project's: 403 `no permission`.
+    /// The token belongs to another project: 403 `no permission`.
     Forbidden,
 }
 
@@ -184,6 +184,6 @@ impl Hook {
 fn token(headers: &HeaderMap) -> Option<Token> {
     let mut given = headers.get_all(TOKEN_HEADER).iter();
     let token = given.next()?.to_str().ok()?;
-    // Of two, nobody knows which one counts.
+    // If there are two, it is unclear which one counts.
     given.next().is_none().then(|| Token(token.to_owned()))
 }

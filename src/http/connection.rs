@@ -1,8 +1,7 @@
 //! One connection of a server.
 //!
-//! Owns: how long a client may keep it without taking or asking for anything, and the
-//! failure document for what is not even a request. Which requests there are is up to the
-//! router.
+//! Contains the timeouts for a client that neither reads nor sends, and the error document for
+//! input that is not an HTTP request. Routing is up to the router.
 
 use std::convert::Infallible;
 use std::io;
@@ -26,17 +25,18 @@ use crate::http::connection_slots::{BusyBody, ConnectionSlot};
 use crate::http::middleware::{REQUEST_ID, request_id};
 use crate::model::api_error::ApiError;
 
-/// Bytes that wait for a client at most, beside those that the system holds; and bytes of
-/// a request's head.
+/// The maximum number of bytes buffered for a client, in addition to the system's buffers; also the
+/// limit for a request's head.
 const BUFFER_BYTES: usize = 64 << 10;
-/// How long a connection that is to leave may take to end what it has begun.
+/// How long a connection that was asked to close may take to finish the request in progress.
 const LEAVE_TIME: Duration = Duration::from_secs(1);
-/// What a client may still send after it was refused, so that it sees the answer.
+/// The maximum number of bytes read from a client after it was refused, so that it sees the
+/// response.
 const DISCARDED_BYTES_MAX: usize = 1 << 20;
-/// How long it may take for that.
+/// The time limit for reading them.
 const DISCARD_TIME: Duration = Duration::from_secs(1);
 
-/// Serves a client until it leaves, until `ending`, or until another one needs its place.
+/// Serves a client until it disconnects, until `ending`, or until another client needs its slot.
 pub(super) async fn serve<I>(
     io: I,
     app: Router,
@@ -51,7 +51,7 @@ where
     let service = service_fn(|request: Request<hyper::body::Incoming>| {
         let busy = slot.busy();
         let id = request_id(request.headers());
-        // hyper reads somewhat more before it refuses a head.
+        // hyper reads somewhat more than this before it refuses a head.
         let is_too_long = head_bytes(&request) > BUFFER_BYTES;
         let answered = (!is_too_long).then(|| hyper::service::Service::call(&service, request));
         async move {
@@ -69,7 +69,7 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(head)
         .max_buf_size(BUFFER_BYTES)
-        // A client may end its side once it has asked.
+        // A client may close its sending side after its request.
         .half_close(true)
         .serve_connection(TokioIo::new(StallTimeout::new(io, stall)), service);
     let mut connection = pin!(connection);
@@ -84,23 +84,23 @@ where
     loop {
         tokio::select! {
             done = connection.as_mut() => return done,
-            // Without a request it has nothing to end.
+            // Without a request in progress there is nothing to finish.
             () = sleep(LEAVE_TIME) => if !slot.is_busy() { return Ok(()); },
         }
     }
 }
 
-/// A connection whose other end must take something now and then, and which says why it
-/// ends if hyper refuses what came.
+/// A connection whose peer must read something from time to time, and which explains why it is
+/// closed if hyper refuses the input.
 struct StallTimeout<I> {
     io: I,
     stall: Duration,
-    /// Since nothing could be written.
+    /// Set since a write could not make progress.
     waits: Option<Pin<Box<Sleep>>>,
     refusal: Option<Refusal>,
 }
 
-/// What is written in place of a refusal of hyper's, and how much of it is.
+/// The response written instead of hyper's own refusal, and how much of it is written.
 struct Refusal {
     text: Vec<u8>,
     written: usize,
@@ -135,7 +135,7 @@ impl<I: AsyncWrite + Unpin> StallTimeout<I> {
         })
     }
 
-    /// Writes the document of a refusal in place of its bare head; `None` for anything else.
+    /// Writes the document of a refusal instead of its bare head; `None` for anything else.
     fn explained(
         &mut self,
         context: &mut Context<'_>,
@@ -163,8 +163,8 @@ impl<I: AsyncWrite + Unpin> StallTimeout<I> {
 }
 
 impl<I: AsyncRead + AsyncWrite + Unpin> StallTimeout<I> {
-    /// Reads what a refused client still sends, within bounds: a socket closed with bytes
-    /// unread is reset, and its other end may lose the answer.
+    /// Reads what a refused client still sends, up to a limit: closing a socket with unread bytes
+    /// resets it, and the peer may lose the response.
     fn discard(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Some(refusal) = &mut self.refusal else {
             return Poll::Ready(());
@@ -187,7 +187,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> StallTimeout<I> {
     }
 }
 
-/// The bytes of a request's head: its first line, its fields and the empty line, as they are
+/// The size of a request's head: the request line, the fields, and the empty line, as they are
 /// usually written.
 fn head_bytes<B>(request: &Request<B>) -> usize {
     let uri = request.uri();
@@ -208,8 +208,8 @@ fn head_too_long() -> String {
 }
 
 impl Refusal {
-    /// The answer to what hyper takes for no request: such answers have no body, and do not
-    /// come from the router, whose answers all have a request id.
+    /// The response to input that hyper does not accept as a request: hyper's own responses have no
+    /// body, and do not pass through the router, which adds a request id to every response.
     fn of(head: &[u8]) -> Option<Refusal> {
         let text = std::str::from_utf8(head).ok()?;
         let lines = text.strip_prefix("HTTP/1.")?.strip_suffix("\r\n\r\n")?;

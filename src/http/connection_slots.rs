@@ -1,7 +1,7 @@
-//! The places for connections of a server.
+//! The connection slots of a server.
 //!
-//! Owns: [`ConnectionSlots`]: how many connections there are, which of them has waited longest for
-//! a request, and which one leaves for a newcomer.
+//! Contains [`ConnectionSlots`], which counts the connections, tracks which one has waited longest
+//! for a request, and selects the one that closes for a new client.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -14,10 +14,10 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep};
 
-/// How often another connection is asked to leave while a newcomer waits.
+/// How often another connection is asked to close while a new client waits.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
-/// All places of a server.
+/// All slots of a server.
 pub(super) struct ConnectionSlots {
     free: Arc<Semaphore>,
     taken: Arc<Mutex<TakenSlots>>,
@@ -30,13 +30,13 @@ struct TakenSlots {
 }
 
 struct SlotState {
-    /// Since when the connection has had no request in progress; `None` while it has one,
-    /// and once it was asked to leave.
+    /// Since when the connection has had no request in progress; `None` while it has one, and after
+    /// it was asked to close.
     idle_since: Mutex<Option<Instant>>,
     leave: Notify,
 }
 
-/// A connection's place, free again when it is dropped.
+/// A connection's slot, released when dropped.
 pub(super) struct ConnectionSlot {
     number: u64,
     state: Arc<SlotState>,
@@ -52,9 +52,9 @@ impl ConnectionSlots {
         }
     }
 
-    /// A place for a newcomer. If none is free, connections without a request in progress
-    /// leave, the one that has waited longest first: connections that ask for nothing keep
-    /// nobody out.
+    /// Returns a slot for a new connection. If none is free, connections without a request in
+    /// progress are closed, the one that has waited longest first, so idle connections do not keep
+    /// new clients out.
     pub(super) async fn take(&self) -> ConnectionSlot {
         let permit = loop {
             if let Ok(permit) = self.free.clone().try_acquire_owned() {
@@ -64,7 +64,7 @@ impl ConnectionSlots {
             tokio::select! {
                 permit = self.free.clone().acquire_owned() => match permit {
                     Ok(permit) => break permit,
-                    // Nobody closes it.
+                    // The semaphore is never closed.
                     Err(_) => std::future::pending().await,
                 },
                 () = sleep(ASK_AGAIN) => {}
@@ -101,12 +101,12 @@ impl ConnectionSlots {
 }
 
 impl ConnectionSlot {
-    /// Over when the connection is to leave.
+    /// Completes when the connection should close.
     pub(super) async fn asked_to_leave(&self) {
         self.state.leave.notified().await;
     }
 
-    /// To be kept while a request is in progress, up to the end of its answer.
+    /// Marks a request as in progress until the guard is dropped, at the end of the response.
     pub(super) fn busy(&self) -> BusyGuard {
         *self.state.idle_since.lock() = None;
         BusyGuard(self.state.clone())
@@ -133,7 +133,7 @@ impl Drop for BusyGuard {
     }
 }
 
-/// A body during which its connection is busy.
+/// A response body; its connection is busy until it is dropped.
 pub(super) struct BusyBody<B> {
     pub(super) body: B,
     pub(super) _busy: BusyGuard,

@@ -1,8 +1,7 @@
-//! What the people who run an engine do to its store: the routes under `/control`.
+//! Operations on a store through its control socket: the routes under `/control`.
 //!
-//! Owns: those routes, and the JSON they take and give. Must not know: who may connect.
-//! Promise: the library's own calls and nothing else; every failure has the contract's
-//! form, and names the library's error where it is one.
+//! Contains those routes and their JSON. They use only the public API. Every failure has the form
+//! of a GES API error, with the code of the library's error if there is one.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -35,14 +34,14 @@ use crate::model::api_error::ApiError;
 use crate::model::error::Error;
 use crate::model::outcome::{Outcome, OutcomeKind};
 
-/// Bytes of a body that is no request.
+/// The maximum size of a body that is not a job's request.
 const BODY_BYTES_MAX: u64 = 128 << 10;
 
-/// Somebody waits for a verify, or reads in a pager, or sends what is being made; and the
-/// engine's clients are none of these.
+/// Long, because an operator waits for a verification, reads in a pager, or sends data as it is
+/// produced; none of this competes with the engine's clients.
 pub(crate) const PATIENT: Duration = Duration::from_secs(24 * 3600);
 
-/// One project's share is more than there are connections.
+/// One project may use half of each limit, which is more than the number of connections.
 fn limits() -> Limits {
     Limits::new()
         .long_pages(256)
@@ -52,7 +51,7 @@ fn limits() -> Limits {
         .whole(PATIENT)
 }
 
-/// The contract's routes, and those of the control socket.
+/// The routes of the GES API, and those of the control socket.
 pub(crate) fn router(store: &JobStore) -> Router {
     let routes = Routes::new(store).limits(limits());
     let paths: [(&str, MethodRouter<RoutesState>); 13] = [
@@ -104,14 +103,14 @@ pub(crate) fn routes_alone(store: &JobStore) -> Router {
 
 pub(crate) type Graph = Result<Path<(String, String)>, PathRejection>;
 type Job = Result<Path<(String, String, String)>, PathRejection>;
-/// A failure that tells of a fault inside: whoever runs the engine is to mend it.
+/// An error whose message includes the details of an internal fault, for the operator who fixes it.
 pub(crate) struct ControlError {
     failure: ApiError,
-    /// Which [`Error`] it was, where it was one.
+    /// The code of the [`Error`], if it was one.
     code: Option<HeaderValue>,
 }
 
-/// The header that has that code.
+/// The header with that code.
 const ERROR_CODE: HeaderName = HeaderName::from_static("x-error-code");
 
 impl From<ApiError> for ControlError {
@@ -171,7 +170,7 @@ async fn verify(State(shared): State<RoutesState>, RawQuery(query): RawQuery) ->
 #[serde(deny_unknown_fields)]
 struct Backup {
     to: PathBuf,
-    /// Whether packs are shared by hard links.
+    /// Whether log files are shared by hard links.
     #[serde(default)]
     link: bool,
 }
@@ -412,7 +411,7 @@ async fn cancel(
     Ok(json_response(json!({ "cancelled": word }).to_string()))
 }
 
-/// The JSON of a body, which is not quoted where it is not what it should be.
+/// Parses a JSON body; the error for an invalid one does not quote it.
 async fn document<T: DeserializeOwned>(body: Body, allowed: &str) -> Result<T, ApiError> {
     let text = request_body::text(body, BODY_BYTES_MAX).await?;
     serde_json::from_str(&text).map_err(|error| {

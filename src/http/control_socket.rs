@@ -1,9 +1,8 @@
-//! A socket in the store's folder, for the people who run the engine.
+//! A control socket in the store's directory, for operators.
 //!
-//! Owns: [`JobStore::control`], [`Control`]: the socket, its thread, their end. Must not
-//! know: what is served on it.
-//! Promise: only the store's own user and root get in; the socket is gone before the
-//! folder is let go of, so that none is left for another process to be mistaken for.
+//! Contains [`JobStore::control`] and [`Control`]: the socket and its thread. Only the store's own
+//! user and root can connect. The socket is removed before the directory lock is released, so it is
+//! never mistaken for the socket of another process.
 
 use std::fmt;
 use std::fs;
@@ -31,32 +30,31 @@ use crate::log::disk::Disk;
 use crate::log::file_names;
 use crate::model::error::{Error, Result};
 
-/// Bytes a socket's path may have: `sun_path` and the zero behind it.
+/// The longest path of a socket, in bytes: `sun_path` without the terminating NUL.
 const PATH_BYTES_MAX: usize = 107;
 /// Threads that read and write files for its clients.
 const BLOCKING_THREADS: usize = 16;
-/// How long answers on their way are given at the end.
+/// How long responses in progress may take during shutdown.
 const GRACE: Duration = Duration::from_secs(3);
 
 impl JobStore {
-    /// Opens `control.sock` in the store's folder, through which the people who run the
-    /// engine look into the store while the engine has it open: HTTP/1.1 on a Unix socket,
-    /// with the routes of [`Routes`](crate::http::Routes) and more under `/control`. The
-    /// program `jobstore` uses it where the folder is locked.
+    /// Opens `control.sock` in the store's directory, through which operators inspect and change
+    /// the store while the engine has it open: HTTP/1.1 over a Unix socket, with the routes of
+    /// [`Routes`](crate::http::Routes) and more under `/control`. The CLI, `jobstore`, uses it if
+    /// the directory is locked.
     ///
-    /// Nobody is asked for a token: the socket can be opened by the store's own user
-    /// (mode 0600), and whoever else connects than that user and root is turned away. It
-    /// can do what the store's user could do with the folder: list and export all jobs of
-    /// all projects, cancel and complete, import, purge, back up and verify. A failure names
-    /// its [`Error`] in the header `X-Error-Code`.
+    /// No token is needed: only the store's own user (the socket has mode 0600) and root can
+    /// connect; any other peer is disconnected. The socket allows whatever the store's user could
+    /// do with the directory: list and export all jobs of all projects, cancel and complete jobs,
+    /// import, purge, back up, and verify. A failure has the code of its [`Error`] in the header
+    /// `X-Error-Code`.
     ///
-    /// A thread named `jobstore-control` serves it, so an engine without an async runtime
-    /// can have it. It keeps the store open; closing the store ends it.
+    /// A thread named `jobstore-control` serves the socket, so the engine does not need an async
+    /// runtime. It keeps the store open; closing the store ends it.
     ///
     /// # Errors
-    /// [`Error::InvalidUse`] for a store in memory, and where it is open already;
-    /// [`Error::PathTooLong`]; [`Error::Closed`], [`Error::PermissionDenied`],
-    /// [`Error::Io`].
+    /// [`Error::InvalidUse`] if the store is in memory or the socket is already open;
+    /// [`Error::PathTooLong`]; [`Error::Closed`], [`Error::PermissionDenied`], [`Error::Io`].
     ///
     /// # Examples
     /// ```
@@ -91,24 +89,24 @@ impl JobStore {
     }
 }
 
-/// An open control socket: from [`JobStore::control`]. Dropping it closes it.
+/// An open control socket, returned by [`JobStore::control`]. Dropping it closes it.
 #[must_use = "dropping it closes the socket"]
 pub struct Control {
     open: Arc<Open>,
 }
 
 impl Control {
-    /// What the socket is called in the store's folder: `control.sock`.
+    /// The name of the socket in the store's directory: `control.sock`.
     pub const FILE_NAME: &'static str = file_names::CONTROL;
 
-    /// The socket.
+    /// The path of the socket.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.open.path
     }
 
-    /// Removes the socket and ends its thread; answers that are on their way are given 3
-    /// seconds. What was begun in the store goes on to its end.
+    /// Removes the socket and ends its thread; responses in progress have 3 seconds to finish.
+    /// Operations that were begun in the store run to completion.
     pub fn close(self) {
         drop(self);
     }
@@ -131,10 +129,11 @@ impl fmt::Debug for Control {
 
 struct Open {
     path: PathBuf,
-    /// Where the socket is. It lives on in a fork, which has nothing to end here.
+    /// The directory of the socket. After a fork, the child also has this value, but must not
+    /// remove the socket.
     disk: Arc<dyn Disk>,
     opener: u32,
-    /// Gone once the end has begun.
+    /// `None` once the shutdown has begun.
     end: Mutex<Option<watch::Sender<()>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -199,20 +198,20 @@ impl AttachedService for Open {
         self.end.lock().is_none()
     }
 
-    /// Takes the socket away and has the thread end.
+    /// Removes the socket and ends the thread.
     fn end(&self) {
         if self.is_in_fork() {
             return;
         }
-        // Once: afterwards the name may be another's.
+        // Only once: afterward the name may belong to another socket.
         if self.end.lock().take().is_some() {
             self.disk.remove(file_names::CONTROL).ok();
         }
     }
 }
 
-/// Binds the socket under its name when it is as it should be. One that is there is of a
-/// process that died: this one has the store's lock.
+/// Binds the socket under a temporary name and renames it when it is ready. An existing socket
+/// belongs to a process that died, because this process has the store's lock.
 fn bind(unfinished: &Path, path: &Path) -> io::Result<BoundListener> {
     match fs::remove_file(unfinished) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
@@ -228,7 +227,7 @@ fn bind(unfinished: &Path, path: &Path) -> io::Result<BoundListener> {
     ready.map(|()| listener)
 }
 
-/// Who reads in a pager stalls, and is not to be cut off.
+/// An operator who reads in a pager stalls, and must not be disconnected.
 fn bounds() -> Bounds {
     Bounds::new()
         .connections(64)
@@ -250,18 +249,18 @@ fn run(
                 return;
             }
         };
-        // The sender is dropped at the end; nothing is sent.
+        // The sender is dropped at shutdown; nothing is ever sent.
         let end = async { while ended.changed().await.is_ok() {} };
         let router = control_routes::router(store);
         let app = |by: &Actor| router.clone().layer(Extension(*by));
         serve_each(listener, app, bounds(), end).await;
     };
     runtime.block_on(serving);
-    // What still reads or writes for somebody who is gone is not waited for.
+    // Does not wait for operations of clients that are gone.
     runtime.shutdown_background();
 }
 
-/// A socket that hangs up on everybody but this process's user and root.
+/// A listener that closes every connection that is not from this process's user or root.
 struct OwnUserOnly(UnixListener);
 
 impl Listener for OwnUserOnly {

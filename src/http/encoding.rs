@@ -1,23 +1,23 @@
-//! Compressed answers.
+//! Response compression.
 //!
-//! Owns: which encoding a client gets, and the encoders. Must not know: what is encoded.
-//! Promise: only what the client said it takes; a stream's first bytes are not held back.
+//! Contains the negotiation of the encoding, and the encoders. Only encodings that the client
+//! accepts are used; the first bytes of a stream are not delayed.
 
 use std::io::{self, Write};
 
 use axum::http::{HeaderMap, HeaderValue, header};
 use flate2::write::GzEncoder;
 
-/// What is shorter grows, or gains nothing.
+/// Shorter responses do not become smaller.
 const SMALL_BYTES: usize = 1024;
 
-/// Fast ones: a list is made at hundreds of MB a second.
+/// Fast levels: a list is read at hundreds of MB/s.
 const GZIP_LEVEL: u32 = 1;
 const ZSTD_LEVEL: i32 = 1;
-/// The window of an encoder, which a slow client keeps for as long as it reads: 128 KiB.
+/// The window of an encoder, which stays allocated for as long as a slow client reads: 128 KiB.
 const ZSTD_WINDOW_LOG: u32 = 17;
 
-/// How an answer is encoded.
+/// The encoding of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Encoding {
     Plain,
@@ -26,7 +26,8 @@ pub(crate) enum Encoding {
 }
 
 impl Encoding {
-    /// The best of those that the client takes: by its own order, then the denser.
+    /// The best encoding that the client accepts: by the client's weights, then by compression
+    /// ratio.
     pub(crate) fn wanted(headers: &HeaderMap) -> Encoding {
         let mut known = [
             (Encoding::Zstd, None),
@@ -43,7 +44,7 @@ impl Encoding {
                 Some(("q" | "Q", weight)) => Some(weight),
                 _ => None,
             });
-            // Thousandths; one that cannot be read is none.
+            // In thousandths; an invalid weight excludes the encoding.
             let weight = weight.map_or(1000, |q| q.parse::<f32>().map_or(0, |q| (q * 1e3) as u32));
             let of = match name.as_str() {
                 "zstd" => &mut known[0].1,
@@ -55,7 +56,7 @@ impl Encoding {
             *of = Some(weight);
         }
         let weight = |(encoding, own): (Encoding, Option<u32>)| match encoding {
-            // What is not encoded is always taken, but the least wanted.
+            // The identity encoding is always acceptable, but least preferred by default.
             Encoding::Plain => own.or(others.filter(|&q| q == 0)).unwrap_or(1),
             Encoding::Gzip | Encoding::Zstd => own.or(others).unwrap_or(0),
         };
@@ -76,7 +77,7 @@ impl Encoding {
         }
     }
 
-    /// The encoding for a text of which this is the beginning, or all.
+    /// The encoding for a text, given its beginning (or all of it).
     pub(crate) fn for_text(self, beginning: &[u8], is_all: bool) -> Encoding {
         match is_all && beginning.len() < SMALL_BYTES {
             true => Encoding::Plain,
@@ -100,7 +101,7 @@ impl Encoding {
     }
 }
 
-/// An encoder between two pieces of a stream.
+/// An encoder for the pieces of a stream.
 pub(crate) enum Encoder {
     Plain,
     Gzip(GzEncoder<Vec<u8>>),
@@ -108,8 +109,7 @@ pub(crate) enum Encoder {
 }
 
 impl Encoder {
-    /// What is ready of this piece and those before; all of them if it is to go out at
-    /// once.
+    /// Returns the encoded bytes that are ready; all of them if `at_once`.
     pub(crate) fn piece(&mut self, text: Vec<u8>, at_once: bool) -> io::Result<Vec<u8>> {
         let ready = match self {
             Encoder::Plain => return Ok(text),
@@ -131,7 +131,7 @@ impl Encoder {
         Ok(std::mem::take(ready))
     }
 
-    /// What is left, behind the last piece.
+    /// Returns the remaining bytes, after the last piece.
     pub(crate) fn finish(self) -> io::Result<Vec<u8>> {
         match self {
             Encoder::Plain => Ok(Vec::new()),

@@ -1,8 +1,8 @@
-//! Jobs for who has lost their ids: by a whole request, or by what is known of it.
+//! Search for jobs whose ids are lost: by the whole request, or by parts of it.
 //!
-//! Owns: the route `find` of the control socket. Must not know: how jobs are found.
-//! Promise: newest first, a job a line; a search that is stopped, or whose limit is
-//! reached, says where it goes on; one whose client has gone ends.
+//! Contains the route `find` of the control socket. Results are listed newest first, one job per
+//! line. A search that is stopped or reaches its limit returns where it continues; a search whose
+//! client disconnects ends.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,10 +26,10 @@ use crate::model::api_error::ApiError;
 use crate::model::job_query::{JobQuery, PAGE_JOBS_MAX, ScanProgress};
 use crate::model::request::{BESIDE_REQUEST_BYTES, Request};
 
-/// How many jobs a search has looked at, and of how many: `500/12000`.
+/// How many jobs a search has scanned, and of how many: `500/12000`.
 const SEARCHED: HeaderName = HeaderName::from_static("x-searched");
 
-/// A body is the request; without one the query says what is known of it.
+/// If there is a body, it is the request to find; otherwise the query describes it.
 pub(crate) async fn find(
     State(shared): State<RoutesState>,
     path: Graph,
@@ -126,7 +126,7 @@ async fn by_parts(
         Ok((BodySource::begin(found, encoding)?, next, searched))
     });
     let (begun, next, searched) = begun.await?;
-    // Dropped before, when the client goes away: the search ends then.
+    // Dropped earlier if the client disconnects, which ends the search.
     drop(client);
     let mut response = shared.respond(&project_id, begun, LINES)?;
     let headers = response.headers_mut();

@@ -1,9 +1,8 @@
-//! What answering may take.
+//! Limits on what responses may cost.
 //!
-//! Owns: [`Limits`], and the places that long answers and scans have to get. Must not
-//! know: what is answered.
-//! Promise: many long pages keep nobody from a short one, and one project's none of another
-//! from its own; a place that was got comes back with whoever holds it.
+//! Contains [`Limits`], and the slots for long responses and scans. Many long pages do not delay a
+//! short one, and one project cannot take all slots from the others. A slot is released when its
+//! guard is dropped.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,8 +13,8 @@ use parking_lot::Mutex;
 use crate::base::clock::bounded;
 use crate::model::api_error::ApiError;
 
-/// What answering may take, of [`Routes::limits`](crate::http::Routes::limits). Whoever
-/// is over a limit gets 503 `engine service unavailable` and a `Retry-After`.
+/// Limits on what responses may cost, set by [`Routes::limits`](crate::http::Routes::limits). A
+/// request over a limit gets 503 `engine service unavailable` with a `Retry-After`.
 ///
 /// # Examples
 /// ```
@@ -52,50 +51,52 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// 128 long pages, 4 scans, 30 s to the first byte, 30 s for each block, 15 min for all.
+    /// The defaults: 128 long pages, 4 scans, 30 s to the first byte, 30 s for each block, 15 min
+    /// in total.
     pub fn new() -> Limits {
         Limits::default()
     }
 
-    /// How many long pages are on their way at once: those that do not fit into a block of
-    /// 64 KiB. Each costs memory for a block or two and keeps its files open. Short pages
-    /// are not counted. One project has at most half of them, so that its clients do not
-    /// shut out those of others.
+    /// How many long pages are sent concurrently: those larger than a block of 64 KiB. Each needs
+    /// memory for one or two blocks and keeps its files open. Short pages are not counted. One
+    /// project can use at most half of the slots, so its clients cannot lock out those of other
+    /// projects.
     pub fn long_pages(mut self, pages: usize) -> Limits {
         self.long_pages = pages;
         self
     }
 
-    /// How many lists are looked for at once whose filter goes through the jobs: any but
-    /// by state ([`JobQuery`](crate::JobQuery) says what each costs). One project has at most half.
+    /// How many lists run concurrently whose filter scans jobs: any filter except the one by state
+    /// ([`JobQuery`](crate::JobQuery) documents the cost of each). One project can use at most half
+    /// of the slots.
     pub fn scans(mut self, scans: usize) -> Limits {
         self.scans = scans;
         self
     }
 
-    /// How long an answer may take to begin, the hook's word included. A scan that takes
-    /// longer is not waited for; it keeps its place until it has ended.
+    /// How long a response may take to begin, including the authorization hook. A scan that takes
+    /// longer is no longer waited for, but keeps its slot until it has ended.
     pub fn first_byte(mut self, time: Duration) -> Limits {
         self.first_byte = bounded(time);
         self
     }
 
-    /// How long a client may take for a block of about 64 KiB. One that takes longer is
-    /// cut off: what the page held is let go of, and the connection is aborted as soon as
-    /// the server sees to it again. ([`serve()`](crate::http::serve()) does at once.)
+    /// How long a client may take to read a block of about 64 KiB. If it takes longer, the page's
+    /// resources are released, and the connection is aborted when the server next polls it.
+    /// ([`serve()`](crate::http::serve()) does this immediately.)
     pub fn stall(mut self, time: Duration) -> Limits {
         self.stall = bounded(time);
         self
     }
 
-    /// How long an answer may take as a whole, however steadily the client takes it.
+    /// How long a whole response may take, even if the client keeps reading.
     pub fn whole(mut self, time: Duration) -> Limits {
         self.whole = bounded(time);
         self
     }
 }
 
-/// The places there are.
+/// The slots for long pages and scans.
 #[derive(Debug)]
 pub(crate) struct ProjectLimits {
     long_pages: Arc<ProjectSemaphore>,
@@ -119,12 +120,12 @@ impl ProjectLimits {
     }
 }
 
-/// Places of one kind.
+/// Slots of one kind.
 #[derive(Debug)]
 struct ProjectSemaphore {
     what: &'static str,
     count: usize,
-    /// How many each project has, where it has any.
+    /// How many slots each project has taken; projects with none are absent.
     taken: Mutex<HashMap<String, usize>>,
 }
 
@@ -159,7 +160,7 @@ impl ProjectSemaphore {
     }
 }
 
-/// A project's place, given back when it is dropped.
+/// A project's slot, released when dropped.
 #[derive(Debug)]
 pub(crate) struct Permit {
     semaphore: Arc<ProjectSemaphore>,
@@ -192,7 +193,7 @@ mod tests {
             project_limits.long_page("c").unwrap(),
         ];
         assert!(project_limits.long_page("d").is_err());
-        // Those of another kind are others, and one that there is can be had by anybody.
+        // Slots of the other kind are separate, and any project can take a free one.
         drop(project_limits.scan("a").unwrap());
         assert!(project_limits.scan("b").is_ok());
         drop(own);

@@ -1,8 +1,7 @@
-//! The three answers: the list, one job's state, a cancellation.
+//! The three responses of the GES API: the list, the state of one job, a cancellation.
 //!
-//! Owns: what stands in them beside the page's own bytes. Must not know: paths, who may
-//! ask, how a text goes out.
-//! Promise: the contract's success documents, or one of its failures.
+//! Builds the documents, except for the bytes of the page itself. Each response is a success
+//! document of the GES API or one of its errors.
 
 use std::ops::ControlFlow;
 
@@ -29,10 +28,10 @@ use crate::model::states::State;
 
 const TOTAL: HeaderName = HeaderName::from_static("x-total-count");
 const NEXT: HeaderName = HeaderName::from_static("x-next-cursor");
-/// How many jobs a page of lines passes over because a repair quarantined them.
+/// How many jobs a page of lines skips because a repair quarantined them.
 const QUARANTINED: HeaderName = HeaderName::from_static("x-quarantined");
 
-/// How a page goes out.
+/// The form in which a page is sent.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ListFormat {
     Document,
@@ -78,7 +77,7 @@ impl RoutesState {
         self.page(graph, asked, form, headers).await
     }
 
-    /// A page of the list, a job a line.
+    /// A page of the list, one job per line.
     pub(crate) async fn lines(
         &self,
         graph: (String, String),
@@ -123,7 +122,7 @@ impl RoutesState {
             Ok((begun, page.total(), page.next(), page.quarantined()))
         });
         let (begun, total, next, quarantined) = found.await?;
-        // Dropped before, when the client goes away or the time is over: a scan ends then.
+        // Dropped earlier if the client disconnects or the time is over, which ends the scan.
         drop(client);
         let mut response = self.respond(&project_id, begun, form.content_type())?;
         let headers = response.headers_mut();
@@ -137,7 +136,7 @@ impl RoutesState {
         Ok(response)
     }
 
-    /// One job's state.
+    /// The state of one job.
     pub(crate) async fn job(
         &self,
         graph: (String, String),
@@ -145,7 +144,7 @@ impl RoutesState {
         query: Option<&str>,
     ) -> Result<Response, ApiError> {
         let mut query = Query::parse(query)?;
-        // The service documents them for this path, too, where they select nothing.
+        // The GES API documents these parameters for this path as well; they select nothing here.
         query.page()?;
         query.end()?;
         let state = self.with_graph(graph, move |graph| -> Result<_, ApiError> {
@@ -154,7 +153,7 @@ impl RoutesState {
         Ok(json(state.await?))
     }
 
-    /// Calls a job off.
+    /// Cancels a job.
     pub(crate) async fn cancel(
         &self,
         graph: (String, String),
@@ -169,7 +168,7 @@ impl RoutesState {
     }
 }
 
-/// What a scan is told that may be over.
+/// What a scan's callback returns: stop if `is_over`.
 pub(crate) fn ends_if(is_over: bool) -> ControlFlow<()> {
     match is_over {
         true => ControlFlow::Break(()),
@@ -177,7 +176,7 @@ pub(crate) fn ends_if(is_over: bool) -> ControlFlow<()> {
     }
 }
 
-/// Says where the list goes on.
+/// Sets the header with the cursor of the next page.
 pub(crate) fn put_next(headers: &mut HeaderMap, next: Option<Cursor>) {
     let next = next.and_then(|next| HeaderValue::from_str(&next.to_string()).ok());
     if let Some(next) = next {
@@ -185,7 +184,7 @@ pub(crate) fn put_next(headers: &mut HeaderMap, next: Option<Cursor>) {
     }
 }
 
-/// What cannot be an id is no job's.
+/// Treats an invalid id as the id of an unknown job.
 pub(crate) fn not_found<E: From<Error> + From<ApiError>>(error: Error, id: &str) -> E {
     match error {
         Error::InvalidJobId { .. } => ApiError::unknown_job(id).into(),
@@ -225,7 +224,7 @@ pub(crate) fn cancelled<E: From<Error> + From<ApiError>>(
     Ok(done)
 }
 
-/// No job can be called off that is not there, for whatever reason.
+/// A job that does not exist, for whatever reason, cannot be canceled.
 fn to_cancel<E: From<Error> + From<ApiError>>(error: Error, id: &str) -> E {
     match error {
         Error::UnknownJob { .. } | Error::InvalidJobId { .. } | Error::JobPurged { .. } => {
@@ -235,13 +234,14 @@ fn to_cancel<E: From<Error> + From<ApiError>>(error: Error, id: &str) -> E {
     }
 }
 
-/// `{"jobId":"..","status":"success",..}`, with what is known of its life behind.
+/// `{"jobId":"..","status":"success",..}`, followed by the known facts of the job's life cycle.
 fn state_document(job: &Job) -> Vec<u8> {
     let status = match (job.state(), job.outcome().map(|outcome| outcome.kind())) {
         (State::Pending, _) => "pending",
         (State::Running, _) => "running",
         (State::Complete, Some(OutcomeKind::Succeeded)) => "success",
-        // Who knows these four words alone must not take a part for the whole.
+        // A client that knows only these four words must not mistake a partial result for a
+        // complete one.
         (State::Complete, _) => "failed",
     };
     let (id, status) = (job.id().as_str(), [BEFORE_STATUS, status, "\""].concat());

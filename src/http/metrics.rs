@@ -1,8 +1,8 @@
-//! The store's numbers for Prometheus.
+//! The store's metrics for Prometheus.
 //!
-//! Owns: [`metrics`], names and units. Must not know: how numbers are counted.
-//! Promise: the text format 0.0.4: base units in the names, counters that only grow,
-//! cumulative histograms; health is told also where numbers cannot be had.
+//! Contains [`metrics`], and the names and units of the series. The output is the text format
+//! 0.0.4, with base units in the names, counters that only increase, and cumulative histograms. The
+//! health is reported even if the statistics are not available.
 
 use std::fmt::{self, Display, Write};
 use std::time::{Duration, SystemTime};
@@ -17,26 +17,27 @@ use crate::model::stats::{GraphStats, Histogram, Stats};
 /// The `Content-Type` of [`metrics()`](metrics).
 pub const METRICS_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Graphs that have series of their own in [`metrics()`](metrics): those with the most jobs.
+/// The number of graphs, those with the most jobs, that have series of their own in
+/// [`metrics()`](metrics).
 pub const METRICS_GRAPHS: usize = 100;
 
-/// Graphs that [`metrics_of()`](metrics_of) gives series of their own, at most.
+/// The largest number of graphs for which [`metrics_of()`](metrics_of) returns series.
 pub const METRICS_GRAPHS_MAX: usize = 10_000;
 
-/// The store's numbers as Prometheus text, to be served with [`METRICS_CONTENT_TYPE`].
-/// `examples/alerts.yml` has rules for them.
+/// The store's metrics as Prometheus text, to be served with [`METRICS_CONTENT_TYPE`].
+/// `examples/alerts.yml` contains alerting rules for them.
 ///
-/// The series `jobstore_store_*` are of all graphs together. Series with the labels
-/// `project` and `graph` are there for [`METRICS_GRAPHS`] graphs at most, those with the most
-/// jobs: `jobstore_graphs` says how many graphs there are, `jobstore_graphs_shown` how many
-/// of them have series. [`metrics_of()`](metrics_of) shows more, or fewer.
+/// The series `jobstore_store_*` cover all graphs together. Series with the labels `project` and
+/// `graph` exist for at most [`METRICS_GRAPHS`] graphs, those with the most jobs: `jobstore_graphs`
+/// is the number of graphs, `jobstore_graphs_shown` the number of graphs with series.
+/// [`metrics_of()`](metrics_of) includes more or fewer graphs.
 ///
 /// Counters start at 0 at each open, except `jobstore_opens_total`. If the statistics cannot be
-/// had, because a file or the index does not answer, only `jobstore_build_info`,
-/// `jobstore_health`, and `jobstore_stats_up` are there.
+/// read because a file or the index fails, only `jobstore_build_info`, `jobstore_health`, and
+/// `jobstore_stats_up` are present.
 ///
 /// # Cost
-/// That of [`JobStore::stats_of`]; it reads, so it is for a thread that may wait.
+/// That of [`JobStore::stats_of`]. It reads files, so call it on a thread that may block.
 ///
 /// # Errors
 /// [`Error::Closed`].
@@ -56,8 +57,8 @@ pub fn metrics(store: &JobStore) -> Result<String> {
     metrics_of(store, METRICS_GRAPHS)
 }
 
-/// The same with series for at most so many graphs, up to [`METRICS_GRAPHS_MAX`]: what
-/// `GET /metrics?graphs=..` returns.
+/// Like [`metrics()`](metrics), with series for at most `graphs` graphs, up to
+/// [`METRICS_GRAPHS_MAX`]: what `GET /metrics?graphs=..` returns.
 ///
 /// # Errors
 /// [`Error::Closed`].
@@ -97,7 +98,7 @@ pub fn metrics_of(store: &JobStore, graphs: usize) -> Result<String> {
 struct Text(String);
 
 impl Text {
-    /// Begins a metric: its name, kind and meaning.
+    /// Begins a metric: its name, type, and help text.
     fn metric(&mut self, name: &str, kind: &str, help: &str) {
         self.line(format_args!(
             "# HELP jobstore_{name} {help}\n# TYPE jobstore_{name} {kind}"
@@ -105,7 +106,7 @@ impl Text {
     }
 
     fn line(&mut self, line: fmt::Arguments<'_>) {
-        // To write into a string cannot fail.
+        // Writing to a string cannot fail.
         writeln!(self.0, "{line}").ok();
     }
 
@@ -253,7 +254,7 @@ impl Text {
         self.histogram("commit_wait_duration_seconds", help, &stats.commit_waits);
     }
 
-    /// What all graphs are at together.
+    /// The totals over all graphs.
     fn totals(&mut self, stats: &Stats) {
         let totals = &stats.totals;
         self.one("graphs", "gauge", "Number of graphs.", totals.graphs);
@@ -380,7 +381,7 @@ fn labels(graph: &GraphStats) -> String {
     format!("project=\"{project}\",graph=\"{name}\"")
 }
 
-/// A label's value as it stands between quotes.
+/// A label's value, escaped for use between quotes.
 fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\")
         .replace('"', "\\\"")

@@ -1,8 +1,8 @@
-//! What every request has around it: an id, a span, a time, headers.
+//! The middleware around every request: a request id, a span, a timeout, headers.
 //!
-//! Owns: request ids and what is logged of a request. Must not know: what is asked for.
-//! Promise: every request is answered, and every answer carries the id under which the
-//! log tells of it; nothing of a query, a token or a body is logged.
+//! Contains request ids and the logging of requests. Every request gets a response, and every
+//! response has the request id that appears in the log. Nothing of a query, a token, or a body is
+//! logged.
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,10 +21,10 @@ use crate::model::api_error::ApiError;
 use crate::model::error::excerpt_over;
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// A client's own id is taken up to this length.
+/// A longer id from a client is replaced.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
-/// How long an answer may take to begin.
+/// How long a response may take to begin.
 pub(crate) type FirstByteTimeout = Arc<Duration>;
 
 pub(crate) async fn around(
@@ -62,8 +62,8 @@ pub(crate) async fn around(
     response
 }
 
-/// What comes of it; `None` where it panics: the engine's hook may. With what is not told,
-/// for it may be a token.
+/// The result of the work; `None` if it panics, as the engine's hook may. The panic message is not
+/// logged, because it may contain a token.
 async fn caught<F: Future>(work: F) -> Option<F::Output> {
     let mut work = pin!(work);
     poll_fn(|context| {
@@ -73,7 +73,7 @@ async fn caught<F: Future>(work: F) -> Option<F::Output> {
     .await
 }
 
-/// The client's, if it is one that a log can hold, or a new one.
+/// The client's request id, if it is safe to log, or a new one.
 pub(crate) fn request_id(headers: &HeaderMap) -> HeaderValue {
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(byte);
     let given = headers.get(REQUEST_ID).filter(|id| {
@@ -84,7 +84,7 @@ pub(crate) fn request_id(headers: &HeaderMap) -> HeaderValue {
         return id.clone();
     }
     let mut random = [0; 16];
-    // Without random numbers all such ids are alike, which harms nothing but the log.
+    // Without random numbers all these ids are equal, which affects only the log.
     getrandom::fill(&mut random).ok();
     let id = uuid::Builder::from_random_bytes(random).into_uuid();
     HeaderValue::from_str(&id.to_string()).unwrap_or(HeaderValue::from_static("-"))

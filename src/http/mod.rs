@@ -1,10 +1,9 @@
 //! The job list over HTTP, for an engine that serves with [axum].
 //!
-//! Owns: the table of contents of the feature `http`. Must not know: anything else.
-//! Promise: what a client gets is the contract's answer or the contract's failure, and
-//! never a part of one that looks like a whole.
+//! A response is always one of the GES job-list API: a complete document or an error, never a part
+//! of a document that looks complete.
 //!
-//! [`Routes`] makes routers that an engine merges into its own, all at once or one by one:
+//! [`Routes`] makes routers that an engine merges into its own, all of them or one by one:
 //!
 //! | method and path | what |
 //! |---|---|
@@ -13,16 +12,16 @@
 //! | `DELETE /ges/v1.0/{project_id}/graphs/{graph_name}/jobs/{job_id}` | [`Routes::cancel`] |
 //! | `GET /health`, `/metrics`, `/openapi.json` | [`Routes::operations`] |
 //!
-//! They check nobody until [`Routes::authorize`] is given a hook. What an answer may take
-//! is bounded by [`Limits`]. A list is read block by block, off the threads that serve, as
-//! the client takes it: a slow client costs a block of memory, and one that stalls is cut
-//! off. Whatever fails after the first bytes aborts the connection.
+//! Without a hook ([`Routes::authorize`]), requests are not authorized. [`Limits`] bounds what
+//! responses may cost. A list is read in blocks, off the server's threads, as the client receives
+//! it: a slow client costs one block of memory, and a client that stalls is disconnected. A failure
+//! after the first bytes aborts the connection.
 //!
-//! [`serve()`] listens, with bounds that a bare `axum::serve` does not have;
-//! [`no_such_resource`] is the contract's 404, for an engine's fallback; [`openapi()`] the
-//! document of these routes, [`metrics()`] the store's numbers for Prometheus.
-//! [`JobStore::control`](crate::JobStore::control) opens the same and more to the people
-//! who run the engine.
+//! [`serve()`] is a server with limits that a bare `axum::serve` does not have.
+//! [`no_such_resource`] is the 404 of the GES API, for an engine's fallback. [`openapi()`] is the
+//! OpenAPI document of these routes, and [`metrics()`] returns the store's metrics for Prometheus.
+//! [`JobStore::control`](crate::JobStore::control) opens a socket with the same routes and more,
+//! for operators.
 //!
 //! ```
 //! use jobstore::http::{Access, Routes, no_such_resource};

@@ -1,8 +1,7 @@
-//! The document of the contract's routes.
+//! The OpenAPI document of the routes of the GES API.
 //!
-//! Owns: [`openapi`]. Must not know: the routes; tests and the gate hold the answers
-//! against it.
-//! Promise: it is the file `openapi.json` beside this one, OpenAPI 3.1.
+//! Contains [`openapi`], which returns the file `openapi.json` in this directory (OpenAPI 3.1).
+//! Tests and `.ci/openapi` compare the responses with it.
 
 /// The OpenAPI 3.1 document of the routes that [`Routes`](crate::http::Routes) makes, as
 /// JSON.

@@ -1,9 +1,7 @@
-//! How the store does, for who watches over an engine.
+//! Health and metrics of the store, for monitoring.
 //!
-//! Owns: the routes of [`Routes::operations`]. Must not know: what is wrong, how numbers are
-//! counted.
-//! Promise: what is of all projects is told to who may know of all projects; nobody who
-//! serves waits for a file.
+//! Contains the routes of [`Routes::operations`]. Data about all projects is returned only to
+//! callers that may see all projects. Files are not read on the server's threads.
 
 use axum::Router;
 use axum::extract::State;
@@ -35,7 +33,7 @@ pub(crate) fn router<S: Clone + Send + Sync + 'static>(routes: &Routes) -> Route
     })
 }
 
-/// Whether somebody may know of all projects.
+/// Whether the caller may see data about all projects.
 async fn may_know(shared: &RoutesState, parts: &Parts) -> Result<(), ApiError> {
     let caller = || Caller::of(parts, Permission::Observe, "");
     shared.authorize(caller).await

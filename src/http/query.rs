@@ -1,9 +1,8 @@
-//! What a query asks for.
+//! Query parameters.
 //!
-//! Owns: the keys, what each takes, and what is said of one that is wrong. Must not know:
-//! routes, answers.
-//! Promise: strict: a key that is not known, said twice, or with a value it does not take
-//! is refused by name, so a misspelt filter never lists everything.
+//! Contains the keys, the values that each accepts, and the errors. Parsing is strict: an unknown
+//! or repeated key, or an invalid value, is refused by name, so a misspelled filter never lists
+//! everything.
 
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -22,10 +21,10 @@ use crate::model::json_pointer::Pointer;
 use crate::model::outcome::OutcomeKind;
 use crate::model::states::State;
 
-/// The pairs of a query that nobody has asked for yet.
+/// The parameters that were not read yet.
 pub(crate) struct Query {
     pairs: VecDeque<(String, String)>,
-    /// The keys that were asked for.
+    /// The keys that were read.
     known: Vec<&'static str>,
 }
 
@@ -42,7 +41,7 @@ impl Query {
         })
     }
 
-    /// All values of a key.
+    /// Returns all values of a key.
     pub(crate) fn all(&mut self, key: &'static str) -> Vec<String> {
         self.known.push(key);
         let (of_key, others) = self.pairs.drain(..).partition(|(k, _)| k == key);
@@ -51,7 +50,7 @@ impl Query {
         of_key.into_iter().map(|(_, value)| value).collect()
     }
 
-    /// The value of a key that has one.
+    /// Returns the value of a key that may occur once.
     pub(crate) fn one(&mut self, key: &'static str) -> Result<Option<String>, ApiError> {
         let mut values = self.all(key).into_iter();
         let first = values.next();
@@ -117,7 +116,7 @@ impl Query {
         self.parsed(key, allowed, time)
     }
 
-    /// Values that are words, each pair with some of them between commas.
+    /// Values that are words; each parameter may have several, separated by commas.
     fn words<T>(
         &mut self,
         key: &'static str,
@@ -141,7 +140,7 @@ impl Query {
         Ok(words)
     }
 
-    /// Which jobs.
+    /// The filter of the list.
     pub(crate) fn filter(&mut self) -> Result<JobQuery, ApiError> {
         let mut list = JobQuery::new();
         let states = self.words("state", "pending, running, or complete", |given| {
@@ -201,7 +200,7 @@ impl Query {
         Ok(list)
     }
 
-    /// In which order, and from where on.
+    /// The order, and where to start.
     pub(crate) fn order(&mut self, mut list: JobQuery) -> Result<JobQuery, ApiError> {
         let newest = self.parsed(
             "order",
@@ -218,7 +217,7 @@ impl Query {
         self.cursor(list)
     }
 
-    /// From where on.
+    /// Where to start.
     pub(crate) fn cursor(&mut self, list: JobQuery) -> Result<JobQuery, ApiError> {
         Ok(match self.one("cursor")? {
             Some(cursor) => list.cursor(&cursor.parse::<Cursor>()?),
@@ -226,14 +225,14 @@ impl Query {
         })
     }
 
-    /// Offset and limit.
+    /// The offset and the limit.
     pub(crate) fn page(&mut self) -> Result<(u64, u64), ApiError> {
         let offset = self.number("offset", 0..=u64::MAX)?.unwrap_or(0);
         let limit = self.number("limit", 1..=PAGE_JOBS_MAX)?;
         Ok((offset, limit.unwrap_or(PAGE_JOBS_MAX)))
     }
 
-    /// Refuses what nobody has asked for.
+    /// Refuses parameters that were not read.
     pub(crate) fn end(mut self) -> Result<(), ApiError> {
         let Some((key, _)) = self.pairs.pop_front() else {
             return Ok(());
@@ -248,7 +247,7 @@ impl Query {
     }
 }
 
-/// A list that was asked for.
+/// The requested list.
 #[derive(Debug)]
 pub(crate) struct ListRequest {
     pub(crate) list: JobQuery,
@@ -294,7 +293,7 @@ fn times(count: usize) -> String {
     }
 }
 
-/// The text that was percent-encoded, `+` for a space.
+/// Decodes percent-encoded text, with `+` for a space.
 fn decoded(text: &str) -> Result<String, ApiError> {
     let refused = || {
         let allowed = "percent-encoded UTF-8";
@@ -318,8 +317,8 @@ fn decoded(text: &str) -> Result<String, ApiError> {
     decoded.map(|text| text.into_owned()).map_err(|_| refused())
 }
 
-/// Digits alone; `parse` would take a sign. More than fit are the greatest number: past the
-/// end of everything.
+/// Parses digits only; `parse` would accept a sign. A number that does not fit is replaced by the
+/// greatest one, which is past the end of every list.
 fn number(text: &str) -> Option<u64> {
     let is_plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     is_plain.then(|| text.parse().unwrap_or(u64::MAX))

@@ -1,9 +1,8 @@
-//! Bodies that clients send.
+//! Request bodies.
 //!
-//! Owns: [`text`], a body as a whole; [`reader`], a body as it comes, for a thread that
-//! reads. Must not know: what is in them.
-//! Promise: a bounded memory, and a bounded wait for the next bytes; a body that breaks
-//! off is never taken for one that has ended.
+//! Contains [`text`], for a whole body, and [`reader`], for reading a body on a thread as it
+//! arrives. Memory and the wait for the next bytes are bounded. A body that is cut off is never
+//! taken for a complete one.
 
 use std::future::{Future, poll_fn};
 use std::io::{self, Read};
@@ -17,10 +16,10 @@ use tokio::time::timeout;
 
 use crate::model::api_error::ApiError;
 
-/// How long a short body may take.
+/// How long a short body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The whole of a body that has at most so many bytes.
+/// Reads a whole body of at most `max_bytes`.
 pub(crate) async fn text(body: Body, max_bytes: u64) -> Result<String, ApiError> {
     let refused = |message: String| ApiError::new(400, "GES.8000", message);
     let max = usize::try_from(max_bytes).unwrap_or(usize::MAX);
@@ -38,9 +37,9 @@ pub(crate) async fn text(body: Body, max_bytes: u64) -> Result<String, ApiError>
     })
 }
 
-/// A body to be read by a thread, and the work of bringing it there, which ends with the
-/// body. What the thread does not want is read all the same: a client that is still
-/// sending does not look for an answer.
+/// A reader of the body for a thread, and the future that feeds it, which completes with the body.
+/// Bytes that the thread does not read are read anyway, because a client that is still sending does
+/// not read the response.
 pub(crate) fn reader(
     mut body: Body,
     stall: Duration,
@@ -74,7 +73,7 @@ pub(crate) fn reader(
 }
 
 struct Incoming {
-    /// Bytes, the end, or why there is none.
+    /// Bytes, the end (`None`), or an error.
     parts: Receiver<io::Result<Option<Bytes>>>,
     part: Bytes,
     is_over: bool,

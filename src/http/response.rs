@@ -1,9 +1,8 @@
-//! From what was found to an HTTP answer.
+//! Converts results to HTTP responses.
 //!
-//! Owns: [`RoutesState`], what all handlers share; how work leaves the serving threads and how
-//! its text goes out. Must not know: what is asked for.
-//! Promise: a short text goes out whole, with its length; a long one has a place of its
-//! own, or is refused before its first byte.
+//! Contains [`RoutesState`], the state that all handlers share, the move of work off the server's
+//! threads, and the sending of texts. A short text is sent whole, with its length; a long one needs
+//! a slot, or is refused before its first byte.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -22,7 +21,7 @@ use crate::http::stream::{StartedBody, StreamedBody};
 use crate::model::api_error::ApiError;
 use crate::model::error::{Error, Result};
 
-/// What all handlers share.
+/// The state that all handlers share.
 #[derive(Clone)]
 pub(crate) struct RoutesState {
     pub(crate) store: JobStore,
@@ -32,7 +31,7 @@ pub(crate) struct RoutesState {
 }
 
 impl RoutesState {
-    /// Whether the caller may do it; nothing was looked up before.
+    /// Checks whether the caller may have the response, before anything is looked up.
     pub(crate) async fn authorize(&self, caller: impl FnOnce() -> Caller) -> Result<(), ApiError> {
         match &self.hook {
             Some(hook) => hook.ask(caller()).await,
@@ -40,7 +39,7 @@ impl RoutesState {
         }
     }
 
-    /// Does something with a graph off the serving threads.
+    /// Runs an operation on a graph, off the server's threads.
     pub(crate) async fn with_graph<T, E>(
         &self,
         (project_id, name): (String, String),
@@ -54,7 +53,7 @@ impl RoutesState {
         blocking(move || work(store.graph(&project_id, &name)?)).await
     }
 
-    /// The answer to this project whose text has begun.
+    /// The response to a client of this project, for a text that has begun.
     pub(crate) fn respond(
         &self,
         project_id: &str,
@@ -80,12 +79,12 @@ impl RoutesState {
     }
 }
 
-/// The encoding that this request's answer is to have.
+/// The encoding of the response to this request.
 pub(crate) fn encoding(headers: &HeaderMap) -> Encoding {
     Encoding::wanted(headers)
 }
 
-/// Does something that reads or writes files.
+/// Runs work that reads or writes files.
 pub(crate) async fn blocking<T, E>(
     work: impl FnOnce() -> Result<T, E> + Send + 'static,
 ) -> Result<T, E>
@@ -96,20 +95,20 @@ where
     let span = tracing::Span::current();
     let done = off_thread(&Handle::current(), move || span.in_scope(work)).await;
     done.unwrap_or_else(|_| {
-        // What it panicked with may be of a body.
+        // The panic message may contain parts of a body.
         tracing::error!("request failed: the handler panicked");
         Err(ApiError::internal().into())
     })
 }
 
-/// Does something on a thread that may wait for files.
+/// Runs work on a thread that may block on files.
 pub(crate) fn off_thread<T: Send + 'static>(
     runtime: &Handle,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> JoinHandle<T> {
     #[cfg(feature = "simulation")]
     if crate::base::simulated::is_here() {
-        // What happens in another thread would not depend on the seed.
+        // On another thread, the order of operations would not depend on the seed.
         return runtime.spawn(std::future::ready(work()));
     }
     runtime.spawn_blocking(work)

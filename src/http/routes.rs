@@ -1,8 +1,7 @@
-//! The contract's routes, for an engine's own router.
+//! The routes of the GES job-list API, for an engine's own router.
 //!
-//! Owns: [`Routes`], and the paths. Must not know: what the answers hold.
-//! Promise: each route can be mounted alone, and none of them answers for a path that is
-//! not its own.
+//! Contains [`Routes`] and the paths. Each route can be mounted alone, and none of them responds to
+//! a path that is not its own.
 
 use std::fmt;
 use std::future::Future;
@@ -29,21 +28,21 @@ const LIST: &str = "/ges/v1.0/{project_id}/graphs/{graph_name}/jobs/status";
 const JOB: &str = "/ges/v1.0/{project_id}/graphs/{graph_name}/jobs/{job_id}/status";
 const CANCEL: &str = "/ges/v1.0/{project_id}/graphs/{graph_name}/jobs/{job_id}";
 
-/// The contract's routes over a store.
+/// The routes of the GES job-list API over a store.
 ///
-/// Every answer is JSON, `Cache-Control: no-store`, and has an `X-Request-Id`: the
-/// client's own, if it is at most 128 characters of `[0-9A-Za-z-_.:/+=]`, or a new one;
-/// the log's spans have it too. A method that a path does not take is a 405 in the
-/// contract's form. There is no fallback: that is the engine's.
+/// Every response is JSON with `Cache-Control: no-store` and an `X-Request-Id`: the client's own,
+/// if it has at most 128 characters of `[0-9A-Za-z-_.:/+=]`, or a new one. The id is also in the
+/// log's spans. A method that a path does not accept gets a 405 in the form of the API. The engine
+/// provides the fallback.
 ///
-/// All routers of one `Routes` share its limits.
+/// All routers made from one `Routes` share its limits.
 ///
 /// # Examples
 /// ```
 /// use jobstore::http::Routes;
 /// # let store = jobstore::JobStore::in_memory()?;
 /// let routes = Routes::new(&store);
-/// // An engine that answers `GET .../jobs/{job_id}/status` itself takes the other two.
+/// // This engine serves `GET .../jobs/{job_id}/status` itself, and mounts the other two.
 /// let app: axum::Router = axum::Router::new()
 ///     .merge(routes.list())
 ///     .merge(routes.cancel());
@@ -57,8 +56,7 @@ pub struct Routes {
 }
 
 impl Routes {
-    /// Routes that ask nobody who may see what: see [`Routes::authorize`]. They keep the
-    /// store open.
+    /// Routes without authorization; see [`Routes::authorize`]. They keep the store open.
     pub fn new(store: &JobStore) -> Routes {
         let limits = Limits::default();
         let shared = RoutesState {
@@ -70,12 +68,12 @@ impl Routes {
         Routes { shared }
     }
 
-    /// Has the engine asked before each answer whether the caller may have it. Without a
-    /// hook everybody may see all jobs of all projects, and call them off.
+    /// Sets a hook that decides, before each response, whether the caller may have it. Without a
+    /// hook, everybody can read and cancel all jobs of all projects.
     ///
-    /// The hook is asked before anything is looked up: whoever is refused cannot tell
-    /// whether a graph or a job exists. A token that is good for one project must be
-    /// [`Access::Forbidden`] for all others. Its time counts to [`Limits::first_byte`].
+    /// The hook is called before anything is looked up, so a refused caller cannot tell whether a
+    /// graph or a job exists. A token that is valid for one project must be [`Access::Forbidden`]
+    /// for all others. The hook's time counts toward [`Limits::first_byte`].
     ///
     /// # Examples
     /// ```
@@ -104,65 +102,67 @@ impl Routes {
         self
     }
 
-    /// What answers may take.
+    /// Sets the limits on what responses may cost.
     pub fn limits(mut self, limits: Limits) -> Routes {
         self.shared.project_limits = Arc::new(ProjectLimits::new(&limits));
         self.shared.limits = limits;
         self
     }
 
-    /// `GET .../jobs/status`: the list, and `HEAD`.
+    /// `GET .../jobs/status`: the list. `HEAD` is supported.
     ///
-    /// Query keys: `offset`, `limit` and `job_id` as the contract says; and, without which
-    /// the bytes are the page's own: `state`, `outcome` (each several times, or words
-    /// between commas), `command`, `url_prefix`, `url_contains`, `body_contains` (each
-    /// several times), `body_pointer` with `body_value` (pairs, in their order),
-    /// `submitted_from`, `submitted_before`, `started_from`, `started_before`,
-    /// `completed_from`, `completed_before` (milliseconds since 1970 or RFC 3339),
-    /// `order=oldest_first|newest_first`, `cursor`, `limit_bytes`,
-    /// `count_total=true`, `detail=true` ([`Page::detailed_chunks`] says what it adds).
-    /// Any other key, or one with a value it does not take, is a 400 that names it.
+    /// Query parameters: `offset`, `limit`, and `job_id`, as in the GES API; and, in addition,
+    /// `state` and `outcome` (each may be repeated, or contain several words separated by commas),
+    /// `command`, `url_prefix`, `url_contains`, `body_contains` (may be repeated), `body_pointer`
+    /// with `body_value` (pairs, in order), `submitted_from`, `submitted_before`, `started_from`,
+    /// `started_before`, `completed_from`, `completed_before` (milliseconds since 1970 or RFC
+    /// 3339), `order=oldest_first|newest_first`, `cursor`, `limit_bytes`, `count_total=true`, and
+    /// `detail=true` (see [`Page::detailed_chunks`]). Without the additional parameters, the body
+    /// is exactly the bytes of the page. An unknown parameter, or an invalid value, is a 400 that
+    /// names the parameter.
     ///
-    /// The header `X-Total-Count` says how many jobs the whole list has, where that is
-    /// known, and `X-Next-Cursor` where it goes on. What is longer than 64 KiB comes in
-    /// pieces, without `Content-Length`; gzip or zstd where the client asks for it.
+    /// The header `X-Total-Count` is the number of jobs in the whole list, if known.
+    /// `X-Next-Cursor` is the cursor of the next page, if there is one. Responses longer than 64
+    /// KiB are sent in chunks, without `Content-Length`, and compressed with gzip or zstd if the
+    /// client accepts it.
     ///
     /// [`Page::detailed_chunks`]: crate::Page::detailed_chunks
     pub fn list<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         self.router(LIST, get(list).fallback(wrong_method))
     }
 
-    /// `GET .../jobs/{job_id}/status`: one job's state, and `HEAD`.
+    /// `GET .../jobs/{job_id}/status`: the state of one job. `HEAD` is supported.
     ///
-    /// `{"jobId":"..","status":"..","submittedAt":..}` with the members that a detailed list
-    /// has behind a request. `status` is `pending`, `running`, `success` for a job that
-    /// succeeded, or `failed` for every other end, one that failed in part included:
-    /// `outcome.kind` tells them apart. The service documents `offset` and `limit` for this
-    /// path, too: they are checked as the list's are, and select nothing.
+    /// `{"jobId":"..","status":"..","submittedAt":..}`, with the members that follow the request in
+    /// a detailed list. `status` is `pending`, `running`, `success` for a job that succeeded, or
+    /// `failed` for every other outcome, including a partial failure; `outcome.kind` tells them
+    /// apart. The GES API documents `offset` and `limit` for this path as well: they are checked as
+    /// in the list, but have no effect.
     pub fn job<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         self.router(JOB, get(job).fallback(wrong_method))
     }
 
-    /// `DELETE .../jobs/{job_id}`: calls a job off.
+    /// `DELETE .../jobs/{job_id}`: cancels a job.
     ///
-    /// 200 `{}` once the request is durable: a pending job is complete then, a running one
-    /// has been asked to stop. A job that is complete already is left as it is, which is
-    /// no failure either: who asks twice gets one answer. (Beside [`Routes::list`] a job
-    /// whose id is the word `status` cannot be called off: that path is the list's.)
+    /// 200 `{}` once the request is durable: a pending job is then complete, and a running one has
+    /// been asked to stop. A complete job is left unchanged, which is not an error, so a retry gets
+    /// the same response. (With [`Routes::list`] mounted, a job whose id is `status` cannot be
+    /// canceled: that path belongs to the list.)
     pub fn cancel<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         self.router(CANCEL, delete(cancel).fallback(wrong_method))
     }
 
-    /// How the store does: `GET /health`, `/metrics` and `/openapi.json`, and `HEAD`.
+    /// Health and metrics of the store: `GET /health`, `/metrics`, and `/openapi.json`. `HEAD` is
+    /// supported.
     ///
-    /// `/health` is `{"state":".."}`: 200 for `ok` and `degraded`, 503 for `read_only` and
-    /// `closed`; `why` is told to who may know. `/metrics` is [`metrics()`] as Prometheus
-    /// takes it; `/metrics?graphs=500` has series for as many graphs ([`metrics_of()`]),
-    /// `/openapi.json` is [`openapi()`].
+    /// `/health` returns `{"state":".."}`: 200 for `ok` and `degraded`, 503 for `read_only` and
+    /// `closed`; `why` is included for authorized callers. `/metrics` returns [`metrics()`] for
+    /// Prometheus, and `/metrics?graphs=500` includes series for up to 500 graphs
+    /// ([`metrics_of()`]). `/openapi.json` returns [`openapi()`].
     ///
-    /// Numbers and reasons are of all projects: the hook is asked with [`Permission::Observe`]
-    /// and an empty [`Caller::project_id`] before they are told. The state and the document
-    /// are told to everybody.
+    /// Metrics and reasons cover all projects, so the hook is called with [`Permission::Observe`]
+    /// and an empty [`Caller::project_id`] before they are returned. The state and the OpenAPI
+    /// document are public.
     ///
     /// [`metrics()`]: crate::http::metrics()
     /// [`metrics_of()`]: crate::http::metrics_of()
@@ -171,7 +171,7 @@ impl Routes {
         operations::router(self)
     }
 
-    /// The contract's three: the list, one job's state, a cancellation.
+    /// All three routes of the GES API: the list, the state of one job, and cancellation.
     pub fn all<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         self.list().merge(self.job()).merge(self.cancel())
     }
@@ -201,7 +201,7 @@ impl fmt::Debug for Routes {
 type Graph = Result<Path<(String, String)>, PathRejection>;
 type Job = Result<Path<(String, String, String)>, PathRejection>;
 
-/// A path that is no text names nothing.
+/// A path that is not UTF-8 names nothing.
 pub(crate) fn place<T>(path: Result<Path<T>, PathRejection>) -> Result<T, ApiError> {
     path.map(|Path(place)| place)
         .map_err(|_| ApiError::no_such_resource())
@@ -239,7 +239,7 @@ async fn cancel(
     shared.cancel(graph, id, parts.uri.query()).await
 }
 
-/// The graph and the job, if the caller may do that.
+/// The graph and the job, if the caller is authorized.
 async fn may(
     shared: &RoutesState,
     path: Job,

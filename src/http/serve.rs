@@ -1,9 +1,8 @@
-//! A server with bounds.
+//! A server with limits.
 //!
-//! Owns: [`serve()`], [`Bounds`]: connections, their number and their end. Must not know:
-//! what is served.
-//! Promise: no client holds a connection for ever without a word, whether it sends or
-//! reads; a shutdown comes to its end.
+//! Contains [`serve()`] and [`Bounds`]: the number of connections, their timeouts, and the
+//! shutdown. No client keeps an idle connection forever, whether it sends or reads; a shutdown
+//! always finishes.
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -20,7 +19,7 @@ use crate::base::clock::bounded;
 use crate::http::connection;
 use crate::http::connection_slots::ConnectionSlots;
 
-/// What [`serve()`] lets clients do.
+/// The limits of [`serve()`] for its clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Bounds {
@@ -42,44 +41,43 @@ impl Default for Bounds {
 }
 
 impl Bounds {
-    /// 1024 connections, 30 s for a request's head, 30 s for a stalled client, 10 s at the
-    /// end.
+    /// The defaults: 1024 connections, 30 s for a request's head, 30 s for a stalled client, 10 s
+    /// for the shutdown.
     pub fn new() -> Bounds {
         Bounds::default()
     }
 
-    /// How many connections there are at once, at least 1. When another client comes, the
-    /// connection that has waited longest for a request is closed for it; if all of them have
-    /// one in progress, the client waits.
+    /// The maximum number of concurrent connections, at least 1. When another client connects, the
+    /// connection that has been idle longest is closed for it; if all have a request in progress,
+    /// the new client waits.
     pub fn connections(mut self, connections: usize) -> Bounds {
         self.connections = connections.clamp(1, Semaphore::MAX_PERMITS);
         self
     }
 
-    /// How long a client may take to send a request's head, from the end of the answer
-    /// before.
+    /// How long a client may take to send a request's head, from the end of the previous response.
     pub fn head(mut self, time: Duration) -> Bounds {
         self.head = bounded(time);
         self
     }
 
-    /// How long a client may take nothing of an answer.
+    /// How long a client may stop reading a response.
     pub fn stall(mut self, time: Duration) -> Bounds {
         self.stall = bounded(time);
         self
     }
 
-    /// How long answers that are on their way may take once the shutdown has begun.
+    /// How long responses in progress may take once the shutdown has begun.
     pub fn grace(mut self, time: Duration) -> Bounds {
         self.grace = bounded(time);
         self
     }
 }
 
-/// Serves HTTP/1.1 until `shutdown` is over: then no connection is taken any more, answers
-/// on their way are given [`Bounds::grace`], and what is left is cut off.
+/// Serves HTTP/1.1 until `shutdown` completes. Then no more connections are accepted, responses in
+/// progress have [`Bounds::grace`] to finish, and the remaining connections are aborted.
 ///
-/// A client that stalls loses its connection, which `axum::serve` does not see to.
+/// A client that stalls loses its connection; `axum::serve` does not do this.
 ///
 /// # Examples
 /// ```no_run
@@ -98,7 +96,7 @@ where
     serve_each(listener, |_| app.clone(), bounds, shutdown).await;
 }
 
-/// The same with a router for each client.
+/// Like [`serve()`], with a router for each client.
 pub(crate) async fn serve_each<L>(
     mut listener: L,
     app: impl Fn(&L::Addr) -> Router,

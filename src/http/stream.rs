@@ -1,10 +1,9 @@
-//! Long bodies, made as the client takes them.
+//! Long bodies, produced as the client reads them.
 //!
-//! Owns: [`BodySource`], a text in pieces, and [`StreamedBody`], the body that pulls them. Must
-//! not know: what the text is, who serves.
-//! Promise: a piece is made when it is asked for, off the threads that serve, so a slow
-//! client costs a piece and no thread; whoever stalls or goes away lets go of everything;
-//! a body that fails ends as a failure, never as a shorter body.
+//! Contains [`BodySource`], a text in pieces, and [`StreamedBody`], the body that pulls them. A
+//! piece is produced when the body is polled, off the server's threads, so a slow client costs one
+//! piece of memory and no thread. If a client stalls or disconnects, everything is released. A body
+//! that fails ends as a failure, never as a shorter body.
 
 use std::fmt::Display;
 use std::io;
@@ -28,17 +27,16 @@ use crate::http::limits::{Limits, Permit};
 use crate::http::response::off_thread;
 use crate::model::error::{Error, Result};
 
-/// Encoded pieces below this size are gathered.
+/// Encoded pieces below this size are collected into larger ones.
 const GATHERED_BYTES: usize = 16 << 10;
 
-/// A text that is made in pieces of [`CHUNK_BYTES`] or some more; one with fewer is the
-/// last.
+/// A text in pieces of [`CHUNK_BYTES`] or somewhat more; a shorter piece is the last.
 pub(crate) type Text = Box<dyn Iterator<Item = Result<Vec<u8>>> + Send>;
 
-/// What a text of lines is.
+/// The content type of a text of lines.
 pub(crate) const LINES: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 
-/// A text of lines: `some` adds a few, and says whether there are more.
+/// A text of lines: `some` appends a few and returns whether there are more.
 pub(crate) fn lines(mut some: impl FnMut(&mut Vec<u8>) -> Result<bool> + Send + 'static) -> Text {
     Box::new(std::iter::from_fn(move || {
         let mut piece = Vec::new();
@@ -53,24 +51,25 @@ pub(crate) fn lines(mut some: impl FnMut(&mut Vec<u8>) -> Result<bool> + Send + 
     }))
 }
 
-/// A text on its way out, encoded.
+/// A text that is being sent, encoded.
 pub(crate) struct BodySource {
     text: Text,
-    /// Gone at the end.
+    /// `None` after the end.
     encoder: Option<Encoder>,
-    /// Its place among the long ones, given back with it.
+    /// Its slot for a long page, released with it.
     _permit: Option<Permit>,
 }
 
-/// A text whose beginning is made.
+/// A text whose first piece has been produced.
 pub(crate) enum StartedBody {
-    /// It is short.
+    /// The text is short.
     Whole(Vec<u8>, Encoding),
     Long(Vec<u8>, Encoding, BodySource),
 }
 
 impl BodySource {
-    /// Makes the first piece: what fails up to here is an answer, not an aborted one.
+    /// Produces the first piece: a failure up to here is a normal error response, not an aborted
+    /// one.
     pub(crate) fn begin(mut text: Text, encoding: Encoding) -> Result<StartedBody> {
         let first = text.next().transpose()?.unwrap_or_default();
         let is_all = first.len() < CHUNK_BYTES;
@@ -96,7 +95,7 @@ impl BodySource {
         self
     }
 
-    /// The next piece, as it goes out, and whether it is the last.
+    /// The next piece, encoded, and whether it is the last.
     fn next(&mut self) -> Result<(Vec<u8>, bool)> {
         let failed = |e: io::Error| Error::output(&e);
         let mut ready = Vec::new();
@@ -121,17 +120,17 @@ impl BodySource {
 
 type Polled = Poll<Option<Result<Frame<Bytes>, io::Error>>>;
 
-/// A source, and the next piece of it.
+/// A source, and its next piece.
 type Made = (BodySource, Result<(Vec<u8>, bool)>);
 
-/// A body whose pieces are made by the runtime's blocking threads, of which a server of many
-/// slow clients should have few: see `max_blocking_threads` of tokio's builder.
+/// A body whose pieces are produced on the runtime's blocking threads. A server with many slow
+/// clients should have few of them: see `max_blocking_threads` of tokio's builder.
 pub(crate) struct StreamedBody {
     first: Option<Bytes>,
     waiting: Arc<Waiting>,
     making: Option<JoinHandle<Made>>,
     is_over: bool,
-    /// Why it is about to end.
+    /// Why the body is about to fail.
     failing: Option<&'static str>,
     runtime: Handle,
     watch: JoinHandle<()>,
@@ -140,11 +139,11 @@ pub(crate) struct StreamedBody {
     span: tracing::Span,
 }
 
-/// What a client is waited for with.
+/// The source, while the client has not asked for the next piece, and the deadline for that.
 struct Waiting(Mutex<(Option<BodySource>, Instant)>);
 
 impl StreamedBody {
-    /// To be called on a thread of the runtime.
+    /// Must be called on a thread of the runtime.
     pub(crate) fn new(first: Vec<u8>, source: BodySource, limits: &Limits) -> StreamedBody {
         let now = Instant::now();
         let until = later(now, limits.whole);
@@ -166,8 +165,8 @@ impl StreamedBody {
         }
     }
 
-    /// Ends it so that the server aborts the connection. What it has already goes out
-    /// first: servers send when there is nothing to be had for the moment.
+    /// Ends the body so that the server aborts the connection. Bytes that the server already has
+    /// are sent first: servers flush when a body has nothing ready.
     fn fail(&mut self, context: &Context<'_>, why: &'static str) -> Polled {
         self.failing = Some(why);
         context.waker().wake_by_ref();
@@ -182,14 +181,14 @@ impl StreamedBody {
     }
 }
 
-/// A time that far ahead, or one that never comes.
+/// `now` plus `time`; "never" becomes a time in the far future.
 fn later(now: Instant, time: Duration) -> Instant {
     now + bounded(time)
 }
 
 impl Waiting {
-    /// Lets go of the source when the client has not asked for the next piece in time,
-    /// whether the server looks at this body again or not.
+    /// Drops the source if the client does not ask for the next piece in time, even if the server
+    /// does not poll this body again.
     async fn watch(self: Arc<Waiting>, stall: Duration, until: Instant, span: tracing::Span) {
         loop {
             let by = {
@@ -197,9 +196,9 @@ impl Waiting {
                 let now = Instant::now();
                 let by = match &waiting.0 {
                     Some(_) => waiting.1,
-                    // It does not come back.
+                    // The source will not come back.
                     None if until <= now => return,
-                    // A piece is being made; its own time begins then.
+                    // A piece is being produced; its timeout begins afterward.
                     None => later(now, stall).min(until),
                 };
                 if waiting.0.is_some() && by <= now {
@@ -254,7 +253,7 @@ impl Body for StreamedBody {
         let made = ready!(Pin::new(making).poll(context));
         self.making = None;
         match made {
-            // Nothing is to be kept while the last piece is on its way.
+            // Nothing is kept while the last piece is sent.
             Ok((_, Ok((piece, true)))) => {
                 self.is_over = true;
                 match piece.is_empty() {
@@ -272,7 +271,7 @@ impl Body for StreamedBody {
                 Poll::Ready(Some(Ok(Frame::data(piece.into()))))
             }
             Ok((_, Err(error))) => self.fault(context, &error),
-            // What it panicked with may be of a body.
+            // The panic message may contain parts of a body.
             Err(_) => self.fault(context, &"the handler panicked"),
         }
     }

@@ -1,13 +1,12 @@
-//! What a fuzzer calls: everything that reads bytes or text from outside.
+//! Entry points for fuzzers: everything that reads bytes or text from outside.
 //!
-//! Owns: one entry for each kind of input, and how bytes become its parameters.
-//! Must not know: which fuzzer calls.
-//! Promise: an entry returns for every input, in time and memory that the input's
-//! length bounds, or panics because a promise of what it tries out is broken.
+//! Contains one entry for each kind of input, and the mapping from bytes to its parameters. An
+//! entry returns for every input, in time and memory bounded by the input's length, or panics
+//! because a guarantee is broken.
 //!
-//! Built under `cfg(fuzzing)` alone; `tests/fuzz` has a target for each entry. The
-//! tests here run the seeds in `tests/fuzz/seeds`, and changes of them, through the
-//! same entries on every toolchain.
+//! Built only under `cfg(fuzzing)`; `tests/fuzz` has a target for each entry. The tests here run
+//! the seeds in `tests/fuzz/seeds`, and mutations of them, through the same entries with any
+//! toolchain.
 
 #![allow(
     missing_docs,
@@ -27,10 +26,10 @@ pub use parts::{block, event, frame, identity, pack, rows, segment};
 pub use stores::{any_store, store_files};
 pub use texts::{json, names, outcome, request};
 
-/// What is called with an input.
+/// A function that is called with an input.
 pub type Entry = fn(&[u8]);
 
-/// Every entry by its name; `tests/fuzz` has a target of that name.
+/// Every entry by name; `tests/fuzz` has a target of that name.
 pub const ENTRIES: &[(&str, Entry)] = &[
     ("any_store", any_store),
     ("block", block),
@@ -47,7 +46,7 @@ pub const ENTRIES: &[(&str, Entry)] = &[
     ("store_files", store_files),
 ];
 
-/// An input being taken apart. Past its end everything is 0 and empty.
+/// An input being parsed. Past its end everything is 0 and empty.
 pub(crate) struct Input<'a>(&'a [u8]);
 
 impl<'a> Input<'a> {
@@ -69,7 +68,7 @@ impl<'a> Input<'a> {
         self.take(1).first().copied().unwrap_or(0)
     }
 
-    /// A number with one byte where it is small, nine where it is any.
+    /// A number in one byte if it is small, otherwise in nine.
     pub(crate) fn number(&mut self) -> u64 {
         match self.byte() {
             0xff => {
@@ -82,13 +81,13 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// Bytes with their length in two bytes in front.
+    /// Bytes with a length prefix of two bytes.
     pub(crate) fn part(&mut self) -> &'a [u8] {
         let len = u16::from_le_bytes([self.byte(), self.byte()]);
         self.take(usize::from(len))
     }
 
-    /// A part that is text, as far as it is.
+    /// A part up to the first byte that is not UTF-8.
     pub(crate) fn text(&mut self) -> String {
         String::from_utf8_lossy(self.part()).into_owned()
     }
@@ -113,7 +112,7 @@ mod tests {
         paths.into_iter().map(read).collect()
     }
 
-    /// Threads of a store that ended by a panic, which nobody else sees.
+    /// The number of threads of a store that panicked, which would otherwise go unnoticed.
     static PANICS: AtomicUsize = AtomicUsize::new(0);
 
     fn note_panics() {
@@ -131,8 +130,7 @@ mod tests {
         });
     }
 
-    /// Runs an input; where it fails, says which, and writes it to the file that
-    /// JOBSTORE_KEEP names.
+    /// Runs an input; if it fails, prints which one, and writes it to the file in JOBSTORE_KEEP.
     fn run(entry: Entry, what: &str, input: &[u8]) {
         note_panics();
         let caught = std::panic::catch_unwind(|| entry(input));
@@ -169,7 +167,7 @@ mod tests {
         }
     }
 
-    /// One of the changes that fuzzers make.
+    /// One of the mutations that fuzzers make.
     fn change(input: &mut Vec<u8>, others: &[(PathBuf, Vec<u8>)], random: &mut Random) {
         let at = random.below(input.len() + 1);
         let len = random.below(16.min(input.len() - at) + 1);
@@ -195,7 +193,7 @@ mod tests {
 
     #[test]
     fn changed_seeds_hold_their_promises() {
-        // For longer: JOBSTORE_CHANGES=1000000 cargo test --release changed_seeds
+        // To run longer: JOBSTORE_CHANGES=1000000 cargo test --release changed_seeds
         let given = std::env::var("JOBSTORE_CHANGES").ok();
         let given: Option<usize> = given.map(|text| text.parse().expect("a number"));
         for (name, entry) in ENTRIES {

@@ -1,8 +1,7 @@
-//! What every index engine must do, tried out on each of them.
+//! The conformance tests that every index engine must pass.
 //!
-//! Owns: the suite of the seam [`Index`]. Must not know: an engine's files, but for the
-//! folder of big values that sled would make.
-//! Promise: whatever runs above behaves the same on all of them.
+//! The suite for [`Index`]. It does not depend on an engine's files, except for the directory of
+//! large values that sled would create. Code above the index behaves the same with every engine.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -28,11 +27,11 @@ fn open(store: &Path) -> Arc<dyn Index> {
     index
 }
 
-/// sled shares threads within a process, so that what happens to one index can happen
-/// to others: one at a time.
+/// sled shares threads within a process, so tests of different indexes can affect each other: one
+/// at a time.
 static ONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
-/// Calls a test with an empty index in memory and one on sled.
+/// Runs a test with an empty index in memory and one on sled.
 fn on_each(test: impl Fn(&str, &dyn Index)) {
     let _one = ONE.lock();
     test("memory", &MemoryIndex::default());
@@ -128,7 +127,7 @@ fn the_last_of_two_changes_of_a_batch_counts() {
         assert_eq!(index.get(b"a").unwrap(), None, "{engine}");
         write(index, &[(b"a", None), (b"a", Some(b"4"))]);
         assert_eq!(index.get(b"a").unwrap().unwrap(), b"4", "{engine}");
-        // A removal of what is not there, and a batch of nothing.
+        // Removes an absent key, and writes an empty batch.
         write(index, &[(b"b", None)]);
         write(index, &[]);
         assert_eq!(scan(index, b"").len(), 1, "{engine}");
@@ -155,13 +154,13 @@ fn a_scan_ends_where_its_caller_faults() {
             ("enough", 2),
             "{engine}"
         );
-        // And takes nothing with it.
+        // Removes nothing else.
         write(index, &[(b"a4", Some(b""))]);
         assert_eq!(scan(index, b"a").len(), 4, "{engine}");
     });
 }
 
-/// The largest batch there can be.
+/// The largest possible batch.
 fn full_batch(seed: u8) -> Batch {
     let mut batch = Batch::default();
     let mut n = 0u32;
@@ -221,7 +220,8 @@ fn what_flush_handed_over_is_there_after_reopening() {
     }
 }
 
-/// Which writes in the test below are a row's: all rows of a batch have its number.
+/// The number of rows per batch in the test below. All rows of a batch contain its generation
+/// number.
 const GENERATION_ROWS: u32 = 60;
 
 fn generation(number: u64) -> Batch {
@@ -275,7 +275,7 @@ fn reads_go_on_while_batches_are_written_and_never_go_back() {
     });
 }
 
-/// Set for the child of the test below: the folder.
+/// Set for the child process of the test below: the directory.
 const CHILD: &str = "JOBSTORE_INDEX_CHILD";
 const CHILD_TEST: &str =
     "testing::index_conformance::a_kill_leaves_whole_batches_and_what_was_flushed";
@@ -286,7 +286,7 @@ fn a_kill_leaves_whole_batches_and_what_was_flushed() {
         let index = open(Path::new(&path));
         let first = index.get(&0u32.to_be_bytes()).unwrap();
         let first = first.map_or(0, |value| number_of(&value));
-        // Ends by itself, should nobody kill it.
+        // Ends by itself if it is not killed.
         for number in first + 1..first + 100_000 {
             index.write(&generation(number)).unwrap();
             if number % 41 == 0 {
@@ -315,10 +315,10 @@ fn a_kill_leaves_whole_batches_and_what_was_flushed() {
         for number in numbers.by_ref().take(1 + kill) {
             flushed = number;
         }
-        // Anywhere between two of these lines.
+        // At a random point between two of these lines.
         std::thread::sleep(Duration::from_millis(7 * kill as u64 % 40));
         child.kill().unwrap();
-        // What it had said by then.
+        // What it had reported by then.
         flushed = numbers.last().unwrap_or(flushed);
         child.wait().unwrap();
         assert!(flushed > 0, "the child wrote nothing");

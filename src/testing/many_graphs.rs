@@ -1,4 +1,4 @@
-//! That the background's work goes by what changed, not by how many graphs there are.
+//! Background work depends on what changed, not on the number of graphs.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use crate::engine::state::graph::GraphCore;
 use crate::engine::{compaction, retention};
 use crate::{Body, Graph, JobQuery, JobStore, Request, Retention};
 
-/// Graphs that nothing happens in.
+/// The number of idle graphs.
 const GRAPHS: usize = 400;
 
 fn request() -> Request {
     Request::new("c", "/g", Body::empty()).unwrap()
 }
 
-/// A store with many graphs, all of whose changes the index has.
+/// A store with many graphs, whose changes are all in the index.
 fn store() -> (JobStore, Vec<Graph>) {
     let store = JobStore::options().segment_bytes(1 << 20);
     let store = store.in_memory().unwrap();
@@ -29,7 +29,7 @@ fn store() -> (JobStore, Vec<Graph>) {
     (store, graphs)
 }
 
-/// Graphs that were visited while something was done.
+/// The number of graphs that were visited during an operation.
 fn visits(engine: &Engine, doing: impl FnOnce()) -> u64 {
     let before = engine.metrics.visits.read();
     doing();
@@ -45,7 +45,7 @@ fn the_index_takes_the_graphs_that_changed() {
         graphs[9].submit(request()).unwrap();
         engine.apply_to_index();
     });
-    // The index's own thread may have come between the two.
+    // The index's own thread may have run in between.
     assert_eq!(visited, 2);
     assert_eq!(visits(engine, || engine.apply_to_index()), 0);
     store.drop_graph("1", "graph-7").unwrap();
@@ -79,7 +79,7 @@ fn packing_looks_at_the_graphs_that_the_segment_has_jobs_of() {
             std::thread::sleep(Duration::from_millis(1));
         }
     };
-    // The first one holds jobs of all graphs; its parts are looked at once.
+    // The first pack contains jobs of all graphs; its parts are checked together.
     fill();
     engine.apply_to_index();
     let rounds = 6;
@@ -98,7 +98,7 @@ fn retention_looks_at_graphs_that_changed_or_are_due() {
         graph.set_retention(Some(policy.clone())).unwrap();
     }
     while retention::step(engine) {}
-    // The packer may look at the same time, at those that are noted once.
+    // The packer may check the marked graphs concurrently.
     assert_eq!(visits(engine, || while retention::step(engine) {}), 0);
     graphs[5].submit(request()).unwrap();
     assert!(visits(engine, || while retention::step(engine) {}) <= 1);
@@ -138,7 +138,7 @@ fn forgetting_many_tombstones_looks_at_their_graph_alone() {
         }
     });
     assert!(visited < 50, "{visited}");
-    // All of them in few commits.
+    // All of them in a few commits.
     assert!(engine.metrics.events.read() - before < 10);
 }
 
@@ -154,12 +154,12 @@ fn compaction_looks_at_the_parts_of_graphs_that_shrank() {
     }
     engine.apply_to_index();
     compaction::to_compact(engine, &[]);
-    // The store's own threads may visit graphs during one of the tries.
+    // The store's own threads may visit graphs during one of the attempts.
     let mut tries = (0..20).map(|_| visits(engine, || drop(compaction::to_compact(engine, &[]))));
     assert!(tries.any(|visited| visited == 0));
     graphs[11].purge(JobQuery::new()).unwrap();
     let visited = visits(engine, || drop(compaction::to_compact(engine, &[])));
-    // The index and retention may come by, too.
+    // The index and retention may also visit them.
     assert!(visited < 20, "{visited}");
 }
 
@@ -206,7 +206,7 @@ fn graphs_are_listed_whole_though_a_few_at_a_time() {
     assert_eq!(store.graph("1", "graph-1025").unwrap().core.number, 1025);
 }
 
-/// What is rarely used is not kept in each graph.
+/// Rarely used data is not kept in each graph.
 #[cfg(target_pointer_width = "64")]
 #[test]
 fn a_graph_by_itself_takes_less_than_half_a_kilobyte() {

@@ -1,5 +1,4 @@
-//! What tests are made of: crashes, thread schedules, fuzzing, simulation. Nothing in the other
-//! directories uses it.
+//! Test support: crashes, thread schedules, fuzzing, simulation. No other directory uses it.
 
 #[cfg(all(test, not(jobstore_shuttle)))]
 mod crash;

@@ -1,18 +1,18 @@
-//! What the store promises whatever the order of its threads' steps.
+//! The store's guarantees under any interleaving of its threads.
 //!
-//! A store over the folder and the index in memory runs with all its threads under
-//! a scheduler, which draws at each step who goes on. Built and run by
-//! `RUSTFLAGS='--cfg jobstore_shuttle' cargo test --lib testing::schedule --target-dir
-//! target/shuttle -- --nocapture`; the other tests do not run in such a build.
-//! - `explore`: how many schedules, by which scheduler, and how one is replayed.
-//! - `store`: the store under test, small enough that files are sealed all the time.
-//! - `committer`: every write is answered once, whoever commits, fails or closes.
-//! - `publication`: what readers see of commits is whole, durable and in one order.
-//! - `pins`: a page stays as it is while what it reads is packed, merged, dropped.
-//! - `waits`: who waits for an end sees it; purges take nothing from under a page.
-//! - `claims`: no job waits while workers wait, and dropped claims lose none.
-//! - `runs`: a job is held by one run at a time, and requeuing loses none.
-//! - `moving`: ids and outcomes are found at every moment of their way to the index.
+//! A store over the directory and the index in memory runs with all its threads under a scheduler,
+//! which chooses at each step which thread runs next. Build and run with `RUSTFLAGS='--cfg
+//! jobstore_shuttle' cargo test --lib testing::schedule --target-dir target/shuttle --
+//! --nocapture`; the other tests do not run in such a build.
+//! - `explore`: the number of schedules, the schedulers, and the replay of a schedule.
+//! - `store`: the store under test, with segments small enough that files are sealed all the time.
+//! - `committer`: every write gets one result, whichever thread commits, fails, or closes.
+//! - `publication`: readers see commits that are complete, durable, and in one order.
+//! - `pins`: a page does not change while the files it reads are packed, merged, or dropped.
+//! - `waits`: every waiter sees the completion; purges remove nothing that a page uses.
+//! - `claims`: no job waits while workers wait, and dropped claims lose no job.
+//! - `runs`: a job belongs to one run at a time, and requeuing loses none.
+//! - `moving`: ids and outcomes are found at every moment while they move to the index.
 
 mod claims;
 mod committer;

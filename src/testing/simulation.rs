@@ -4,11 +4,9 @@
 //! program `life` in `tests/trials`. It is not part of the public API and may change in
 //! any release.
 //!
-//! Owns: a [`Disk`] and an [`Index`] in memory that outlive the stores opened over them,
-//! and the [`Step`]s that replace the background threads. Must not know: what the
-//! simulator expects.
-//! Promise: a store opened here starts no threads and waits for nobody. Everything it
-//! does happens in the calling thread, so that a seed determines it.
+//! Contains a [`Disk`] and an [`Index`] in memory that outlive the stores opened over them, and the
+//! [`Step`]s that replace the background threads. A store opened here starts no threads and never
+//! blocks. Everything happens in the calling thread, so that a seed determines it.
 
 #![allow(missing_docs)]
 
@@ -46,29 +44,29 @@ use crate::model::options::Options;
 use crate::model::report::{RepairReport, VerifyReport};
 
 thread_local! {
-    /// The store whose queued writes this thread commits when it has to wait.
+    /// The stores whose queued writes this thread commits when it would have to wait.
     static CURRENT: RefCell<Vec<Weak<Engine>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A step that a thread of the store would take by itself.
+/// A step that a thread of the store would otherwise take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Step {
-    /// Commits what is queued.
+    /// Commits queued writes.
     Commit,
-    /// The sync that interval mode owes.
+    /// Performs the pending sync of interval mode.
     Sync,
-    /// Preallocates, packs, merges, compacts, purges and forgets until nothing is left.
+    /// Preallocates, packs, merges, compacts, purges, and forgets until nothing is left to do.
     Pack,
-    /// Writes to the index what it does not have.
+    /// Writes outstanding changes to the index.
     Index,
-    /// Purges the graphs that have an archive, into it.
+    /// Purges the graphs that have an archive, into the archive.
     #[cfg(feature = "archive")]
     Archive,
-    /// Closes replaced files that no page needs any more.
+    /// Closes replaced files that no page needs any longer.
     Expire,
 }
 
-/// What lower layers call in a thread that is simulated.
+/// The hooks that lower layers call in a simulated thread.
 const SIMULATOR: Simulator = Simulator {
     fill: random::fill,
     before_waiting,
@@ -76,13 +74,13 @@ const SIMULATOR: Simulator = Simulator {
     has_store,
 };
 
-/// Has all random bytes that stores of this thread draw depend on this seed.
+/// Makes all random bytes that stores of this thread draw depend on this seed.
 pub fn seed_random(seed: u64) {
     simulated::set(SIMULATOR);
     random::seed(seed);
 }
 
-/// Lets this much time pass on the monotonic clock of this thread.
+/// Advances the monotonic clock of this thread.
 pub fn advance(time: Duration) {
     time::advance(time);
 }
@@ -99,10 +97,10 @@ pub fn open(
 ) -> Result<JobStore> {
     options.check()?;
     options.segment_bytes = segment_bytes;
-    // A page that helpers read would depend on their scheduling.
+    // If helper threads read pages, the result would depend on their scheduling.
     options.page_threads = 1;
     let location = |rebuild: bool| -> Arc<dyn IndexSeam> {
-        // The mark of an index that failed, as the index's directory heeds it.
+        // The mark of a failed index, which the index's directory respects.
         if disk.delete(file_names::INDEX_OPENING) || rebuild {
             index.lose();
         }
@@ -124,7 +122,7 @@ pub fn open(
     })
 }
 
-/// Opens the store on a disk to be read only, in the place of no other process.
+/// Opens the store on a disk read-only, without replacing another process.
 ///
 /// # Errors
 /// Those of [`Options::open`].
@@ -137,14 +135,14 @@ pub fn open_read_only(options: Options, disk: &Disk) -> Result<JobStore> {
     })
 }
 
-/// Takes a step of the store's background work.
+/// Executes a step of the store's background work.
 pub fn step(store: &JobStore, step: Step) {
     let engine = store.engine();
     match step {
         Step::Commit => commit_queued(engine),
         Step::Sync => {
             let mut committer = engine.lock_committer();
-            // What fails is noted in the store's health.
+            // Failures are recorded in the store's health.
             committer.sync(engine).ok();
         }
         Step::Pack => packing::work_noted(engine),
@@ -157,8 +155,8 @@ pub fn step(store: &JobStore, step: Step) {
     }
 }
 
-/// Rewrites the index of a store in a real directory, however little of it is garbage.
-/// Returns whether it did: not if the index is in memory, or if a reader does not finish.
+/// Rewrites the index of a store in a real directory, however little of it is garbage. Returns
+/// whether it did; it does not if the index is in memory, or if a reader does not finish.
 pub fn rewrite_index(store: &JobStore) -> bool {
     store.engine().rewrite_index_now()
 }
@@ -176,8 +174,8 @@ fn commit_queued(engine: &Engine) {
     }
 }
 
-/// Commits what is queued in the stores of this thread: called before a wait, which
-/// would not end otherwise.
+/// Commits queued writes in the stores of this thread: called before a wait that would otherwise
+/// never end.
 fn before_waiting() {
     let engines = CURRENT.with_borrow(Vec::clone);
     for engine in engines.iter().filter_map(Weak::upgrade) {

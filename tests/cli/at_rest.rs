@@ -1,5 +1,5 @@
-//! Promise: a store in use is left alone and said to be; what makes no sense is refused
-//! before anything is opened; the manual is made of the command line.
+//! Guarantee: a store in use is not touched, and the error says so; incorrect usage is refused
+//! before anything is opened; the manual is generated from the command line definition.
 
 use std::io::Read;
 use std::process::Stdio;
@@ -114,7 +114,7 @@ fn a_store_says_itself_which_keys_are_secret() {
     }
     let revealed = place.run(&["export", "--reveal-secrets"]).fine();
     assert_eq!(revealed.matches("hunter2").count(), 3, "{revealed}");
-    // A command that only reads records no others.
+    // A command that only reads records no other keys.
     for arguments in [&["list"][..], &["stats"], &["purge", "--all", "--dry-run"]] {
         let named = [arguments, &["--secret-keys", "Token,n"]].concat();
         place.run(&named).fine();
@@ -124,7 +124,7 @@ fn a_store_says_itself_which_keys_are_secret() {
             "{shown}"
         );
     }
-    // An engine does: they take the others' place, and stay.
+    // An engine does: its keys replace the recorded ones permanently.
     let options = JobStore::options().recovery(jobstore::Recovery::Leave);
     let store = options.secret_keys(["Token", "n"]).open(place.store());
     store.unwrap().close().unwrap();
@@ -135,7 +135,7 @@ fn a_store_says_itself_which_keys_are_secret() {
     );
 }
 
-/// All below a store's directory, with the times at which anything about it changed.
+/// Everything below a store's directory, with its change times.
 fn everything(path: &std::path::Path) -> Vec<(std::path::PathBuf, i64, i64, u64)> {
     use std::os::unix::fs::MetadataExt;
     let mut found = Vec::new();
@@ -242,7 +242,7 @@ fn who_waits_for_the_output_does_not_keep_the_store() {
         movie
             .submit_all((0..4000).map(|n| request("clear_graph", n)))
             .unwrap();
-        // More than is put aside in memory.
+        // More than is spooled in memory.
         let body = "x".repeat(5 << 20);
         let body = Body::from_json(format!("\"{body}\"")).unwrap();
         let big = Request::new("clear_graph", "/", body).unwrap();
@@ -273,7 +273,7 @@ fn who_waits_for_the_output_does_not_keep_the_store() {
             .spawn()
             .unwrap();
         let mut out = child.stdout.take().unwrap();
-        // It has begun to write: as much as the pipe holds, and then it waits.
+        // It has begun to write: as much as the pipe holds, and then it blocks.
         let mut text = vec![0];
         out.read_exact(&mut text).unwrap();
         let store = JobStore::options()
@@ -282,7 +282,7 @@ fn who_waits_for_the_output_does_not_keep_the_store() {
         let waits = child.try_wait().unwrap().is_none();
         assert!(waits, "{arguments:?}: the pipe held all of it");
         store.unwrap().close().unwrap();
-        // Nobody can open what was put aside.
+        // The spool file has no name.
         assert_eq!(crate::common::names_in(&aside), [""; 0]);
         out.read_to_end(&mut text).unwrap();
         assert!(child.wait().unwrap().success());
@@ -310,7 +310,7 @@ fn help_fits_a_terminal() {
     let helps: Vec<String> = verbs.map(|verb| help(&[verb, "--help"])).collect();
     assert!(helps.len() > 10, "{all}");
     for help in helps.iter().chain([&all]) {
-        // What was laid out narrower than that is not broken again.
+        // Lines that were laid out narrower are not broken again.
         let is_broken = |line: &str, next: &str| {
             let first = next.split_whitespace().next().unwrap_or_default();
             let is_prose = line.starts_with(char::is_alphabetic) && !first.is_empty();

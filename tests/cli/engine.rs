@@ -1,5 +1,5 @@
-//! Promise: where an engine has the store open, every verb that can goes through its
-//! control socket, and says what it says over a store at rest.
+//! Guarantee: if an engine has the store open, every command that can uses its control socket, with
+//! the same output as without an engine.
 
 use jobstore::{JobQuery, JobStore, OutcomeKind, State};
 
@@ -83,7 +83,7 @@ fn a_live_engine_is_asked_through_its_control_socket() {
     let copied = copy.graph("10001", "movie").unwrap();
     let total = |graph: &jobstore::Graph| graph.list(JobQuery::new()).unwrap().total();
     assert_eq!(total(&copied), total(&movie));
-    // At rest and here alike: what makes no sense is exit code 2.
+    // With and without an engine: incorrect usage is exit code 2.
     drop((copied, copy));
     for verb in ["list", "find"] {
         let wrong = [verb, "--body-pointer", "n", "--body-value", "1"];
@@ -91,7 +91,7 @@ fn a_live_engine_is_asked_through_its_control_socket() {
         assert!(here.contains("invalid JSON pointer"), "{here}");
         let at_rest = [&wrong[..], &["--data", to.to_str().unwrap()]].concat();
         let at_rest = place.run(&at_rest).said(2);
-        // The engine's answer names the parameter, too.
+        // The engine's error also names the parameter.
         let what = at_rest.trim_start_matches("jobstore: ");
         assert!(here.ends_with(what), "{here} / {at_rest}");
     }
@@ -176,7 +176,7 @@ fn which_keys_are_secret_is_up_to_an_engine_that_has_the_store_open() {
     place.run(&["list"]).fine();
 }
 
-/// Ages and times that have passed change from run to run.
+/// Relative times change from run to run.
 fn without_moments(text: &str) -> String {
     const UNITS: [&str; 6] = ["ms", "s", "min", "h", "d", "ago"];
     let words = |line: &str| {

@@ -1,4 +1,4 @@
-//! Promise: list, show and find say what the store holds, in the form that was asked for.
+//! Guarantee: list, show, and find report the content of the store, in the requested format.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use jobstore::{JobQuery, JobStore, State};
 
 use crate::tool::{Place, request};
 
-/// What the library gives for a list.
+/// The library's document for a list.
 fn document(place: &Place, list: JobQuery) -> String {
     place.with(|movie| String::from_utf8(movie.list(list).unwrap().to_json().unwrap()).unwrap())
 }
@@ -99,7 +99,7 @@ fn every_filter_chooses_the_jobs_that_the_library_chooses() {
     }
 }
 
-/// A time to the millisecond, as RFC 3339 has it.
+/// A time in milliseconds, as RFC 3339.
 fn jiff_text(ms: u64) -> String {
     let (days, ms) = (ms / 86_400_000, ms % 86_400_000);
     let (mut year, mut day) = (1970, days);
@@ -153,7 +153,7 @@ fn a_table_in_a_pipe_has_whole_ids_and_no_colours() {
     assert!(table.contains(id.as_str()), "{table}");
     assert!(table.contains(&"x".repeat(200)), "{table}");
     assert!(!table.contains('\u{1b}'), "{table:?}");
-    // What reads the pipe gets the heading and rows, and nothing else.
+    // The reader of the pipe gets only the heading and rows.
     assert_eq!(table.lines().count(), 2, "{table}");
     assert_eq!(ran.err, "1-1 of 206\ncontinue with --offset 1\n");
 }
@@ -262,7 +262,7 @@ fn the_part_of_an_id_that_a_table_shows_is_enough() {
     assert!(said.contains("invalid job id"), "{said}");
 }
 
-/// Imported jobs keep their ids, and an engine can bring ids of the service's form: their
+/// Imported jobs keep their ids, and an engine can supply ids in the form of the GES API: their
 /// digits are not those of the graph.
 #[test]
 fn a_shown_id_is_enough_whoever_made_the_id() {
@@ -291,7 +291,7 @@ fn a_shown_id_is_enough_whoever_made_the_id() {
     place.run(&["cancel", short]).fine();
     place.run(&["complete", "--cancelled", short]).fine();
     assert!(line(short).contains(r#""kind":"cancelled""#));
-    // Two ids that look alike in a table are told apart by the whole id.
+    // Two ids that look alike in a table are distinguished by the whole id.
     let twin = foreign.replacen('1', "2", 1);
     place.with(|movie| movie.submit_as(&twin, request("c", 3)).unwrap());
     let said = place.run(&["show", short]).said(2);
@@ -348,7 +348,7 @@ fn a_job_is_found_by_parts_of_its_request() {
     let found: Vec<&str> = lines.out.lines().map(|line| &line[10..65]).collect();
     assert_eq!(found, ids.each_ref().map(|id| id.as_str()));
     assert_eq!((lines.code, lines.err.as_str()), (0, ""));
-    // Page by page, each saying how to go on.
+    // Page by page, each with the command for the next one.
     let table = find(&["--limit", "1"]);
     assert!(table.out.contains(ids[0].as_str()), "{table:?}");
     let hint = table.err.lines().last().unwrap();
@@ -356,12 +356,12 @@ fn a_job_is_found_by_parts_of_its_request() {
     let on = |more: &[&str]| find(&[&["--cursor", cursor], more].concat());
     assert!(on(&[]).fine().contains(ids[1].as_str()));
     let line = find(&["--limit", "1", "--format", "jsonl"]);
-    // Which cursor depends on how far a stretch of the search came.
+    // Which cursor is shown depends on how far a step of the search came.
     let says_how = line.err.starts_with("continue with --cursor ");
     assert!(line.out.lines().count() == 1 && says_how, "{line:?}");
     let said = on(&["--state", "complete"]).said(2);
     assert!(said.contains("a different filter"), "{said}");
-    // What is known of a job beside its request counts, too.
+    // Facts about a job other than its request are also filters.
     let outcome = ["find", "--outcome", "failed", "--url-contains", "import"];
     assert!(place.run(&outcome).fine().contains("failed"));
     assert_eq!(
@@ -419,7 +419,7 @@ fn the_graph_is_named_where_there_are_several() {
     assert!(said.contains("graph movie does not exist"), "{said}");
 }
 
-/// A guess at a command's name must not lead to one that changes other things.
+/// A mistyped command must not run one that changes other things.
 #[test]
 fn a_delete_is_told_what_there_is_instead() {
     let place = Place::filled();

@@ -1,6 +1,5 @@
-//! Promise: the program does what it says over a store at rest and over one in use; its
-//! exit code tells; what goes into a pipe is for programs, what goes to a terminal for
-//! people.
+//! Guarantee: the program works as documented with and without an engine; its exit code reports the
+//! result; output to a pipe is for programs, output to a terminal for people.
 
 mod at_rest;
 #[path = "../common/mod.rs"]

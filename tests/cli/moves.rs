@@ -1,5 +1,5 @@
-//! Promise: what changes a store, or moves jobs in and out of it, does what it says and
-//! no more, and can be undone or done again where it says so.
+//! Guarantee: commands that change a store, import, or export do what they report and no more, and
+//! can be undone or repeated if they say so.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -120,7 +120,7 @@ fn a_file_that_is_there_is_not_written_over_and_one_that_is_not_whole_not_kept()
     );
     assert_eq!(fs::read(place.path("mine")).unwrap(), b"mine");
     let store = place.store();
-    // A block that cannot be read ends an export.
+    // An unreadable block ends an export.
     damage_a_block(&place);
     let said = place
         .run(&["export", "--graph", "10001/movie", "movie.jsonl"])
@@ -227,7 +227,7 @@ fn an_export_that_finds_no_room_names_the_file_and_what_to_do() {
         command
             .current_dir(program.get_current_dir().unwrap())
             .env("JOBSTORE_DATA", place.store())
-            // A limit on the size of files stands for a disk without room.
+            // A file size limit simulates a full disk.
             .args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$0\" export $1"])
             .arg(program.get_program())
             .arg(arguments);
@@ -285,7 +285,7 @@ fn only_complete_jobs_that_were_named_are_purged() {
     assert_eq!(states, [201, 2, 0]);
 }
 
-/// Packs a store's jobs and spoils a block of them.
+/// Packs a store's jobs and damages a block of them.
 fn damage_a_block(place: &Place) {
     let dir = place.store();
     let store = crate::common::small_segments()

@@ -1,4 +1,5 @@
-//! Promise: `serve` gives what the library gives, to who may have it, and ends cleanly.
+//! Guarantee: `serve` returns what the library returns, to authorized clients, and shuts down
+//! cleanly.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -16,7 +17,7 @@ use crate::tool::Place;
 
 const LIST: &str = "/ges/v1.0/10001/graphs/movie/jobs/status";
 
-/// A server of the program's, killed where it is not ended.
+/// A running server, killed if it is not ended.
 struct Served {
     child: Child,
     address: String,
@@ -60,7 +61,7 @@ impl Served {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Asks it to end, and gives its exit code.
+    /// Asks it to shut down; returns its exit code.
     fn end(mut self) -> Option<i32> {
         self.signal(Signal::TERM);
         self.child.wait().unwrap().code()
@@ -81,7 +82,7 @@ fn a_store_is_served_as_the_library_gives_it_and_closed_at_the_end() {
         String::from_utf8(movie.list(JobQuery::new()).unwrap().to_json().unwrap()).unwrap()
     });
     let served = Served::start(&place, &[]);
-    // To the byte, so what was running still is.
+    // The list is equal byte for byte, so running jobs are still running.
     assert_eq!(served.get(LIST, &[]).ok(), expected);
     assert!(served.get("/health", &[]).is_whole);
     assert!(served.get("/metrics", &[]).ok().contains("jobstore_jobs{"));
@@ -90,7 +91,7 @@ fn a_store_is_served_as_the_library_gives_it_and_closed_at_the_end() {
     served
         .get("/nothing", &[])
         .is_failure(404, "GES.8000", "no such resource");
-    // The other verbs ask it.
+    // The other commands use the server.
     let listed = place.run(&["list", "--format", "json"]).fine();
     assert_eq!(listed.trim_end(), served.get(LIST, &[]).ok());
     assert_eq!(served.end(), Some(0));
@@ -99,7 +100,7 @@ fn a_store_is_served_as_the_library_gives_it_and_closed_at_the_end() {
     JobStore::open(place.store()).unwrap().close().unwrap();
 }
 
-/// A cut file would end with a cut project id: a token for 10001 would open 10.
+/// In a truncated file, the last project id would be truncated: a token for 10001 would open 10.
 #[test]
 fn a_tokens_file_that_is_too_large_is_refused_and_not_cut() {
     let place = Place::filled();
@@ -109,7 +110,7 @@ fn a_tokens_file_that_is_too_large_is_refused_and_not_cut() {
     std::fs::write(&tokens, text).unwrap();
     std::fs::set_permissions(&tokens, PermissionsExt::from_mode(0o600)).unwrap();
     let tokens = tokens.to_str().unwrap();
-    // No machine has this address (RFC 5737): the program ends in any case.
+    // No machine has this address (RFC 5737): the program exits in any case.
     let said = place
         .run(&["serve", "--listen", "192.0.2.1:1", "--tokens", tokens])
         .said(2);
@@ -148,7 +149,7 @@ fn beyond_this_machine_a_token_is_wanted() {
     served
         .get(LIST, &[])
         .is_failure(401, "GES.8007", "invalid or missing token");
-    // Numbers are of all projects.
+    // Metrics cover all projects.
     let metrics = |token: &str| served.get("/metrics", &[("X-Auth-Token", token)]);
     assert_eq!(metrics("bad").status, 401);
     assert_eq!(metrics("good-0123456789abcd").status, 403);
@@ -160,7 +161,7 @@ fn beyond_this_machine_a_token_is_wanted() {
     assert_eq!(served.end(), Some(0));
 }
 
-/// Tokens in a file that only its owner can open.
+/// Writes tokens to a file that only its owner can open.
 fn write_tokens(place: &Place, text: &str) -> String {
     let path = place.path("tokens");
     std::fs::write(&path, text).unwrap();
@@ -228,7 +229,7 @@ fn without_tokens_a_hangup_is_a_clean_end() {
     let place = Place::filled();
     let mut served = Served::start(&place, &[]);
     served.signal(Signal::HUP);
-    // Where these tests were started by nohup, it ignores the signal.
+    // If these tests were started by nohup, the program ignores the signal.
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let ignored = u64::from_str_radix(ignored.unwrap().trim(), 16).unwrap();
@@ -254,7 +255,7 @@ fn who_asks_twice_need_not_wait_for_the_end() {
             .unwrap();
     });
     let mut served = Served::start(&place, &[]);
-    // A client that does not read its answer to the end keeps the server from its own.
+    // A client that does not read its whole response delays the shutdown.
     let mut slow = TcpStream::connect(&served.address).unwrap();
     write!(slow, "GET {LIST} HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     slow.read_exact(&mut [0; 1024]).unwrap();
@@ -264,7 +265,7 @@ fn who_asks_twice_need_not_wait_for_the_end() {
     }
     served.signal(Signal::INT);
     assert_eq!(served.child.wait().unwrap().code(), Some(1));
-    // Nothing is lost by that.
+    // This loses nothing.
     let count = place.with(|movie| movie.list(JobQuery::new()).unwrap().total());
     assert_eq!(count, Some(245));
 }

@@ -1,6 +1,6 @@
-//! Promise: a slip on the command line (an unset variable, a wrong file, too short an id)
-//! changes nothing and is named; no command but `serve` changes what a store records as
-//! secret.
+//! Guarantee: a mistake on the command line (an unset variable, a wrong file, too short an id)
+//! changes nothing and is reported; no command except `serve` changes the secret keys that a store
+//! records.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use jobstore::{JobStore, State};
 use crate::common::names_in;
 use crate::tool::{Place, open};
 
-/// A complete job, `done`, and one that waits, both with ids that the graph generated.
+/// A complete job, `done`, and a pending one, both with generated ids.
 fn generated() -> (Place, String, String) {
     let place = Place::new();
     let (purged, waits) = place.with(|movie| {
@@ -38,7 +38,7 @@ fn nothing_is_written_into_the_directory_of_a_store() {
     }
     assert_eq!(names_in(&place.store()), before);
     assert!(names_in(&place.store().join("index/sub")).is_empty());
-    // Beside it is fine.
+    // Next to it is fine.
     place.run(&["backup", "copy"]).fine();
     place.run(&["export", "foo"]).fine();
 }
@@ -116,7 +116,7 @@ fn an_import_through_the_control_socket_creates_a_graph_only_for_a_job() {
     };
     let pending = |graph: &str| store.graph("1", graph)?.count(State::Pending);
     let job = |n: usize| format!("{{\"command\":\"c\",\"url\":\"/{}\"}}\n", "x".repeat(n));
-    // Too long a line, and too large a request in a line that is not.
+    // A line that is too long, and a request that is too large in a line that is not.
     for bad in ["no job\n", &job(2 << 20), &job(2000), "\u{0}\n"] {
         let answer = import("g", "", &format!("\n\n{bad}{}", job(1)));
         assert_eq!(answer.status, 400, "{}", answer.text());
@@ -302,7 +302,7 @@ fn an_import_of_nothing_usable_leaves_nothing_behind() {
         names_in(place.store().parent().unwrap()),
         ["bad", "directory"]
     );
-    // The same in a store that exists, at rest and in use.
+    // The same in an existing store, with and without an engine.
     place.with(|movie| assert_eq!(movie.name(), "movie"));
     let graphs = |store: &JobStore| store.graphs().unwrap().len();
     cases(&place);
@@ -313,7 +313,7 @@ fn an_import_of_nothing_usable_leaves_nothing_behind() {
     assert_eq!(graphs(&store), 1);
     control.close();
     store.close().unwrap();
-    // Nothing is created for bad lines, so a graph that exists can skip them.
+    // Nothing is created for bad lines; only an existing graph can skip them.
     for graph in ["10001/movie", "1/g"] {
         let import = ["import", "--graph", graph, "--skip-bad", "bad"];
         let said = place.run(&import).said(1);
@@ -322,13 +322,13 @@ fn an_import_of_nothing_usable_leaves_nothing_behind() {
         assert!(said.contains("line 2"), "{said}");
         assert!(!said.contains("--skip-bad"), "{said}");
     }
-    // A bad line after a good one keeps what is before it.
+    // A bad line after a good one preserves what comes before it.
     let lines = b"{\"command\":\"c\",\"url\":\"/\",\"body\":1}\nno job\n";
     let said = place.fed(&["import", "--graph", "1/g", "-"], lines).said(1);
     assert!(said.contains("line 2"), "{said}");
     let listed = place.run(&["list", "--graph", "1/g", "--format", "jsonl"]);
     assert_eq!(listed.fine().lines().count(), 1);
-    // Lines that are no job come before those that are.
+    // The bad lines come before the good ones.
     let lines = b"no job\n\n{\"command\":\"c\",\"url\":\"/\",\"body\":1}\n";
     let import = ["import", "--graph", "1/h", "--skip-bad", "-"];
     let said = place.fed(&import, lines).said(1);
@@ -359,7 +359,7 @@ fn a_local_time_in_an_unknown_time_zone_is_refused() {
             }
         }
     }
-    // These are the same everywhere.
+    // These are the same in every time zone.
     for anywhere in ["2h", "2026-11-24T22:00Z", "2026-11-24T22:00+01:00"] {
         assert_eq!(
             ran(&["list", "--submitted-from", anywhere], "Europe/Berln").0,
@@ -390,7 +390,7 @@ fn the_short_id_of_a_purged_job_says_that_it_was_purged() {
     said(&place);
     control.close();
     store.close().unwrap();
-    // A UUID that nobody knows is still unknown.
+    // A UUID that does not exist is still unknown.
     let unknown = place.run(&["show", "018f2c1a-7b1e-7c3d-9a4f-0123456789ab"]);
     assert!(unknown.said(1).contains("can not find job"));
 }
@@ -412,9 +412,9 @@ fn a_job_is_not_changed_by_a_few_characters_of_its_id() {
         }
     }
     place.with(|movie| assert_eq!(movie.count(State::Pending).unwrap(), 1));
-    // To look is harmless.
+    // A read-only command is harmless.
     place.run(&["show", &format!("..{}", end(1))]).fine();
-    // The beginning is enough, as a table shows it or of the whole id.
+    // A prefix is enough, as shown in a table or of the whole id.
     for given in [&id[19..32], &id[..40]] {
         let shown = place.run(&["show", &format!("{given}\u{2026}")]).fine();
         assert!(shown.contains(&id), "{shown}");

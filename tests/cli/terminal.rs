@@ -1,5 +1,5 @@
-//! Promise: on a terminal a table fits and has colours, a long verb shows how far it has
-//! come and takes that away again; no text of a request is a command to the terminal.
+//! Guarantee: on a terminal, a table fits and has colors, a long command shows its progress and
+//! removes it at the end; no text of a request controls the terminal.
 
 use unicode_width::UnicodeWidthStr;
 
@@ -12,7 +12,7 @@ fn a_table_fits_the_terminal_and_shows_states_in_colours() {
         let screen = place.on_terminal(&["list", "--limit", "10"], columns);
         assert_eq!(screen.code, 0);
         let lines = screen.lines();
-        // A heading, ten jobs, which of how many, how to go on: no line was wrapped.
+        // A heading, ten jobs, the range, and the command for the next page: no line was wrapped.
         assert_eq!(lines.len(), 13, "{columns}: {lines:#?}");
         assert!(lines[0].starts_with("job "), "{lines:#?}");
         assert_eq!(lines[11], "1-10 of 205");
@@ -159,7 +159,7 @@ fn an_export_to_the_terminal_is_not_mixed_with_a_bar() {
 #[test]
 fn a_repair_asks_and_takes_only_yes_for_yes() {
     let place = Place::filled();
-    // A store that was not closed may lack its end.
+    // The end may be missing if the store was not closed.
     let copy = place.path("killed");
     let store = jobstore::JobStore::open(place.store()).unwrap();
     crate::common::copy_directory(&place.store(), &copy);

@@ -1,7 +1,6 @@
-//! The program as a process, a store for it, and a terminal around it.
+//! Runs the program as a process, with a store and a terminal.
 //!
-//! Promise: a test sees what a shell would: output, errors, exit code, and on a terminal
-//! the screen.
+//! A test sees what a shell would see: output, errors, exit code, and, on a terminal, the screen.
 
 use std::fs::OpenOptions;
 use std::io::{Read, Write};
@@ -14,12 +13,12 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 use tempfile::TempDir;
 
-/// A folder for a test, with a store in it.
+/// A directory for a test, with a store in it.
 pub struct Place {
     root: TempDir,
 }
 
-/// What a run of the program gave.
+/// The result of a run of the program.
 #[derive(Debug)]
 pub struct Ran {
     pub code: i32,
@@ -28,14 +27,14 @@ pub struct Ran {
 }
 
 impl Ran {
-    /// The output of a run that has gone well.
+    /// The output of a successful run.
     #[track_caller]
     pub fn fine(self) -> String {
         assert_eq!(self.code, 0, "{self:?}");
         self.out
     }
 
-    /// What a run said that has not.
+    /// The message of a failed run.
     #[track_caller]
     pub fn said(self, code: i32) -> String {
         assert_eq!(self.code, code, "{self:?}");
@@ -59,7 +58,7 @@ impl Place {
         self.path("store")
     }
 
-    /// Opens the store here, does something with a graph of it, and closes it.
+    /// Opens the store, runs a function on a graph of it, and closes it.
     pub fn with<T>(&self, work: impl FnOnce(&Graph) -> T) -> T {
         let store = open(&self.store());
         let done = work(&store.get_or_create_graph("10001", "movie").unwrap());
@@ -67,7 +66,7 @@ impl Place {
         done
     }
 
-    /// A store with some jobs of every kind, as `ids` has them.
+    /// A store with some jobs of every kind, with the ids in `ids`.
     pub fn filled() -> Place {
         let place = Place::new();
         place.with(|movie| {
@@ -116,7 +115,7 @@ impl Place {
         self.fed(arguments, b"")
     }
 
-    /// The same with something on its standard input.
+    /// The same with standard input.
     pub fn fed(&self, arguments: &[&str], input: &[u8]) -> Ran {
         let mut child = self
             .command(arguments)
@@ -127,7 +126,7 @@ impl Place {
             .unwrap();
         let mut stdin = child.stdin.take().unwrap();
         let input = input.to_vec();
-        // A program that does not read it may be gone already.
+        // A program that does not read its input may have exited already.
         let feeder = std::thread::spawn(move || stdin.write_all(&input).ok());
         let output = child.wait_with_output().unwrap();
         feeder.join().unwrap();
@@ -143,7 +142,7 @@ impl Place {
         self.typed(self.command(arguments), columns, "")
     }
 
-    /// The same, with something typed.
+    /// The same, with typed input.
     pub fn typed(&self, mut command: Command, columns: u16, typed: &str) -> Screen {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&master).unwrap();
@@ -166,12 +165,12 @@ impl Place {
             .stdout(slave.try_clone().unwrap())
             .stderr(slave);
         let mut child = command.spawn().unwrap();
-        // The command still holds the terminal's other side.
+        // The command still has the other side of the terminal open.
         drop(command);
         let mut master = std::fs::File::from(master);
         master.write_all(typed.as_bytes()).unwrap();
         let (mut bytes, mut piece) = (Vec::new(), [0; 4096]);
-        // Once nobody has the other side open, Linux says EIO.
+        // Once the other side is closed everywhere, Linux returns EIO.
         while let Ok(some @ 1..) = master.read(&mut piece) {
             bytes.extend_from_slice(&piece[..some]);
         }
@@ -186,16 +185,16 @@ impl Place {
     }
 }
 
-/// What a run left on a terminal.
+/// The terminal's screen after a run.
 pub struct Screen {
     pub code: i32,
-    /// All that was written to it.
+    /// Everything that was written to it.
     pub bytes: String,
     parser: vt100::Parser,
 }
 
 impl Screen {
-    /// The lines on it, without those at the end that are empty.
+    /// Its lines, without empty ones at the end.
     pub fn lines(&self) -> Vec<String> {
         let screen = self.parser.screen();
         let (_, columns) = screen.size();
@@ -206,7 +205,7 @@ impl Screen {
         lines
     }
 
-    /// The colour of a word that is on it.
+    /// The color of a word on it.
     #[track_caller]
     pub fn colour_of(&self, word: &str) -> vt100::Color {
         let lines = self.lines();

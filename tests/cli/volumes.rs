@@ -1,5 +1,5 @@
-//! Promise: whose a store is, its files say and not the directory, which may be a volume
-//! that is shared with a group; nobody but their owner makes files in it.
+//! Guarantee: the owner of a store is that of its files, not of the directory, which may be a
+//! volume shared with a group; only that owner creates files in it.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -31,8 +31,8 @@ fn run_as(user: u32, root: &Path, arguments: &[&str]) -> (i32, String) {
     (ran.status.code().unwrap(), text)
 }
 
-/// A place that every user reaches, with the program in it and a volume that belongs to
-/// this user and is open to a group, like one of Kubernetes with an `fsGroup`.
+/// A directory that every user can access, with the program in it and a volume that belongs to this
+/// user and is open to a group, like a Kubernetes volume with an `fsGroup`.
 fn volume() -> tempfile::TempDir {
     let root = tempfile::tempdir().unwrap();
     fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -68,7 +68,7 @@ fn a_volume_that_is_shared_with_a_group_is_its_users_by_the_files() {
             assert_eq!(name.metadata().unwrap().uid(), USER, "{name:?}");
         }
     }
-    // Files that others would make are files that the engine cannot open.
+    // The engine could not open files that other users create.
     for other in [OTHER, 0] {
         for arguments in [&import[..], &["repair", "--yes"]] {
             let (code, text) = run_as(other, root, arguments);
@@ -76,7 +76,7 @@ fn a_volume_that_is_shared_with_a_group_is_its_users_by_the_files() {
             assert!(text.contains("sudo -u '#1000'"), "{text}");
         }
     }
-    // Unless the volume gives them to the group, as after it is mounted anew.
+    // Unless the volume gives them to the group, as after it is mounted again.
     for name in fs::read_dir(root.join("volume")).unwrap().flatten() {
         if name.metadata().unwrap().is_file() {
             fs::set_permissions(name.path(), fs::Permissions::from_mode(0o660)).unwrap();
@@ -118,7 +118,7 @@ fn an_engine_on_such_a_volume_is_asked_through_its_socket() {
     assert!(place.run(&["list"]).fine().contains("clear_graph"));
     control.close();
     store.close().unwrap();
-    // The files of another user, whose engine makes whatever is to be made.
+    // The files of another user, whose engine creates the files.
     let all = fs::read_dir(place.store()).unwrap().flatten();
     all.for_each(|name| chown(name.path(), Some(USER), None).unwrap());
     let store = JobStore::open(place.store()).unwrap();
@@ -126,7 +126,7 @@ fn an_engine_on_such_a_volume_is_asked_through_its_socket() {
     assert!(place.run(&["list"]).fine().contains("clear_graph"));
     control.close();
     store.close().unwrap();
-    // To read, nothing is made.
+    // Reading creates no files.
     assert!(place.run(&["list"]).fine().contains("clear_graph"));
     let said = place.run(&["purge", "--all"]).said(2);
     assert!(said.contains("sudo -u '#1000'"), "{said}");

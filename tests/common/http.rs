@@ -1,5 +1,5 @@
-//! A server over real sockets, and a client that hides nothing: it sees the bytes of an
-//! answer and whether it came to its end.
+//! A server over real sockets, and a low-level client: it sees the bytes of a response and whether
+//! it was complete.
 
 #![allow(dead_code, reason = "each test program uses its own part of this")]
 
@@ -17,10 +17,10 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// No answer in a test takes so long; one that does is a failure and not a hang.
+/// No response in a test takes this long; if one does, the test fails instead of hanging.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A server on a port of its own, ended when it is dropped.
+/// A server on its own port, shut down when dropped.
 pub struct Server {
     pub address: SocketAddr,
     runtime: Option<Runtime>,
@@ -37,7 +37,7 @@ impl Server {
         Server::run(|listener, end| serve(listener, app, bounds, end))
     }
 
-    /// What an engine does that knows nothing of this crate's server.
+    /// A plain axum server, as an engine may run it without this crate's `serve`.
     pub fn plain(app: Router) -> Server {
         Server::run(|listener, end| async {
             let serving = axum::serve(listener, app).into_future();
@@ -69,7 +69,7 @@ impl Server {
         }
     }
 
-    /// Ends it as a shutdown does, and waits for that.
+    /// Shuts it down and waits for that.
     pub fn end(&mut self) {
         drop(self.end.take());
         if let (Some(runtime), Some(serving)) = (&self.runtime, self.serving.take()) {
@@ -103,18 +103,18 @@ impl Drop for Server {
     }
 }
 
-/// An answer as it came.
+/// A response as received.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
-    /// Whether the body came to its end.
+    /// Whether the body was complete.
     pub is_whole: bool,
 }
 
 impl Answer {
-    /// The value of a header that is there at most once.
+    /// The value of a header that occurs at most once.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut of_name = self.headers.iter().filter(|(n, _)| n == name);
         let value = of_name.next().map(|(_, value)| value.as_str());
@@ -126,14 +126,14 @@ impl Answer {
         std::str::from_utf8(&self.body).unwrap()
     }
 
-    /// The text of a 200 that is whole.
+    /// The text of a complete 200 response.
     #[track_caller]
     pub fn ok(&self) -> &str {
         assert!(self.status == 200 && self.is_whole, "{self:?}");
         self.text()
     }
 
-    /// Compares a failure with the contract's document.
+    /// Compares a failure with the error document of the GES API.
     #[track_caller]
     pub fn is_failure(&self, status: u16, code: &str, message: &str) {
         let message = serde_json::to_string(message).unwrap();
@@ -143,12 +143,12 @@ impl Answer {
         assert_eq!(self.header("content-type"), Some("application/json"));
         assert_eq!(self.header("cache-control"), Some("no-store"));
         assert!(self.header("x-request-id").is_some());
-        // Only who is turned away for the moment is to come again.
+        // Only a client that is refused temporarily gets `Retry-After`.
         assert!(status == 503 || self.header("retry-after").is_none());
     }
 }
 
-/// One request on a connection of its own.
+/// Sends one request on a new connection.
 pub fn ask<S: Read + Write>(
     mut stream: S,
     method: &str,
@@ -228,7 +228,7 @@ pub fn head(reader: &mut impl BufRead) -> (u16, Vec<(String, String)>) {
     }
 }
 
-/// Reads a chunked body; says whether its end was seen.
+/// Reads a chunked body; returns whether it was complete.
 pub fn chunks(reader: &mut impl BufRead, mut each: impl FnMut(&[u8])) -> bool {
     loop {
         let mut line = String::new();
@@ -249,7 +249,7 @@ pub fn chunks(reader: &mut impl BufRead, mut each: impl FnMut(&[u8])) -> bool {
     }
 }
 
-/// One request on a store's control socket.
+/// Sends one request to a store's control socket.
 pub fn control(path: &Path, method: &str, target: &str, body: &[u8]) -> Answer {
     let stream = UnixStream::connect(path).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();

@@ -1,7 +1,7 @@
-//! What the test programs share: short requests, a list read in all its ways, and
-//! what can happen to a store's folder between two looks at it.
+//! Code that the test programs share: short requests, reading a list in all ways, and changes to a
+//! store's directory between two opens.
 //!
-//! Promise: wherever a test looks at a list, all ways out of a page are compared.
+//! Whenever a test reads a list, all ways of reading a page are compared.
 
 #![allow(dead_code, reason = "each test program uses its own part of this")]
 
@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 
 use jobstore::{Body, Graph, JobQuery, JobStore, Options, Page, Request};
 
-/// A request with this command and body, to a url that does not matter.
+/// A request with this command and body, and an arbitrary URL.
 pub fn request(command: &str, body: &str) -> Request {
     Request::new(command, "/ges", Body::from_json(body).unwrap()).unwrap()
 }
 
-/// A folder that nobody else can look into: a store in another says so.
+/// A directory that other users cannot access; otherwise the store would warn.
 pub fn closed_directory() -> tempfile::TempDir {
     use std::os::unix::fs::PermissionsExt;
     let dir = tempfile::tempdir().unwrap();
@@ -24,13 +24,12 @@ pub fn closed_directory() -> tempfile::TempDir {
     dir
 }
 
-/// Options under which a little writing already fills segments, which are packed
-/// then.
+/// Options with which a few writes fill segments, which are then packed.
 pub fn small_segments() -> Options {
     JobStore::options().segment_bytes(64 << 10)
 }
 
-/// The list of all jobs as JSON; every way out of the page gave the same.
+/// The list of all jobs as JSON; asserts that all ways of reading the page agree.
 pub fn listed(graph: &Graph) -> String {
     let page = graph.list(JobQuery::new()).unwrap();
     let whole = page.to_json().unwrap();
@@ -42,8 +41,8 @@ pub fn listed(graph: &Graph) -> String {
     String::from_utf8(whole).unwrap()
 }
 
-/// Has everything packed that was submitted before. The store must have been opened
-/// with [`small_segments`]; it gets another graph, whose jobs fill the segments.
+/// Packs everything that was submitted before. The store must have been opened with
+/// [`small_segments`]; it gets another graph, whose jobs fill the segments.
 pub fn pack(store: &JobStore, dir: &Path) {
     let filler = store.get_or_create_graph("filler", "filler").unwrap();
     let body = format!("\"{}\"", "x".repeat(1024));
@@ -53,14 +52,14 @@ pub fn pack(store: &JobStore, dir: &Path) {
     wait_until_packed(dir);
 }
 
-/// Waits until packs hold everything but the segment that is being written.
+/// Waits until packs contain everything except the segment being written.
 pub fn wait_until_packed(dir: &Path) {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         let names = names_in(dir);
         let packs = names.iter().filter(|name| name.ends_with(".pack")).count();
         let unfinished = names.iter().any(|name| name.ends_with(".aside"));
-        // One that was only prepared for later has no header yet.
+        // A preallocated segment has no header yet.
         let written = names
             .iter()
             .filter(|name| name.ends_with(".segment"))
@@ -74,7 +73,7 @@ pub fn wait_until_packed(dir: &Path) {
     }
 }
 
-/// Waits until something is so.
+/// Waits until a condition is true.
 pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !is_so() {
@@ -83,7 +82,7 @@ pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// The names in a folder, sorted.
+/// The names in a directory, sorted.
 pub fn names_in(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir).unwrap();
     let mut names: Vec<String> = entries
@@ -93,12 +92,12 @@ pub fn names_in(dir: &Path) -> Vec<String> {
     names
 }
 
-/// Takes the whole index away from a store that is closed.
+/// Deletes the whole index of a closed store.
 pub fn lose_index(dir: &Path) {
     fs::remove_dir_all(dir.join("index")).unwrap();
 }
 
-/// The folder of things shared between projects, if this checkout has it.
+/// The directory of things shared between projects, if this checkout has it.
 pub fn shared(name: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../shared")
@@ -111,14 +110,14 @@ pub fn shared(name: &str) -> Option<PathBuf> {
     }
 }
 
-/// The ids a page shows, in its order.
+/// The ids of a page, in order.
 pub fn ids(page: &Page) -> Vec<String> {
     page.jobs()
         .map(|job| job.unwrap().id().to_string())
         .collect()
 }
 
-/// The paths in a folder whose names end like this, sorted.
+/// The paths in a directory with this suffix, sorted.
 pub fn files_ending(dir: &Path, end: &str) -> Vec<PathBuf> {
     let names = names_in(dir).into_iter();
     names
@@ -127,7 +126,7 @@ pub fn files_ending(dir: &Path, end: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Bytes of all files below a folder.
+/// The size of all files below a directory.
 pub fn bytes_in(dir: &Path) -> u64 {
     let names = names_in(dir).into_iter();
     let bytes = names.map(|name| match dir.join(&name) {
@@ -137,7 +136,7 @@ pub fn bytes_in(dir: &Path) -> u64 {
     bytes.sum()
 }
 
-/// Copies a folder with all that is in it.
+/// Copies a directory recursively.
 pub fn copy_directory(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for name in names_in(from) {
@@ -150,7 +149,7 @@ pub fn copy_directory(from: &Path, to: &Path) {
     }
 }
 
-/// Numbers that look random and are the same in every run with this seed.
+/// Pseudorandom numbers, determined by the seed.
 pub struct Random(pub u64);
 
 impl Random {

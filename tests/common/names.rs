@@ -1,4 +1,4 @@
-//! Names as no well-behaved client sends them in a path, and what it may get for them.
+//! Names that no well-behaved client sends in a path, and the responses they may get.
 
 #![allow(dead_code, reason = "each test program uses its own part of this")]
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::http::Answer;
 
-/// What stands between two strokes of a path: names that are there, traps, any bytes.
+/// A segment of a path: an existing name, a trap, or arbitrary bytes.
 pub fn part(there: &[&str]) -> impl Strategy<Value = String> + use<> {
     let there: Vec<String> = there.iter().map(|&name| name.to_owned()).collect();
     let encoded: Vec<String> = there
@@ -51,7 +51,7 @@ pub fn part(there: &[&str]) -> impl Strategy<Value = String> + use<> {
     ]
 }
 
-/// What a part of a path names, where it is text.
+/// The name in a segment of a path, if it is UTF-8.
 pub fn named(part: &str) -> Option<String> {
     let decoded = percent_decode_str(part).decode_utf8();
     decoded.ok().map(|name| name.into_owned())
@@ -65,7 +65,7 @@ pub fn runner(cases: u32) -> TestRunner {
     })
 }
 
-/// An answer is good if something was named, and else the contract's failure.
+/// Whether the response is a success if something was named, and otherwise an error of the GES API.
 pub fn fits(method: &str, answer: &Answer, is_named: bool) -> Result<(), TestCaseError> {
     prop_assert!(answer.is_whole);
     prop_assert!(answer.header("x-request-id").is_some());

@@ -1,5 +1,5 @@
-//! Promise: whatever is asked for, with whatever name, gets an answer of the contract, and
-//! nothing of another project.
+//! Guarantee: any request, with any names, gets a response of the GES API, and never data of
+//! another project.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -88,11 +88,11 @@ fn any_query_gets_a_page_or_a_failure() {
     checked.unwrap();
 }
 
-/// What no answer about another project's jobs may have.
+/// Must not occur in any response about another project's jobs.
 const CANARY: &str = "c4n4ry";
 const JOB: &str = "c4n4ry1";
 
-/// Adds a project whose names and jobs all have the canary in them.
+/// Adds a project whose names and jobs all contain the canary.
 fn add_other_project(store: &JobStore) {
     let graph = store.create_graph("10002", "moviejx").unwrap();
     graph.submit_as(JOB, request(CANARY, "{}")).unwrap();
@@ -118,7 +118,7 @@ fn is_there(method: &str, path: &str) -> bool {
     let is = |part: &str, name: &str| named(part).is_some_and(|named| named == name);
     let is_job = |part: &str| IDS.iter().any(|id| is(part, id));
     let known = match rest {
-        // The route is the list's by its letters alone.
+        // Only the exact path belongs to the list.
         ["status"] => method != "DELETE",
         [job] => method == "DELETE" && is_job(job),
         [job, "status"] => method != "DELETE" && is_job(job),
@@ -161,10 +161,10 @@ fn any_path_gets_what_it_names_or_a_failure_and_nothing_of_another_project() {
             let answer = guarded.ask(method, &path, &[]);
             seen.borrow_mut().insert(answer.status);
             fits(method, &answer, there)?;
-            // What was asked for may come back in a message, and nothing else.
+            // A message may contain the request's own text, and nothing else.
             let told = format!("{:?} {}", answer.headers, answer.text());
             prop_assert!(path.contains(CANARY) || !told.contains(CANARY), "{}", told);
-            // Where nobody is refused, another project is there under its own name alone.
+            // Without authorization, another project is accessible only under its own name.
             if !path.contains("10002") {
                 fits(method, &open.ask(method, &path, &[]), there)?;
             }

@@ -1,5 +1,5 @@
-//! Connections that are not the usual ones: refused before they are a request, closed on
-//! one side, idle in great number, many and slow.
+//! Unusual connections: refused before there is a request, closed on one side, idle in large
+//! numbers, many and slow.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -11,7 +11,7 @@ use jobstore::http::{Bounds, Limits, Routes};
 use crate::http::{Answer, Server, head, receive, send};
 use crate::{LIST, app, fill, with_sample};
 
-/// Sends these bytes and reads what comes until the end.
+/// Sends these bytes and reads everything until the end.
 fn exchange(server: &Server, bytes: &[u8]) -> Answer {
     let mut stream = server.connect();
     stream.write_all(bytes).unwrap();
@@ -60,7 +60,7 @@ fn what_is_not_even_a_request_gets_the_failure_document_and_a_request_id() {
         let message = text.split('"').nth(3).unwrap();
         answer.is_failure(status, "GES.8000", message);
     }
-    // Nor does a good request suffer from one that was refused after it.
+    // A valid request is not affected by a later one that is refused.
     let mut stream = server.connect();
     let good = format!("GET {LIST} HTTP/1.1\r\nHost: a\r\n\r\n");
     stream.write_all(good.as_bytes()).unwrap();
@@ -83,7 +83,7 @@ fn answers_of_the_engines_own_routes_have_a_request_id_too() {
     for path in ["/own", "/nothing"] {
         let answer = server.get(path);
         assert!(answer.header("x-request-id").is_some(), "{answer:?}");
-        // What the engine says stays as the engine says it.
+        // The engine's own response is unchanged.
         assert!(answer.body.is_empty(), "{answer:?}");
     }
 }
@@ -113,7 +113,7 @@ fn idle_connections_leave_for_clients_that_ask() {
     for n in 0..60 {
         let mut stream = server.connect();
         match n % 3 {
-            // Nothing at all, a part of a head, or one request long ago.
+            // The client sends nothing, part of a head, or one request long ago.
             0 => {}
             1 => stream.write_all(b"GET /he").unwrap(),
             _ => write!(stream, "GET {LIST} HTTP/1.1\r\nHost: a\r\n\r\n").unwrap(),
@@ -123,7 +123,7 @@ fn idle_connections_leave_for_clients_that_ask() {
             assert!(server.get(LIST).ok().starts_with(r#"{"jobs":["#));
         }
     }
-    // The bound for a head alone would make it 30 seconds each.
+    // With only the timeout for a head, each would take 30 seconds.
     assert!(begun.elapsed() < Duration::from_secs(25));
 }
 

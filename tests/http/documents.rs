@@ -1,4 +1,4 @@
-//! Promise: what is written about the routes and numbers is what there is.
+//! Guarantee: the documents of the routes and metrics are complete and correct.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ fn the_openapi_document_names_what_there_is_and_nothing_else() {
             "{reference} leads nowhere"
         );
     }
-    // Clients made of it take answers that have more members, later.
+    // Generated clients accept responses with additional members in the future.
     assert!(!openapi().contains("additionalProperties"));
     for item in document["paths"].as_object().unwrap().values() {
         let operations = item.as_object().unwrap().values();
@@ -30,7 +30,7 @@ fn the_openapi_document_names_what_there_is_and_nothing_else() {
             assert!(operation["responses"]["405"].is_object());
         }
     }
-    // The list's keys are those that the routes know.
+    // The list's parameters are those that the routes accept.
     let (_store, _graph, server) = with_sample();
     let refused = server.get(&format!("{LIST}?nope=1"));
     let known = refused.text().split_once("known parameters: ").unwrap().1;
@@ -50,7 +50,7 @@ fn the_openapi_document_names_what_there_is_and_nothing_else() {
         .map(|parameter| parameter["name"].as_str().unwrap())
         .collect();
     assert_eq!(described, known);
-    // Each operation answers, and what is no operation is not allowed.
+    // Each operation responds, and everything else is not allowed.
     for (path, item) in document["paths"].as_object().unwrap() {
         let path = path
             .replace("{project_id}", "10001")

@@ -1,5 +1,5 @@
-//! Promise: every error is one of the contract's table, in its form, and names what is
-//! wrong with what was asked.
+//! Guarantee: every error is one of the GES API's table, in its form, and says what is wrong with
+//! the request.
 
 use jobstore::JobQuery;
 use jobstore::http::{Access, Routes};
@@ -59,7 +59,7 @@ fn every_error_of_the_contracts_table_comes_in_its_form() {
             .get(path)
             .is_failure(404, "GES.8000", "no such resource");
     }
-    // What is no text names nothing.
+    // A path that is not UTF-8 names nothing.
     at("%FF/jobs/status").is_failure(404, "GES.8000", "no such resource");
     let message = "method not allowed; the Allow header lists the allowed methods";
     for (method, path, allow) in [
@@ -77,7 +77,7 @@ fn every_error_of_the_contracts_table_comes_in_its_form() {
     for path in [LIST.to_owned(), LIST.replace("status", "x/status")] {
         let closed = server.get(&path);
         closed.is_failure(503, "GES.8602", "engine service unavailable");
-        // It does not open again by waiting.
+        // Waiting does not reopen it.
         assert_eq!(closed.header("retry-after"), None);
     }
     cancel(IDS[0]).is_failure(503, "GES.8602", "engine service unavailable");
@@ -178,7 +178,7 @@ fn what_is_not_known_or_said_twice_is_refused_by_name() {
         assert!(text.contains(&format!("parameter {words}")), "{text}");
         assert!(!text.contains("s3cret"), "{text}");
     }
-    // What was given is shown short.
+    // A long value is shown in shortened form.
     let long = server.get(&format!("{LIST}?limit={}", "9".repeat(5000)));
     assert!(long.status == 400 && long.body.len() < 300, "{long:?}");
     for path in [
@@ -198,7 +198,7 @@ fn what_is_not_known_or_said_twice_is_refused_by_name() {
     }
 }
 
-/// The service documents them for this path, too.
+/// The GES API documents them for this path, too.
 #[test]
 fn one_jobs_state_takes_the_offset_and_limit_of_the_list() {
     let (_store, _graph, server) = with_sample();
@@ -275,7 +275,7 @@ fn a_failing_head_says_what_a_failing_get_says_without_the_body() {
 
 #[track_caller]
 fn head_is_like_get(server: &Server, path: &str, status: u16) {
-    // Each its own id, or the one that it brings.
+    // Each gets a new id, or keeps its own.
     for (given, is_kept) in [("r-1", true), ("no id", false)] {
         let ask = |method| server.ask(method, path, &[("X-Request-Id", given)]);
         let (get, head) = (ask("GET"), ask("HEAD"));

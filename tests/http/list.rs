@@ -1,5 +1,5 @@
-//! Promise: the list is the page's own bytes; additions change nothing for who does not ask
-//! for them, and show what the library's list shows.
+//! Guarantee: the list is exactly the bytes of the page; additions change nothing unless requested,
+//! and match the library's list.
 
 use std::time::Duration;
 
@@ -269,7 +269,7 @@ fn a_detailed_list_tells_of_lives_behind_the_contracts_keys() {
     let scanned = server.get(&format!("{LIST}?detail=true&outcome=cancelled"));
     assert_eq!(scanned.ok(), r#"{"jobs":[],"result":"success"}"#);
 
-    // One job's state says the same.
+    // The state of one job agrees.
     for (n, (id, status)) in [
         ("good", "success"),
         ("bad", "failed"),
@@ -328,7 +328,7 @@ fn a_detailed_list_comes_in_small_pieces_however_large_jobs_and_outcomes_are() {
     }
     let secret = format!(r#"{{"accessKey":"c4n4ry","x":"{}"}}"#, "x".repeat(800_000));
     graph.submit_as("secret", request("c", &secret)).unwrap();
-    // Next to each other, so that they are read together.
+    // Adjacent, so that they are read together.
     let told = graph.submit_all(vec![request("c", "{}"); 50]).unwrap();
     for id in told {
         let outcome = Outcome::failed("E", "w").with_detail_json(&*detail);
@@ -366,7 +366,7 @@ fn a_detailed_list_comes_in_small_pieces_however_large_jobs_and_outcomes_are() {
                 assert!(job == plain.as_object().unwrap());
             }
             assert_eq!(detailed["jobs"].as_array().unwrap().len(), 55);
-            // Lines are made of the same pieces.
+            // Lines consist of the same pieces.
             let mut lines = Vec::new();
             graph.export(list).unwrap().write_all(&mut lines).unwrap();
             let jobs = page.jobs().map(|job| job.unwrap().to_json() + "\n");
@@ -410,7 +410,7 @@ fn a_client_gets_the_encoding_it_takes_and_the_same_text_in_it() {
             assert_eq!(answer.header("vary"), Some("Accept-Encoding"));
         }
     }
-    // What is short stays as it is.
+    // Short responses are not compressed.
     let short = server.ask(
         "GET",
         &format!("{LIST}?offset=600"),

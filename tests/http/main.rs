@@ -1,7 +1,6 @@
-//! The job list over HTTP, by real sockets.
+//! The job list over HTTP, through real sockets.
 //!
-//! Promise proved: what a client gets is the contract's answer or the contract's failure,
-//! whatever it asks for.
+//! Guarantee: for every request, a client gets a complete response or an error of the GES API.
 
 mod anything;
 #[path = "../common/mod.rs"]
@@ -25,7 +24,7 @@ use http::Server;
 use jobstore::http::{Routes, no_such_resource};
 use jobstore::{Graph, JobQuery, JobStore, Outcome, Request};
 
-/// The documentation's sample, compact; its four jobs have the same request.
+/// The sample of the API's documentation, compact; its four jobs have the same request.
 const IDS: [&str; 4] = [
     "62582163123991943683d0f9aa3-f701-48be-a662-360e6a0455da",
     "62582163123991943683fe74caf-f4d3-48b3-b3ee-66daaedcd2ca",
@@ -55,7 +54,7 @@ fn serve(store: &JobStore) -> Server {
     Server::start(app(&Routes::new(store)))
 }
 
-/// A store with the sample's graph, and a server over it.
+/// A store with the sample's graph, and a server for it.
 fn with_sample() -> (JobStore, Graph, Server) {
     let store = JobStore::in_memory().unwrap();
     let graph = store.create_graph("10001", "moviejx").unwrap();
@@ -72,7 +71,7 @@ fn with_sample() -> (JobStore, Graph, Server) {
     (store, graph, server)
 }
 
-/// Jobs `job-0`.. of this many bytes each, pending.
+/// Submits jobs `job-0`.. of this many bytes each.
 fn fill(graph: &Graph, jobs: usize, bytes: usize) {
     let body = format!(r#""{}""#, "x".repeat(bytes));
     for n in 0..jobs {

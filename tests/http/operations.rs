@@ -1,5 +1,5 @@
-//! Promise: how the store does is told in the forms that its watchers read, and what is of
-//! all projects to nobody who may not know of all.
+//! Guarantee: health and metrics are returned in the standard formats, and data about all projects
+//! only to authorized callers.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -40,7 +40,7 @@ fn health_numbers_and_the_document_are_told() {
         );
     }
     assert_eq!(server.get("/openapi.json").ok(), openapi());
-    // These two take no keys, and ignore them.
+    // These two take no parameters, and ignore them.
     assert_eq!(server.get("/health?x=1").ok(), health.text());
     assert_eq!(server.get("/openapi.json?x=1").ok(), openapi());
     let message = "method not allowed; the Allow header lists the allowed methods";
@@ -69,7 +69,7 @@ fn health_numbers_and_the_document_are_told() {
 
 #[test]
 fn what_is_of_all_projects_is_for_who_may_know_of_all() {
-    // Others can look into this folder: a reason to be told.
+    // Other users can access this directory, so there is a reason to report.
     let dir = tempfile::tempdir().unwrap();
     std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
     let store = JobStore::open(dir.path()).unwrap();
@@ -93,7 +93,7 @@ fn what_is_of_all_projects_is_for_who_may_know_of_all() {
     ask("/metrics", &["one"]).is_failure(403, "GES.8020", "no permission");
     let why = ask("/health", &["all"]);
     assert!(why.ok().starts_with(r#"{"state":"degraded","why":""#));
-    // Of two tokens nobody knows which one counts.
+    // If there are two tokens, it is unclear which one counts.
     for tokens in [&[][..], &["made-up"], &["all", "one"], &["all", "all"]] {
         let refused = ask("/metrics", tokens);
         refused.is_failure(401, "GES.8007", "invalid or missing token");

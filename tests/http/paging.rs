@@ -1,4 +1,4 @@
-//! Promise: who walks a list sees each job once, by offset and by cursor, whatever is
+//! Guarantee: a client that walks a list sees each job once, by offset and by cursor, whatever is
 //! written meanwhile.
 
 use std::collections::HashSet;
@@ -10,10 +10,10 @@ use crate::common::request;
 use crate::http::Server;
 use crate::{LIST, fill, serve};
 
-/// Jobs of a page.
+/// Jobs per page.
 const PAGE: usize = 1_700;
 
-/// A store with so many jobs, all pending, and a server over it; their ids in order.
+/// A store with this many jobs, all pending, and a server for it; their ids in order.
 fn with_many(jobs: usize) -> (JobStore, Graph, Server, Vec<String>) {
     let store = JobStore::in_memory().unwrap();
     let graph = store.create_graph("10001", "moviejx").unwrap();
@@ -27,12 +27,12 @@ fn with_many(jobs: usize) -> (JobStore, Graph, Server, Vec<String>) {
     (store, graph, server, known)
 }
 
-/// A client on its way through a list.
+/// A client that walks a list.
 struct Walk<'s> {
     server: &'s Server,
     query: &'static str,
     by_cursor: bool,
-    /// Where the next page begins; nothing at the end.
+    /// Where the next page begins; `None` at the end.
     next: Option<String>,
     seen: Vec<String>,
 }
@@ -48,7 +48,7 @@ impl<'s> Walk<'s> {
         }
     }
 
-    /// Walks to the end, or until so many jobs were seen.
+    /// Walks to the end, or until this many jobs were seen.
     fn on(&mut self, until: usize) {
         while self.seen.len() < until {
             let Some(next) = &self.next else {
@@ -56,7 +56,7 @@ impl<'s> Walk<'s> {
             };
             let page = format!("{LIST}?limit={PAGE}&{next}{}", self.query);
             let answer = self.server.get(&page);
-            // Parsing them all would take the test's time.
+            // Parsing them all would be too slow.
             let jobs = answer.ok().split(r#"{"jobId":""#).skip(1);
             let before = self.seen.len();
             self.seen
@@ -88,7 +88,7 @@ fn ids(graph: &Graph, list: JobQuery) -> Vec<String> {
     }
 }
 
-/// Has the writers end, also where a test fails: nobody would wait for them in vain.
+/// Stops the writers even if a test fails, which would otherwise wait forever.
 struct Over<'a>(&'a AtomicBool);
 
 impl Drop for Over<'_> {
@@ -97,7 +97,7 @@ impl Drop for Over<'_> {
     }
 }
 
-/// What engines do all day: jobs come, and the oldest ones go to their end.
+/// The normal work of engines: jobs are submitted, and the oldest ones complete.
 fn work(graph: &Graph) {
     graph.submit_all(vec![request("more", "{}"); 20]).unwrap();
     if let Some(run) = graph.claim_next().unwrap() {
@@ -125,7 +125,7 @@ fn who_pages_sees_each_job_once_while_others_write() {
             assert!(walk.seen[..BEFORE] == known);
         }
     });
-    // What came meanwhile is there, too, once and in its order.
+    // Later jobs are present, too, once and in order.
     let all = ids(&graph, JobQuery::new());
     assert!(all.len() > BEFORE);
     for mut walk in walks {
@@ -159,7 +159,7 @@ fn who_pages_by_cursor_sees_what_stays_once_while_jobs_change_and_go() {
         walk.on(usize::MAX);
         let seen: HashSet<&String> = walk.seen.iter().collect();
         assert_eq!(seen.len(), walk.seen.len(), "{query}: some were seen twice");
-        // What was there all the time was seen, in its order.
+        // Every job that existed throughout was seen, in order.
         let known: HashSet<&String> = known.iter().collect();
         let left = ids(&graph, list);
         let stayed: HashSet<&String> = left.iter().filter(|id| known.contains(id)).collect();

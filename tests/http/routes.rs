@@ -1,4 +1,4 @@
-//! Promise: each route answers for its own path and no other, by its names to the letter.
+//! Guarantee: each route responds only to its own path, with the exact names.
 
 use std::collections::BTreeSet;
 
@@ -77,7 +77,7 @@ fn each_route_can_be_mounted_alone_beside_an_engines_own() {
         )
         .route("/health", get(|| async { "well" }))
         .with_state(());
-    // The engine's router has a state of its own.
+    // The engine's router has its own state.
     let stateful: Router<u32> = Router::new().merge(routes.list());
     let app = own.merge(stateful.with_state(7));
     let server = Server::start(app);
@@ -88,7 +88,7 @@ fn each_route_can_be_mounted_alone_beside_an_engines_own() {
     );
     assert_eq!(server.get("/health").ok(), "well");
     assert_eq!(server.get("/metrics").status, 404);
-    // Nothing of ours answers for the engine's 404.
+    // The engine's own 404 is not replaced.
     assert!(server.get("/nope").body.is_empty());
 
     let app = Router::new()

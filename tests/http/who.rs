@@ -1,5 +1,5 @@
-//! Promise: who is refused learns nothing; no secret and no token leaves by an answer or
-//! by what is said of a caller.
+//! Guarantee: a refused caller learns nothing; no secret and no token is in any response or in the
+//! `Debug` output of a caller.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -12,10 +12,10 @@ use crate::common::request;
 use crate::http::{Answer, Server};
 use crate::{IDS, LIST, app, sample, serve, with_sample};
 
-/// What the hook was asked.
+/// The arguments of the hook.
 type Asked = Arc<Mutex<Vec<(Option<String>, String, Permission)>>>;
 
-/// Token `of-P` is good for the project P; some other tokens are known.
+/// Token `of-P` is valid for the project P; some other tokens are known.
 fn guarded(store: &JobStore) -> (Server, Asked) {
     let asked = Asked::default();
     let log = asked.clone();
@@ -86,7 +86,7 @@ fn who_has_no_good_token_learns_nothing_of_what_there_is() {
         .filter(|(_, _, action)| *action == Permission::Cancel);
     assert_eq!(cancels.count(), 2 * 3 + 1);
 
-    // Of two tokens nobody knows which one counts.
+    // If there are two tokens, it is unclear which one counts.
     let two = [("X-Auth-Token", "of-10001"), ("X-Auth-Token", "of-10002")];
     assert_eq!(server.ask("GET", LIST, &two).status, 401);
     let odd = [("X-Auth-Token", "of-10001\u{e9}")];
@@ -193,7 +193,7 @@ fn a_hook_that_panics_is_a_fault_and_the_next_is_answered() {
         with(token).is_failure(500, "GES.8302", "job query error");
         assert_eq!(with("good").ok(), sample());
     }
-    // Nor is one without a token.
+    // Nor does a caller without a token.
     server
         .get(LIST)
         .is_failure(500, "GES.8302", "job query error");

@@ -1,6 +1,6 @@
-//! A store's folder behind its back: what a kill leaves, and where the log ends.
+//! Direct access to a store's directory: what a kill leaves, and where the log ends.
 //!
-//! Must not know: what is in the files, beyond that a log's unused end is zeros.
+//! It knows nothing about the files except that the unused end of a log is zeros.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 
 use crate::common;
 
-/// Bytes of a segment's header: frames begin behind it.
+/// The size of a segment's header, after which frames begin.
 pub const SEGMENT_HEADER_BYTES: usize = 64;
 
 pub type Files = BTreeMap<PathBuf, Vec<u8>>;
 
-/// What a kill of the process leaves: read again until nothing changes meanwhile,
-/// for the store packs and the index flushes by themselves.
+/// The files that a killed process leaves: read again until nothing changes meanwhile, because
+/// packing and flushing run in the background.
 pub fn left_in(directory: &Path) -> Files {
     let mut before = Err(std::io::ErrorKind::NotFound.into());
     loop {
@@ -47,8 +47,7 @@ pub fn put_into(directory: &Path, files: &Files) {
     }
 }
 
-/// Where the log ends: its newest segment that was written to, and the byte behind
-/// the last one in it that is not zero.
+/// The end of the log: the newest segment with data, and the position after its last nonzero byte.
 pub fn log_end(files: &Files) -> (PathBuf, usize) {
     let is_segment = |name: &&PathBuf| name.extension().is_some_and(|end| end == "segment");
     let newest = files.keys().filter(is_segment).rev().find_map(|name| {
@@ -58,13 +57,13 @@ pub fn log_end(files: &Files) -> (PathBuf, usize) {
     newest.expect("an open store has a segment")
 }
 
-/// As [`log_end`], of the folder of an open store.
+/// Like [`log_end`], for the directory of an open store.
 pub fn log_end_in(directory: &Path) -> (PathBuf, usize) {
     loop {
         let names = common::names_in(directory).into_iter().rev();
         let mut segments = names.filter(|name| name.ends_with(".segment"));
         let newest = segments.find_map(|name| {
-            // One that is packed and gone meanwhile is not the newest.
+            // A segment that was packed and deleted meanwhile is not the newest.
             let content = fs::read(directory.join(&name)).ok()?;
             let last = content.iter().rposition(|&byte| byte != 0)?;
             Some((PathBuf::from(name), last + 1))

@@ -1,15 +1,14 @@
-//! What is done to the store: operations, and how they are drawn.
+//! The operations on the store, and how they are generated.
 //!
-//! Owns: the kinds of operations, requests and outcomes. Must not know: the store.
+//! Contains the kinds of operations, requests, and outcomes.
 
 use jobstore::{Body, Outcome, Request};
 use proptest::prelude::*;
 
-/// The names graphs can have.
+/// The possible names of graphs.
 pub const NAMES: [&str; 3] = ["movie", "roads", "プロテイン"];
 
-/// Bodies as they are given and as they come back. The first two are the same JSON
-/// value.
+/// Bodies as given and as returned. The first two are the same JSON value.
 pub const BODIES: [(&str, &str); 6] = [
     (r#"{"a": 1, "b": [2, 3]}"#, r#"{"a":1,"b":[2,3]}"#),
     (r#"{"b":[2,3],"a":1}"#, r#"{"b":[2,3],"a":1}"#),
@@ -22,10 +21,10 @@ pub const BODIES: [(&str, &str); 6] = [
     (r#"{"k":null,"k":[ ]}"#, r#"{"k":null,"k":[]}"#),
 ];
 
-/// A number that is turned into one of however many things there are.
+/// A number that selects one of any number of things.
 pub type Pick = u16;
 
-/// What a request is made of: a body, and how much text beside it.
+/// The variable parts of a request: a body, and the size of additional text.
 #[derive(Clone, Debug)]
 pub struct Content {
     pub body: usize,
@@ -38,7 +37,7 @@ pub enum Op {
     DropGraph(usize),
     Submit(Pick, Content),
     SubmitAll(Pick, Vec<Content>),
-    /// One of a few ids, or that of a job.
+    /// Uses one of a few ids, or that of a job.
     SubmitAs(Pick, Option<u8>, Content),
     Start(Pick),
     Complete(Pick, End),
@@ -51,7 +50,7 @@ pub enum Op {
         states: u8,
     },
     PageLimit(Pick, u64),
-    /// Goes on with the cursor that the last list ended with.
+    /// Continues with the cursor at the end of the last list.
     GoOn,
     JobById(Pick),
     Find(Pick, Content),
@@ -60,7 +59,7 @@ pub enum Op {
     ReopenAfterDrop,
     LoseIndex,
     Kill,
-    /// So many operations back at most, at that part of what was written since.
+    /// Goes back at most this many operations, to this fraction of what was written since.
     CrashAt(usize, u16),
 }
 
@@ -134,7 +133,7 @@ pub fn an_op() -> impl Strategy<Value = Op> {
 }
 
 impl Content {
-    /// The request, and its text in the list.
+    /// The request, and its text in a list.
     pub fn request(&self) -> (Request, String) {
         let (given, compact) = BODIES[self.body];
         let text = filler(self.filler);
@@ -145,7 +144,7 @@ impl Content {
     }
 }
 
-/// Text that does not compress away.
+/// Incompressible text.
 pub fn filler(len: usize) -> String {
     let mut random = crate::common::Random(len as u64);
     let digits = b"0123456789abcdefghijklmnopqrstuv";

@@ -1,6 +1,6 @@
-//! A store under test beside its model: each operation goes to both.
+//! A store under test together with its model: each operation is applied to both.
 //!
-//! Owns: the comparison of each answer, and how the store ends in between.
+//! Contains the comparison of each result, and the ways in which the store ends in between.
 
 use std::fs;
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ use crate::world::{
 
 const PROJECT: &str = "10001";
 
-/// Tells the time that the test set.
+/// Returns the time that the test set.
 #[derive(Clone, Default)]
 struct SetClock(Arc<AtomicU64>);
 
@@ -37,33 +37,33 @@ impl Clock for SetClock {
 /// How many opens found packs.
 pub static OPENED_WITH_PACKS: AtomicUsize = AtomicUsize::new(0);
 
-/// The store after an operation.
+/// The state after an operation.
 struct Past {
     segment: PathBuf,
     end: usize,
     world: World,
 }
 
-/// A store under test, and what it should hold.
+/// A store under test, and its expected content.
 pub struct Test {
     directory: PathBuf,
     store: Option<JobStore>,
     clock: SetClock,
     world: World,
     history: Vec<Past>,
-    /// How long that was when a graph was dropped last: packs may lack its jobs since, so
-    /// no crash can take the drop away.
+    /// The length of the history when a graph was last dropped: packs may have omitted its jobs
+    /// since, so no crash can undo the drop.
     dropped_at: usize,
     graphs_made: u64,
     directories_made: u64,
     /// Where the last list ended: graph number, states, next sequence number.
     cursor: Option<(u64, u8, usize, Cursor)>,
-    /// How long the history was then.
+    /// The length of the history at that time.
     cursor_at: usize,
-    /// Handles of dropped graphs: the store must not bring such a graph back, though
-    /// it still keeps some of it for them.
+    /// Handles of dropped graphs: the store must not revive such a graph, even though it still
+    /// keeps some of its data for them.
     dropped: Vec<Graph>,
-    /// Last, so that it goes after everything that has the store open.
+    /// Last, so that it is dropped after everything that has the store open.
     directories: tempfile::TempDir,
 }
 
@@ -96,7 +96,7 @@ impl Test {
         self.store.as_ref().unwrap()
     }
 
-    /// Opens the store; everything must be there, and what was running is settled.
+    /// Opens the store; everything must be present, and running jobs are recovered.
     fn open(&mut self) {
         let options = common::small_segments().clock(self.clock.clone());
         let store = options.open(&self.directory);
@@ -133,7 +133,7 @@ impl Test {
         }
     }
 
-    /// Remembers where the log ends.
+    /// Records where the log ends.
     fn note(&mut self) {
         let (segment, end) = log_end_in(&self.directory);
         let world = self.world.clone();
@@ -150,9 +150,9 @@ impl Test {
         self.store = None;
     }
 
-    /// Goes on in a new folder with these files.
+    /// Continues in a new directory with these files.
     fn move_to(&mut self, files: &Files) {
-        // The store that is left behind ends, whatever it still does.
+        // The abandoned store ends, whatever it is still doing.
         self.let_go();
         fs::remove_dir_all(&self.directory).unwrap();
         self.directories_made += 1;
@@ -171,7 +171,7 @@ impl Test {
             .iter()
             .rev()
             .take_while(|past| past.segment == segment);
-        // Not the present itself; before the segment's first frame if it goes so far.
+        // Not the present itself; before the segment's first frame if it goes back that far.
         let from = match here.clone().skip(1).take(back).last() {
             Some(past) => past.end,
             None if self.dropped_at > 0 && here.count() == 1 => end,
@@ -179,7 +179,7 @@ impl Test {
         };
         let cut = from + (end - from) * usize::from(part) / usize::from(u16::MAX);
         files.get_mut(&segment).unwrap()[cut..].fill(0);
-        // No index is ahead of the log it was made from.
+        // An index is never ahead of the log it was built from.
         files.retain(|name, _| !name.starts_with("index"));
         while self
             .history
@@ -199,7 +199,8 @@ impl Test {
         }
     }
 
-    /// A cursor that knew what a crash took away: its place may be another job's now.
+    /// A cursor that includes state which a crash removed: its position may belong to another job
+    /// now.
     fn is_refused(&mut self) {
         let Some((number, states, _, cursor)) = self.cursor.take() else {
             return;
@@ -212,7 +213,7 @@ impl Test {
         }
     }
 
-    /// The graph that `pick` means, if there is any.
+    /// The graph that `pick` selects, if there is any.
     fn graph(&self, pick: Pick) -> Option<(usize, Graph)> {
         let count = self.world.graphs.len();
         let n = usize::from(pick).checked_rem(count)?;
@@ -220,7 +221,7 @@ impl Test {
         Some((n, graph.unwrap()))
     }
 
-    /// The job that `pick` means: mostly one that is in the state wanted.
+    /// The job that `pick` selects: mostly one in the wanted state.
     fn job(&self, pick: Pick, wanted: State) -> Option<(usize, usize, Graph)> {
         let (n, graph) = self.graph(pick)?;
         let jobs = &self.world.graphs[n].jobs;
@@ -327,7 +328,7 @@ impl Test {
         }
     }
 
-    /// Notes a job that was recorded just now.
+    /// Records a job that was just submitted.
     fn record(&mut self, graph: usize, id: &str, (request, wire): (Request, String)) {
         let submitted_at = self.now();
         let all = self.world.graphs.iter().flat_map(|graph| &graph.jobs);
@@ -478,7 +479,7 @@ impl Test {
         assert!(!run.cancel_requested());
         fact.state = State::Running;
         fact.started_at = Some(now);
-        // Each step is a commit of its own, which a crash may come behind.
+        // Each step is a separate commit, after which a crash may happen.
         self.note();
         match then {
             AfterRun::Complete(end) => {
@@ -519,7 +520,7 @@ impl Test {
         self.cursor_at = self.history.len();
     }
 
-    /// A cursor goes on where its page ended, whatever happened since.
+    /// A cursor continues where its page ended, whatever happened since.
     fn go_on(&mut self) {
         let Some((number, states, from, cursor)) = self.cursor.take() else {
             return;
@@ -562,7 +563,7 @@ impl Test {
         }
     }
 
-    /// Everything, in every way.
+    /// Checks everything, in every way.
     pub fn check_all(&self) {
         let graphs = self.store().graphs().unwrap();
         let names: Vec<&str> = graphs.iter().map(Graph::name).collect();

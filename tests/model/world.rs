@@ -1,7 +1,6 @@
-//! What the store should hold, as plain lists, and how what it says is compared.
+//! The expected content of the store, as plain lists, and the comparison with the actual one.
 //!
-//! Owns: [`World`] and the independent making of the list's JSON. Must not know:
-//! folders, operations.
+//! Contains [`World`] and an independent implementation of the list's JSON.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -10,7 +9,7 @@ use jobstore::{Cursor, Error, Graph, Job, JobQuery, Outcome, RecoveryAction, Req
 
 use crate::operations::BODIES;
 
-/// A job as it should be.
+/// An expected job.
 #[derive(Clone, Debug)]
 pub struct Fact {
     pub id: String,
@@ -19,7 +18,7 @@ pub struct Fact {
     pub state: State,
     pub cancelling: bool,
     pub outcome: Option<Outcome>,
-    /// The boot that recovered it.
+    /// The open that recovered it.
     pub boot: Option<u64>,
     pub submitted_at: SystemTime,
     pub started_at: Option<SystemTime>,
@@ -73,23 +72,22 @@ pub fn check_outcome(outcome: Option<&Outcome>, fact: &Fact) {
 
 #[derive(Clone, Debug)]
 pub struct GraphWorld {
-    /// No two graphs have the same, whatever their names.
+    /// Unique among all graphs, whatever their names.
     pub number: u64,
     pub name: &'static str,
     pub jobs: Vec<Fact>,
 }
 
-/// What the store should hold.
+/// The expected content of the store.
 #[derive(Clone, Debug, Default)]
 pub struct World {
     pub boot: u64,
-    /// In the order of their creation.
+    /// In the order of creation.
     pub graphs: Vec<GraphWorld>,
 }
 
 impl World {
-    /// After one more open. Returns what it found running: graph, job, and what
-    /// became of it.
+    /// Applies one more open. Returns the jobs found running: graph, job, and recovery action.
     pub fn open(&mut self, now: SystemTime) -> Vec<(&'static str, String, RecoveryAction)> {
         self.boot += 1;
         let (boot, mut found) = (self.boot, Vec::new());
@@ -112,8 +110,7 @@ impl World {
     }
 }
 
-/// Whether two requests are the same: to the letter, or in the key order of the
-/// first two bodies.
+/// Whether two requests are the same: identical, or with the key order of the first two bodies.
 pub fn same_request(a: &str, b: &str) -> bool {
     let in_one_order = |wire: &str| wire.replace(BODIES[1].1, BODIES[0].1);
     in_one_order(a) == in_one_order(b)
@@ -141,7 +138,7 @@ pub fn assert_illegal(error: Error, job: &Fact, wanted: State) {
     }
 }
 
-/// A list of the states whose bits are set; of all when none is.
+/// A list of the states whose bits are set; of all states if none is.
 pub fn filter(states: u8) -> JobQuery {
     let wanted = State::ALL
         .into_iter()
@@ -150,8 +147,8 @@ pub fn filter(states: u8) -> JobQuery {
     wanted.fold(JobQuery::new(), |list, (_, state)| list.state(state))
 }
 
-/// Compares a page that begins at a sequence number and an offset from there, job by
-/// job and as JSON. Returns where it goes on.
+/// Compares a page that begins at an offset from a sequence number, job by job and as JSON. Returns
+/// where it continues.
 pub fn check_page(
     graph: &Graph,
     asked: JobQuery,

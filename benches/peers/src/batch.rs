@@ -1,10 +1,10 @@
-//! One transaction, and one sync, for the writes of all callers that came together.
+//! One transaction, and one sync, for the concurrent writes of all callers.
 //!
-//! The first caller leads: it carries out its own write. Those that come meanwhile wait,
-//! and one of them leads next, with all that wait. A single caller commits on its own
-//! thread, with no switch to another.
+//! The first caller is the leader: it executes its own write. Callers that arrive meanwhile wait,
+//! and one of them leads next, with all that wait. A single caller commits on its own thread,
+//! without a context switch.
 //!
-//! Owns: who leads, and how an answer reaches who waits. Knows no store.
+//! Chooses the leader, and passes the results to the waiting callers. Independent of any store.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -19,7 +19,7 @@ struct Queue<W> {
     waiting: Vec<(W, Arc<Seat>)>,
 }
 
-/// Where a caller waits for its turn.
+/// The place of a waiting caller.
 #[derive(Default)]
 struct Seat {
     turn: Mutex<Option<Turn>>,
@@ -28,7 +28,7 @@ struct Seat {
 
 enum Turn {
     Lead,
-    /// Another has carried out the write; or what went wrong.
+    /// Another caller has executed the write, with this result.
     Done(Result<(), String>),
 }
 
@@ -43,7 +43,7 @@ impl<W> Batch<W> {
         }
     }
 
-    /// Has the write carried out by `commit`, by this caller or another.
+    /// Executes the write with `commit`, in this caller or another.
     pub fn carry_out(&self, write: W, commit: impl Fn(&[W]) -> Result<()>) -> Result<()> {
         let mut queue = lock(&self.queue);
         if !queue.is_led {
@@ -62,7 +62,7 @@ impl<W> Batch<W> {
                 let together = std::mem::take(&mut lock(&self.queue).waiting);
                 let (writes, seats): (Vec<_>, Vec<_>) = together.into_iter().unzip();
                 let done = commit(&writes);
-                // Told first, some of them come back in time for the next batch.
+                // Notified first, some of them return in time for the next batch.
                 for other in seats.iter().filter(|other| !Arc::ptr_eq(other, &seat)) {
                     let told = done.as_ref().map_err(|error| format!("{error:#}"));
                     other.call(Turn::Done(told.copied()));
@@ -104,7 +104,7 @@ impl Seat {
     }
 }
 
-/// A caller that panicked ends the run by itself.
+/// A caller that panicked ends the run anyway.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

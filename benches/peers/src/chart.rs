@@ -1,7 +1,7 @@
-//! The result as a chart (SVG): how fast each store is, next to jobstore, on a log scale.
+//! The result as a chart (SVG): the speed of each store relative to jobstore, on a log scale.
 //!
-//! Owns: where things stand, and the colours, which bring their own background, light or
-//! dark as the reader has it.
+//! Contains the layout, and the colors, which include a background, light or dark according to the
+//! reader's settings.
 
 use std::fmt::Write as _;
 
@@ -11,7 +11,7 @@ use crate::work::Row;
 
 const WIDTH: f64 = 880.0;
 const MARGIN: f64 = 24.0;
-/// Where the bars begin, and the width they have at most.
+/// Where the bars begin, and their maximum width.
 const LEFT: f64 = 130.0;
 const SPAN: f64 = 520.0;
 const TOP: f64 = 96.0;
@@ -37,9 +37,9 @@ const STYLE: &str = "
 
 struct Bar<'a> {
     name: &'a str,
-    /// How many times as fast as jobstore.
+    /// The speed relative to jobstore.
     speed: f64,
-    /// What was measured, and what that is next to jobstore.
+    /// The measured value, and its relation to jobstore.
     figure: String,
     relation: String,
 }
@@ -53,7 +53,7 @@ pub fn draw(kinds: &[&Kind], rows: &[Row], about: &[&str]) -> String {
         .iter()
         .flat_map(|(_, bars)| bars)
         .map(|bar| bar.speed.log10());
-    // Whole decades, in which the shortest bar can be seen.
+    // Whole decades, such that the shortest bar is visible.
     let least = (speeds.clone().fold(0.0, f64::min) - 0.2).floor();
     let most = speeds.fold(0.0, f64::max).ceil();
     let x = |decade: f64| LEFT + SPAN * (decade - least) / (most - least);
@@ -112,7 +112,7 @@ fn bars<'a>(kinds: &[&'a Kind], row: &Row) -> Vec<Bar<'a>> {
     kinds.iter().zip(&row.medians).filter_map(bar).collect()
 }
 
-/// How a store that takes so many times jobstore's time does.
+/// The relation in words, for a store that takes this many times as long as jobstore.
 fn relation(times: f64) -> String {
     let digits = |times: f64| if times < 9.95 { 1 } else { 0 };
     match times {

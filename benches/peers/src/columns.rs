@@ -1,6 +1,6 @@
-//! The stores of a run, open, and compared by what they answer.
+//! The open stores of a run, and the comparison of their results.
 //!
-//! Owns: [`Columns`]. Promise: nothing is measured on stores that answer differently.
+//! Contains [`Columns`]. Stores that return different results are not measured.
 
 use anyhow::{Context as _, Result, bail, ensure};
 use jobstore::State;
@@ -11,11 +11,11 @@ use crate::store::{Kind, List, Store};
 pub struct Column {
     pub kind: &'static Kind,
     pub store: Box<dyn Store>,
-    /// Jobs it acknowledged.
+    /// The number of jobs that it acknowledged.
     pub jobs: u64,
 }
 
-/// jobstore is the first.
+/// jobstore comes first.
 pub struct Columns {
     pub all: Vec<Column>,
     /// Some of the ids, from all over the list.
@@ -23,7 +23,7 @@ pub struct Columns {
 }
 
 impl Columns {
-    /// Opens the stores as a service finds them.
+    /// Opens the stores as a service would.
     pub fn open(filled: &Filled) -> Result<Columns> {
         let open = |kind: &&'static Kind| {
             let store = (kind.open)(&filled.dir.join(kind.key)).context(kind.name)?;
@@ -40,8 +40,8 @@ impl Columns {
         })
     }
 
-    /// Whether every store answers what jobstore does, byte for byte; and jobstore
-    /// something sensible. Says how many bytes the longest of the pages has.
+    /// Checks that every store returns what jobstore does, byte for byte, and that jobstore's
+    /// result is plausible. Returns the size of the longest page.
     pub fn compare(&self, page_jobs: u64) -> Result<usize> {
         let jobs = self.all[0].jobs;
         let last = jobs - page_jobs;
@@ -101,7 +101,7 @@ impl Columns {
         Ok(page_bytes)
     }
 
-    /// Whether every job that was acknowledged is counted.
+    /// Checks that every acknowledged job is counted.
     pub fn check_counts(&self) -> Result<()> {
         for column in self.whole() {
             let counts = State::ALL.map(|state| column.store.count(state));
@@ -124,7 +124,7 @@ impl Columns {
     }
 }
 
-/// The contract's document: read whole by a JSON reader, with so many jobs.
+/// Checks the document of the GES API: a JSON parser reads all of it, with this many jobs.
 fn check_document(text: &[u8], jobs: u64) -> Result<()> {
     #[derive(serde::Deserialize)]
     struct Page {

@@ -1,7 +1,7 @@
 //! The stores of a run, filled with the same jobs and closed.
 //!
-//! Owns: [`Filled`]: which jobs, in which states. Memory for a batch of jobs, however many
-//! they are.
+//! Contains [`Filled`], with the jobs and their states. Uses memory for one batch of jobs, however
+//! many there are.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -13,21 +13,21 @@ use crate::machine::disk_bytes;
 use crate::requests::{self, Seeded};
 use crate::store::{Job, Kind};
 
-/// Jobs taken in at once.
+/// The number of jobs added per batch.
 const BATCH_JOBS: u64 = 10_000;
-/// One job in so many stays pending, the others are complete.
+/// One in this many jobs stays pending, the others are complete.
 const PENDING_EVERY: u64 = 100;
-/// Ids that are kept, to ask for jobs.
+/// The number of ids that are kept, to look up jobs.
 const IDS_KEPT: u64 = 100_000;
 
-/// jobstore is the first.
+/// jobstore comes first.
 pub struct Filled {
     pub kinds: Vec<&'static Kind>,
     pub dir: PathBuf,
     pub jobs: u64,
     /// Some of the ids, from all over the list.
     pub ids: Vec<String>,
-    /// What each kind took on the disk; nothing for one that only reads another's.
+    /// The disk space of each kind; `None` for one that only reads another's store.
     pub bytes: Vec<Option<u64>>,
 }
 
@@ -54,7 +54,7 @@ impl Filled {
             filled = end;
             if filled * 10 / jobs > told {
                 told = filled * 10 / jobs;
-                eprintln!("{filled} jobs filled in");
+                eprintln!("{filled} jobs added");
             }
         }
         for ((kind, store), spent) in stores.into_iter().zip(spent) {
@@ -63,7 +63,7 @@ impl Filled {
             store.close().context(kind.name)?;
             let rest = start.elapsed().as_secs_f64();
             eprintln!(
-                "{}: filled in {spent:.1} s, at rest after {rest:.1} s",
+                "{}: filled in {spent:.1} s, idle after {rest:.1} s",
                 kind.name
             );
         }

@@ -1,6 +1,6 @@
-//! Ids of the form that jobstore's have: 19 digits and a version 7 UUID.
+//! Ids in the form of jobstore's generated ones: 19 digits and a version 7 UUID.
 //!
-//! Owns: [`Ids`], which peers use. Promise: cheap; no call to the system but the clock.
+//! Contains [`Ids`], which peers use. Cheap; the only system call is for the clock.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,4 +1,4 @@
-//! What a run ran on: the machine, the file system, the versions.
+//! The environment of a run: the machine, the file system, the versions.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -6,7 +6,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-/// What is the same for every run here: processor, cores, memory, kernel, file system.
+/// The environment that all runs on this machine share: processor, cores, memory, kernel, file
+/// system.
 pub fn describe(dir: &Path) -> Result<String> {
     let processors = fs::read_to_string("/proc/cpuinfo")?;
     let model = value(&processors, "model name").unwrap_or(std::env::consts::ARCH);
@@ -29,7 +30,8 @@ fn value<'a>(text: &'a str, name: &str) -> Option<&'a str> {
         .map(|(_, value)| value.trim())
 }
 
-/// The type of the file system that holds `dir`: the mount with the longest path to it.
+/// The type of the file system that contains `dir`: that of the mount with the longest matching
+/// path.
 fn file_system(dir: &Path) -> Result<String> {
     let dir = dir.canonicalize()?;
     let mounts = fs::read_to_string("/proc/mounts")?;
@@ -50,7 +52,7 @@ pub fn package_version(name: &str) -> Result<&'static str> {
     Ok(after.split('"').next().unwrap_or_default())
 }
 
-/// What the files of a folder take on the disk: their blocks, not their lengths.
+/// The disk space of a directory's files: their blocks, not their lengths.
 pub fn disk_bytes(dir: &Path) -> Result<u64> {
     let mut sum = 0;
     for entry in fs::read_dir(dir)? {

@@ -1,5 +1,5 @@
-//! How a measurement is made: stores in turns, the order rotated, the median taken; many
-//! callers on threads of their own.
+//! How measurements are made: on alternating stores, in rotated order, with medians; concurrent
+//! callers have their own threads.
 
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 
-/// Measures each of `of` things once a round; every round begins with another one. A round
-/// whose number is 0 is not counted. The median of each.
+/// Measures each of `of` things once per round; every round begins with a different one. A round
+/// with number 0 is not counted. Returns the median of each.
 pub fn in_rotation(
     of: usize,
     rounds: std::ops::RangeInclusive<usize>,
@@ -32,15 +32,15 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
     values.get(values.len() / 2).copied()
 }
 
-/// Seconds that `work` takes.
+/// The duration of `work` in seconds.
 pub fn seconds(work: impl FnOnce() -> Result<()>) -> Result<f64> {
     let start = Instant::now();
     work()?;
     Ok(start.elapsed().as_secs_f64())
 }
 
-/// Has `callers` threads do `work` over and over for so long: how often it was done, and
-/// in how many seconds. `work` is told which caller does it for the which time.
+/// Makes `callers` threads repeat `work` for this long; returns how many times it was done, and in
+/// how many seconds. `work` gets the numbers of the caller and of the repetition.
 pub fn over_and_over(
     callers: usize,
     time: Duration,

@@ -1,4 +1,4 @@
-//! The command line.
+//! The command-line options.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,18 +10,18 @@ use crate::store::Kind;
 use crate::stores::KINDS;
 
 const USAGE: &str = "\
-Does the same work on jobstore and on its peers, and compares them.
+Compares jobstore with its peers on the same work.
 
   --jobs N      jobs in each store (1000000)
-  --rounds N    rounds of each measurement, of which the median is told (5)
+  --rounds N    rounds of each measurement; the median is reported (5)
   --seconds S   for each measurement of durable writes by many callers (1)
-  --only A,B    of the peers only these: sqlite, redb, lmdb, fjall, sled, tasks
-  --dir DIR     where the stores are made, in a directory of their own (the system's
-                directory for temporary files); its disk is what is measured
-  --keep        leaves the stores there
-  --chart FILE  where the chart goes (chart.svg beside this package's manifest)
-  --quick       a few seconds, to see that all works: the figures mean nothing, and a
-                chart is kept only where one was asked for
+  --only A,B    only these peers: sqlite, redb, lmdb, fjall, sled, tasks
+  --dir DIR     where the stores are created, in a new directory (the system's
+                directory for temporary files); its disk is measured
+  --keep        keeps the stores there
+  --chart FILE  where the chart is written (chart.svg next to this package's manifest)
+  --quick       a few seconds, to check that everything works: the figures are meaningless,
+                and a chart is written only with --chart
 ";
 
 pub struct Options {
@@ -31,12 +31,12 @@ pub struct Options {
     pub kinds: Vec<&'static Kind>,
     pub dir: PathBuf,
     pub keep: bool,
-    /// None: nowhere that lasts.
+    /// `None`: in a temporary directory.
     pub chart: Option<PathBuf>,
 }
 
 impl Options {
-    /// None: asked for help, and was given it.
+    /// `None` if help was requested, which has been printed.
     pub fn from_arguments() -> Result<Option<Options>> {
         let (mut jobs, mut rounds, mut seconds, mut chart) = (None, None, None, None);
         let mut kinds = KINDS.iter().collect();
@@ -76,7 +76,7 @@ impl Options {
     }
 }
 
-/// jobstore, and the peers of these names.
+/// jobstore, and the peers with these names.
 fn only(names: &str) -> Result<Vec<&'static Kind>> {
     let names: Vec<_> = names.split(',').collect();
     for name in &names {

@@ -1,10 +1,10 @@
-//! What an engine must bring to be a store of jobs, and what all of them share.
+//! What an engine must implement to be a store of jobs, and what all of them share.
 //!
-//! Owns: [`Engine`], [`Peer`], which makes the ids and brings callers together. Knows
-//! no engine.
+//! Contains [`Engine`] and [`Peer`], which generates the ids and batches callers. Independent of
+//! any engine.
 //!
-//! Peers are asked for less than jobstore: they do not check that a body is JSON, and
-//! rely on each job being driven by one caller at a time.
+//! Less is required of peers than of jobstore: they do not check that a body is JSON, and rely on
+//! each job being handled by one caller at a time.
 
 use anyhow::Result;
 use jobstore::State;
@@ -14,9 +14,9 @@ use crate::ids::Ids;
 use crate::requests::Parts;
 use crate::store::{Job, List, Store};
 
-/// A write of one caller.
+/// One caller's write.
 pub enum Write<R> {
-    /// New jobs, next to each other.
+    /// New jobs, adjacent to each other.
     Submit(Vec<New<R>>),
     Step(Step),
 }
@@ -27,7 +27,7 @@ pub struct New<R> {
     pub record: R,
 }
 
-/// A job goes from one state to the next.
+/// A transition of a job to its next state.
 pub struct Step {
     pub id: String,
     pub from: State,
@@ -35,23 +35,23 @@ pub struct Step {
 }
 
 pub trait Engine: Send + Sync {
-    /// What the engine keeps of a job, made before the transaction.
+    /// What the engine stores of a job, built before the transaction.
     type Record: Send;
 
     fn record(id: &str, state: State, request: &Parts) -> Result<Self::Record>;
 
-    /// Carries out the writes, in one transaction that is synced when this returns. What
-    /// is refused ends the run: the work asks for nothing that could be.
+    /// Executes the writes in one transaction, which is synced when this returns. A refused write
+    /// ends the run: the work makes no invalid writes.
     fn commit(&self, writes: &[Write<Self::Record>]) -> Result<()>;
 
     fn page(&self, list: &List, out: &mut Vec<u8>) -> Result<()>;
 
     fn count(&self, state: State) -> Result<u64>;
 
-    /// Puts the job into `out`, which is empty.
+    /// Writes the job to `out`, which is empty.
     fn job(&self, id: &str, out: &mut Vec<u8>) -> Result<()>;
 
-    /// As [`Store::rest`].
+    /// Like [`Store::rest`].
     fn rest(&self) -> Result<()>;
 
     fn close(self) -> Result<()>;
@@ -59,13 +59,13 @@ pub trait Engine: Send + Sync {
 
 pub struct Peer<E: Engine> {
     engine: E,
-    /// None for an engine that commits each write by itself.
+    /// `None` for an engine that commits each write separately.
     batch: Option<Batch<Write<E::Record>>>,
     ids: Ids,
 }
 
 impl<E: Engine> Peer<E> {
-    /// Callers that come together share a transaction.
+    /// Concurrent callers share a transaction.
     pub fn in_batches(engine: E) -> Peer<E> {
         Peer {
             engine,

@@ -1,6 +1,6 @@
-//! A job as the contract's JSON, put together from text that is there already.
+//! A job as the JSON of the GES API, assembled from existing text.
 //!
-//! Owns: the fixed text of a job and of a page. Knows no store.
+//! Contains the fixed text of a job and of a page. Independent of any store.
 
 use anyhow::{Context as _, Result, bail};
 use jobstore::State;
@@ -21,16 +21,16 @@ pub fn push(id: &[u8], state: State, request: &[u8], out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-/// A job as the row of a store that keeps the text it shows.
+/// A job as the row of a store that keeps the text it returns.
 pub fn new(id: &str, state: State, request: &str) -> Vec<u8> {
     let mut row = Vec::new();
     push(id.as_bytes(), state, request.as_bytes(), &mut row);
     row
 }
 
-/// The same row in its next state; an error where it is not in the state before.
+/// The same row in its next state; an error if it is not in the previous state.
 pub fn with_state(row: &[u8], from: State, to: State) -> Result<Vec<u8>> {
-    // An id has no quotation mark: the first one after it ends it.
+    // An id contains no quotation mark, so the first one after its start ends it.
     let id = row.get(ID.len()..).context("a row cut short")?;
     let id_bytes = id.iter().position(|byte| *byte == b'"');
     let at = ID.len() + id_bytes.context("a row without an end to its id")? + STATUS.len();
@@ -45,7 +45,7 @@ pub fn with_state(row: &[u8], from: State, to: State) -> Result<Vec<u8>> {
     Ok(next)
 }
 
-/// A page on its way out.
+/// A page being written.
 pub struct Document<'a> {
     out: &'a mut Vec<u8>,
     is_first: bool,
@@ -61,7 +61,7 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// Where the next job's text goes.
+    /// The buffer for the next job's text.
     pub fn next(&mut self) -> &mut Vec<u8> {
         if !std::mem::take(&mut self.is_first) {
             self.out.push(b',');

@@ -1,6 +1,6 @@
-//! What is asked of every store that is compared.
+//! The operations of every compared store.
 //!
-//! Owns: [`Store`] and the words for its questions. Knows no store.
+//! Contains [`Store`] and its argument types. Independent of any store.
 
 use std::path::Path;
 
@@ -18,32 +18,31 @@ pub struct List {
     pub state: Option<State>,
 }
 
-/// A job to be recorded. When the stores are filled, jobstore gives it its id.
+/// A job to be recorded. While the stores are filled, jobstore generates its id.
 pub struct Job {
     pub id: String,
     pub state: State,
     pub request: Parts,
 }
 
-/// A store under comparison. Every write but [`Store::fill`] is on the disk, synced,
-/// when it returns.
+/// A store under comparison. Every write except [`Store::fill`] is synced to disk when it returns.
 pub trait Store: Send + Sync {
-    /// Takes in many jobs at once, in the state they are in.
+    /// Adds many jobs at once, in their states.
     fn fill(&self, jobs: &mut [Job]) -> Result<()>;
 
-    /// Waits until all is synced and nothing is left to be done in the background.
+    /// Waits until everything is synced and no background work is left.
     fn rest(&self) -> Result<()>;
 
-    /// Puts the contract's document into `out`, in place of what is there.
+    /// Replaces the content of `out` by the document of the GES API.
     fn page(&self, list: &List, out: &mut Vec<u8>) -> Result<()>;
 
-    /// How many jobs are in this state.
+    /// The number of jobs in this state.
     fn count(&self, state: State) -> Result<u64>;
 
-    /// Puts one job, as a page shows it, into `out`, in place of what is there.
+    /// Replaces the content of `out` by one job, as a page shows it.
     fn job(&self, id: &str, out: &mut Vec<u8>) -> Result<()>;
 
-    /// Records a request and answers with the id made for it.
+    /// Records a request and returns the id generated for it.
     fn submit(&self, request: &Parts) -> Result<String>;
 
     /// Records all of them in one transaction.
@@ -61,9 +60,9 @@ pub trait Store: Send + Sync {
 /// A kind of store: a column of the tables.
 pub struct Kind {
     pub name: &'static str,
-    /// Its name for `--only`, and of its folder.
+    /// Its name for `--only`, and of its directory.
     pub key: &'static str,
-    /// Another way to read the pages of a store that is there already.
+    /// Another way to read the pages of an existing store.
     pub only_pages: bool,
     pub open: fn(&Path) -> Result<Box<dyn Store>>,
     pub version: fn() -> Result<String>,

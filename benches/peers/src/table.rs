@@ -1,12 +1,11 @@
-//! The result as Markdown: ratios to jobstore, then what was measured.
+//! The result as Markdown: ratios to jobstore, then the measured values.
 
 use std::fmt::Write as _;
 
 use crate::store::Kind;
 use crate::work::{Row, Unit};
 
-/// How many times better jobstore did than another: less time, more a second, fewer
-/// bytes.
+/// How many times better jobstore is than another store: less time, more per second, fewer bytes.
 pub fn ratio(unit: Unit, ours: f64, theirs: f64) -> f64 {
     match unit {
         Unit::Seconds | Unit::Bytes => theirs / ours,
@@ -46,7 +45,7 @@ fn table(kinds: &[&Kind], rows: &[Row], cell: impl Fn(&Row, usize) -> Option<Str
     text
 }
 
-/// With its unit, as a person reads it.
+/// A value with its unit, human-readable.
 pub fn value(unit: Unit, value: f64) -> String {
     match unit {
         Unit::Seconds if value >= 1.0 => format!("{} s", three_digits(value)),
@@ -66,7 +65,7 @@ fn three_digits(value: f64) -> String {
     }
 }
 
-/// A whole number, its thousands apart.
+/// A whole number with thousands separators.
 fn grouped(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut text = String::new();

@@ -1,7 +1,7 @@
-//! The work that is measured: the rows of the tables.
+//! The measured work: the rows of the tables.
 //!
-//! Owns: what is done, how often, and on which stores. Reads come first: the writes change
-//! the stores they are made on, which are the filled ones.
+//! Defines the operations, how many times each is repeated, and the stores they run on. Reads come
+//! first, because writes change the filled stores.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -15,12 +15,12 @@ use crate::measure::{in_rotation, over_and_over, seconds};
 use crate::requests::{self, Parts, Seeded};
 use crate::store::List;
 
-/// Gets and small pages in one measurement.
+/// The number of gets and small pages in one measurement.
 const GETS: u64 = 2000;
 const SMALL_PAGES: u64 = 20;
 const SMALL_PAGE_JOBS: u64 = 100;
 const BULK_JOBS: u64 = 10_000;
-/// Requests made before a measurement, taken in turns by its callers.
+/// The number of requests built before a measurement, which its callers use in turn.
 const REQUESTS: usize = 4096;
 
 #[derive(Clone, Copy, PartialEq)]
@@ -33,9 +33,9 @@ pub enum Unit {
 pub struct Row {
     pub what: String,
     pub unit: Unit,
-    /// By column; nothing where a column has no part in it.
+    /// By column; `None` for a column without this measurement.
     pub medians: Vec<Option<f64>>,
-    /// Its heading in the chart, if it is shown there.
+    /// Its heading in the chart, if shown there.
     pub chart: Option<String>,
 }
 
@@ -87,8 +87,8 @@ impl<'a> Work<'a> {
         &mut self.rows[last]
     }
 
-    /// Measures a read on each store in turns; the first round is not counted, so that
-    /// all find their pages in memory. Into memory that is there.
+    /// Measures a read on each store in turn, into existing memory; the first round is not counted,
+    /// so that all find their pages in memory.
     fn reads(
         &mut self,
         what: &str,
@@ -161,7 +161,7 @@ impl<'a> Work<'a> {
     }
 
     fn gets(&mut self) -> Result<()> {
-        let what = "get by id, at random";
+        let what = "get by random id";
         let ids = self.columns.ids.clone();
         let (mut measured, columns) = (0, self.columns.all.len() as u64);
         let medians = self.reads(what, |column, out| {
@@ -186,8 +186,8 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// Measures a write on each store in turns. What a store leaves to be done in the
-    /// background is waited for, so that no other is measured beside it.
+    /// Measures a write on each store in turn. Waits for the background work of a store, so that it
+    /// does not affect another measurement.
     fn writes(
         &mut self,
         what: &str,
@@ -263,13 +263,13 @@ impl<'a> Work<'a> {
     }
 }
 
-/// What a fill took on the disk.
+/// The disk space after a fill.
 pub fn bytes(filled: &Filled) -> Row {
     let bytes = filled.bytes.iter().map(|bytes| bytes.map(|n| n as f64));
-    Row::new("on the disk, after the fill", Unit::Bytes, bytes.collect())
+    Row::new("disk space after the fill", Unit::Bytes, bytes.collect())
 }
 
-/// Opens each store, as the fill left it, and gets a job: some do at their first read what
+/// Opens each store, as the fill left it, and gets a job: some stores do at their first read what
 /// others do when they are opened.
 pub fn opens(filled: &Filled, rounds: usize) -> Result<Row> {
     let what = "open, and a first get";
@@ -303,7 +303,7 @@ fn requests(count: usize) -> Vec<Parts> {
     (0..count).map(|_| requests::next(&mut random)).collect()
 }
 
-/// Callers begin at different places.
+/// Callers begin at different positions.
 fn of_caller(requests: &[Parts], caller: usize, nth: usize) -> &Parts {
     &requests[(caller * 61 + nth) % requests.len()]
 }

@@ -1,8 +1,7 @@
-//! The command line: the verbs, and what is said to all of them.
+//! The command line: the commands, and the options that all of them share.
 //!
-//! Owns: [`Arguments`], the list of verbs. Must not know: what a verb takes or does.
-//! Promise: every verb is one file; what cannot be understood is refused before
-//! anything is opened.
+//! Contains [`Arguments`], the list of commands. Every command is one file; invalid arguments are
+//! refused before anything is opened.
 
 use clap::{Parser, Subcommand};
 
@@ -37,7 +36,7 @@ Examples:
   jobstore show 4611686018427387904018f2c1a-7b1e-7c3d-9a4f-0123456789ab
   jobstore verify";
 
-/// What was said on the command line.
+/// The parsed command line.
 #[derive(Parser)]
 #[command(
     name = "jobstore",
@@ -56,7 +55,7 @@ pub(crate) struct Arguments {
     verb: Verb,
 }
 
-/// What can be done with a store.
+/// The commands.
 #[derive(Subcommand)]
 enum Verb {
     List(list::Arguments),

@@ -1,7 +1,6 @@
-//! `jobstore backup`: a copy of the store.
+//! `jobstore backup`: copies the store.
 //!
-//! Owns: what is said of it. Must not know: how a store is copied.
-//! Promise: a copy that is said to be made is whole and durable.
+//! A backup is reported as complete only when it is complete and durable.
 
 use std::path::PathBuf;
 
@@ -40,7 +39,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdict, Problem> {
-    // The engine that may do it stands in another folder.
+    // The engine that makes the copy may have another working directory.
     let to = std::path::absolute(&arguments.to)
         .map_err(|e| Problem::file("resolve", &arguments.to, &e))?;
     let access = access::open(store_args)?;

@@ -1,7 +1,6 @@
-//! `jobstore cancel`: calls a job off.
+//! `jobstore cancel`: cancels a job.
 //!
-//! Owns: what is said of it. Must not know: how a store is reached.
-//! Promise: who calls off a job that is complete is told so.
+//! If the job is already complete, this is reported.
 
 use clap::Args;
 

@@ -1,7 +1,6 @@
-//! `jobstore complete`: ends a job that hangs.
+//! `jobstore complete`: completes a job that hangs.
 //!
-//! Owns: which ends there are. Must not know: how a store is reached.
-//! Promise: a job that is complete keeps its end, and who tries is told it.
+//! Selects the outcome. A job that is already complete keeps its outcome, which is reported.
 
 use clap::Args;
 use jobstore::OutcomeKind;
@@ -22,7 +21,7 @@ Examples:
   jobstore complete 018f2c1a-7b1e-7c3d-9a4f-0123456789ab
   jobstore complete --failed --reason \"host 7 was lost\" import-2026-11-24";
 
-/// The longest code and message that an outcome does not cut.
+/// The longest code and message that an outcome stores without truncation.
 const CODE_BYTES_MAX: usize = 256;
 const MESSAGE_BYTES_MAX: usize = 8 << 10;
 

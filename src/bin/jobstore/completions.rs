@@ -1,7 +1,6 @@
-//! `jobstore completions`: what a shell needs to complete words.
+//! `jobstore completions`: writes a completion script for a shell.
 //!
-//! Owns: which shells. Must not know: verbs.
-//! Promise: it is made from the command line itself, so it cannot lag behind.
+//! Generated from the command line definition, so it is always current.
 
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;

@@ -1,8 +1,7 @@
-//! `jobstore export`: whole jobs as lines of JSON.
+//! `jobstore export`: writes whole jobs as lines of JSON.
 //!
-//! Owns: where the lines go. Must not know: what is in them.
-//! Promise: a file of that name holds all lines or is not there; nobody else may read it,
-//! nor what comes before it.
+//! Writes to a file or to standard output. The file appears only when it is complete; it and its
+//! temporary file are readable only by the owner.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -74,7 +73,7 @@ pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdi
     Ok(Verdict::Fine)
 }
 
-/// Writes to standard output, or to a file that gets its name once it is whole.
+/// Writes to standard output, or to a file that is renamed into place when it is complete.
 fn into(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> Result<(), Problem>,
@@ -129,7 +128,7 @@ fn into(
     synced.map_err(|e| failed(&e))
 }
 
-/// The store in whose directory a directory is, at any depth.
+/// The store that contains a directory, at any depth.
 fn store_around(directory: &Path) -> Option<PathBuf> {
     let directory = directory.canonicalize().ok()?;
     let store = directory
@@ -138,8 +137,7 @@ fn store_around(directory: &Path) -> Option<PathBuf> {
     store.map(Path::to_path_buf)
 }
 
-/// A new file that only its owner can open (mode 0600), under a name that nobody can have
-/// laid ready.
+/// A new file that only its owner can open (mode 0600), with an unpredictable name.
 fn unfinished(path: &Path, directory: &Path) -> io::Result<NamedTempFile> {
     let mut begin = path.file_name().unwrap_or_default().to_owned();
     begin.push(".");
@@ -150,7 +148,7 @@ fn unfinished(path: &Path, directory: &Path) -> io::Result<NamedTempFile> {
         .tempfile_in(directory)
 }
 
-/// A file that keeps why it could not be written: who writes says only that it could not.
+/// A file that keeps its first write error, because the caller sees only that writing failed.
 struct ExportFile {
     file: NamedTempFile,
     failure: Option<io::Error>,
@@ -160,7 +158,7 @@ impl ExportFile {
     fn keep<T>(&mut self, done: io::Result<T>) -> io::Result<T> {
         done.map_err(|e| {
             let kind = e.kind();
-            // That one is tried again.
+            // An interrupted write is retried.
             if kind != io::ErrorKind::Interrupted {
                 self.failure.get_or_insert(e);
             }

@@ -1,8 +1,7 @@
-//! Which jobs a verb is about.
+//! Which jobs a command applies to.
 //!
-//! Owns: the filters that list, find, export and purge share, as a [`JobQuery`] and as a query.
-//! Must not know: what is done with the jobs.
-//! Promise: both forms mean the same jobs.
+//! Contains the filters that list, find, export, and purge share, as a [`JobQuery`] and as query
+//! parameters. Both forms select the same jobs.
 
 use std::time::SystemTime;
 
@@ -12,7 +11,7 @@ use jobstore::{JobQuery, OutcomeKind, State};
 
 use crate::when;
 
-/// The jobs that are meant; all that is said holds together.
+/// The filters; a job must match all of them.
 #[derive(Args, Clone, Default)]
 #[command(next_help_heading = "Filters")]
 pub(crate) struct Filters {
@@ -61,12 +60,12 @@ pub(crate) struct Filters {
     pub(crate) completed_before: Option<SystemTime>,
 }
 
-/// Refuses an empty text, such as an unset variable of a shell leaves.
+/// Refuses an empty text, for example from an unset shell variable.
 pub(crate) fn some_text() -> NonEmptyStringValueParser {
     NonEmptyStringValueParser::new()
 }
 
-/// Refuses an empty text, and one that the store would cut.
+/// Refuses an empty text, and one that the store would truncate.
 pub(crate) fn text_up_to(
     max_bytes: usize,
 ) -> impl Fn(&str) -> Result<String, String> + Clone + Send + Sync + 'static {
@@ -81,7 +80,7 @@ pub(crate) fn text_up_to(
 
 fn states() -> impl TypedValueParser<Value = State> {
     let words = PossibleValuesParser::new(State::ALL.map(State::as_str));
-    // No other word comes through.
+    // The parser accepts no other word.
     words.map(|word| {
         let found = State::ALL.into_iter().find(|state| state.as_str() == word);
         found.unwrap_or(State::Pending)
@@ -98,12 +97,12 @@ fn outcomes() -> impl TypedValueParser<Value = OutcomeKind> {
 }
 
 impl Filters {
-    /// Whether all jobs are meant.
+    /// Whether all jobs are selected.
     pub(crate) fn is_empty(&self) -> bool {
         self.query().is_empty()
     }
 
-    /// As the library has it.
+    /// The filters as a query of the library.
     pub(crate) fn list(&self) -> JobQuery {
         let mut list = JobQuery::new();
         for &state in &self.states {
@@ -143,7 +142,7 @@ impl Filters {
         list
     }
 
-    /// As pairs of a query's keys and values.
+    /// The filters as query parameters.
     pub(crate) fn query(&self) -> Vec<(&'static str, String)> {
         let mut pairs = Vec::new();
         for state in &self.states {

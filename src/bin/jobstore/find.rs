@@ -1,8 +1,7 @@
-//! `jobstore find`: jobs for who has lost their ids.
+//! `jobstore find`: finds jobs whose ids are lost.
 //!
-//! Owns: what is looked for, and how long. Must not know: how jobs are found.
-//! Promise: every job of the same request, or with the parts that are named, newest
-//! first, and no other; a search that ends before has said where it goes on.
+//! Finds exactly the jobs with the same request, or with the given parts, newest first; a search
+//! that stops early reports where to continue.
 
 use std::fs::File;
 use std::io::Read;
@@ -22,7 +21,7 @@ use crate::store_args::{GraphChoice, GraphName, StoreArgs};
 use crate::table::{self, Table};
 use crate::when;
 
-/// The largest request there can be, and some more.
+/// The largest possible request, plus some allowance.
 const MAX_REQUEST_BYTES: u64 = (256 << 20) + (1 << 20);
 
 const AFTER_HELP: &str = "\
@@ -38,7 +37,7 @@ Examples:
   jobstore find --body-contains ranking_edge.csv --limit 1
   jobstore find --submitted-from 7d --body-pointer /parallel/edge --body-value 8";
 
-/// How jobs are shown.
+/// The output format.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
     /// Human-readable table
@@ -69,10 +68,10 @@ pub(crate) struct Arguments {
     filters: Filters,
 }
 
-/// What a look came to.
+/// The result of a search.
 struct FoundJob {
     jobs: u64,
-    /// How to see what there may be beside.
+    /// How to see further results, if there may be any.
     more: Option<String>,
 }
 
@@ -115,7 +114,7 @@ pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdi
                 found = find(each)?;
                 Ok(())
             })?;
-            // The output has whole jobs and nothing else.
+            // In this format, the output contains only whole jobs.
             if let Some(more) = found.more.filter(|_| request.is_none()) {
                 output::note(&more);
             }
@@ -148,7 +147,7 @@ pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdi
     Ok(Verdict::Fine)
 }
 
-/// Looks for jobs by parts, stretch by stretch, until there are enough.
+/// Searches for jobs by parts, step by step, until enough are found.
 fn search(
     access: &dyn Access,
     graph: &GraphName,
@@ -174,7 +173,7 @@ fn search(
     }
 }
 
-/// All of a file, or of standard input.
+/// Reads a file or standard input.
 fn read(path: &Path) -> Result<String, Problem> {
     let failed = |e: &std::io::Error| Problem::file("read", path, e);
     let from: Box<dyn Read> = match path == Path::new("-") {

@@ -1,9 +1,7 @@
-//! `jobstore import`: jobs from lines of JSON.
+//! `jobstore import`: imports jobs from lines of JSON.
 //!
-//! Owns: where the lines come from, what is said of bad ones. Must not know: what is in
-//! them.
-//! Promise: what was imported, what was there and what is bad is counted; a bad line is
-//! named by its number, never by its text.
+//! Reads the lines and prints the report. Imported, existing, and bad lines are counted; a bad line
+//! is identified by its number, never by its text.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -20,7 +18,7 @@ use crate::problem::{Problem, Verdict};
 use crate::progress::Bar;
 use crate::store_args::{GraphName, StoreArgs};
 
-/// Bad lines that are named.
+/// The maximum number of bad lines to list.
 const BAD_LINES_NAMED: usize = 20;
 
 const AFTER_HELP: &str = "\
@@ -133,7 +131,7 @@ pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdi
     })
 }
 
-/// Lines, and how many of their bytes were read.
+/// The lines, and the number of bytes read.
 struct Counted {
     lines: Box<dyn Read + Send>,
     read: Arc<AtomicU64>,

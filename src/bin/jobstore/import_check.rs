@@ -1,9 +1,7 @@
-//! Whether an import will get as far as a job.
+//! Checks whether an import will reach a job.
 //!
-//! Owns: reading lines up to the first one that is a job. Must not know: which store they are
-//! for.
-//! Promise: an import that cannot record a job because of its lines or its graph's name fails
-//! before a store or a graph is created.
+//! Reads lines up to the first job. An import that cannot record any job because of its lines or
+//! the graph's name fails before a store or a graph is created.
 
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 
@@ -13,16 +11,16 @@ use crate::access::{Import, MAX_REQUEST_BYTES};
 use crate::problem::Problem;
 use crate::store_args::GraphName;
 
-/// Bytes of bad lines that are skipped here; after more of them the import starts.
+/// The maximum number of bytes of bad lines that are skipped here; after that, the import starts.
 const SKIPPED_BYTES_MAX: usize = 16 << 20;
-/// Bytes of a line that are read here. The import itself refuses a longer one.
+/// The longest line that is read here. The import itself refuses a longer one.
 const LINE_BYTES_MAX: u64 = MAX_REQUEST_BYTES + (2 << 20);
 
-/// Lines of which the first have been checked.
+/// Lines whose beginning has been checked.
 pub(crate) struct CheckedLines {
-    /// All of them.
+    /// All lines, including the checked ones.
     pub(crate) lines: Box<dyn Read + Send>,
-    /// The first one, if bad lines are skipped and no line is a job.
+    /// The first bad line, if bad lines are skipped and no line is a job.
     pub(crate) only_bad: Option<Problem>,
 }
 
@@ -45,7 +43,7 @@ pub(crate) fn check(
     })
 }
 
-/// The first bad line if there are only bad ones.
+/// Returns the first bad line if there are only bad ones.
 fn first_job(
     scratch: &Graph,
     lines: &mut impl BufRead,

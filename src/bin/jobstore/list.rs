@@ -1,9 +1,7 @@
-//! `jobstore list`: the jobs of a graph, page by page.
+//! `jobstore list`: lists the jobs of a graph, page by page.
 //!
-//! Owns: the forms a page is shown in, and what stands below a table. Must not know: how
-//! a store is reached.
-//! Promise: `json` is the contract's document to the byte; a table says which jobs of how
-//! many it shows and how to go on.
+//! Contains the output formats, and the footer of a table. `json` is exactly the document of the
+//! GES API; a table reports the range and the total of the jobs, and how to continue.
 
 use std::io::Write as _;
 
@@ -18,10 +16,9 @@ use crate::store_args::{GraphChoice, StoreArgs};
 use crate::table::{self, Table};
 use crate::when;
 
-/// Rows of a table, where nothing else is said.
+/// The default number of rows of a table.
 const ROWS: u64 = 50;
-/// The most jobs of a page, and of a document where nothing else is said: the contract's
-/// limit.
+/// The maximum number of jobs on a page, and the default for a document: the limit of the GES API.
 pub(crate) const JOBS: u64 = 100_000;
 
 const AFTER_HELP: &str = "\
@@ -34,7 +31,7 @@ Examples:
   jobstore list --offset 100000 --limit 100000 --format json
   jobstore list --submitted-from 2026-11-24T22:00 --format jsonl | jq .request.command";
 
-/// How jobs are shown.
+/// The output format.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     /// Human-readable table, as wide as the terminal
@@ -92,7 +89,7 @@ pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdi
             let mut out = SpooledOutput::new();
             access.document(&graph, &list_query, &mut out)?;
             access.close()?;
-            // A terminal goes on behind it; a file has the document to the byte.
+            // A terminal needs a line feed after it; a file gets exactly the document.
             let end = if output::width().is_some() { "\n" } else { "" };
             let written = out.write_all(end.as_bytes());
             written.map_err(|e| Problem::output(&e))?;
@@ -111,15 +108,14 @@ pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdi
             if !table.is_empty() {
                 output::coloured(&table.text(output::width()))?;
             }
-            // A pipe gets the rows and nothing else.
+            // A pipe gets only the rows.
             output::note(footer(&list_query, &shown).trim_end());
         }
     }
     Ok(Verdict::Fine)
 }
 
-/// Writes lines to standard output, and lets the store go before anybody has to be waited
-/// for.
+/// Writes lines to standard output, and closes the store before waiting for a slow reader.
 pub(crate) fn lines(
     access: &dyn Access,
     jobs: impl FnOnce(access::EachLine<'_>) -> Result<(), Problem>,
@@ -130,7 +126,7 @@ pub(crate) fn lines(
     out.hand_over()
 }
 
-/// What stands below a table: which jobs of how many, and how to go on.
+/// The text below a table: the range and the total of the jobs, and how to continue.
 fn footer(list_query: &ListQuery<'_>, shown: &PageInfo) -> String {
     let of = match shown.total {
         Some(total) => format!(" of {}", output::grouped(total)),
@@ -159,7 +155,7 @@ fn footer(list_query: &ListQuery<'_>, shown: &PageInfo) -> String {
         )));
     }
     if let Some(next) = &shown.next {
-        // By state and order an offset is as quick, and can be read.
+        // For a list by state and order, an offset is as fast as a cursor, and easier to read.
         let on = match (list_query.cursor, shown.total) {
             (None, Some(_)) if !list_query.count => {
                 format!("--offset {}", list_query.offset + shown.jobs)

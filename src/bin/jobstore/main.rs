@@ -1,9 +1,8 @@
-//! `jobstore`: a tool for the people who run an engine.
+//! `jobstore`: a command-line tool for operators.
 //!
-//! Owns: from words on a command line to an exit code. Must not know: what a verb does.
-//! Promise: 0 is fine, 1 is something wrong that was found, 2 is a use that makes no
-//! sense; what is wrong stands on standard error with what helps; a reader of the output
-//! that goes away ends the program quietly.
+//! From the command line to an exit code: 0 for success, 1 for a problem that was found, 2 for
+//! incorrect usage. Problems are reported on standard error with a remedy. If the reader of the
+//! output exits, the program ends silently.
 
 #![warn(rust_2018_idioms)]
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::todo)]

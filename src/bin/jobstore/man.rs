@@ -1,7 +1,6 @@
-//! `jobstore man`: the manual.
+//! `jobstore man`: prints the manual.
 //!
-//! Owns: its pages. Must not know: verbs.
-//! Promise: it is made from the command line itself, so it cannot lag behind.
+//! Generated from the command line definition, so it is always current.
 
 use clap::{Args, CommandFactory};
 use clap_mangen::Man;

@@ -1,10 +1,8 @@
 //! Standard output and the terminal.
 //!
-//! Owns: where output goes, how wide a terminal is, what of a text a terminal may be
-//! shown, how numbers are grouped. Must not know: jobs.
-//! Promise: no text of a request reaches a terminal as a command to it; a pipe gets
-//! neither colours nor cut lines; nobody keeps a store open by reading slowly what was
-//! listed.
+//! Contains the destination of the output, the width of the terminal, the sanitizing of text for
+//! terminals, and number formatting. No text of a request can control a terminal; a pipe gets
+//! neither colors nor truncated lines. A slow reader of a list does not keep the store open.
 
 use std::io::{self, BufWriter, IsTerminal, Seek, StdoutLock, Write};
 
@@ -14,7 +12,7 @@ use terminal_size::{Width, terminal_size_of};
 
 use crate::problem::Problem;
 
-/// Bytes gathered before they are written.
+/// Bytes buffered before they are written.
 const GATHERED_BYTES: usize = 64 << 10;
 
 /// Standard output for plain bytes.
@@ -22,11 +20,11 @@ pub(crate) fn plain() -> BufWriter<StdoutLock<'static>> {
     BufWriter::with_capacity(GATHERED_BYTES, io::stdout().lock())
 }
 
-/// Bytes that are put aside in memory; more of them go to a file without a name.
+/// The maximum number of bytes spooled in memory; larger output goes to an unnamed temporary file.
 const SPOOL_BYTES: usize = 4 << 20;
 
-/// Standard output for lines of any number, which are put aside until the store is let go
-/// of: whoever reads them may take their time. A file takes them at once.
+/// Standard output for any number of lines, which are spooled until the store is closed, because a
+/// reader may be slow. A file gets them directly.
 pub(crate) enum SpooledOutput {
     Put(BufWriter<SpooledTempFile>),
     AtOnce(BufWriter<StdoutLock<'static>>),
@@ -41,7 +39,7 @@ impl SpooledOutput {
         }
     }
 
-    /// Gives out what was put aside.
+    /// Writes the spooled output.
     pub(crate) fn hand_over(self) -> Result<(), Problem> {
         let done = match self {
             SpooledOutput::AtOnce(mut out) => out.flush(),
@@ -84,7 +82,7 @@ impl Write for SpooledOutput {
     }
 }
 
-/// Writes a text with colours: they go where they are not wanted.
+/// Writes a text with colors, which are removed if the output does not support them.
 pub(crate) fn coloured(text: &str) -> Result<(), Problem> {
     let mut out = anstream::stdout().lock();
     out.write_all(text.as_bytes())
@@ -92,7 +90,7 @@ pub(crate) fn coloured(text: &str) -> Result<(), Problem> {
         .map_err(|e| Problem::output(&e))
 }
 
-/// Writes a text as it is.
+/// Writes a text unchanged.
 pub(crate) fn whole(text: &[u8]) -> Result<(), Problem> {
     let mut out = io::stdout().lock();
     out.write_all(text)
@@ -100,24 +98,24 @@ pub(crate) fn whole(text: &[u8]) -> Result<(), Problem> {
         .map_err(|e| Problem::output(&e))
 }
 
-/// Writes a line to standard error for who looks on.
+/// Writes a line to standard error for the user.
 pub(crate) fn note(text: &str) {
     writeln!(anstream::stderr().lock(), "{text}").ok();
 }
 
-/// How wide a terminal standard output is, if it is one.
+/// The width of the terminal, if standard output is one.
 pub(crate) fn width() -> Option<usize> {
     let out = io::stdout();
     if !out.is_terminal() {
         return None;
     }
     let width = terminal_size_of(&out).map_or(80, |(Width(columns), _)| columns);
-    // Some terminals say 0 and mean that they do not know.
+    // Some terminals report 0 if the width is unknown.
     Some(if width == 0 { 80 } else { usize::from(width) })
 }
 
-/// The text without what a terminal obeys or hides: control characters, and those that
-/// turn the direction of writing.
+/// The text without characters that a terminal interprets or hides: control characters, and those
+/// that change the direction of text.
 pub(crate) fn harmless(text: &str) -> String {
     let is_harmful = |c: char| {
         let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
@@ -145,7 +143,7 @@ pub(crate) fn jobs(number: u64) -> String {
     counted(number, "job")
 }
 
-/// So many of what is named as one.
+/// A number and a noun, in the singular or the plural.
 pub(crate) fn counted(number: u64, what: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {what}{plural}", grouped(number))

@@ -1,9 +1,8 @@
-//! What went wrong, said to a person.
+//! Errors as messages for the user.
 //!
-//! Owns: [`Problem`], [`Verdict`], exit codes, and what helps against each error an
-//! operator can meet. Must not know: verbs.
-//! Promise: every problem is said in one line, with a second that says what to do, the same
-//! whether the store is at rest or its engine is asked; no request's text is in it.
+//! Contains [`Problem`], [`Verdict`], the exit codes, and the remedies for the errors that
+//! operators can meet. Every problem is one line, followed by a line with the remedy, the same for
+//! both ways of access. It contains no text of a request.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,24 +11,24 @@ use std::process::ExitCode;
 use anstyle::{AnsiColor, Style};
 use jobstore::Error;
 
-/// How a verb ended that did its work.
+/// The result of a command that completed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Fine,
-    /// It found something wrong, and has said so.
+    /// It found a problem, and has reported it.
     Wrong,
 }
 
-/// Why a verb did not do its work.
+/// Why a command failed.
 #[derive(Debug)]
 pub(crate) enum Problem {
-    /// It was asked for in a way that makes no sense.
+    /// Incorrect usage.
     Usage { what: String, remedy: String },
-    /// It was not possible.
+    /// The operation failed.
     Failed { what: String, remedy: String },
-    /// The job that was named does not exist.
+    /// The given job does not exist.
     NoJob { what: String, was_purged: bool },
-    /// Nobody reads the output any more.
+    /// The reader of the output is gone.
     ReaderGone,
 }
 
@@ -48,7 +47,7 @@ impl Problem {
         }
     }
 
-    /// An error of writing the output.
+    /// An error while writing the output.
     pub(crate) fn output(error: &io::Error) -> Problem {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Problem::ReaderGone,
@@ -63,7 +62,7 @@ impl Problem {
         )
     }
 
-    /// An error about a file that was named: only another name helps, or another disk.
+    /// An error with a file given by the user: the remedy is another path, or another disk.
     pub(crate) fn file(operation: &str, path: &Path, error: &io::Error) -> Problem {
         use io::ErrorKind::*;
         let what = format!("cannot {operation} {}: {error}", path.display());
@@ -80,8 +79,8 @@ impl Problem {
         }
     }
 
-    /// What an error of the library comes to, by its name and its words: they are all that
-    /// is known of one that an engine has met.
+    /// The problem for an error of the library, given its code and message: nothing else is known
+    /// about an error that an engine reports.
     pub(crate) fn of(name: &str, what: String) -> Problem {
         match name {
             "UnknownGraph" | "InvalidName" | "InvalidJobId" | "InvalidJson" | "InvalidPointer"
@@ -131,7 +130,7 @@ impl From<Error> for Problem {
     }
 }
 
-/// A store in a folder of this folder.
+/// A store in a subdirectory of this directory.
 fn store_below(path: &Path) -> Option<PathBuf> {
     let entries = std::fs::read_dir(path).ok()?;
     let directories = entries.filter_map(|entry| Some(entry.ok()?.path()));
@@ -140,7 +139,7 @@ fn store_below(path: &Path) -> Option<PathBuf> {
         .find(|directory| directory.join("STORE").is_file())
 }
 
-/// What helps, where the error does not say so itself.
+/// The remedy, unless the error's message already contains it.
 fn remedy(name: &str) -> &'static str {
     match name {
         "Damaged" => "`jobstore verify` lists all damage; `jobstore repair` quarantines it",
@@ -163,7 +162,7 @@ const UNKNOWN: &str = "`jobstore list --newest-first` lists the newest jobs; `jo
      job by its request";
 const PURGED: &str = "its result may still exist, if the engine stored one";
 
-/// Says what is to be said, and gives the exit code.
+/// Reports the result and returns the exit code.
 pub(crate) fn exit(ended: Result<Verdict, Problem>) -> ExitCode {
     match ended {
         Ok(Verdict::Fine) | Err(Problem::ReaderGone) => ExitCode::SUCCESS,
@@ -183,12 +182,12 @@ pub(crate) fn exit(ended: Result<Verdict, Problem>) -> ExitCode {
     }
 }
 
-/// Says what is wrong, and what helps.
+/// Reports a problem and its remedy.
 pub(crate) fn say(what: &str, remedy: &str) {
     use std::io::Write as _;
     let red = Style::new().fg_color(Some(AnsiColor::Red.into())).bold();
     let mut out = anstream::stderr().lock();
-    // Nobody is left to be told when this fails.
+    // If this fails, the error cannot be reported.
     writeln!(out, "{red}jobstore:{red:#} {what}").ok();
     if !remedy.is_empty() {
         writeln!(out, "  {remedy}").ok();

@@ -1,8 +1,7 @@
-//! How far a long verb has come, for who looks on.
+//! Progress of a long command.
 //!
-//! Owns: [`Bar`]: bar, rate, time left. Must not know: what is counted.
-//! Promise: it is drawn on a terminal only, on standard error, and is gone when the verb
-//! has ended; in a pipe there is none.
+//! Contains [`Bar`]: a bar, the rate, and the time left. It is drawn only if standard error is a
+//! terminal, and removed when the command ends.
 
 use std::io::{self, IsTerminal};
 use std::sync::OnceLock;
@@ -10,7 +9,7 @@ use std::time::Duration;
 
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-/// A bar that is drawn where somebody looks on, from the first word about how far it is.
+/// A progress bar, shown from the first report on if standard error is a terminal.
 pub(crate) struct Bar {
     bar: OnceLock<ProgressBar>,
     is_wanted: bool,
@@ -36,14 +35,14 @@ impl Bar {
         Bar::new(what, BYTES, BYTES_OPEN)
     }
 
-    /// Says only that work goes on.
+    /// Shows only that the work continues.
     pub(crate) fn busy(what: &'static str) -> Bar {
         let bar = Bar::new(what, NOTHING, NOTHING);
         bar.bar().enable_steady_tick(Duration::from_millis(200));
         bar
     }
 
-    /// None, because the terminal is where the output goes.
+    /// No bar, because the output goes to the terminal.
     pub(crate) fn none() -> Bar {
         let mut bar = Bar::new("", NOTHING, NOTHING);
         bar.is_wanted = false;
@@ -72,7 +71,7 @@ impl Bar {
         })
     }
 
-    /// So much is done, of so much where that is known.
+    /// Reports that `done` of `of` items are done; `of` is `None` if unknown.
     pub(crate) fn at(&self, done: u64, of: Option<u64>) {
         let bar = self.bar();
         if bar.length() != of {
@@ -88,7 +87,7 @@ impl Bar {
         bar.set_position(done);
     }
 
-    /// Takes it off the terminal.
+    /// Removes the bar from the terminal.
     pub(crate) fn end(&self) {
         if let Some(bar) = self.bar.get() {
             bar.finish_and_clear();

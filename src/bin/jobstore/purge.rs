@@ -1,7 +1,7 @@
-//! `jobstore purge`: forgets complete jobs.
+//! `jobstore purge`: purges complete jobs.
 //!
-//! Owns: that nothing is purged by a slip. Must not know: how jobs are purged.
-//! Promise: only complete jobs go; without a filter none does, unless all are said.
+//! Prevents an accidental purge. Only complete jobs are purged; without a filter, `--all` is
+//! required.
 
 use clap::Args;
 

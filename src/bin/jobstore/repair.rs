@@ -1,7 +1,6 @@
-//! `jobstore repair`: quarantines what is damaged, so that the rest is served.
+//! `jobstore repair`: quarantines damaged data, so that the rest can be served.
 //!
-//! Owns: that nothing is quarantined unasked. Must not know: how a store is repaired.
-//! Promise: what is found is shown before anything is changed; without a yes nothing is.
+//! The findings are shown before anything is changed; nothing is changed without confirmation.
 
 use std::io::{self, BufRead, IsTerminal};
 
@@ -36,7 +35,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdict, Problem> {
     let dir = &store_args.data()?;
-    // What is written anew belongs to the user that repairs.
+    // Rewritten files belong to the user that runs the repair.
     access::check_owner(dir)?;
     let report = verify::look(dir).map_err(|error| access::at_rest(dir, error))?;
     if report.is_sound() && report.closed == Some(true) {
@@ -45,7 +44,7 @@ pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdi
     }
     output::coloured(&report.to_string())?;
     let question = match report.is_sound() {
-        // Its end may be missing, which only the index can tell.
+        // Its end may be missing, which only the index can detect.
         true => {
             "The store was not closed cleanly, and the end of its log may be missing. Compare it \
              with the index, and repair it?"
@@ -80,7 +79,7 @@ pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdi
     Ok(Verdict::Fine)
 }
 
-/// Asks on the terminal; where there is none, says how to agree beforehand.
+/// Asks on the terminal; if there is none, explains how to confirm in advance.
 fn is_agreed(question: &str) -> Result<bool, Problem> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Err(Problem::usage(

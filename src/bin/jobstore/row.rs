@@ -1,7 +1,6 @@
-//! A job's line, as far as tables and pages for people need it.
+//! The parts of a job's line that tables and pages for the user need.
 //!
-//! Owns: [`Row`], the words for a job's state. Must not know: where lines come from.
-//! Promise: a line with more in it than is known is read all the same.
+//! Contains [`Row`], and the words for a job's state. Unknown members of a line are ignored.
 
 use std::time::Duration;
 
@@ -38,7 +37,7 @@ pub(crate) struct RowRequest<'a> {
     pub(crate) body: &'a RawValue,
 }
 
-/// How it ended.
+/// Its outcome.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RowOutcome<'a> {
@@ -51,7 +50,7 @@ pub(crate) struct RowOutcome<'a> {
     pub(crate) recovered_at_open: Option<u64>,
 }
 
-/// How far it says it is.
+/// Its reported progress.
 #[derive(Deserialize)]
 pub(crate) struct RowProgress {
     pub(crate) percent: u8,
@@ -61,7 +60,7 @@ pub(crate) struct RowProgress {
 
 impl<'a> Row<'a> {
     pub(crate) fn of(line: &'a str) -> Result<Row<'a>, Problem> {
-        // serde's words may quote the line.
+        // serde's message may quote the line.
         serde_json::from_str(line).map_err(|e| {
             Problem::failed(
                 format!(
@@ -73,7 +72,7 @@ impl<'a> Row<'a> {
         })
     }
 
-    /// Its state in a word or two: how it ended, once it has.
+    /// Its state in a word or two: the outcome, once it is complete.
     pub(crate) fn word(&self) -> String {
         if let Some(outcome) = &self.outcome {
             return outcome.kind.replace('_', " ");
@@ -101,7 +100,7 @@ impl<'a> Row<'a> {
         Style::new().fg_color(Some(colour.into()))
     }
 
-    /// For how long it ran, or has run by now.
+    /// How long it ran, or has been running.
     pub(crate) fn took(&self, now_ms: u64) -> Option<Duration> {
         let started = self.started_at?;
         let until = match (self.completed_at, &*self.status) {

@@ -1,10 +1,8 @@
-//! `jobstore serve`: a store over HTTP.
+//! `jobstore serve`: serves a store over HTTP.
 //!
-//! Owns: which routes there are beside the contract's, who gets to them, how it begins and
-//! ends. Must not know: what an answer holds.
-//! Promise: nobody beyond this machine gets in without a token, and tokens can be changed
-//! while it serves; it ends cleanly when it is asked to, at once when it is asked twice, and
-//! lets the store go.
+//! Contains the additional routes, access control, startup, and shutdown. Clients on other machines
+//! need a token, and tokens can be changed while the server runs. It shuts down gracefully on the
+//! first signal and immediately on the second, and closes the store.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -48,7 +46,7 @@ const SIGHUP: u32 = 1;
 /// Threads that read and write files for clients.
 const BLOCKING_THREADS: usize = 64;
 
-/// What is told on standard error.
+/// The severity of messages on standard error.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Log {
     Error,
@@ -72,7 +70,7 @@ pub(crate) struct Arguments {
     log: Log,
 }
 
-/// Tokens that may become others, and the file they stand in.
+/// The tokens, which can be reloaded, and their file.
 #[derive(Clone)]
 struct Doorkeeper {
     file: Arc<Path>,
@@ -137,11 +135,11 @@ pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdi
                 "check the process limits (`ulimit -u`)",
             )
         })?;
-    // Before the store is opened, which records the secret keys that were named.
+    // Before the store is opened, which records the given secret keys.
     let listener = runtime.block_on(bind(arguments.listen))?;
     let store = access::store_at_rest(store_args)?;
     let served = runtime.block_on(listen(&store, listener, tokens));
-    // Meanwhile the runtime looks out for who asks a second time.
+    // Meanwhile the runtime waits for a second signal.
     let closed = store.close();
     runtime.shutdown_background();
     served?;
@@ -184,12 +182,12 @@ async fn listen(
         .map_err(|e| Problem::failed(format!("cannot determine the listening address: {e}"), ""))?;
     let mut terminated = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupted = signal(SignalKind::interrupt()).map_err(failed)?;
-    // `nohup` has it ignored; without tokens there is nothing else to do on it.
+    // `nohup` ignores the signal; without tokens the signal has no other use.
     let mut hung_up = match tokens.is_none() && is_ignored(SIGHUP) {
         true => None,
         false => Some(signal(SignalKind::hangup()).map_err(failed)?),
     };
-    // Too long a path, for one, is no reason not to serve.
+    // The server also runs without it, for example if the path is too long.
     let control = store.control();
     if let Err(error) = &control {
         output::note(&format!("continuing without a control socket: {error}"));
@@ -197,7 +195,7 @@ async fn listen(
     let (mut out, told) = (std::io::stdout(), format!("listening on http://{address}"));
     let written = writeln!(out, "{told}").and_then(|()| out.flush());
     if written.is_err() {
-        // Clients may know the address all the same.
+        // Clients may know the address anyway.
         output::note(&told);
     }
     let doorkeeper = tokens.clone();
@@ -223,13 +221,13 @@ async fn listen(
     };
     serve(listener, app(store, tokens), Bounds::new(), end).await;
     if let Ok(control) = control {
-        // It waits for a thread.
+        // Closing it waits for a thread.
         tokio::task::spawn_blocking(|| control.close()).await.ok();
     }
     Ok(())
 }
 
-/// The next of a signal's arrivals; never for a signal that is ignored.
+/// Waits for the next delivery of a signal; forever if it is ignored.
 async fn next(signal: &mut Option<Signal>) {
     match signal {
         Some(signal) => drop(signal.recv().await),

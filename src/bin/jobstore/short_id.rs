@@ -1,7 +1,7 @@
-//! Job ids as tables show them.
+//! Job ids in tables.
 //!
-//! Owns: how an id is shortened for a table, and how whatever a table showed is turned back
-//! into the whole id.
+//! Contains the shortening of an id for a table, and the lookup of the whole id from what a table
+//! shows.
 
 use jobstore::JobId;
 
@@ -12,26 +12,26 @@ use crate::progress::Bar;
 use crate::row::Row;
 use crate::store_args::GraphName;
 
-/// The digits that an id begins with if a graph generated it.
+/// The number of digits at the beginning of a generated id.
 const NUMBER_DIGITS: usize = 19;
-/// The length of such an id: its digits and a UUID.
+/// The length of a generated id: its digits and a UUID.
 const GENERATED_ID_BYTES: usize = NUMBER_DIGITS + 36;
 const ELLIPSIS: char = '\u{2026}';
-/// Jobs read at a time in search of an id.
+/// Jobs read at a time when searching for an id.
 const PAGE_JOBS: u64 = 10_000;
 
-/// The part of an id of the service's form that tells jobs of one graph apart: a table
-/// shows it after an ellipsis.
+/// The part of an id in the form of the GES API that tells jobs of one graph apart: a table shows
+/// it after an ellipsis.
 pub(crate) fn short_id(id: &str) -> Option<&str> {
     let digits = id.bytes().take(NUMBER_DIGITS).all(|b| b.is_ascii_digit());
     let is_generated = id.len() == GENERATED_ID_BYTES && digits;
     is_generated.then(|| id.get(NUMBER_DIGITS..)).flatten()
 }
 
-/// Characters after the ellipsis that identify a job that is to be changed.
+/// The characters after the ellipsis that are required to identify a job for a change.
 const CHARS_TO_CHANGE_MIN: usize = 4;
 
-/// [`job`] for a command that changes it: a few characters might be a slip.
+/// Like [`job`], for a command that changes the job: a few characters might be a typo.
 pub(crate) fn job_to_change(
     access: &dyn Access,
     graph: &GraphName,
@@ -49,7 +49,7 @@ pub(crate) fn job_to_change(
     job(access, graph, given)
 }
 
-/// A job, with its whole id, by its id or by what a table shows of the id.
+/// A job, with its whole id, given its id or what a table shows of the id.
 pub(crate) fn job(
     access: &dyn Access,
     graph: &GraphName,
@@ -64,7 +64,8 @@ pub(crate) fn job(
     let mut missing = None;
     let mut try_id = |id: String| match access.job(graph, &id) {
         Ok(line) => Ok(Some((id, line))),
-        // That a job of this id was purged is worth more than that another never was.
+        // That a job with this id was purged is more useful to report than that another never
+        // existed.
         Err(problem @ Problem::NoJob { was_purged, .. }) => {
             if was_purged || missing.is_none() {
                 missing = Some(problem);
@@ -74,7 +75,7 @@ pub(crate) fn job(
         Err(problem) => Err(problem),
     };
     if shown.parts.len() == 1 {
-        // A UUID can also be a whole id that the engine brought.
+        // A UUID can also be a whole id that the engine supplied.
         if let Some(found) = try_id(given.to_owned())? {
             return Ok(found);
         }
@@ -143,17 +144,17 @@ struct Shown<'a> {
 }
 
 impl<'a> Shown<'a> {
-    /// `None` for text that can only be a whole id, or none at all. Dots are as good as an
+    /// `None` for text that can only be a whole id, or is invalid. Dots are accepted instead of an
     /// ellipsis, which is hard to type.
     fn parse(given: &'a str) -> Option<Shown<'a>> {
         let mut parts: Vec<&str> = Vec::new();
         for (n, part) in given.split([ELLIPSIS, '.']).enumerate() {
-            // Of several dots in a row the first one counts.
+            // Of several consecutive dots, the first one counts.
             if n == 0 || !part.is_empty() {
                 parts.push(part);
             }
         }
-        // What ends with an ellipsis is the beginning of an id.
+        // Text that ends with an ellipsis is the beginning of an id.
         if given.ends_with([ELLIPSIS, '.']) {
             parts.push("");
         }
@@ -167,13 +168,13 @@ impl<'a> Shown<'a> {
         self.parts.last().copied().unwrap_or_default()
     }
 
-    /// How many characters are after the ellipsis, or before one at the end.
+    /// The number of characters after the ellipsis, or before one at the end.
     fn end_chars(&self) -> usize {
         let end = self.parts.iter().rev().find(|part| !part.is_empty());
         end.map_or(0, |end| end.chars().count())
     }
 
-    /// Whether it is exactly what [`short_id`] leaves of an id.
+    /// Whether it is exactly what [`short_id`] keeps of an id.
     fn is_end_of_id(&self) -> bool {
         let before = &self.parts[..self.parts.len().saturating_sub(1)];
         before.concat().is_empty() && self.end().len() == GENERATED_ID_BYTES - NUMBER_DIGITS
@@ -235,7 +236,7 @@ mod tests {
             let shown = Shown::parse(&given).unwrap();
             assert!(shown.matches(ID), "{given}: {shown:?}");
             assert!(!shown.matches("import-1"), "{given}");
-            // A beginning says nothing of what follows.
+            // A prefix allows any continuation.
             let is_begin = given.ends_with(['\u{2026}', '.']);
             assert!(is_begin || !shown.matches(&format!("{ID}x")), "{given}");
         }

@@ -1,9 +1,7 @@
-//! `jobstore show`: all that is known of one job.
+//! `jobstore show`: shows everything about one job.
 //!
-//! Owns: how a job is laid out for a person, JSON with line feeds. Must not know: how a
-//! store is reached.
-//! Promise: what is shown of a request is its text to the letter, but for what a terminal
-//! would obey; where something is cut, it is said.
+//! Contains the layout of a job for the user, and JSON with line breaks. The text of a request is
+//! shown exactly, except for characters that a terminal interprets; a truncated text is marked.
 
 use std::fmt::Write as _;
 
@@ -18,7 +16,7 @@ use crate::short_id;
 use crate::store_args::{GraphChoice, GraphName, StoreArgs};
 use crate::when;
 
-/// Bytes of a body that a person is shown.
+/// The maximum number of bytes of a body to show.
 const BODY_BYTES_SHOWN: usize = 16 << 10;
 
 const AFTER_HELP: &str = "\
@@ -28,7 +26,7 @@ Examples:
   jobstore show 018f2c1a-7b1e-7c3d-9a4f-0123456789ab
   jobstore show import-2026-11-24 --format json | jq .outcome";
 
-/// How a job is shown.
+/// The output format.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
     /// Human-readable text
@@ -62,7 +60,7 @@ pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdi
     Ok(Verdict::Fine)
 }
 
-/// The job, laid out.
+/// The job as text.
 fn text(graph: &GraphName, row: &Row<'_>, now_ms: u64) -> String {
     let mut text = String::new();
     let bold = Style::new().bold();
@@ -122,7 +120,7 @@ fn text(graph: &GraphName, row: &Row<'_>, now_ms: u64) -> String {
     text
 }
 
-/// Compact JSON over several lines, to the letter; the beginning of what is long.
+/// Breaks compact JSON into lines, otherwise unchanged; a long text is truncated.
 fn spread(json: &str) -> String {
     let mut text = String::new();
     let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
@@ -138,7 +136,7 @@ fn spread(json: &str) -> String {
             return text;
         }
         if in_string {
-            // Without line feeds of its own: JSON has none in a string.
+            // Line feeds are not allowed: JSON has none in a string.
             text.push_str(&harmless(c.encode_utf8(&mut [0; 4])));
             in_string = escaped || c != '"';
             escaped = c == '\\' && !escaped;
@@ -165,7 +163,7 @@ fn spread(json: &str) -> String {
         }
         previous = c;
         if in_string || c == '"' {
-            // What stands in a string says nothing about what is around it.
+            // The content of a string does not affect the structure around it.
             previous = '"';
         }
     }

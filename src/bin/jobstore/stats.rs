@@ -1,7 +1,7 @@
-//! `jobstore stats`: what a store has done and is at.
+//! `jobstore stats`: shows the statistics and health of a store.
 //!
-//! Owns: how the numbers are laid out for a person. Must not know: how they are counted.
-//! Promise: `json` is all there is; a store that cannot do all it should is exit code 1.
+//! Contains the layout of the statistics for the user. `json` contains all of them; the exit code
+//! is 1 if the store is not fully operational.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -25,7 +25,7 @@ Examples:
   jobstore stats
   jobstore stats --format json | jq .graphs";
 
-/// How the numbers are shown.
+/// The output format.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
     /// Human-readable text
@@ -63,7 +63,7 @@ pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdi
     })
 }
 
-/// The numbers that a person looks at.
+/// The statistics that are shown in the table.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Stats {
@@ -122,7 +122,7 @@ impl Histogram {
         self.counts.iter().sum()
     }
 
-    /// The bound that so many in a hundred keep, in words.
+    /// The upper bound of this percentile, in words.
     fn percentile(&self, percent: u64) -> String {
         let wanted = (self.count() * percent).div_ceil(100);
         let mut seen = 0;
@@ -142,7 +142,7 @@ impl Histogram {
     }
 }
 
-/// A bound in words: it is a round number.
+/// A round duration in words.
 fn duration(us: u64) -> String {
     match us {
         0..1000 => format!("{us} us"),
@@ -155,7 +155,7 @@ fn bytes(number: u64) -> String {
     BinaryBytes(number).to_string()
 }
 
-/// The numbers, laid out.
+/// The statistics as text.
 fn text(stats: &Stats, now_ms: u64) -> String {
     let mut text = String::new();
     let bold = Style::new().bold();

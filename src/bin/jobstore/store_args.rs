@@ -1,7 +1,7 @@
-//! Which store and which graph a verb is about.
+//! Which store and which graph a command uses.
 //!
-//! Owns: `--data`, `--graph`, how a graph is written. Must not know: how a store is reached.
-//! Promise: a graph that was not named is the only one there is, or none.
+//! Contains `--data` and `--graph`, and the notation for a graph. If no graph is named, the store
+//! must have exactly one.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -14,8 +14,8 @@ use crate::access::Access;
 use crate::filters::some_text;
 use crate::problem::Problem;
 
-/// The variables that stand for options. One that is set to nothing counts as unset; clap
-/// would refuse it, also beside an explicit option.
+/// The environment variables for options. An empty variable counts as unset; clap would refuse it
+/// even if the option is given explicitly.
 const DATA: &str = "JOBSTORE_DATA";
 const SECRET_KEYS: &str = "JOBSTORE_SECRET_KEYS";
 
@@ -52,12 +52,12 @@ impl StoreArgs {
         })
     }
 
-    /// Whether a store is there.
+    /// Whether a store exists.
     pub(crate) fn has_store(&self) -> Result<bool, Problem> {
         Ok(self.data()?.join("STORE").exists())
     }
 
-    /// The keys whose values are secret, if others than the store's were named.
+    /// The keys whose values are secret, if they are set explicitly.
     pub(crate) fn secret_keys(&self) -> Result<Option<Vec<String>>, Problem> {
         let (named_by, keys) = match &self.secret_keys {
             Some(keys) => ("--secret-keys", keys.clone()),
@@ -84,8 +84,8 @@ impl StoreArgs {
         Ok(Some(keys))
     }
 
-    /// Refuses secret keys on a command that would otherwise record them without being meant
-    /// to. A variable may be set for all commands; it is ignored.
+    /// Refuses secret keys on a command that would record them unintentionally. The variable is
+    /// ignored, because it may be set for all commands.
     pub(crate) fn refuse_secret_keys(&self) -> Result<(), Problem> {
         match self.secret_keys {
             None => Ok(()),
@@ -101,7 +101,7 @@ fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
-/// The graph in it, for the verbs that are about one.
+/// The graph, for commands that need one.
 #[derive(Args)]
 #[command(next_help_heading = "Store")]
 pub(crate) struct GraphChoice {
@@ -111,7 +111,7 @@ pub(crate) struct GraphChoice {
 }
 
 impl GraphChoice {
-    /// The graph that was named, or the only one.
+    /// The graph given on the command line, or the only one.
     pub(crate) fn choose(&self, access: &dyn Access) -> Result<GraphName, Problem> {
         let there = access.graphs()?;
         let listed = || match there.as_slice() {
@@ -137,7 +137,7 @@ impl GraphChoice {
     }
 }
 
-/// A graph, as it is written on a command line: `PROJECT/NAME`.
+/// A graph in the notation of the command line: `PROJECT/NAME`.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct GraphName {
     pub(crate) project: String,

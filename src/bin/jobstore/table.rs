@@ -1,9 +1,8 @@
-//! Jobs as a table for eyes.
+//! A human-readable table of jobs.
 //!
-//! Owns: columns, and which of them a width leaves. Must not know: where jobs come from.
-//! Promise: no line is wider than the terminal, and in a pipe nothing is cut; every row
-//! begins with what `show` takes, as long as that fits; no text of a request is a command
-//! to the terminal.
+//! Contains the columns, and which of them fit a width. No line is wider than the terminal, and in
+//! a pipe nothing is truncated; every row begins with an id that `show` accepts, if it fits; no
+//! text of a request can control the terminal.
 
 use std::fmt::Write as _;
 
@@ -15,10 +14,10 @@ use crate::row::Row;
 use crate::short_id::short_id;
 use crate::when;
 
-/// Between two columns.
+/// The width between two columns.
 const GAP: usize = 2;
 
-/// What stands above the columns.
+/// The column headings.
 const HEADING: [&str; 6] = [
     "job",
     "state",
@@ -32,8 +31,8 @@ const STATE: usize = 1;
 const COMMAND: usize = 2;
 const ABOUT: usize = 5;
 
-/// Which columns are left, and what each may be narrowed to: the first of these that fits
-/// is taken. An id is of use as a whole; where it does not fit, the others have its room.
+/// The columns that are kept, and the minimum width of each: the first variant that fits is used. A
+/// truncated id is useless; if it does not fit, the other columns use its width.
 const WHOLE: usize = usize::MAX;
 const LAYOUTS: [[usize; 6]; 8] = [
     [WHOLE, WHOLE, 28, WHOLE, WHOLE, 24],
@@ -45,7 +44,7 @@ const LAYOUTS: [[usize; 6]; 8] = [
     [13, WHOLE, 8, 0, 0, 0],
     [1, 1, 0, 0, 0, 0],
 ];
-/// What is narrowed first.
+/// The order in which columns are narrowed.
 const NARROWED: [usize; 4] = [ABOUT, COMMAND, JOB, STATE];
 
 /// One job's cells.
@@ -56,7 +55,7 @@ struct Line {
     colour: Style,
 }
 
-/// Jobs, to be laid out once all are known.
+/// Jobs, which are laid out once all are known.
 #[derive(Default)]
 pub(crate) struct Table {
     lines: Vec<Line>,
@@ -95,7 +94,7 @@ impl Table {
         self.lines.is_empty()
     }
 
-    /// The table, at most so wide, if there is a bound.
+    /// The table, at most this wide.
     pub(crate) fn text(&self, width: Option<usize>) -> String {
         let mut rows = vec![(HEADING, [Style::new().bold(); 6])];
         for line in &self.lines {
@@ -131,7 +130,7 @@ fn all(widths: &[usize; 6]) -> usize {
     shown.sum::<usize>() + gaps
 }
 
-/// Narrowed to what fits; 0 for a column that is left out.
+/// Narrows columns to the given width; 0 for a column that is omitted.
 fn within(natural: [usize; 6], width: usize) -> [usize; 6] {
     let mut widths = natural;
     for least in LAYOUTS {
@@ -153,7 +152,7 @@ fn within(natural: [usize; 6], width: usize) -> [usize; 6] {
     widths
 }
 
-/// Adds a line; what is behind its last cell is not filled up.
+/// Adds a line; the last cell is not padded.
 fn put(cells: [&str; 6], styles: [Style; 6], widths: [usize; 6], text: &mut String) {
     let shown = |column: &usize| widths[*column] > 0 && !cells[*column].is_empty();
     let last = (0..6).rfind(shown);
@@ -176,7 +175,7 @@ fn put(cells: [&str; 6], styles: [Style; 6], widths: [usize; 6], text: &mut Stri
     text.push('\n');
 }
 
-/// The text, cut at its end.
+/// The text, truncated at the end.
 fn end_cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
@@ -186,7 +185,7 @@ fn end_cut(text: &str, width: usize) -> String {
     cut
 }
 
-/// The text, cut in its middle: of ids and urls both ends tell.
+/// The text, truncated in the middle: for ids and URLs, both ends are significant.
 fn middle_cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
@@ -198,7 +197,7 @@ fn middle_cut(text: &str, width: usize) -> String {
     format!("{}\u{2026}{end}", begin(text, left))
 }
 
-/// As many characters as are so wide.
+/// The longest prefix that fits the width.
 fn begin(text: &str, width: usize) -> String {
     let mut used = 0;
     let fits = |c: &char| {
@@ -208,13 +207,13 @@ fn begin(text: &str, width: usize) -> String {
     text.chars().take_while(fits).collect()
 }
 
-/// A line in the colour of what is beside the point.
+/// A line in the color of secondary text.
 pub(crate) fn aside(text: &str) -> String {
     let dim = Style::new().dimmed();
     format!("{dim}{text}{dim:#}\n")
 }
 
-/// A line in the colour of a warning.
+/// A line in the color of a warning.
 pub(crate) fn warning(text: &str) -> String {
     let yellow = Style::new().fg_color(Some(AnsiColor::Yellow.into()));
     format!("{yellow}{text}{yellow:#}\n")

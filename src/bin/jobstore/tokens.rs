@@ -1,8 +1,8 @@
-//! Who may ask a server for which project's graphs.
+//! Access tokens of a server, and the projects they allow.
 //!
-//! Owns: [`Tokens`], the file they stand in. Must not know: HTTP.
-//! Promise: a file that others can read is refused; no token is in any message or kept in
-//! memory; how long a comparison takes tells nothing of a token, nor of its length.
+//! Contains [`Tokens`], and the file they are read from. A file that others can read is refused. No
+//! token is in any message or kept in memory; the time of a comparison reveals nothing about a
+//! token or its length.
 
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
@@ -14,24 +14,24 @@ use crate::bounded;
 use crate::output::counted;
 use crate::problem::Problem;
 
-/// Bytes a file of tokens may have.
+/// The largest size of a token file.
 const FILE_BYTES_MAX: u64 = 1 << 20;
-/// Characters a token must have, so that nobody tries all of them.
+/// The minimum length of a token, to prevent brute-force attacks.
 const TOKEN_CHARS_MIN: usize = 16;
-/// The project of a token that is good for all.
+/// The project of a token that is valid for all projects.
 pub(crate) const ALL: &str = "*";
 
-/// Tokens, and the projects they are good for.
+/// Tokens and their projects.
 pub(crate) struct Tokens {
     tags: Tags,
     all: Vec<(Tag, String)>,
 }
 
-/// What a token is known by: two keyed hashes of it.
+/// Identifies a token: two keyed hashes of it.
 type Tag = [u64; 2];
 
-/// The keys of those, random and of this process: who does not know them cannot choose a text
-/// by its tag.
+/// The keys of these hashes, random for each process: without them, a text with a given tag cannot
+/// be constructed.
 #[derive(Default)]
 struct Tags([RandomState; 2]);
 
@@ -41,23 +41,23 @@ impl Tags {
     }
 }
 
-/// What a token is good for.
+/// The result of a token check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Good {
-    /// It is not known.
+    /// The token is unknown.
     Nothing,
-    /// It is another project's.
+    /// The token belongs to another project.
     OtherProjects,
     ThisProject,
 }
 
 impl Tokens {
-    /// Reads a file of lines `TOKEN PROJECT`.
+    /// Reads a file with lines of the form `TOKEN PROJECT`.
     pub(crate) fn read(path: &Path) -> Result<Tokens, Problem> {
         let failed = |e: &io::Error| Problem::file("read", path, e);
         let file = File::open(path).map_err(|e| failed(&e))?;
         let there = file.metadata().map_err(|e| failed(&e))?;
-        // A shell's `<(..)` is a pipe.
+        // `<(..)` in a shell is a pipe.
         if !there.is_file() && !there.file_type().is_fifo() {
             return Err(Problem::usage(
                 format!("{} is not a regular file", path.display()),
@@ -116,7 +116,7 @@ impl Tokens {
         }
     }
 
-    /// What a token is good for where this project is asked for; [`ALL`] for all of them.
+    /// Checks a token for a project; [`ALL`] for all of them.
     pub(crate) fn good(&self, token: &str, project: &str) -> Good {
         let (mut good, given) = (Good::Nothing, self.tags.of(token));
         for (known, of) in &self.all {
@@ -132,7 +132,7 @@ impl Tokens {
     }
 }
 
-/// Compares all of two tags, wherever the first difference is.
+/// Compares all of two tags, regardless of where the first difference is.
 fn is_same(known: &Tag, given: &Tag) -> bool {
     let differences = (known[0] ^ given[0]) | (known[1] ^ given[1]);
     std::hint::black_box(differences) == 0
@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn tokens_are_compared_by_tags_of_one_size() {
         let tokens = Tokens::parse(&format!("{A} 1\n{A}{B}{A} 2\n")).unwrap();
-        // Nothing of a token, not even its length, is left to compare.
+        // The token itself is not kept, not even its length.
         let [(short, _), (long, _)] = &tokens.all[..] else {
             panic!("{} tokens", tokens.all.len());
         };
@@ -176,7 +176,7 @@ mod tests {
         );
         for other in [
             String::new(),
-            // Of the same length.
+            // Has the same length.
             B.to_owned(),
             A[1..].to_owned(),
             format!("{A}\0"),

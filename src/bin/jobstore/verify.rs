@@ -1,7 +1,7 @@
 //! `jobstore verify`: reads and checks every byte of a store.
 //!
-//! Owns: what is said of what is found. Must not know: how a store is checked.
-//! Promise: looking changes nothing; damage is exit code 1, with file and place.
+//! Contains the report. Verification changes nothing; if damage is found, the exit code is 1, and
+//! the report gives the file and the offset.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ Examples:
   jobstore verify
   jobstore verify --format json | jq .damage";
 
-/// How a report is shown.
+/// The output format.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
     /// Human-readable text
@@ -54,7 +54,7 @@ pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdi
     Ok(Verdict::Wrong)
 }
 
-/// Looks a store at rest over.
+/// Verifies a store that no engine has open.
 pub(crate) fn look(dir: &Path) -> jobstore::Result<VerifyReport> {
     let bar = Bar::bytes("verifying");
     JobStore::verify_with_progress(dir, |seen| bar.at(seen.bytes, Some(seen.of)))

@@ -1,6 +1,6 @@
-//! Times as people write and read them.
+//! Times in a human-readable form.
 //!
-//! A text means one point in time, or it is refused with the accepted forms.
+//! A text denotes one point in time, or is refused with the accepted forms.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -21,12 +21,12 @@ const ALLOWED: &str = "use a duration before now (90s, 30min, 2h, 7d, 2w, or 1d 
      hours), the most recent local HH:MM or HH:MM:SS (22:00), a local date or time (2026-11-24, \
      2026-11-24T22:00:30), or a time with an offset (2026-11-24T22:00Z, 2026-11-24T22:00+01:00)";
 
-/// A point in time that was written on the command line.
+/// A point in time from the command line.
 pub(crate) fn parse(text: &str) -> Result<SystemTime, String> {
     parse_at(text, Timestamp::now(), &zone())
 }
 
-/// The time zone of this system, or why it is not known. Without any setting it is UTC.
+/// The time zone of this system, or an error if it is not known. The default is UTC.
 fn zone() -> Result<TimeZone, String> {
     const SYSTEM: &str = "/etc/localtime";
     TimeZone::try_system().or_else(|_| match std::env::var_os("TZ") {
@@ -41,7 +41,7 @@ fn zone() -> Result<TimeZone, String> {
     })
 }
 
-/// The time zone that times are shown in. Warns once if it is not that of the system.
+/// The time zone in which times are shown. Warns once if it is not that of the system.
 fn shown_zone() -> TimeZone {
     static ZONE: OnceLock<TimeZone> = OnceLock::new();
     let zone = ZONE.get_or_init(|| {
@@ -59,7 +59,7 @@ fn parse_at(
     zone: &Result<TimeZone, String>,
 ) -> Result<SystemTime, String> {
     let refused = || format!("invalid time {text:?}: {ALLOWED}");
-    // How long ago, and a time with its offset, are the same in any zone.
+    // Relative times, and times with an offset, do not depend on the zone.
     let local_zone = || {
         let zone = zone.as_ref();
         zone.map_err(|unknown| format!("time {text:?} is local, but {unknown}; {ALLOWED}"))
@@ -115,7 +115,7 @@ fn civil(written: &ParsedTime) -> Option<DateTime> {
     .ok()
 }
 
-/// The last date on which clocks here showed this time.
+/// The last date on which local clocks showed this time.
 fn last_time(time: TimeOfDay, now: &ZonedDateTime) -> Option<DateTime> {
     let today = now.datetime().date();
     let on = |date: jiff::civil::Date| {
@@ -131,7 +131,7 @@ fn last_time(time: TimeOfDay, now: &ZonedDateTime) -> Option<DateTime> {
     }
 }
 
-/// A time that clocks here show exactly once.
+/// A time that local clocks show exactly once.
 fn local(text: &str, at: DateTime, zone: &TimeZone) -> Result<SystemTime, String> {
     let with = |offset: Offset| format!("{}{}", at.strftime("%Y-%m-%dT%H:%M:%S"), words(offset));
     let ambiguous = zone.to_ambiguous_timestamp(at);
@@ -163,8 +163,8 @@ fn words(offset: Offset) -> String {
     format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60)
 }
 
-/// Units of how long ago something was, the longest first, with their seconds. `m` alone
-/// may be minutes or months, so it is neither.
+/// Units of relative times, the longest first, in seconds. `m` alone could be minutes or months, so
+/// it is not accepted.
 const UNITS: [(&[&str], u64); 5] = [
     (&["w", "week", "weeks"], 7 * 86_400),
     (&["d", "day", "days"], 86_400),
@@ -209,7 +209,7 @@ pub(crate) fn now_ms() -> u64 {
     to_ms(SystemTime::now())
 }
 
-/// A time as clocks here show it.
+/// A time in the local time zone.
 pub(crate) fn here(ms: u64) -> String {
     let ms = i64::try_from(ms).unwrap_or(i64::MAX);
     match Timestamp::from_millisecond(ms) {
@@ -221,7 +221,7 @@ pub(crate) fn here(ms: u64) -> String {
     }
 }
 
-/// How long ago, in words.
+/// A relative time in words.
 pub(crate) fn ago(ms: u64, now_ms: u64) -> String {
     let Some(age_ms) = now_ms.checked_sub(ms) else {
         return "later".to_owned();
@@ -236,7 +236,7 @@ pub(crate) fn ago(ms: u64, now_ms: u64) -> String {
     }
 }
 
-/// How long something took, in words.
+/// A duration in words.
 pub(crate) fn took(time: Duration) -> String {
     let (ms, seconds) = (time.as_millis(), time.as_secs());
     match seconds {
@@ -338,7 +338,7 @@ mod tests {
         }
     }
 
-    /// Where clocks go forward on March 29 and back on October 25.
+    /// A zone whose clocks go forward on March 29 and back on October 25.
     const BERLIN: &str = "CET-1CEST,M3.5.0,M10.5.0/3";
 
     fn in_berlin(text: &str, now: &str) -> Result<String, String> {

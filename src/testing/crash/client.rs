@@ -1,8 +1,8 @@
-//! A seeded client: what it does to a store, and what the store should then hold.
+//! A seeded client: its operations on a store, and the content that the store should then have.
 //!
-//! Owns: the operations, their effect on a [`World`], and the counters of what was
-//! attempted and acknowledged, which images of the disk carry. Promise: the same
-//! seed makes the same operations, as long as the store gives the same answers.
+//! Contains the operations, their effect on a [`World`], and the counters of attempted and
+//! acknowledged operations, which images of the disk include. The same seed yields the same
+//! operations, as long as the store returns the same results.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -30,10 +30,10 @@ use crate::testing::crash::world::{End, Fact, World};
 const PROJECT: &str = "10001";
 /// How long a test waits for the store's own threads.
 const WAIT: Duration = Duration::from_secs(60);
-/// Bytes of a segment: a request can be larger.
+/// The size of a segment; a request can be larger.
 pub(super) const SEGMENT_BYTES: u64 = 4 << 10;
 
-/// Numbers that look random and are the same in every run with this seed.
+/// Pseudorandom numbers, determined by the seed.
 pub(super) struct Random(pub(super) u64);
 
 impl Random {
@@ -90,7 +90,7 @@ impl Store {
             .expect("the graph is there")
     }
 
-    /// Waits until everything is packed but the segment that is written to.
+    /// Waits until every segment is packed except the one being written.
     pub(super) fn wait_until_packed(&self) {
         let deadline = Instant::now() + WAIT;
         while self.engine.log_files.read().segments.len() > 1 {
@@ -99,8 +99,8 @@ impl Store {
         }
     }
 
-    /// Leaves the disk no room, at a moment when no file is being made or taken away: what
-    /// goes afterwards would give room back.
+    /// Fills the disk, at a moment when no file is being created or deleted: a later deletion would
+    /// free space.
     pub(super) fn fill_disk(&self, disk: &MemoryDisk) {
         // The packer takes a segment out of the log before it removes its file.
         let _files = self.engine.files_lock.lock();
@@ -123,7 +123,7 @@ impl Store {
         self.apply_act(&act).expect("the graph is made");
     }
 
-    /// Carries an operation out; gives the ids of the jobs it made.
+    /// Executes an operation; returns the ids of the jobs it created.
     pub(super) fn apply_act(&self, act: &Act) -> Result<Vec<JobId>> {
         match act {
             Act::CreateGraph { name, number } => {
@@ -174,7 +174,7 @@ pub(super) fn options(durability: Durability) -> Options {
     }
 }
 
-/// Cancels and purges all jobs of a graph, as far as there is room; says whether none is left.
+/// Cancels and purges all jobs of a graph, as far as there is space; returns whether none is left.
 pub(super) fn tried_to_purge_all(graph: &Graph) -> bool {
     let page = graph.list(JobQuery::new()).expect("a page");
     let jobs = page.jobs().map(|job| job.expect("a job"));
@@ -194,7 +194,7 @@ pub(super) fn tried_to_purge_all(graph: &Graph) -> bool {
 
 static PANICS: AtomicUsize = AtomicUsize::new(0);
 
-/// Counts panics in the store's own threads, which nobody else sees.
+/// Counts panics in the store's own threads, which would otherwise go unnoticed.
 fn note_panics() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
@@ -212,7 +212,7 @@ fn note_panics() {
     });
 }
 
-/// No thread of any store has ended by a panic so far.
+/// Asserts that no thread of any store has panicked so far.
 pub(super) fn assert_no_thread_panicked() {
     assert_eq!(
         PANICS.load(Ordering::SeqCst),
@@ -260,14 +260,14 @@ pub(super) enum Act {
         graph: String,
         id: JobId,
     },
-    /// All that are complete, in one commit.
+    /// Purges all complete jobs, in one commit.
     Purge {
         graph: String,
     },
 }
 
 impl Act {
-    /// Whether it makes something; the others take what is there to its end.
+    /// Whether it adds something; the others complete or remove what exists.
     pub(super) fn adds(&self) -> bool {
         matches!(
             self,
@@ -280,7 +280,7 @@ impl Act {
 }
 
 impl World {
-    /// Does what the store must have done; `ids` are those of the jobs it made.
+    /// Applies the operation's expected effect; `ids` are those of the jobs it created.
     pub(super) fn apply(&mut self, act: &Act, ids: &[JobId]) {
         let new = |id: &JobId, request: &Request| Fact {
             id: id.as_str().into(),
@@ -338,16 +338,16 @@ impl Fact {
     }
 }
 
-/// Makes operations.
+/// Generates operations.
 pub(super) struct Client {
     pub(super) random: Random,
-    /// The graphs it makes begin with this.
+    /// The prefix of the names of the graphs it creates.
     prefix: String,
-    /// Whether it drops graphs and makes others.
+    /// Whether it drops graphs and creates others.
     drops: bool,
     made: u64,
     drawn: u64,
-    /// What the store holds as far as it was acknowledged.
+    /// The acknowledged content of the store.
     pub(super) world: World,
     /// The worlds after 0, 1, 2 .. acknowledged operations.
     pub(super) history: Vec<World>,
@@ -370,7 +370,7 @@ impl Client {
         }
     }
 
-    /// What an image of the disk is to carry.
+    /// The counters that an image of the disk includes.
     pub(super) fn counters(&self) -> Vec<Arc<AtomicU64>> {
         vec![self.acknowledged.clone(), self.attempted.clone()]
     }
@@ -379,12 +379,12 @@ impl Client {
         self.attempted.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Notes that what was attempted was refused.
+    /// Records that the attempted operation was refused.
     pub(super) fn withdraw(&self) {
         self.attempted.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// Notes that what was attempted is so.
+    /// Records that the attempted operation took effect.
     pub(super) fn acknowledge(&mut self, world: World) {
         self.world = world;
         self.history.push(self.world.clone());
@@ -392,8 +392,8 @@ impl Client {
         self.acknowledged.store(operations, Ordering::SeqCst);
     }
 
-    /// Forgets what was done after so many operations, not all of which may be
-    /// durable before the next open.
+    /// Reverts to the state after `operations` operations, not all of which may be durable before
+    /// the next open.
     pub(super) fn go_back_to(&mut self, operations: usize, durable: u64) {
         self.history.truncate(operations + 1);
         self.world = self.history[operations].clone();
@@ -409,14 +409,14 @@ impl Client {
         Ok(store)
     }
 
-    /// Makes an operation and carries it out. An error comes with the world as it
-    /// is if the operation was carried out all the same.
+    /// Generates and executes an operation. An error comes with the world that results if the
+    /// operation took effect nevertheless.
     pub(super) fn step(&mut self, store: &Store) -> Result<(), (Error, World)> {
         let act = self.draw();
         self.apply_act(store, &act)
     }
 
-    /// As [`Client::step`], with this operation.
+    /// Like [`Client::step`], with the given operation.
     pub(super) fn apply_act(&mut self, store: &Store, act: &Act) -> Result<(), (Error, World)> {
         self.attempt();
         let mut world = self.world.clone();
@@ -435,7 +435,8 @@ impl Client {
         }
     }
 
-    /// Waits now and then for the packer, so that files of every age are there.
+    /// Executes `count` steps, waiting for the packer from time to time, so that files of every age
+    /// exist.
     pub(super) fn steps(&mut self, store: &Store, count: u64) {
         for n in 0..count {
             if let Err((error, _)) = self.step(store) {
@@ -557,7 +558,7 @@ impl Client {
 pub(super) fn within_bounds(what: String, test: impl FnOnce() + Send + 'static) {
     let (done, ended) = std::sync::mpsc::channel();
     let thread = std::thread::spawn(move || {
-        // Sent also by a panic, which drops the sender.
+        // A panic also sends, because it drops the sender.
         let _done: std::sync::mpsc::Sender<()> = done;
         test();
     });

@@ -1,11 +1,11 @@
-//! Promise: nothing is lost in silence.
+//! Guarantee: no data is lost silently.
 //!
-//! A closed store of packs, a segment, `STORE` and `CLOSED`. In one file at a time
-//! bits are flipped, ranges zeroed, pieces cut off or written to a wrong place. Then
-//! the store is opened and everything read, as values and as JSON: each answer is
-//! right or an error that names a file of the store. Never a panic, never a wrong
-//! record, never a shorter list. What does open is written to and opened again, so
-//! that no damage is packed into something that looks sound.
+//! A closed store of packs, a segment, `STORE`, and `CLOSED`. In one file at a time, bits are
+//! flipped, ranges zeroed, and parts removed or written to a wrong place. Then the store is opened
+//! and everything is read, as values and as JSON: every result is correct, or an error that names a
+//! file of the store. There is never a panic, a wrong record, or a shortened list. A store that
+//! opens is written to and opened again, so that damage is never packed into a file that looks
+//! intact.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -20,13 +20,13 @@ use crate::testing::crash::world::{Seen, World};
 
 pub(super) type Files = Vec<(String, Vec<u8>)>;
 
-/// A store with something of everything, closed.
+/// A closed store with data of every kind.
 fn a_closed_store(with_large_job: bool) -> (Files, World) {
     let (files, client) = a_closed_store_of(21, with_large_job);
     (files, client.world)
 }
 
-/// The store that a client with this seed leaves, and the client.
+/// The store that a client with this seed leaves behind, and the client.
 pub(super) fn a_closed_store_of(seed: u64, with_large_job: bool) -> (Files, Client) {
     let disk = Arc::new(MemoryDisk::default());
     let mut client = Client::new(seed, "graph", true);
@@ -35,7 +35,7 @@ pub(super) fn a_closed_store_of(seed: u64, with_large_job: bool) -> (Files, Clie
         let store = opened.expect("it opens");
         client.steps(&store, 40);
         if session == 1 && with_large_job {
-            // In several pieces.
+            // Spans several blocks.
             let text = "0123456789abcdef".repeat(20 << 10);
             let body = Body::from_json(format!("\"{text}\"")).expect("JSON");
             let graph = client.world.graphs[0].0.clone();
@@ -51,8 +51,8 @@ pub(super) fn a_closed_store_of(seed: u64, with_large_job: bool) -> (Files, Clie
     (disk.files(), client)
 }
 
-/// A closed store most of whose graphs were dropped and most of whose jobs were purged at
-/// some time, some of them before their files were packed, merged or rewritten.
+/// A closed store most of whose graphs were dropped and most of whose jobs were purged, some of
+/// them before their files were packed, merged, or rewritten.
 pub(super) fn a_closed_store_with_much_gone(seed: u64) -> (Files, Client) {
     let disk = Arc::new(MemoryDisk::default());
     let mut client = Client::new(seed, "graph", true);
@@ -78,7 +78,7 @@ pub(super) fn a_closed_store_with_much_gone(seed: u64) -> (Files, Client) {
                     _ => continue,
                 };
                 if matches!(acts[0], Act::DropGraph { .. }) && client.random.below(2) == 0 {
-                    // Another one of the same name.
+                    // Another graph of the same name.
                     reused += 1;
                     acts.push(Act::CreateGraph {
                         name: graph,
@@ -99,10 +99,10 @@ pub(super) fn a_closed_store_with_much_gone(seed: u64) -> (Files, Client) {
     (disk.files(), client)
 }
 
-/// A change to a file, and what to call it.
+/// Changes a file; returns a description of the change.
 pub(super) fn alter(content: &mut Vec<u8>, random: &mut Random) -> String {
     let len = content.len() as u64;
-    // A file's first and last bytes say how to read all others.
+    // The first and last bytes of a file describe how to read the rest.
     let at = match random.below(3) {
         0 => random.below(len.min(128)),
         1 => len - 1 - random.below(len.min(256)),
@@ -143,7 +143,7 @@ pub(super) fn alter(content: &mut Vec<u8>, random: &mut Random) -> String {
     }
 }
 
-/// Opens the store and reads everything. `None` when all of it was right, else the
+/// Opens the store and reads everything. Returns `None` if all of it was correct, otherwise the
 /// error.
 pub(super) fn open_and_read(what: &str, disk: &Arc<MemoryDisk>, world: &World) -> Option<Error> {
     let store = match Store::open(disk.clone(), Durability::Synced) {
@@ -159,7 +159,7 @@ pub(super) fn open_and_read(what: &str, disk: &Arc<MemoryDisk>, world: &World) -
             Err(wrong) => panic!("{what}: {wrong}"),
         }
     }
-    // A close may find the damage too.
+    // A close may also detect the damage.
     store.engine.close().err().or(error)
 }
 
@@ -225,8 +225,8 @@ fn a_file_that_is_missing_from_a_closed_store_is_noticed() {
         let what = format!("{name} is missing");
         let disk = Arc::new(MemoryDisk::holding(files));
         let error = open_and_read(&what, &disk, &world.reopened());
-        // Without its mark a close is a crash, after which everything is there too;
-        // and a reserve is made again.
+        // Without its mark, a close counts as a crash, after which everything is also present; and
+        // a reserve is recreated.
         let holds_events = !["CLOSED", "RESERVE", "SCRATCH"].contains(&&*name);
         assert_eq!(error.is_some(), holds_events, "{what}: {error:?}");
     }

@@ -1,6 +1,6 @@
-//! Promise: descriptors are bounded, however many files a store has; a file that was
-//! replaced is closed with the last page that reads it; and where descriptors run out, the
-//! error says so, and nothing is taken for damaged.
+//! Guarantee: the number of open descriptors is bounded, however many files a store has; a replaced
+//! file is closed with the last page that reads it; and if descriptors run out, the error says so,
+//! and nothing is mistaken for damage.
 
 use std::fs;
 use std::path::Path;
@@ -26,13 +26,13 @@ use crate::model::options::Options;
 use crate::model::request::{Body, Request};
 use crate::model::store_id::StoreId;
 
-/// Files of the log, several times as many as may be open.
+/// The number of log files, several times the number that may be open.
 const SEGMENTS: u64 = 300;
 const SEGMENT_BYTES: u64 = 4 << 10;
-/// Descriptors that are enough.
+/// A sufficient number of descriptors.
 const FEW: u64 = 64;
-/// The environment variables that name the store for the processes with few descriptors,
-/// and how many those are.
+/// The environment variables that pass the store and the number of descriptors to the child
+/// processes.
 const AT: &str = "JOBSTORE_TEST_FEW_DESCRIPTORS_AT";
 const COUNT: &str = "JOBSTORE_TEST_FEW_DESCRIPTORS";
 const WAIT: Duration = Duration::from_secs(120);
@@ -42,8 +42,8 @@ fn request(n: u64) -> Request {
     Request::new("import", "/ges", Body::from_json(body).expect("JSON")).expect("a request")
 }
 
-/// Makes a store with many segments and a job in each few hundred bytes of them, as
-/// processes leave it that die before anything is packed; gives the number of jobs.
+/// Creates a store with many segments, each with a job in a few hundred bytes, like processes that
+/// died before anything was packed; returns the number of jobs.
 fn make_segments(dir: &Path) -> u64 {
     let store = StoreId(7);
     let disk: Arc<dyn Disk> = Arc::new(OsDirectory::open(dir).expect("a directory"));
@@ -100,7 +100,7 @@ fn limit(descriptors: u64) {
     setrlimit(Resource::Nofile, few).expect("the limit is set");
 }
 
-/// Runs one of the tests below in a process of its own, where it does its work.
+/// Runs one of the tests below in a child process.
 fn with_few_descriptors(test: &str, dir: &Path, count: u64) {
     let this = std::env::current_exe().expect("this program");
     let output = Command::new(this)
@@ -220,7 +220,7 @@ fn a_lack_of_descriptors_is_an_error_of_its_own() {
         known
     };
     let before = index();
-    // From too few for the first file to nearly enough: not all calls get as far.
+    // From too few for the first file to almost enough, so that calls fail at different points.
     with_few_descriptors("a_lack_of_descriptors_is_an_error_of_its_own", &path, 4);
     assert_eq!(index(), before);
     let store = JobStore::open(&path).expect("it opens");
@@ -231,7 +231,7 @@ fn a_lack_of_descriptors_is_an_error_of_its_own() {
 #[test]
 fn whichever_descriptor_is_missing_nothing_is_lost() {
     if let Some((dir, count)) = given() {
-        // Those of the test itself are open before.
+        // The test's own descriptors are already open.
         let there = open_descriptors() as u64;
         limit(there + count);
         match JobStore::open(&dir) {
@@ -266,7 +266,7 @@ fn whichever_descriptor_is_missing_nothing_is_lost() {
     assert_eq!(total(&store), 1);
 }
 
-/// Files of a directory that are open and have no name any more.
+/// The number of deleted files of a directory that are still open.
 fn deleted(dir: &Path) -> usize {
     let open = fs::read_dir("/proc/self/fd").expect("the list");
     let targets = open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());

@@ -1,4 +1,4 @@
-//! Promise: a scrub reads all files to their end, however soon replaced files expire.
+//! Guarantee: a scrub reads all files completely, however soon replaced files expire.
 
 use std::sync::Arc;
 use std::time::Duration;

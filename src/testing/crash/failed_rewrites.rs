@@ -1,8 +1,8 @@
-//! Promise: what fails while packs are rewritten in the background ends nothing.
+//! Guarantee: a failure while packs are rewritten in the background stops nothing.
 //!
-//! One call to the disk fails, or all from one on, while a pack is compacted or packs are
-//! merged: the first call, then the second, until there is none left. Afterwards the store
-//! finds its files, answers as before, writes and rewrites, and opens with the same jobs.
+//! One call to the disk fails, or all calls from one on, while a pack is compacted or packs are
+//! merged: the first call, then the second, until none is left. Afterward the store finds its
+//! files, returns the same data, writes and rewrites, and opens with the same jobs.
 
 use std::sync::Arc;
 
@@ -46,7 +46,7 @@ fn begun() -> (Arc<MemoryDisk>, Store) {
     (disk, store)
 }
 
-/// Lets each call of a rewrite fail in turn; returns how many there were.
+/// Makes each call of a rewrite fail, one after the other; returns the number of calls.
 fn sweep(fault: Fault, chosen: fn(Vec<Arc<Pack>>) -> Vec<Arc<Pack>>) -> u64 {
     let mut calls = 0;
     loop {
@@ -66,7 +66,7 @@ fn sweep(fault: Fault, chosen: fn(Vec<Arc<Pack>>) -> Vec<Arc<Pack>>) -> u64 {
         assert_eq!(jobs(&store), before, "{what}");
         let scrubbed = store.engine.scrub().expect("a scrub");
         assert!(scrubbed.is_sound(), "{what}: {scrubbed}");
-        // It goes on: with writes, and with what did not succeed.
+        // It continues with writes, and with the rewrite that failed.
         store
             .graph("movie")
             .submit(request(1000))

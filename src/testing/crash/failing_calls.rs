@@ -1,11 +1,10 @@
-//! Promise: what failed is known.
+//! Guarantee: the result of a failed operation is known.
 //!
-//! One call to the disk fails, or all from one on, as on a broken disk (EIO) or a
-//! full one (ENOSPC), or as the system
-//! fails some (EMFILE, EINTR): the first call, then the second, until there is none left.
-//! Whatever call it is: nothing is acknowledged that is not durable, the error says
-//! whether anything was recorded, reads go on, nothing hangs or panics, and after
-//! reopening every acknowledged fact is there.
+//! One call to the disk fails, or all calls from one on, as on a broken disk (EIO) or a full one
+//! (ENOSPC), or for other reasons (EMFILE, EINTR): the first call, then the second, until none is
+//! left. For every call: nothing is acknowledged that is not durable, the error says whether
+//! anything was recorded, reads continue, nothing hangs or panics, and after reopening every
+//! acknowledged fact is present.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -28,17 +27,17 @@ const ENOSPC: i32 = 28;
 const EMFILE: i32 = 24;
 const EINTR: i32 = 4;
 
-/// A broken disk can fail in everything.
+/// On a broken disk, every call can fail.
 fn any(_: Call) -> bool {
     true
 }
 
-/// A full disk refuses what needs room.
+/// On a full disk, calls that need space fail.
 fn needs_room(call: Call) -> bool {
     matches!(call, Call::Create | Call::Write | Call::Sync)
 }
 
-/// A process that has no handle left.
+/// A process without free descriptors.
 fn needs_a_handle(call: Call) -> bool {
     matches!(call, Call::Create | Call::Open)
 }
@@ -48,7 +47,7 @@ fn changes_names(call: Call) -> bool {
     matches!(call, Call::Rename | Call::Remove)
 }
 
-/// Lets every call fail in turn. Returns how many there were.
+/// Makes every call fail, one after the other. Returns the number of calls.
 fn sweep(seed: u64, before: &Arc<Before>, fault: Fault) -> u64 {
     let (mut calls, mut missed) = (0, 0);
     loop {
@@ -65,7 +64,7 @@ fn sweep(seed: u64, before: &Arc<Before>, fault: Fault) -> u64 {
             (calls, missed) = (calls + 1, 0);
             continue;
         }
-        // What works behind may have come less far this time.
+        // Later background work may have made less progress this time.
         missed += 1;
         if missed == 3 {
             return calls;
@@ -73,7 +72,7 @@ fn sweep(seed: u64, before: &Arc<Before>, fault: Fault) -> u64 {
     }
 }
 
-/// A store that was killed.
+/// A store whose process was killed.
 struct Before {
     world: World,
     left: Image,
@@ -87,8 +86,7 @@ impl Before {
         }
     }
 
-    /// One whose last open has much to do: files to pack and to take away, jobs
-    /// that were running.
+    /// A store whose next open has much to do: files to pack and to delete, jobs that were running.
     fn work() -> Before {
         let (disk, mut client, store) = begun(13);
         client.steps(&store, 40);
@@ -102,13 +100,13 @@ impl Before {
 }
 
 fn try_out(what: &str, client: &mut Client, disk: &Arc<MemoryDisk>, fault: Fault) {
-    // What the store may hold in the end.
+    // What the store may contain in the end.
     let mut may_hold = Vec::new();
     match client.open(disk.clone(), Durability::Synced) {
         Ok(store) => may_hold.extend(work(what, client, store, disk, fault)),
         Err(error) => {
             assert_is_fault(what, &error, fault);
-            // The open may be recorded, and no more.
+            // At most the open may have been recorded.
             may_hold.push(client.world.reopened());
         }
     }
@@ -118,7 +116,8 @@ fn try_out(what: &str, client: &mut Client, disk: &Arc<MemoryDisk>, fault: Fault
     check_reopened(what, &may_hold, &image);
 }
 
-/// Works, whatever fails. Returns the world that a commit of unknown end makes.
+/// Runs operations despite failures. Returns the world that results if the commit of unknown
+/// outcome took effect.
 fn work(
     what: &str,
     client: &mut Client,
@@ -147,7 +146,7 @@ fn work(
             Err((error, _)) => {
                 assert!(unknown.is_none(), "{what}: {error} after an unknown commit");
                 assert_is_fault(what, &error, fault);
-                // Nothing was recorded, so the store goes on once the disk is well.
+                // Nothing was recorded, so the store continues once the disk has recovered.
                 disk.heal();
                 if let Err((again, _)) = client.step(&store) {
                     panic!("{what}: {error}, and it does not heal: {again}");
@@ -174,7 +173,7 @@ fn check_reads(what: &str, store: &Store, world: &World) {
     assert_eq!(seen.compare(world), Ok(()), "{what}");
 }
 
-/// An error that says that nothing was recorded, of the right kind.
+/// Asserts that the error is of the right kind and says that nothing was recorded.
 fn assert_is_fault(what: &str, error: &Error, fault: Fault) {
     let right = match error {
         Error::DiskFull { .. } => fault.errno == ENOSPC,
@@ -185,7 +184,7 @@ fn assert_is_fault(what: &str, error: &Error, fault: Fault) {
     assert!(right, "{what}: {error:?}");
 }
 
-/// After a kill and after power cuts, the store opens and holds one of the worlds.
+/// After a kill and after power failures, the store opens with the content of one of the worlds.
 fn check_reopened(what: &str, may_hold: &[World], image: &Image) {
     let mut random = Random(17);
     for (kind, left) in [
@@ -242,7 +241,7 @@ fn whichever_change_of_a_name_is_interrupted_nothing_acknowledged_is_lost() {
     sweep_all(EINTR, changes_names, 5);
 }
 
-/// Opens a store and makes it hold something.
+/// Opens a store and adds some content.
 fn begun(seed: u64) -> (Arc<MemoryDisk>, Client, Store) {
     let disk = Arc::new(MemoryDisk::default());
     let mut client = Client::new(seed, "graph", false);
@@ -252,7 +251,7 @@ fn begun(seed: u64) -> (Arc<MemoryDisk>, Client, Store) {
     (disk, client, store)
 }
 
-/// A thread that waits for a job which does not end any more.
+/// A thread that waits for a job that never completes.
 fn waiting_for_an_open_job(store: &Store, world: &World) -> JoinHandle<Result<Job>> {
     let mut graphs = world.graphs.iter();
     let open = graphs.find_map(|(graph, jobs)| {
@@ -273,7 +272,7 @@ fn waiting_for_an_open_job(store: &Store, world: &World) -> JoinHandle<Result<Jo
 fn a_failed_sync_is_an_unknown_commit_and_then_the_store_only_reads() {
     for errno in [EIO, ENOSPC] {
         let (disk, mut client, store) = begun(5);
-        // Whatever the packer does meanwhile must not take the fault away.
+        // The packer's own calls must not consume the fault.
         disk.fail_after(
             0,
             Fault {
@@ -318,7 +317,7 @@ fn a_disk_too_full_for_the_next_segment_is_said_so_and_heals() {
                 hits: |call| call == Call::Create,
             },
         );
-        // One segment may be prepared already.
+        // One segment may already be preallocated.
         let refused = (0..300).find_map(|_| client.step(&store).err());
         let refused = refused.map(|(error, _)| error);
         assert!(

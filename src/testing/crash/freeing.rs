@@ -1,8 +1,8 @@
-//! Promise: freeing space needs no space.
+//! Guarantee: freeing space requires no space.
 //!
-//! The disk has no byte and no file left. Everything is purged, or every graph dropped:
-//! the files shrink to almost nothing and new jobs are accepted, without help from
-//! outside, across reopening and a kill at any call.
+//! The disk has no byte and no inode left. Everything is purged, or every graph dropped: the files
+//! shrink to almost nothing and new jobs are accepted, without outside help, across reopening and a
+//! kill at any call.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,16 +21,16 @@ use crate::testing::crash::client::{
     Random, SEGMENT_BYTES, Store, assert_no_thread_panicked, tried_to_purge_all,
 };
 
-/// How long a test waits for space to come back.
+/// How long a test waits for space to become free.
 const WAIT: Duration = Duration::from_secs(20);
-/// Two reserves, a reserve in use, two segments, and a little for packs. What is kept of
-/// purged jobs until their tombstones are forgotten comes on top.
+/// Two reserves, a reserve in use, two segments, and a little for packs. In addition, purged jobs
+/// keep some data until their tombstones are forgotten.
 const NEARLY_EMPTY_BYTES: u64 = 8 * SEGMENT_BYTES;
 /// A tombstone, with its share of packs that hold little else.
 const TOMBSTONE_BYTES: u64 = 64;
 
 fn request(random: &mut Random, bytes: u64) -> Request {
-    // Does not get smaller by compression.
+    // Incompressible.
     let text: String = (0..bytes)
         .map(|_| char::from(b'0' + random.below(74) as u8))
         .filter(|c| c.is_ascii_alphanumeric())
@@ -39,7 +39,7 @@ fn request(random: &mut Random, bytes: u64) -> Request {
     Request::new("import", "/ges", body).expect("a request")
 }
 
-/// Submits and cancels until nothing more is accepted; returns how many jobs there are.
+/// Submits and cancels until nothing more is accepted; returns the number of jobs.
 fn fill(store: &Store, random: &mut Random, graphs: &[&str]) -> u64 {
     let mut jobs = 0;
     loop {
@@ -90,7 +90,7 @@ fn until(store: &Store, what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// Submits a job of about this many bytes as soon as there is room.
+/// Submits a job of about this many bytes as soon as there is space.
 fn until_accepted(store: &Store, what: &str, graph: &Graph, random: &mut Random, bytes: u64) {
     let accepted = format!("{what}: that a job is accepted");
     until(store, &accepted, || {
@@ -102,7 +102,7 @@ fn until_accepted(store: &Store, what: &str, graph: &Graph, random: &mut Random,
     });
 }
 
-/// Cancels and purges all jobs, again where the log has no room at first.
+/// Cancels and purges all jobs; retries if the log has no space at first.
 fn purge_everything(store: &Store) {
     for graph in store.graphs() {
         purge_all_of(store, &graph);
@@ -128,7 +128,7 @@ fn drop_everything(store: &Store) {
     }
 }
 
-/// What a store on a full disk comes back to once everything is purged or dropped.
+/// What a store on a full disk returns to once everything is purged or dropped.
 fn free(what: &str, store: &Store, disk: &MemoryDisk, jobs: u64, drops: bool) {
     match drops {
         true => drop_everything(store),
@@ -153,14 +153,14 @@ fn free(what: &str, store: &Store, disk: &MemoryDisk, jobs: u64, drops: bool) {
     for _ in 0..10 {
         until_accepted(store, what, &store.graph("again"), &mut random, 200);
     }
-    // Whatever it went through, it can be closed, read again and verified.
+    // In every case, it can be closed, read again, and verified.
     store
         .engine
         .close()
         .unwrap_or_else(|e| panic!("{what}: close: {e}"));
 }
 
-/// A store that has filled its disk up to the last byte and, if so wanted, file.
+/// A store that has filled its disk up to the last byte and, with `no_files`, the last inode.
 fn full(seed: u64, room: u64, no_files: bool) -> (Arc<MemoryDisk>, Store, u64) {
     let disk = Arc::new(MemoryDisk::default());
     let store = Store::open(disk.clone(), Durability::Synced).expect("it opens");
@@ -170,7 +170,7 @@ fn full(seed: u64, room: u64, no_files: bool) -> (Arc<MemoryDisk>, Store, u64) {
     let mut random = Random(seed);
     let mut jobs = fill(&store, &mut random, &["one", "two"]);
     store.fill_disk(&disk);
-    // What packs were written in has been replaced.
+    // The files into which packs were first written have been replaced.
     assert!(
         disk.names_now()
             .iter()
@@ -183,8 +183,8 @@ fn full(seed: u64, room: u64, no_files: bool) -> (Arc<MemoryDisk>, Store, u64) {
     (disk, store, jobs)
 }
 
-/// Each has a segment to itself, and a pack of it fits into the scratch file, but is larger
-/// than its segment: what that gives back would not be enough for the next scratch file.
+/// Each has its own segment, and a pack of it fits into the scratch file but is larger than its
+/// segment: the space that this frees would not suffice for the next scratch file.
 #[test]
 fn large_requests_do_not_use_the_scratch_file_up() {
     let disk = Arc::new(MemoryDisk::default());
@@ -216,8 +216,8 @@ fn large_requests_do_not_use_the_scratch_file_up() {
     assert_no_thread_panicked();
 }
 
-/// What fills the disk leaves the room in which a segment before it is packed: what is purged
-/// behind that one could otherwise not give its own room back.
+/// The disk is filled except for the space in which a segment that comes first is packed: without
+/// it, the jobs purged after it could not free their space.
 #[test]
 fn a_large_segment_does_not_keep_the_disk_full() {
     let disk = Arc::new(MemoryDisk::default());
@@ -256,8 +256,8 @@ fn a_large_segment_does_not_keep_the_disk_full() {
     assert_no_thread_panicked();
 }
 
-/// A power cut takes most of a scratch file that was cut; what it took is free, and just
-/// enough for the smallest scratch file together with what is left of it.
+/// A power failure removes most of a scratch file that was truncated; the removed space is free,
+/// and is exactly enough, with the rest of the file, for the smallest scratch file.
 #[test]
 fn what_a_power_cut_leaves_of_a_scratch_file_is_made_whole_again() {
     for left in [0, 1, 100, SEGMENT_BYTES - 1] {
@@ -267,7 +267,7 @@ fn what_a_power_cut_leaves_of_a_scratch_file_is_made_whole_again() {
             .expect("there is no limit yet");
         disk.leave_room(SEGMENT_BYTES - left);
         let preallocation = Preallocation::new(1, SEGMENT_BYTES);
-        // Twice as much is wanted.
+        // Twice as much is required.
         let made = preallocation.make_reserves(&disk, false);
         assert!(matches!(made, Err(Error::DiskFull { .. })), "{made:?}");
         let scratch_file = preallocation.lend_scratch(&disk, "pack").expect("no fault");
@@ -276,7 +276,7 @@ fn what_a_power_cut_leaves_of_a_scratch_file_is_made_whole_again() {
     }
 }
 
-/// Pages that nobody drops keep what was replaced, but not for long.
+/// Pages that are not dropped keep replaced files, but only for a limited time.
 #[test]
 fn pages_do_not_keep_the_disk_full() {
     let disk = Arc::new(MemoryDisk::default());
@@ -295,7 +295,7 @@ fn pages_do_not_keep_the_disk_full() {
     });
     let mut pages = Vec::new();
     until(&store, "the purge of a graph", || {
-        // Of what is left of it, of what packs were merged into meanwhile.
+        // The rest of its data, in files that packs were merged into meanwhile.
         if pages.len() < 20 {
             pages.push(graph.list(JobQuery::new()).expect("a page"));
         }
@@ -314,7 +314,7 @@ fn pages_do_not_keep_the_disk_full() {
     assert_no_thread_panicked();
 }
 
-/// What the open found running can be read until the store is closed, but it does not keep a
+/// A job found running by the open can be read until the store is closed, but it does not keep a
 /// dropped graph.
 #[test]
 fn a_dropped_graph_is_not_kept_because_its_jobs_were_found_running() {

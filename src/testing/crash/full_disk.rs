@@ -1,9 +1,9 @@
-//! Promise: a full disk refuses what is new, and nothing else.
+//! Guarantee: a full disk refuses new data, and nothing else.
 //!
-//! The disk has no byte left. New jobs and graphs are refused; those that are there
-//! are started, completed, cancelled, dropped, and read; the store can be opened
-//! again; and as soon as there is room it takes new ones. Power cuts and failing
-//! calls while the reserve is taken into use take nothing.
+//! The disk has no byte left. New jobs and graphs are refused; existing ones are started,
+//! completed, canceled, dropped, and read; the store can be reopened; and it accepts new jobs as
+//! soon as there is space. Power failures and failing calls while the reserve comes into use lose
+//! nothing.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,13 +32,13 @@ use crate::testing::crash::world::{Seen, World};
 
 /// How long a test waits for the packer.
 const WAIT: Duration = Duration::from_secs(60);
-/// Operations after which a disk without room must have refused one.
+/// The number of operations after which a full disk must have refused one.
 const STEPS_MAX: u64 = 500;
-/// Jobs whose starts and ends fit into the reserve of these stores.
+/// The number of jobs whose starts and completions fit into the reserve of these stores.
 const RESERVE_JOBS: usize = 36;
 
-/// A store with graphs and jobs in every state, which has used up the room it had
-/// prepared: the next write needs the reserve, or is refused.
+/// A store with graphs and jobs in every state, which has used up its preallocated space: the next
+/// write needs the reserve, or is refused.
 fn filled(seed: u64) -> (Arc<MemoryDisk>, Client, Store) {
     let disk = Arc::new(MemoryDisk::default());
     let mut client = Client::new(seed, "graph", true);
@@ -51,13 +51,12 @@ fn filled(seed: u64) -> (Arc<MemoryDisk>, Client, Store) {
     (disk, client, store)
 }
 
-/// Submits jobs until the store refuses one, and then creates graphs, for which there may
-/// still be room, until it refuses one of them, too. As long as the guard is held, the
-/// packer frees no room.
+/// Submits jobs until the store refuses one, and then creates graphs, for which there may still be
+/// space, until it refuses one of them, too. While the guard exists, the packer frees no space.
 fn fill<'s>(client: &mut Client, store: &'s Store) -> MutexGuard<'s, ()> {
     let files = store.engine.files_lock.lock();
     let graph = client.world.graphs[0].0.clone();
-    // Large ones first: the reserve has room for the starts and ends of some dozens.
+    // Large ones first: the reserve has space for some dozens of starts and completions.
     for bytes in [3000, 300] {
         fill_with(client, store, |_| Act::Submit {
             graph: graph.clone(),
@@ -79,7 +78,7 @@ fn fill_with(client: &mut Client, store: &Store, act: impl Fn(&Client) -> Act) {
 }
 
 fn request(bytes: usize) -> Request {
-    // Does not get smaller by compression.
+    // Incompressible.
     let mut random = Random(bytes as u64);
     let letters = (0..bytes).map(|_| char::from(b'A' + random.below(26) as u8));
     let text: String = letters.collect();
@@ -87,8 +86,8 @@ fn request(bytes: usize) -> Request {
     Request::new("import", "/ges", body).expect("a request")
 }
 
-/// Carries an operation out, and notes what became of it. A full disk may only
-/// refuse what adds something.
+/// Executes an operation, and records the result. A full disk may refuse only operations that add
+/// something.
 fn attempt(client: &mut Client, store: &Store, act: &Act) -> bool {
     client.attempt();
     match store.apply_act(act) {
@@ -112,7 +111,7 @@ fn check_reads(what: &str, store: &Store, world: &World) {
     assert_eq!(seen.compare(world), Ok(()), "{what}");
 }
 
-/// Neither a graph nor a job is taken, however small.
+/// Asserts that neither a graph nor a job is accepted, however small.
 fn assert_nothing_new(client: &mut Client, store: &Store, when: &str) {
     let graph = client.world.graphs[0].0.clone();
     let small = |graph: &str| Act::Submit {
@@ -123,13 +122,13 @@ fn assert_nothing_new(client: &mut Client, store: &Store, when: &str) {
     assert!(!attempt(client, store, &small(&graph)), "a job, {when}");
 }
 
-/// Where the log ends.
+/// The end of the log.
 fn log_end(store: &Store) -> (u64, u64, u64) {
     let end = store.engine.lock_committer().log_end();
     (end.epoch, end.offset, end.lsn)
 }
 
-/// Whether the health says that the disk is full.
+/// Whether the health reports a full disk.
 fn is_full(store: &Store) -> bool {
     match store.engine.health() {
         Health::Degraded { why } => why.contains("no space left"),
@@ -137,7 +136,7 @@ fn is_full(store: &Store) -> bool {
     }
 }
 
-/// Uses up what the packer frees, too, until it finds nothing more to free.
+/// Also uses up what the packer frees, until it finds nothing more to free.
 #[track_caller]
 fn fill_for_good(client: &mut Client, store: &Store) {
     wait_for(store, "the packer's word", || {
@@ -152,7 +151,7 @@ fn drop_last(client: &mut Client, store: &Store) {
     assert!(attempt(client, store, &Act::DropGraph { name: last }));
 }
 
-/// Takes every job of the world to its end, in every way.
+/// Completes every job of the world, in every way.
 fn end_jobs(client: &mut Client, store: &Store) {
     let jobs = client.world.graphs.iter().flat_map(|(_, jobs)| jobs);
     let open = jobs.filter(|job| job.state != State::Complete).count();
@@ -183,7 +182,7 @@ fn end_jobs(client: &mut Client, store: &Store) {
                 (State::Running, 0) => vec![cancel, complete],
                 (State::Running, _) => vec![complete],
                 (State::Pending, 0) => vec![cancel],
-                // The oldest one that is pending is this one.
+                // The oldest pending job is this one.
                 (State::Pending, 1) => vec![claim_next, complete],
                 (State::Pending, _) => vec![start, complete],
             };
@@ -201,7 +200,7 @@ fn create(name: &str) -> Act {
     }
 }
 
-/// Jobs come to their end on a full disk, and new ones are taken once there is room.
+/// Jobs complete on a full disk, and new ones are accepted once there is space.
 fn check_full(seed: u64, is_told: bool) {
     let (disk, mut client, store) = filled(seed);
     if !is_told {
@@ -214,7 +213,7 @@ fn check_full(seed: u64, is_told: bool) {
         assert_nothing_new(&mut client, &store, "before");
         end_jobs(&mut client, &store);
         check_reads("ended", &store, &client.world);
-        // The reserve has room, but not for these.
+        // The reserve has space, but not for these.
         let before = log_end(&store);
         assert_nothing_new(&mut client, &store, "after the end of jobs");
         assert_eq!(log_end(&store), before, "what is refused is written");
@@ -225,7 +224,7 @@ fn check_full(seed: u64, is_told: bool) {
     for (kind, left) in power_cuts(&disk.image(), &mut Random(seed)) {
         check(kind, left, &[client.world.clone()], true);
     }
-    // The packer makes room of what was dropped; once that is used up, the disk is full.
+    // The packer frees the space of what was dropped; once that is used up, the disk is full.
     fill_for_good(&mut client, &store);
     check_reads("full again", &store, &client.world);
     let graph = client.world.graphs[0].0.clone();
@@ -281,9 +280,9 @@ fn so_does_one_that_does_not_tell_how_full_it_is() {
 #[test]
 fn while_the_disk_is_full_no_file_is_begun_to_be_refused() {
     let (disk, mut client, store) = filled(5);
-    // The packer comes to its rest, too.
+    // The packer also becomes idle.
     fill_for_good(&mut client, &store);
-    // Enough to begin a file, and not enough to end it.
+    // Enough to begin a file, but not to complete it.
     disk.leave_room(SEGMENT_BYTES / 2);
     disk.record(1, Vec::new());
     let submit = Act::Submit {
@@ -296,8 +295,8 @@ fn while_the_disk_is_full_no_file_is_begun_to_be_refused() {
     assert_eq!(disk.images().len(), 0, "calls that change the disk");
 }
 
-/// Writes that come together on a full disk: what ends something is carried out, in
-/// its order, as far as the reserve reaches; the rest is refused.
+/// Concurrent writes on a full disk: those that complete something are executed in order as far as
+/// the reserve suffices; the others are refused.
 #[test]
 fn of_writes_that_share_a_commit_those_that_end_something_are_carried_out() {
     let (_disk, mut client, store) = filled(2);
@@ -356,7 +355,7 @@ fn of_writes_that_share_a_commit_those_that_end_something_are_carried_out() {
     }
     let mut calls = Vec::new();
     {
-        // Nobody commits before all of them wait.
+        // No commit happens before all of them wait.
         let _committer = store.engine.lock_committer();
         for action in actions {
             let bytes = 2000;
@@ -380,8 +379,8 @@ fn of_writes_that_share_a_commit_those_that_end_something_are_carried_out() {
             (Err(error), act) => panic!("{act:?}: {error}"),
         }
     }
-    // Two starts share a frame, and two and two of the others. The last quarter of the
-    // reserve is kept for what frees room, so that it ends before the second two.
+    // Two starts share a frame, as do pairs of the others. The last quarter of the reserve is kept
+    // for operations that free space, so it is exhausted before the second pair.
     assert_eq!((done, refused), (4, 8));
     let reserve_bytes = store.engine.preallocation.reserve_bytes();
     let (_, end, _) = log_end(&store);
@@ -392,7 +391,7 @@ fn of_writes_that_share_a_commit_those_that_end_something_are_carried_out() {
     store.engine.close().ok();
 }
 
-/// Power cuts at every call, from the first write that needs the reserve on.
+/// Power failures at every call, from the first write that needs the reserve on.
 #[test]
 fn a_power_cut_while_the_reserve_comes_into_use_takes_nothing() {
     let mut reserves_seen = 0;
@@ -422,7 +421,7 @@ fn a_power_cut_while_the_reserve_comes_into_use_takes_nothing() {
     assert_no_thread_panicked();
 }
 
-/// Each call on the way into the reserve fails once.
+/// Each call while the reserve comes into use fails once.
 #[test]
 fn whichever_call_fails_while_the_reserve_comes_into_use_nothing_is_lost() {
     const EIO: i32 = 5;
@@ -445,7 +444,7 @@ fn whichever_call_fails_while_the_reserve_comes_into_use_nothing_is_lost() {
             hits: |_| true,
         };
         disk.fail_after(calls, fault);
-        // More than what is left of the segment, so that it goes into the reserve.
+        // More than the rest of the segment, so that it goes into the reserve.
         let detail = format!("{:?}", "x".repeat(2000));
         let (graph, jobs) = &client.world.graphs[0];
         let pending = jobs.iter().find(|job| job.state == State::Pending);
@@ -465,7 +464,7 @@ fn whichever_call_fails_while_the_reserve_comes_into_use_nothing_is_lost() {
                 vec![before, client.world]
             }
             Err(Error::Io { .. } | Error::DiskFull { .. }) => {
-                // It was not recorded, and the next attempt needs no luck.
+                // It was not recorded, and the next attempt succeeds.
                 disk.heal();
                 let again = store.apply_act(&act);
                 assert!(again.is_ok(), "{what}: {:?}", again.err());
@@ -487,7 +486,7 @@ fn whichever_call_fails_while_the_reserve_comes_into_use_nothing_is_lost() {
     assert_no_thread_panicked();
 }
 
-/// A store that was closed, on a disk that has no room left.
+/// A closed store, on a disk without free space.
 fn closed_and_full(seed: u64) -> (Arc<MemoryDisk>, World) {
     let disk = Arc::new(MemoryDisk::default());
     let mut client = Client::new(seed, "graph", true);
@@ -499,7 +498,7 @@ fn closed_and_full(seed: u64) -> (Arc<MemoryDisk>, World) {
     (disk, client.world)
 }
 
-/// Cuts off what is prepared and not used.
+/// Removes unused preallocated space.
 fn cut_room(files: &mut [(String, Vec<u8>)]) {
     for (_, content) in files {
         let used = content.iter().rposition(|&byte| byte != 0);
@@ -527,7 +526,7 @@ fn a_store_with_its_reserve_opens_on_a_full_disk() {
         }
         drop_last(&mut client, &store);
         check_reads("ended", &store, &client.world);
-        // The open itself can end at any call.
+        // The open itself can be interrupted at any call.
         let mut random = Random(seed);
         for (n, image) in opening.iter().enumerate() {
             for (kind, left) in power_cuts(image, &mut random) {
@@ -558,14 +557,13 @@ fn a_store_that_has_no_room_in_its_files_does_not_and_stays_as_it_is() {
     check("healed", disk_of(&disk), &[world], true);
 }
 
-/// The reserve is used up by the first open; the others go on in what it has left,
-/// whether the one before was closed, killed, or without power.
-/// Or the next open would trust it again.
+/// The first open uses up the reserve; the others continue in the rest of it, whether the previous
+/// store was closed, killed, or lost power. Otherwise the next open would trust it again.
 #[test]
 fn an_index_that_cannot_answer_is_rebuilt_by_the_next_open_on_a_full_disk() {
     let (disk, _client, store) = filled(10);
     {
-        // While the packer replaces a file, there are others than otherwise.
+        // While the packer replaces a file, the set of files differs.
         let _files = store.engine.files_lock.lock();
         disk.leave_files(0);
     }
@@ -582,8 +580,8 @@ fn an_index_that_cannot_answer_is_rebuilt_by_the_next_open_on_a_full_disk() {
     );
 }
 
-/// The mark of an index that cannot answer has used the file that is prepared for the mark of
-/// the close; and the packer uses the scratch file, in which the close would write its mark.
+/// The mark of a failed index has used the file that is preallocated for the mark of the close; and
+/// the packer uses the scratch file, in which the close would write its mark.
 #[test]
 fn a_close_waits_for_the_scratch_file_on_a_full_disk() {
     let (disk, _client, store) = filled(10);
@@ -607,7 +605,7 @@ fn a_close_waits_for_the_scratch_file_on_a_full_disk() {
     closed.expect("it closes");
 }
 
-/// The record of them takes a file, for which there is neither a byte nor an inode.
+/// Recording the keys takes a file, for which there is neither a byte nor an inode.
 #[test]
 fn a_store_on_a_full_disk_opens_with_other_secret_keys() {
     let open = |disk: &Arc<MemoryDisk>, key| {
@@ -668,7 +666,7 @@ fn a_store_opens_on_a_full_disk_again_and_again() {
             };
             assert!(attempt(&mut client, &store, &act), "{what}");
             let image = match n % 3 {
-                // There may be no room for the mark of a clean close.
+                // There may be no space for the mark of a clean close.
                 0 => {
                     store.engine.close().ok();
                     disk.image()
@@ -687,7 +685,7 @@ fn a_store_opens_on_a_full_disk_again_and_again() {
     assert_no_thread_panicked();
 }
 
-/// What is left of an open that did not end makes room for the next one.
+/// The remains of an interrupted open are removed to make space for the next one.
 #[test]
 fn what_a_crash_has_left_does_not_keep_the_next_open_from_its_room() {
     let (disk, world) = closed_and_full(41);
@@ -708,8 +706,8 @@ fn what_a_crash_has_left_does_not_keep_the_next_open_from_its_room() {
     }
 }
 
-/// A reserve that holds what would be read as the next frames: those of the very
-/// segment that it becomes, from a copy of the store that went another way.
+/// A reserve that contains what would be read as the next frames: those of the segment that it
+/// becomes, from a diverged copy of the store.
 #[test]
 fn a_foreign_reserve_never_becomes_a_part_of_the_log() {
     let (disk, world) = closed_and_full(50);
@@ -746,7 +744,7 @@ fn a_foreign_reserve_never_becomes_a_part_of_the_log() {
             let opened = Store::open(disk.clone(), Durability::Synced);
             let store = opened.unwrap_or_else(|e| panic!("{what}: {e}"));
             check_reads(&what, &store, &world.reopened());
-            // Killed: nothing says where the log ends.
+            // Killed: nothing records where the log ends.
             let left = disk.image().after_kill();
             check(&what, left, &[world.reopened()], true);
         }
@@ -759,8 +757,8 @@ fn packs(disk: &MemoryDisk) -> usize {
     names.filter(|name| name.ends_with(".pack")).count()
 }
 
-/// The log goes on in its last segment, where a frame that was torn lies at its end,
-/// and behind that a whole one, as a power cut may leave them.
+/// The log continues in its last segment, which has a torn frame at its end, followed by a whole
+/// one, as a power failure may leave them.
 #[test]
 fn what_lies_behind_the_end_never_becomes_a_part_of_the_log() {
     let (disk, world) = closed_and_full(51);
@@ -802,7 +800,7 @@ fn what_lies_behind_the_end_never_becomes_a_part_of_the_log() {
     check("torn", left, &[world.reopened()], true);
 }
 
-/// Submits what fills segments, with so much room before each.
+/// Submits requests that fill segments, with the given free space before each.
 fn submit_with_room(
     (client, bytes): (&mut Client, usize),
     store: &Store,
@@ -816,7 +814,7 @@ fn submit_with_room(
     };
     for _ in 0..120 {
         wait_for(store, "a submission", || {
-            // The packer may hold some of it for a moment.
+            // The packer may temporarily hold some of it.
             disk.leave_room(room);
             attempt(client, store, &act)
         });
@@ -831,7 +829,7 @@ fn submit_with_room(
 
 #[test]
 fn without_room_beside_nothing_is_packed_or_merged_and_it_is_said_so() {
-    // A pack of the large ones does not fit into the scratch file either. The log keeps room
+    // A pack of the large ones does not fit into the scratch file either. The log reserves space
     // for it, which another program then takes.
     let large = 5 * SEGMENT_BYTES;
     for (room, taken, operation, bytes) in [
@@ -861,11 +859,11 @@ fn without_room_beside_nothing_is_packed_or_merged_and_it_is_said_so() {
             }
         });
         if packs_go_on {
-            // Two jobs in a pack, but for the last ones, and no pack is merged.
+            // Two jobs per pack, except for the last ones, and no packs are merged.
             assert_eq!(packs(&disk), 59);
         } else {
             let segments = store.engine.log_files.read().segments.len();
-            // One job in a segment, and the pack of what came before.
+            // One job per segment, and one pack of the earlier jobs.
             assert_eq!((segments, packs(&disk)), (120, 1));
         }
         check_reads(operation, &store, &client.world);

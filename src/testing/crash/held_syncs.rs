@@ -1,8 +1,7 @@
-//! Promise: never seen before durable; readers do not wait for writers.
+//! Guarantee: nothing is visible before it is durable; readers do not wait for writers.
 //!
-//! A write is stuck in its sync. Readers on another thread look meanwhile: they see
-//! the store as it was before the write, and they come back at once. When the sync
-//! ends, the write is acknowledged, and then it is seen.
+//! A write blocks in its sync. Meanwhile, readers on another thread see the store as it was before
+//! the write, and do not block. When the sync returns, the write is acknowledged, and then visible.
 
 use std::sync::Arc;
 
@@ -15,7 +14,7 @@ use crate::model::states::State;
 use crate::testing::crash::client::{Act, Client, Store, assert_no_thread_panicked, within_bounds};
 use crate::testing::crash::world::{Seen, World};
 
-/// Carries an operation out whose sync is held, and looks before and after.
+/// Executes an operation whose sync is blocked, and reads before and after it.
 fn check_held(disk: &MemoryDisk, store: &Store, world: &mut World, act: Act) {
     disk.hold_syncs();
     std::thread::scope(|scope| {
@@ -118,7 +117,7 @@ fn what_is_stuck_in_its_sync_is_not_seen_and_holds_up_no_reader() {
     assert_no_thread_panicked();
 }
 
-/// The writes that came while a sync was held go into the next commit together.
+/// The writes that arrive while a sync is blocked share the next commit.
 #[test]
 fn writes_that_wait_behind_a_held_sync_are_all_seen_after_it() {
     within_bounds("a writer".to_owned(), || {

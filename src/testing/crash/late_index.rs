@@ -1,8 +1,8 @@
-//! Promise: nothing rests on the index: however late it is, what is read is right.
+//! Guarantee: reads are correct however far the index is behind the log.
 //!
-//! The index is written between any two operations, then segments are packed and
-//! packs merged, then the process is killed: the index ends in the middle of a pack.
-//! This needs a real folder, where the index stays from open to open.
+//! The index is written between any two operations, then segments are packed and packs merged, then
+//! the process is killed: the index ends in the middle of a pack. This needs a real directory,
+//! where the index persists between opens.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,8 +15,8 @@ use crate::testing::crash::world::Seen;
 
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
-/// What a kill of the process leaves: read again until nothing changes meanwhile,
-/// for the index engine flushes by itself.
+/// The files that a killed process leaves; read again until nothing changes meanwhile, because the
+/// index engine flushes by itself.
 fn left_in(directory: &Path) -> Files {
     let mut before = Err(std::io::ErrorKind::NotFound.into());
     loop {

@@ -1,8 +1,8 @@
-//! Promise: an index that brings back an old row is noticed before anything of that
-//! row is shown, and made anew from the log.
+//! Guarantee: an index that returns an outdated row is detected before anything of that row is
+//! shown, and rebuilt from the log.
 //!
-//! The rows of details say when a job started and ended. Here they are put back, under
-//! a store at work and under one that is closed, to what they were some steps before.
+//! The rows of details contain when a job started and completed. Here they are reset, in an open
+//! store and in a closed one, to an earlier state.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,7 +22,7 @@ use crate::model::options::{Durability, Options, Recovery};
 use crate::model::request::{Body, Request};
 use crate::testing::crash::client::{Store, options};
 
-/// A clock that is set by hand.
+/// A clock that is set explicitly.
 #[derive(Default)]
 struct Hand(Arc<AtomicU64>);
 
@@ -36,7 +36,7 @@ fn at(seconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
-/// A store whose index stays from open to open, and can be put back.
+/// A store whose index persists between opens, and can be reset.
 #[derive(Default)]
 struct IndexedStore {
     disk: Arc<MemoryDisk>,
@@ -96,7 +96,7 @@ impl IndexedStore {
     }
 }
 
-/// A store with a job that was started at 100 s; its index knows.
+/// A store with a job that was started at 100 s, which the index has recorded.
 fn started(directory: &IndexedStore) -> (Store, JobId) {
     let store = directory.open(Recovery::Requeue);
     store.create_graph("g");
@@ -108,7 +108,7 @@ fn started(directory: &IndexedStore) -> (Store, JobId) {
     (store, id)
 }
 
-/// When the job started, or that the index cannot say.
+/// When the job started, or `None` if the index cannot tell.
 fn start_shown(graph: &Graph, id: &JobId) -> Option<SystemTime> {
     let by_page = || {
         let page = graph.list(crate::model::job_query::JobQuery::new())?;
@@ -154,7 +154,7 @@ fn an_old_row_of_details_is_never_shown_and_the_next_open_knows_again() {
                 directory.put_back(&old);
                 store
             };
-            // Where the open had to read the row, it made the index anew.
+            // If the open had to read the row, it rebuilt the index.
             let shown = start_shown(&store.graph("g"), &id);
             match directory.rebuilds.load(Ordering::SeqCst) {
                 0 => assert_eq!(shown, None, "gone {gone}, closed {closed}"),
@@ -188,7 +188,7 @@ fn a_cancel_request_alone_is_vouched_for() {
     assert_eq!(job.started_at(), Some(at(100)));
     assert_eq!(directory.rebuilds.load(Ordering::SeqCst), 0);
     drop(store);
-    // Without the request, the next open would not know that it is to stop.
+    // Without the request, the next open would not know that the job is to be canceled.
     directory.put_back(&before);
     let store = directory.open(Recovery::Leave);
     let job = store

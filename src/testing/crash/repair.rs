@@ -1,10 +1,10 @@
-//! Promise: what a repair leaves is right, and nothing sound is lost.
+//! Guarantee: the store is correct after a repair, and no intact data is lost.
 //!
-//! The same store and changes as in `damage`. Before each open the store is looked
-//! over: what is said to be sound reads right, what does not read right is said to be
-//! damaged, and looking changes no byte. Then it is repaired: it is sound, opens,
-//! shows only jobs that were there, each in its order, with its own request, and in a
-//! state it had or interrupted; what it does not show it counts; it goes on.
+//! The same store and changes as in `damage`. Before each open, the store is verified: data
+//! reported as intact reads correctly, data that does not read correctly is reported as damaged,
+//! and verification changes no byte. Then the store is repaired: it is intact, opens, and shows
+//! only jobs that existed, each in its order, with its own request, and in a state it had or
+//! interrupted; jobs that it does not show are counted; and it remains usable.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
@@ -31,13 +31,13 @@ use crate::testing::crash::damage::{
 use crate::testing::crash::rewritten::settle;
 use crate::testing::crash::world::{End, Fact, World};
 
-/// Of the clients whose stores are damaged: so many that each way of packing, merging and
+/// The seeds of the clients whose stores are damaged: enough that each way of packing, merging, and
 /// rewriting meets each kind of event.
 const SEEDS: RangeInclusive<u64> = 1..=20;
-/// Changes to each of those stores.
+/// The number of changes to each of those stores.
 const CHANGES: u64 = 16;
 
-/// The stores of those clients: of each seed two, each with the client that left it.
+/// The stores of those clients: two for each seed, each with the client that left it.
 fn stores() -> impl Iterator<Item = (String, u64, Files, Client)> {
     SEEDS.flat_map(|seed| {
         let (files, client) = a_closed_store_of(seed, false);
@@ -48,19 +48,19 @@ fn stores() -> impl Iterator<Item = (String, u64, Files, Client)> {
     })
 }
 
-/// A job that was there at some time: its graph, its number in it, and how it was last.
+/// A job that existed at some time: its graph, its sequence number, and its last state.
 struct Was {
     graph: String,
     number: usize,
     last: Fact,
 }
 
-/// All jobs that were ever there, and what a store may show of them after a repair.
+/// All jobs that ever existed, and what a store may show of them after a repair.
 ///
-/// The rule: what lost events did may be undone, but nothing else happens. So a job that
-/// was purged, or whose graph was dropped, may be there again. Each job has its request,
-/// its graph, its place in the order and the state it was in when it was last there, or
-/// was interrupted, because an event that ended it may be lost.
+/// The rule: the effects of lost events may be undone, but nothing else may change. So a job that
+/// was purged, or whose graph was dropped, may exist again. Each job has its request, its graph,
+/// its place in the order, and its last state; or it was interrupted, if the event that completed
+/// it was lost.
 struct Model {
     jobs: HashMap<String, Was>,
     /// The ids of the jobs that were neither purged nor dropped.
@@ -93,7 +93,7 @@ impl Model {
         Model { jobs, left }
     }
 
-    /// Checks a job that is shown behind the one of this number.
+    /// Checks a job that is shown after the one with this number.
     fn check(&self, what: &str, graph: &Graph, job: &Job, before: usize) -> usize {
         let Some(was) = self.jobs.get(job.id().as_str()) else {
             panic!("{what}: {job:?} was never there");
@@ -111,7 +111,7 @@ impl Model {
         let interrupted = job.state() == State::Complete
             && job.outcome().map(|o| o.kind()) == Some(OutcomeKind::Interrupted);
         let end = |end: &End| (end.kind, end.code.clone(), end.detail.clone());
-        // Events that tell of opens may be lost, so their number is not compared.
+        // Events that record opens may be lost, so their number is not compared.
         let is_last = job.state() == was.last.state
             && job.outcome().map(|o| end(&End::of(o))) == was.last.end.as_ref().map(end);
         assert!(is_last || interrupted, "{what}: {job:?} was {:?}", was.last);
@@ -119,8 +119,8 @@ impl Model {
     }
 }
 
-/// Everything that is served after a repair, compared with what was there: how many jobs
-/// of those that should be there are shown, how many others, and how many are quarantined.
+/// Compares everything that is served after a repair with what existed: how many of the jobs that
+/// should exist are shown, how many others, and how many are quarantined.
 fn check_repaired(what: &str, store: &Store, model: &Model) -> (u64, u64, u64) {
     let (mut shown, mut again, mut quarantined) = (0, 0, 0);
     let mut names = HashSet::new();
@@ -171,7 +171,7 @@ fn check_change(what: &str, files: Files, world: &World, model: &Model, lost: &m
             assert!(!report.is_sound(), "{what}: said to be sound, but {error}");
         }
         (Ok(report), None) if report.is_sound() => return,
-        // What no read comes across is damage all the same.
+        // Data that no read reaches may be damaged as well.
         (Ok(_), None) => {}
         (Err(Error::Damaged { .. } | Error::NewerFormat { .. }), Some(_)) => return,
         (Err(report), error) => panic!("{what}: {report:?}, {error:?}"),
@@ -186,7 +186,7 @@ fn check_change(what: &str, files: Files, world: &World, model: &Model, lost: &m
     let store = opened.unwrap_or_else(|e| panic!("{what}: repaired, but {e}\n{repaired}"));
     let (shown, again, quarantined) = check_repaired(what, &store, model);
     let there: u64 = world.graphs.iter().map(|(_, jobs)| jobs.len() as u64).sum();
-    // Each job is shown or counted, unless the very end of the log is gone.
+    // Each job is shown or counted, unless the end of the log is lost.
     assert!(
         shown + quarantined >= there || repaired.events > 0,
         "{what}: {shown} and {quarantined} of {there}\n{repaired}"
@@ -247,8 +247,8 @@ fn files_that_are_missing_are_made_up_for() {
         let model = Model::of(&client);
         for n in 0..files.len() {
             for m in n..files.len() {
-                // Without the mark of its close, a log that ends early looks like one
-                // that was never longer.
+                // Without the mark of its close, a truncated log looks like one that was never
+                // longer.
                 if m > n && [n, m].iter().any(|&n| files[n].0 == file_names::CLOSED) {
                     continue;
                 }
@@ -266,8 +266,8 @@ fn files_that_are_missing_are_made_up_for() {
     assert_no_thread_panicked();
 }
 
-/// Names are given again, numbers are not: of two graphs with one name, the elder was
-/// dropped, whatever is left of the event that dropped it.
+/// Names are reused, numbers are not: of two graphs with one name, the older one was dropped,
+/// whatever remains of the event that dropped it.
 #[test]
 fn a_graph_whose_name_was_given_again_stays_dropped() {
     let disk = Arc::new(MemoryDisk::default());
@@ -303,7 +303,7 @@ fn a_graph_whose_name_was_given_again_stays_dropped() {
     assert_no_thread_panicked();
 }
 
-/// Whose tombstone was forgotten was purged, whatever is left of the event that purged it.
+/// A job whose tombstone was forgotten was purged, whatever remains of the event that purged it.
 #[test]
 fn a_job_whose_tombstone_was_forgotten_stays_purged() {
     let disk = Arc::new(MemoryDisk::default());
@@ -312,7 +312,7 @@ fn a_job_whose_tombstone_was_forgotten_stays_purged() {
     let store = opened.expect("it opens");
     client.steps(&store, 4);
     let graph = client.world.graphs[0].0.clone();
-    // Those that stay keep their file from being rewritten.
+    // The remaining jobs prevent their file from being rewritten.
     let request = |_| Request::new("stays", "/ges", Body::empty()).expect("a request");
     let act = Act::SubmitAll {
         graph: graph.clone(),
@@ -368,7 +368,7 @@ fn a_job_whose_tombstone_was_forgotten_stays_purged() {
             }
             assert_eq!(lost[3], before, "{what}: purged jobs are there again");
             stayed += 1;
-            // Also once what tells of it is written anew without them.
+            // Even after the record of the purge is rewritten without them.
             store.engine.apply_to_index();
             let packs = store.engine.log_files.read().packs.clone();
             for pack in packs.iter().skip(1) {
@@ -395,14 +395,14 @@ fn a_job_whose_tombstone_was_forgotten_stays_purged() {
     assert_no_thread_panicked();
 }
 
-/// Whether the tombstones of any purge are forgotten.
+/// Whether any purge's tombstones have been forgotten.
 fn are_forgotten(store: &Store) -> bool {
     let graphs = store.engine.all_graphs();
     let mut graphs = graphs.iter();
     graphs.any(|graph| graph.state.read().forgotten_lsn > 0)
 }
 
-/// A store that was killed has several segments, one behind the other.
+/// A killed store has several consecutive segments.
 #[test]
 fn a_damaged_segment_among_others_is_made_up_for() {
     let disk = Arc::new(MemoryDisk::default());
@@ -444,7 +444,7 @@ fn a_damaged_segment_among_others_is_made_up_for() {
     assert_no_thread_panicked();
 }
 
-/// A crash in a merge leaves what was merged beside what it was merged from.
+/// A crash during a merge leaves both the merged pack and its sources.
 #[test]
 fn a_merged_pack_that_is_damaged_takes_none_of_its_sources_along() {
     let disk = Arc::new(MemoryDisk::default());
@@ -487,7 +487,7 @@ fn a_merged_pack_that_is_damaged_takes_none_of_its_sources_along() {
         let what = format!("byte {at} of {name}");
         let there = files.len();
         let disk = Arc::new(MemoryDisk::holding(files));
-        // No open lets go of the sources.
+        // No open deletes the sources.
         match Store::open(disk.clone(), Durability::Synced) {
             Err(Error::Damaged { .. }) => {}
             Err(error) => panic!("{what}: {error}"),
@@ -544,8 +544,8 @@ fn what_a_crash_leaves_is_not_taken_for_damage() {
     assert_no_thread_panicked();
 }
 
-/// The image is of some moment of the history, so states may be any; and where a purge
-/// is lost, the jobs are there again.
+/// The image shows an arbitrary moment of the history, so any state is possible; and if a purge is
+/// lost, its jobs exist again.
 fn check_repaired_loosely(what: &str, store: &Store, history: &[World]) {
     for graph in store.graphs() {
         for job in &graph.list(JobQuery::new()).expect("a page") {

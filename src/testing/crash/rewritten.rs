@@ -1,8 +1,8 @@
-//! Promise: whatever was purged, dropped, forgotten, merged and rewritten, the log by
-//! itself tells what the store tells: the index can be discarded at any moment.
+//! Guarantee: whatever was purged, dropped, forgotten, merged, or rewritten, the log alone yields
+//! the same results as the store: the index can be discarded at any moment.
 //!
-//! A store works with small segments. Now and then its files are copied, and the copy is
-//! opened without an index, and with one that is older.
+//! A store works with small segments. From time to time its files are copied, and the copy is
+//! opened without an index, and with an older one.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -30,7 +30,7 @@ use crate::testing::crash::client::{Random, Store, assert_no_thread_panicked, op
 
 const WAIT: Duration = Duration::from_secs(30);
 
-/// A store whose index stays from open to open.
+/// A store whose index persists between opens.
 pub(super) struct StoreFixture {
     pub(super) disk: Arc<MemoryDisk>,
     pub(super) index: Arc<Mutex<Arc<MemoryIndex>>>,
@@ -70,7 +70,7 @@ impl StoreFixture {
     }
 }
 
-/// The rows of an index as they are now.
+/// A copy of the current rows of an index.
 fn copy_of_index(index: &dyn Index) -> MemoryIndex {
     let mut batch = Batch::default();
     let scanned = index.scan(&[], &mut |key, value| {
@@ -83,7 +83,7 @@ fn copy_of_index(index: &dyn Index) -> MemoryIndex {
     copy
 }
 
-/// The files of a store at work, as a backup takes them.
+/// The files of an open store, as a backup copies them.
 fn copy_of_files(store: &Store, disk: &MemoryDisk) -> MemoryDisk {
     let _files = store.engine.files_lock.lock();
     store.engine.at_rest().expect("it is at rest");
@@ -104,7 +104,7 @@ fn copy_of_disk(disk: &MemoryDisk) -> MemoryDisk {
     copy
 }
 
-/// Waits until nothing is left to pack, merge, rewrite or purge.
+/// Waits until nothing is left to pack, merge, rewrite, or purge.
 pub(super) fn settle(store: &Store) {
     let deadline = Instant::now() + WAIT;
     let mut calm = 0;
@@ -133,14 +133,14 @@ fn weights(store: &Store) -> Vec<(String, Weight)> {
         .collect()
 }
 
-/// Ids and keys that were ever given, by graph.
+/// All ids and keys that were ever used, by graph.
 #[derive(Default)]
 struct Given {
     ids: BTreeMap<String, Vec<String>>,
     keys: BTreeMap<String, Vec<String>>,
 }
 
-/// Everything that a store tells.
+/// Everything that a store returns.
 fn told_by(store: &Store, given: &Given) -> String {
     let mut event_sizes = String::new();
     for graph in store.graphs() {
@@ -192,7 +192,7 @@ fn told_by(store: &Store, given: &Given) -> String {
     event_sizes
 }
 
-/// Asserts that copies of the store tell the same, whatever index they have.
+/// Asserts that copies of the store return the same, whatever index they have.
 fn check_copies(
     (store, fixture): (&Store, &StoreFixture),
     given: &Given,
@@ -200,7 +200,7 @@ fn check_copies(
     what: &str,
 ) {
     let segment_bytes = store.engine.options.segment_bytes;
-    // The background may purge meanwhile.
+    // Background work may purge meanwhile.
     let (event_sizes, copy) = loop {
         let event_sizes = told_by(store, given);
         let copy = copy_of_files(store, &fixture.disk);

@@ -1,7 +1,7 @@
-//! Promise: a real file system without a free byte or inode can be freed by purging.
+//! Guarantee: on a real file system without a free byte or inode, purging frees space.
 //!
-//! A tmpfs of 24 MB, with the index on disk. Skipped, with a message, where the system
-//! does not let the tests mount one.
+//! A tmpfs of 24 MB, with the index on disk. Skipped, with a message, if the system does not let
+//! the tests mount one.
 
 use std::fs;
 use std::io::Write;
@@ -24,7 +24,7 @@ use crate::testing::crash::world::Seen;
 const MB: u64 = 1 << 20;
 const WAIT: Duration = Duration::from_secs(60);
 
-/// A mounted file system, until it is dropped.
+/// A mounted file system, unmounted when dropped.
 struct Mount {
     dir: tempfile::TempDir,
 }
@@ -53,7 +53,7 @@ impl Mount {
         (found.f_bavail * found.f_frsize, found.f_favail)
     }
 
-    /// Takes every byte and inode that is left.
+    /// Uses up every byte and inode that is left.
     fn fill(&self) {
         let ballast = self.path().join("ballast");
         fs::create_dir_all(&ballast).ok();
@@ -63,7 +63,7 @@ impl Mount {
             while file.write_all(&zeros).is_ok() {}
             while file.write_all(&[1; 512]).is_ok() {}
         }
-        // By default a tmpfs has millions.
+        // By default a tmpfs has millions of inodes.
         for n in 1..1000 {
             if self.free().1 == 0 || fs::File::create(name(n)).is_err() {
                 break;
@@ -99,7 +99,7 @@ fn request(random: &mut Random, bytes: u64) -> Request {
     .expect("a request")
 }
 
-/// Submits and cancels until the disk is full; says how many jobs there are.
+/// Submits and cancels until the disk is full; returns the number of jobs.
 fn fill(store: &Store, random: &mut Random) -> u64 {
     let graph = store.graph("movie");
     for jobs in 0.. {
@@ -139,7 +139,7 @@ fn purge(store: &Store) {
     until(store, "the purge", || tried_to_purge_all(&graph));
 }
 
-/// Bytes of all files below a directory.
+/// The size of all files below a directory.
 fn used(path: &Path) -> u64 {
     fs::read_dir(path).map_or(0, |entries| {
         entries
@@ -212,7 +212,7 @@ fn retention_keeps_a_small_disk_from_filling_for_good() {
     graph
         .set_retention(Some(Retention::new().max_jobs(500)))
         .expect("a policy");
-    // Several times what the disk holds, and faster than retention can be.
+    // Several times the capacity of the disk, and faster than retention can keep up.
     let mut random = Random(2);
     let mut refused = 0;
     for _ in 0..1500 {
@@ -278,7 +278,7 @@ fn without_a_byte_or_an_inode_a_store_opens_lists_purges_and_closes() {
                 .close()
                 .unwrap_or_else(|e| panic!("{options} {round}: close: {e}"));
             drop((page, store));
-            // Whatever was given back, somebody else takes it.
+            // Another program takes any space that is freed.
             if round == 0 {
                 mount.fill();
             }

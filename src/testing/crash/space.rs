@@ -1,5 +1,5 @@
-//! Promise: what a store takes is bounded by what it holds, whatever was in it before: on
-//! the disk, in the index, in memory, and in what an open reads.
+//! Guarantee: the space that a store takes is bounded by what it contains, whatever it contained
+//! before: on the disk, in the index, in memory, and in what an open reads.
 
 use std::time::{Duration, Instant};
 
@@ -19,20 +19,20 @@ use crate::testing::crash::client::{Random, Store};
 use crate::testing::crash::rewritten::{StoreFixture, settle};
 
 const SEGMENT_BYTES: u64 = 64 << 10;
-/// How long a test waits for the background.
+/// How long a test waits for background work.
 const WAIT: Duration = Duration::from_secs(60);
 
 fn request() -> Request {
     Request::new("c", "/ges", Body::empty()).expect("a request")
 }
 
-/// A detail that does not compress, and begins with what is looked for later.
+/// An incompressible detail with a prefix that is searched for later.
 fn detail(random: &mut Random, bytes: usize) -> String {
     let digits = (0..bytes).map(|_| char::from(b'a' + random.below(26) as u8));
     format!("needle-{}", digits.collect::<String>())
 }
 
-/// Makes jobs, then completes them with details of this size: these lie in other packs.
+/// Creates jobs, then completes them with details of this size: these are in other packs.
 fn complete_jobs(graph: &Graph, random: &mut Random, jobs: u64, bytes: usize) {
     for id in graph.submit_all((0..jobs).map(|_| request())).unwrap() {
         graph.start(&id).unwrap();
@@ -48,13 +48,13 @@ fn drop_graph(store: &Store, name: &str) {
     store.engine.commit(Operation::small(drop)).unwrap();
 }
 
-/// Bytes of packs.
+/// The size of the packs.
 fn pack_bytes(store: &Store) -> u64 {
     let log_files = store.engine.log_files.read();
     log_files.packs.iter().map(|pack| pack.bytes).sum()
 }
 
-/// Has what is in the last segment packed, by beginning another.
+/// Begins another segment, so that the last one is packed.
 fn seal(store: &Store) {
     let name = format!("filler-{}", store.graphs().len());
     store.create_graph(&name);
@@ -71,7 +71,7 @@ fn seal(store: &Store) {
     drop_graph(store, &name);
 }
 
-/// What is stored of events, uncompressed, holds this text.
+/// Whether the stored events, uncompressed, contain this text.
 fn is_stored(store: &Store, text: &str) -> bool {
     let packs = store.engine.log_files.read().packs.clone();
     let mut found = false;
@@ -89,7 +89,7 @@ fn is_stored(store: &Store, text: &str) -> bool {
     found
 }
 
-/// A large write has a segment to itself, which nothing more fits into.
+/// A large write has its own segment, in which nothing else fits.
 #[test]
 fn an_idle_store_does_not_keep_the_segment_of_a_large_write() {
     let fixture = StoreFixture::empty();
@@ -186,7 +186,7 @@ fn of_dropped_graphs_no_event_stays() {
     }
 }
 
-/// Also if nothing else has changed since.
+/// Even if nothing else has changed since.
 #[test]
 fn details_of_a_dropped_graph_go_with_its_last_handle() {
     let fixture = StoreFixture::empty();
@@ -207,7 +207,7 @@ fn details_of_a_dropped_graph_go_with_its_last_handle() {
     }
 }
 
-/// Rows of the index whose keys begin with this, and their bytes.
+/// The rows of the index whose keys have this prefix, and their size.
 fn rows_of(fixture: &StoreFixture, prefix: &[u8]) -> (u64, u64) {
     let (mut rows, mut bytes) = (0, 0);
     let index = fixture.index.lock().clone();
@@ -220,7 +220,7 @@ fn rows_of(fixture: &StoreFixture, prefix: &[u8]) -> (u64, u64) {
     (rows, bytes)
 }
 
-/// Makes jobs, completes and purges all but each `kept`-th, and forgets the tombstones.
+/// Creates jobs, completes and purges all but each `kept`-th, and forgets the tombstones.
 fn come_and_go(graph: &Graph, jobs: u64, kept: u64) {
     let mut made = 0;
     while made < jobs {
@@ -235,7 +235,7 @@ fn come_and_go(graph: &Graph, jobs: u64, kept: u64) {
     graph.purge(JobQuery::new().state(State::Complete)).unwrap();
 }
 
-/// Has all tombstones of a graph forgotten.
+/// Makes the store forget all tombstones of a graph.
 fn forget_all(store: &Store, graph: &Graph) {
     let policy = Retention::new().max_tombstones(0);
     graph.set_retention(Some(policy)).unwrap();
@@ -273,7 +273,7 @@ fn an_open_reads_nothing_of_jobs_that_were_purged() {
     let store = fixture.open(SEGMENT_BYTES);
     store.create_graph("movie");
     let movie = store.graph("movie");
-    // One stays in front of all that come and go.
+    // One job stays in front of all those that are submitted and purged.
     let first = movie.submit(request()).unwrap();
     come_and_go(&movie, 30_000, u64::MAX);
     let last = movie.submit(request()).unwrap();
@@ -342,15 +342,15 @@ fn ids_and_keys_of_jobs_purged_long_ago_are_nowhere() {
     store.engine.apply_to_index();
     movie.purge(JobQuery::new()).unwrap();
     store.engine.apply_to_index();
-    // As long as its tombstone is there, neither id nor key is free.
+    // While its tombstone exists, neither id nor key is free.
     assert_eq!(store.engine.ids.runs.count(), 6002);
     assert!(movie.submit_as("brought-2", request()).is_err());
     assert!(movie.submit_once("key-3", request()).is_err());
     forget_all(&store, &movie);
     store.engine.apply_to_index();
     let check = |store: &Store| {
-        // Dead ones wait until there are enough to clear the runs of; each is counted, and
-        // the count survives an open.
+        // Dead ids stay in the runs until there are enough of them to rewrite the runs; each is
+        // counted, and the count survives an open.
         let dead = store.engine.indexer.lock().lost_ids;
         assert!(dead < LOST_IDS_MIN, "{dead} may be dead");
         let left = store.engine.ids.runs.count();
@@ -412,7 +412,7 @@ fn ids_of_dropped_graphs_are_nowhere() {
         drop(movie);
         drop_graph(&store, "movie");
         store.engine.apply_to_index();
-        // They are enough to clear the runs of all of them.
+        // Enough to remove all of them from the runs.
         assert_eq!(store.engine.ids.runs.count(), 0, "in round {round}");
     }
 }

@@ -1,8 +1,7 @@
-//! Promise: a close comes back in time, and nothing waits for the index.
+//! Guarantee: a close returns in time, and nothing waits for the index.
 //!
-//! A call to the index does not return, or a thread of the store is stuck. Writes and
-//! lists go on; a close says what is stuck; and what was acknowledged is there after
-//! the next open.
+//! A call to the index does not return, or a thread of the store hangs. Writes and lists continue;
+//! a close reports what hangs; and what was acknowledged is present after the next open.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -32,7 +31,7 @@ use crate::testing::crash::client::{
 use crate::testing::crash::power_cuts::check;
 use crate::testing::crash::world::{Seen, World};
 
-/// How long a test waits for what must happen.
+/// How long a test waits for an event that must occur.
 const WAIT: Duration = Duration::from_secs(60);
 
 /// Which call of the index's thread hangs.
@@ -79,7 +78,7 @@ impl Hang {
     }
 }
 
-/// An index that hangs when it is told to.
+/// An index that hangs on demand.
 struct Hanging {
     index: Arc<dyn Index>,
     hang: Arc<Hang>,
@@ -113,14 +112,14 @@ impl Drop for Hanging {
     }
 }
 
-/// How long a close waits for what does not come; much longer than for what does.
+/// How long a close waits for an event that does not occur; much longer than for one that does.
 const SHORT: Duration = Duration::from_secs(2);
 
 fn closing_within(timeout: Duration) -> Options {
     options(Durability::Synced).close_timeout(timeout)
 }
 
-/// Opens a store in memory, with a lock on a folder.
+/// Opens a store in memory, with a lock on a directory.
 fn open_hanging(
     disk: &Arc<MemoryDisk>,
     directory: &Path,
@@ -184,7 +183,7 @@ fn check_stuck(call: &'static str) {
     client.steps(&store, 30);
     store.engine.apply_to_index();
     hang.in_call(call);
-    // A graph that is dropped makes the index scan.
+    // Dropping a graph makes the index scan.
     let name = client.world.graphs[0].0.clone();
     let act = Act::DropGraph { name };
     let ids = store.apply_act(&act).expect("it is dropped");
@@ -267,7 +266,7 @@ fn a_stuck_index_refuses_new_jobs_once_it_is_too_far_behind_and_the_health_says_
         check_reads("too far behind", &store, &client.world);
         lag.store(before, Ordering::Relaxed);
         client.steps(&store, 20);
-        // It comes back, and everything goes on.
+        // The call returns, and everything continues.
         hang.end();
         store.engine.close().expect("it closes");
         assert!(
@@ -280,7 +279,7 @@ fn a_stuck_index_refuses_new_jobs_once_it_is_too_far_behind_and_the_health_says_
     assert_no_thread_panicked();
 }
 
-/// With the real index, in a real folder: the next open is in the same process.
+/// With the real index, in a real directory; the next open is in the same process.
 #[test]
 fn after_a_stuck_index_the_next_open_makes_it_anew() {
     within_bounds("the next open".to_owned(), || {
@@ -318,7 +317,7 @@ fn after_a_stuck_index_the_next_open_makes_it_anew() {
     assert_no_thread_panicked();
 }
 
-/// All pages are there without the index, however long it does not answer anybody.
+/// All pages can be read without the index, however long it does not respond.
 #[test]
 fn lists_do_not_ask_the_index() {
     within_bounds("a list".to_owned(), || {
@@ -332,7 +331,7 @@ fn lists_do_not_ask_the_index() {
         store.engine.apply_to_index();
         store.wait_until_packed();
         hang.in_call("read");
-        // Readers on a thread of this name are held as well.
+        // Readers on a thread of this name block as well.
         let reader = std::thread::Builder::new().name(Worker::Indexer.name().to_owned());
         std::thread::scope(|scope| {
             let reader = reader.spawn_scoped(scope, || {
@@ -396,7 +395,7 @@ fn while_packing_is_stuck_a_close_comes_back_and_the_directory_stays_locked() {
         client.world = World::default().reopened();
         client.steps(&store, 20);
         {
-            // The packer's last step of each round takes this.
+            // The packer locks this in the last step of each round.
             let _problem = store.engine.packing_problem.lock();
             store.engine.wake_packer();
             match store.engine.close() {
@@ -423,7 +422,7 @@ fn while_packing_is_stuck_a_close_comes_back_and_the_directory_stays_locked() {
     assert_no_thread_panicked();
 }
 
-/// The archive's directory may be on a network file system that does not answer.
+/// The archive's directory may be on a network file system that does not respond.
 #[cfg(feature = "archive")]
 #[test]
 fn a_hung_archive_holds_up_neither_packing_nor_another_policy_nor_a_close() {
@@ -474,7 +473,7 @@ fn a_hung_archive_holds_up_neither_packing_nor_another_policy_nor_a_close() {
         assert!(!is_locked(directory.path()), "the directory stays locked");
         archive_disk.release_syncs();
         drop(store);
-        // Archived and not purged after all: nothing is lost.
+        // Archived but not purged: nothing is lost.
         let left = Store::open(Arc::new(disk.image().after_kill()), Durability::Synced);
         let left = left.expect("it opens");
         assert_eq!(
@@ -488,7 +487,7 @@ fn a_hung_archive_holds_up_neither_packing_nor_another_policy_nor_a_close() {
     assert_no_thread_panicked();
 }
 
-/// What is stuck holds the lock until it has ended.
+/// A hanging thread keeps the lock until it has ended.
 fn wait_until_unlocked(directory: &Path) {
     let deadline = Instant::now() + WAIT;
     while is_locked(directory) {

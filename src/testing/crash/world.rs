@@ -1,8 +1,8 @@
-//! What a store should hold, as plain values, and what it says it holds.
+//! The expected content of a store, as plain values, and its actual content.
 //!
-//! Owns: [`World`], a store's content without the store, and [`Seen`], everything
-//! that reads give. Promise: the two are compared in every way a reader has: page,
-//! JSON, filter, count, id; what was read before an error counts too.
+//! Contains [`World`], the expected content, and [`Seen`], everything that reads return. The two
+//! are compared in every way of reading: page, JSON, filter, count, id; reads before an error are
+//! compared, too.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::model::request::Request;
 use crate::model::states::State;
 use crate::testing::crash::client::Store;
 
-/// A job as it should be.
+/// An expected job.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Fact {
     pub(super) id: Arc<str>,
@@ -26,7 +26,7 @@ pub(super) struct Fact {
     pub(super) end: Option<End>,
 }
 
-/// How a job ended.
+/// A job's completion.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct End {
     pub(super) kind: OutcomeKind,
@@ -68,9 +68,9 @@ impl Fact {
 /// A store's content.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct World {
-    /// How often it was opened.
+    /// How many times it was opened.
     pub(super) open_number: u64,
-    /// In the order of their creation.
+    /// In the order of creation.
     pub(super) graphs: Vec<(String, Vec<Fact>)>,
 }
 
@@ -80,7 +80,7 @@ impl World {
         &mut found.expect("the graph is there").1
     }
 
-    /// After one more open, which interrupts what was running.
+    /// The content after one more open, which interrupts running jobs.
     pub(super) fn reopened(&self) -> World {
         let mut world = self.clone();
         world.open_number += 1;
@@ -111,7 +111,7 @@ pub(super) struct Seen {
     pub(super) graphs: Vec<SeenGraph>,
 }
 
-/// Everything that was read from a graph; an error ends what it stands in.
+/// Everything that was read from a graph; an error ends its part.
 pub(super) struct SeenGraph {
     pub(super) name: String,
     total: Result<u64, Error>,
@@ -122,7 +122,7 @@ pub(super) struct SeenGraph {
     graph: Graph,
 }
 
-/// How many jobs are in a state: by the total of a page and by the count.
+/// The number of jobs in a state: by the total of a page and by the count.
 struct SeenState {
     state: State,
     jobs: Result<[u64; 2], Error>,
@@ -136,13 +136,13 @@ impl Seen {
         }
     }
 
-    /// The first error any read gave.
+    /// The first error of any read.
     pub(super) fn error(&self) -> Option<Error> {
         self.graphs.iter().find_map(SeenGraph::error)
     }
 
-    /// Says where what was read differs from what should be. What an error kept
-    /// back is no difference.
+    /// Returns the first difference between what was read and what is expected. Data that could not
+    /// be read because of an error is not a difference.
     pub(super) fn compare(&self, world: &World) -> Result<(), String> {
         let names: Vec<&str> = self
             .graphs
@@ -208,7 +208,7 @@ impl SeenGraph {
         errors.chain(by_state).next().cloned()
     }
 
-    /// As [`Seen::compare`], for one graph.
+    /// Like [`Seen::compare`], for one graph.
     pub(super) fn compare(&self, expected: &[Fact]) -> Result<(), String> {
         let fail = |what: String| Err(format!("graph {}: {what}", self.name));
         let len = expected.len() as u64;
@@ -239,8 +239,8 @@ impl SeenGraph {
         Ok(())
     }
 
-    /// Looks jobs up by their ids and by their requests: every `step`-th that should be
-    /// there. Returns the first error.
+    /// Looks up jobs by their ids and by their requests: every `step`-th of the expected ones.
+    /// Returns the first error.
     pub(super) fn look_up(&self, expected: &[Fact], step: usize) -> Result<Option<Error>, String> {
         let mut error = None;
         for fact in expected.iter().step_by(step) {

@@ -1,9 +1,8 @@
 //! The parts of a store's files, one at a time.
 //!
-//! Owns: entries for frames, segments, blocks, packs, events, rows and the two small
-//! texts. Must not know: how a store is put together of them.
-//! Promise: what is read back is what its bytes say; what is refused is refused
-//! without harm, also behind a right checksum.
+//! Contains entries for frames, segments, blocks, packs, events, rows, and the small text files.
+//! What is read matches the bytes; invalid input is refused without harm, even if the checksum is
+//! valid.
 
 use std::sync::Arc;
 
@@ -33,14 +32,14 @@ use crate::model::id::ID_CHARACTERS_MAX;
 use crate::model::states::States;
 use crate::model::store_id::StoreId;
 
-/// The store that everything here is of.
+/// The store id used by all inputs.
 pub(super) const STORE: StoreId = StoreId(9);
 const BINDING: Binding = Binding {
     store: STORE,
     epoch: 5,
 };
 
-/// A folder in memory with one file.
+/// A directory in memory with one file.
 fn file(name: &str, content: &[u8]) -> MemoryDisk {
     let disk = MemoryDisk::default();
     let file = disk.create(name).expect("a new file");
@@ -48,7 +47,7 @@ fn file(name: &str, content: &[u8]) -> MemoryDisk {
     disk
 }
 
-/// An event comes back, and its texts stand where they are said to.
+/// An event round-trips, and its texts are at the offsets that it gives.
 fn check_event(event: &Event<'_>) {
     let mut bytes = Vec::new();
     event.encode_into(&mut bytes);
@@ -76,7 +75,7 @@ fn check_event(event: &Event<'_>) {
     }
 }
 
-/// Bytes as events, one behind the other, and as packed integers.
+/// Bytes as events, one after the other, and as packed integers.
 pub fn event(input: &[u8]) {
     let mut rest = input;
     while let Some((event, taken)) = Event::decode_prefix(rest) {
@@ -112,7 +111,7 @@ fn check_frame(parsed: &Frame<'_>) {
         builder.push(event);
     }
     let bytes = builder.finish(BINDING, parsed.first_lsn, parsed.synced_lsn);
-    // Numbers can be written longer than need be; only a writer of ours never does.
+    // Numbers can have non-minimal encodings, but our writer never produces them.
     assert!(bytes.len() <= parsed.len());
     let again = Frame::parse(bytes, BINDING).expect("a frame");
     let mut at = 0;
@@ -124,7 +123,7 @@ fn check_frame(parsed: &Frame<'_>) {
     assert_eq!(whole, Ok(true));
 }
 
-/// Bytes as they are, and made into frames.
+/// Bytes as they are, and encoded as frames.
 pub fn frame(input: &[u8]) {
     let mut input = Input(input);
     let mut bytes = Vec::new();
@@ -148,7 +147,7 @@ pub fn frame(input: &[u8]) {
         check_frame(&frame);
         found.push((at, frame.len(), frame.first_lsn, frame.synced_lsn));
     }
-    // One place after the other, as slowly as can be.
+    // One position after the other, in the slowest way.
     if bytes.len() <= 4 << 10 {
         let parsed = (0..bytes.len()).filter_map(|at| {
             let frame = Frame::parse(&bytes[at..], BINDING)?;
@@ -168,7 +167,7 @@ pub fn frame(input: &[u8]) {
     }
 }
 
-/// Bytes as a segment's file, and behind a right header, with right frames in it.
+/// Bytes as a segment's file, and with a valid header and valid frames.
 pub fn segment(input: &[u8]) {
     let mut input = Input(input);
     let kind = input.byte();
@@ -232,7 +231,7 @@ pub fn segment(input: &[u8]) {
     assert_eq!(scanned.next_lsn - first_lsn, events.len() as u64);
     segment.make_durable(&disk, &bytes).expect("a write");
     assert_eq!(segment.read_all().expect("the file's bytes"), bytes);
-    // Told where it ends, it ends there; told otherwise, it is damaged.
+    // With the correct end, the scan ends there; with another one, it reports damage.
     for (end, fits) in [(scanned.end, true), (scanned.end + 1, false)] {
         let again = segment.scan_events(&bytes, Some(end), |_, _, _| Ok::<(), Error>(()));
         assert_eq!(again.is_ok(), fits);
@@ -246,7 +245,7 @@ pub fn segment(input: &[u8]) {
     }
 }
 
-/// What may be said of files whose bytes are wrong.
+/// Checks the error for files with invalid bytes.
 pub(super) fn check_error(error: &Error) {
     let named = matches!(
         error,
@@ -286,7 +285,7 @@ fn check_block(graph: u32, first_sequence: u64, piece: &[u8]) {
     }
 }
 
-/// Bytes as a sealed block, and behind a right checksum as a block's content.
+/// Bytes as a sealed block, and as a block's content with a valid checksum.
 pub fn block(input: &[u8]) {
     let mut input = Input(input);
     let (kind, graph, sequence) = (input.byte(), u32::from(input.byte()), input.number());
@@ -339,7 +338,7 @@ pub fn block(input: &[u8]) {
     if let Some((len, taken)) = open_piece(seed, &sealed, &mut buffer) {
         assert!(len <= buffer.len() && taken <= sealed.len());
     }
-    // LZ4 makes of a byte 255 at most.
+    // LZ4 expands a byte to at most 255.
     assert!(buffer.len() <= 256 * sealed.len(), "{} bytes", buffer.len());
     open_large(graph, sequence, &sealed, &mut buffer);
     check_block(graph, sequence, &sealed);
@@ -443,7 +442,7 @@ pub fn pack(input: &[u8]) {
     }
 }
 
-/// Bytes as rows of an index, behind right checksums, one by one and all together.
+/// Bytes as rows of an index, with valid checksums, one by one and all together.
 pub fn rows(input: &[u8]) {
     if let Some(row) = DetailRow::decode(input) {
         assert_eq!(DetailRow::decode(&row.encode()), Some(row));
@@ -456,7 +455,7 @@ pub fn rows(input: &[u8]) {
         assert_eq!(listed.len, column.total(States::ALL));
         let kept = column.take_dirty();
         assert!(kept.is_empty(), "what was restored is saved already");
-        // It goes on: each further job is pending at first.
+        // It continues: each further job is pending at first.
         for sequence in len..len + 40 {
             assert_eq!(column.push(), sequence);
             assert_eq!(
@@ -540,7 +539,7 @@ fn any_row(input: &mut Input<'_>) -> (Vec<u8>, Vec<u8>) {
     }
 }
 
-/// Bytes as the three small texts, also behind a right checksum.
+/// Bytes as the three small text files, also with a valid checksum.
 pub fn identity(input: &[u8]) {
     for content in [input.to_vec(), forge::checked_text(input)] {
         match identity::read(&file(file_names::STORE, &content)) {

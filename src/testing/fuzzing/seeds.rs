@@ -1,12 +1,11 @@
-//! What a fuzzer starts from: real encodings, small.
+//! The seed inputs of the fuzz targets: real, small encodings.
 //!
-//! Owns: how the seeds in `tests/fuzz/seeds` are made. Must not know: what becomes of
-//! them.
-//! Promise: each seed is what a store writes or a caller brings, in the form its
-//! entry takes; none holds anything from outside of this file but random ids.
+//! Contains the generation of the seeds in `tests/fuzz/seeds`. Each seed is what a store writes or
+//! a caller passes, in the form of its entry; none contains anything from outside this file except
+//! random ids.
 //!
-//! To make them anew: `JOBSTORE_WRITE_SEEDS=1 cargo test --lib seeds`. Inputs that
-//! a fuzzer found are kept beside them, under names that begin with `found`.
+//! To regenerate them: `JOBSTORE_WRITE_SEEDS=1 cargo test --lib seeds`. Inputs that a fuzzer found
+//! are in the same place, under names that begin with `found`.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -49,13 +48,13 @@ impl Seeds {
     }
 }
 
-/// A part as [`super::Input::part`] takes it.
+/// A part as [`super::Input::part`] reads it.
 fn part(content: &[u8]) -> Vec<u8> {
     let len = u16::try_from(content.len()).expect("a small part");
     [&len.to_le_bytes()[..], content].concat()
 }
 
-/// A number as [`super::Input::number`] takes it.
+/// A number as [`super::Input::number`] reads it.
 fn number(number: u64) -> Vec<u8> {
     match u8::try_from(number) {
         Ok(small) if small < 0xff => vec![small],
@@ -65,7 +64,7 @@ fn number(number: u64) -> Vec<u8> {
 
 const JOB: &str = r#"{"command":"import_graph","url":"/ges/v1.0/1/graphs/movie/action","body":{"edgesetPath":"bucket/edges","limit":1e-5}}"#;
 
-/// One of each kind, the packs' own last.
+/// One event of each kind, those of packs last.
 fn events(each: &mut dyn FnMut(&str, &Event<'_>)) {
     let (graph, sequence, time_ms) = (0, 1, 1_700_000_000_000);
     each(
@@ -224,7 +223,7 @@ fn logs(seeds: &mut Seeds) {
     let count = 11;
     let made = [&[2, count, 7, 6][..], &part(&all)].concat();
     seeds.add("frame", "made", [&made[..], &plain, &made].concat());
-    // Many places that look like frames as long as the rest.
+    // Many positions that look like frames as long as the rest.
     let mut magics = Vec::new();
     for n in 0..200u32 {
         magics.extend_from_slice(b"JFRM1234");
@@ -303,7 +302,7 @@ fn blocks(seeds: &mut Seeds) {
     let footer = [&[1, 0, 0][..], &part(&sealed), &pack.footer()].concat();
     seeds.add("pack", "footer", footer);
     seeds.add("pack", "file", [&[0, 1, 76][..], &pack.finish()].concat());
-    // The same with what a store writes in it.
+    // The same with what a store writes into it.
     let seed = Seed::events(1);
     let mut sealed = Vec::new();
     crate::log::block::seal_piece(seed, &raw, &mut Scratch::default(), &mut sealed);
@@ -490,8 +489,7 @@ fn graph(engine: &Arc<Engine>, name: &str) -> Graph {
     Graph::new(&Arc::new(handle), &core.expect("the graph"))
 }
 
-/// Stores as they are between two calls to the disk: at work, after a kill, closed,
-/// packed, repaired.
+/// Stores as they are between two calls to the disk: in use, killed, closed, packed, repaired.
 fn stores(seeds: &mut Seeds) {
     let disk = Arc::new(MemoryDisk::default());
     identity::create(&*disk, STORE).expect("it is written");
@@ -556,12 +554,12 @@ fn stores(seeds: &mut Seeds) {
     }
 }
 
-/// A submission as the entry's plan has it.
+/// A submission in the form of the entry's plan.
 fn planned(kind: u8, graph: u8, text: &[u8], rest: &[u8]) -> Vec<u8> {
     [&[kind, graph, 1][..], &part(b"job-1"), &part(text), rest].concat()
 }
 
-/// Plans after which stores are made.
+/// Plans from which stores are generated.
 fn plans(seeds: &mut Seeds) {
     let created = planned(1, 0, b"movie", &[9, 3, 4]);
     let submitted = |n: u8| planned(0, 0, JOB.as_bytes(), &[n]);

@@ -1,10 +1,9 @@
-//! Whole stores of any files.
+//! Whole stores of arbitrary files.
 //!
-//! Owns: how an input becomes files, and what a store of such files may do. Must not
-//! know: how single parts are read.
-//! Promise: looking changes nothing; what is said to be sound opens; what opens
-//! reads right or says which file is damaged; what was repaired is sound, opens, and
-//! is sound still when it has been written to.
+//! Contains the mapping from an input to files, and the checks of a store of such files.
+//! Verification changes nothing; a store reported as intact opens; a store that opens reads
+//! correctly or reports the damaged file; a repaired store is intact, opens, and is still intact
+//! after writes.
 
 use std::sync::Arc;
 
@@ -36,7 +35,7 @@ use crate::model::request::{Body, Request};
 /// Files by their names.
 pub(super) type Files = Vec<(String, Vec<u8>)>;
 
-/// The least that a store can be told.
+/// The smallest limits.
 pub(super) fn options() -> Options {
     Options {
         segment_bytes: 4 << 10,
@@ -66,8 +65,7 @@ pub(super) fn files_of(disk: &MemoryDisk) -> Files {
         .collect()
 }
 
-/// Files as one input: length of the name, name, length of the content, content,
-/// zeros behind it.
+/// Files as one input: length of the name, name, length of the content, content, trailing zeros.
 #[cfg(all(test, not(jobstore_shuttle)))]
 pub(super) fn to_input(files: &Files) -> Vec<u8> {
     let mut out = Vec::new();
@@ -101,13 +99,13 @@ fn from_input(mut input: Input<'_>) -> Files {
     files
 }
 
-/// The last handle closes its store.
+/// Dropping the last handle closes the store.
 fn open(disk: Arc<MemoryDisk>) -> Result<Arc<StoreHandle>> {
     let engine = open_disk(options(), disk)?;
     Ok(Arc::new(StoreHandle { engine }))
 }
 
-/// Everything that is served. The first error, if there is one.
+/// Reads everything that is served. Returns the first error, if any.
 fn read_all(handle: &Arc<StoreHandle>, checksums: Checksums) -> Option<Error> {
     let engine = &handle.engine;
     let mut failed = None;
@@ -129,7 +127,7 @@ fn read_all(handle: &Arc<StoreHandle>, checksums: Checksums) -> Option<Error> {
             if shown % 8 == 1 {
                 match graph.job(job.id()) {
                     Ok(Some(_)) => {}
-                    // Two jobs of one id are one too many, but who made them so?
+                    // Two jobs with one id are an error, but its cause is unknown.
                     Ok(None) => failed = failed.or(Some(Error::EmptyCommand)),
                     Err(error) => failed = failed.or(Some(error)),
                 }
@@ -145,7 +143,7 @@ fn read_all(handle: &Arc<StoreHandle>, checksums: Checksums) -> Option<Error> {
     failed
 }
 
-/// What stands in the way of finding a job by its request.
+/// The reason why a job is not found by its request.
 fn find(graph: &Graph, job: &Job, checksums: Checksums) -> Option<Error> {
     for found in graph.find(job.request()).expect("matches") {
         match found {
@@ -160,7 +158,7 @@ fn find(graph: &Graph, job: &Job, checksums: Checksums) -> Option<Error> {
     Some(Error::EmptyCommand)
 }
 
-/// Writes a little, so that what was found is packed and joined by more.
+/// Writes a little, so that what was found is packed and merged with new data.
 fn go_on(handle: &Arc<StoreHandle>) -> Result<()> {
     let engine = &handle.engine;
     let core = engine.graphs.read().by_number.values().next().cloned();
@@ -176,19 +174,19 @@ fn go_on(handle: &Arc<StoreHandle>) -> Result<()> {
     Ok(())
 }
 
-/// How far files are what a store wrote.
+/// How much of the files a store wrote itself.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Checksums {
-    /// Only a store could have made them right.
+    /// Only a store could have computed them.
     Ours,
-    /// They vouch for anything.
+    /// They may cover any content.
     Anyones,
 }
 
 impl Checksums {
     fn check(self, error: &Error) {
-        // Events that no store would write, and that do not fit each other, are told
-        // of as a fault of the index.
+        // Events that no store would write, and that contradict each other, are reported as a fault
+        // of the index.
         let of_index = matches!(error, Error::IndexUnavailable { .. });
         if self == Checksums::Ours || !of_index {
             check_error(error);
@@ -260,12 +258,12 @@ fn check_store(files: &Files, checksums: Checksums) {
     }
 }
 
-/// Bytes as the files of a store, just as they are.
+/// Bytes as the files of a store, unchanged.
 pub fn store_files(input: &[u8]) {
     check_store(&from_input(Input(input)), Checksums::Ours);
 }
 
-/// A small number, now and then one at the end of what there is.
+/// A small number, sometimes one at the end of the valid range.
 fn any_lsn(input: &mut Input<'_>) -> u64 {
     match input.byte() {
         0xff => u64::MAX - u64::from(input.byte()),
@@ -274,8 +272,8 @@ fn any_lsn(input: &mut Input<'_>) -> u64 {
     }
 }
 
-/// A job's number. A checksum vouches for it, so memory may grow with it; it is kept
-/// small here.
+/// A job's sequence number. A checksum covers it, so memory may grow with it; it is kept small
+/// here.
 fn any_sequence(input: &mut Input<'_>) -> u64 {
     u64::from(input.byte() % 32)
 }
@@ -518,7 +516,7 @@ fn any_pack(input: &mut Input<'_>) -> (String, Vec<u8>) {
             }
             sequence += u64::from(jobs);
         }
-        // Now and then one is missing.
+        // Sometimes one is missing.
         fingerprints
             .truncate(fingerprints.len() - usize::from(control >> 7).min(fingerprints.len()));
         pack.fingerprints(fingerprints);
@@ -528,7 +526,7 @@ fn any_pack(input: &mut Input<'_>) -> (String, Vec<u8>) {
     (file_names::pack(first_lsn, last_lsn), content)
 }
 
-/// Now and then a byte changes behind the checksums' backs.
+/// Sometimes changes a byte without updating the checksum.
 fn damage(input: &mut Input<'_>, content: &mut Vec<u8>) {
     match input.byte() {
         control @ 0xe0.. => {
@@ -543,7 +541,7 @@ fn damage(input: &mut Input<'_>, content: &mut Vec<u8>) {
     }
 }
 
-/// Bytes as a plan after which files are made, with right checksums.
+/// Bytes as a plan from which files with valid checksums are generated.
 pub fn any_store(input: &[u8]) {
     let mut input = Input(input);
     let mut files = Files::new();

@@ -1,9 +1,7 @@
-//! The texts that callers bring.
+//! Texts that callers pass.
 //!
-//! Owns: entries for bodies, requests, outcomes, ids, cursors and names. Must not
-//! know: files.
-//! Promise: what is accepted comes back to the letter; what is refused is refused
-//! with the error that the call names.
+//! Contains entries for bodies, requests, outcomes, ids, cursors, and names. Accepted text
+//! round-trips exactly; refused text is refused with the documented error.
 
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -19,7 +17,7 @@ use crate::model::outcome::Outcome;
 use crate::model::request::{Body, Request};
 use crate::model::secrets::{MaskedRequest, SecretKeys};
 
-/// How deep a text that is JSON is nested.
+/// How deeply a JSON text is nested.
 fn depth(text: &str) -> usize {
     let (mut depth, mut deepest, mut at) = (0usize, 0, 0);
     let bytes = text.as_bytes();
@@ -43,7 +41,7 @@ fn depth(text: &str) -> usize {
     deepest
 }
 
-/// `text` and its compact form are one JSON value, as serde_json sees them.
+/// Checks that `text` and its compact form are the same JSON value for serde_json.
 fn check_compact(text: &str, compact: &str) {
     assert!(compact.len() <= text.len());
     let is_json = |text| serde_json::from_str::<&RawValue>(text).is_ok();
@@ -59,7 +57,7 @@ fn check_compact(text: &str, compact: &str) {
     assert!(json::same_value(compact, &canonical));
 }
 
-/// No value under a secret key is shown, every other is, and all come back.
+/// Checks that no value under a secret key is shown, every other is, and all round-trip.
 fn check_secrets(request: &Request) {
     let keys = SecretKeys::default();
     let kept = keys.keep(request.clone());
@@ -72,7 +70,7 @@ fn check_secrets(request: &Request) {
     assert_eq!(again.request.as_json(), kept.request.as_json());
     assert_eq!(again.secrets_lost(), !secrets.is_empty());
     assert_eq!(keys.masked_json(request.body()), shown);
-    // As serde_json sees them, where it has room for their numbers.
+    // As serde_json sees them, if it can represent their numbers.
     let values = [request.body(), shown].map(|text| serde_json::from_str::<Value>(text).ok());
     if let [Some(mut given), Some(shown)] = values {
         mask(&mut given);
@@ -80,7 +78,7 @@ fn check_secrets(request: &Request) {
     }
 }
 
-/// The same once more, on values.
+/// The same on values.
 fn mask(value: &mut Value) {
     match value {
         Value::Array(values) => values.iter_mut().for_each(mask),
@@ -113,7 +111,7 @@ pub fn json(input: &[u8]) {
             check_secrets(&wire);
         }
         Err(Error::InvalidJson { .. }) => {
-            // A value, unlike a raw one, also takes no lone surrogate.
+            // Unlike a raw value, a value also refuses lone surrogates.
             assert!(
                 serde_json::from_str::<serde_json::Value>(text).is_err(),
                 "it is JSON"
@@ -124,7 +122,7 @@ pub fn json(input: &[u8]) {
         }
         Err(error) => panic!("{error:?}"),
     }
-    // Two values at once: the same as each other only if as texts.
+    // Two values: equal only if their texts are equal.
     if let Some((a, b)) = text.split_once('\n') {
         let (Ok(a), Ok(b)) = (json::compact("a", a), json::compact("b", b)) else {
             return;
@@ -162,7 +160,7 @@ pub fn request(input: &[u8]) {
         Err(error) => panic!("{error:?}"),
     }
     if let Some(stored) = Request::from_stored(text) {
-        // Whatever a store holds as a request, nothing is cut out of it wrongly.
+        // Whatever a store contains as a request, nothing is removed from it by mistake.
         assert_eq!(stored.as_json(), text);
         let body = serde_json::from_str::<&RawValue>(stored.body());
         assert!(body.is_ok(), "{} is no body", stored.body());
@@ -213,7 +211,7 @@ pub fn outcome(input: &[u8]) {
     assert_eq!(Event::decode_prefix(&bytes), Some((event, bytes.len())));
 }
 
-/// Bytes as ids, cursors and names of files.
+/// Bytes as ids, cursors, and file names.
 pub fn names(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else {
         return;

@@ -1,5 +1,5 @@
-//! Promise: a job never waits while a worker waits for one, and no future that is dropped takes
-//! a job with it, in any order of steps.
+//! Guarantee: a job never waits while a worker waits for one, and dropping a future loses no job,
+//! under any interleaving.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,7 +17,7 @@ use crate::model::states::State;
 use crate::testing::schedule::explore::explore;
 use crate::testing::schedule::store::{AMPLE, Store, options, request};
 
-/// No deadline: otherwise the scheduler lets a wait end when it likes.
+/// No deadline: otherwise the scheduler may end a wait at any time.
 const FOREVER: Duration = Duration::MAX;
 
 fn draw(n: u32) -> u32 {
@@ -46,7 +46,7 @@ fn work(graph: &Graph) -> thread::JoinHandle<()> {
     })
 }
 
-/// Polls a claim now and then, without being woken for it, and drops it.
+/// Polls a claim a few times, without waiting to be woken, and drops it.
 fn poll_and_drop(graph: &Graph) -> Option<Result<Run>> {
     let mut claim = graph.claim_next_async();
     for _ in 0..draw(5) {
@@ -78,7 +78,7 @@ fn no_job_waits_while_workers_wait() {
             let graph = graph.clone();
             thread::spawn(move || {
                 let id = graph.submit(request(name)).expect("a job");
-                // Without end, if it waits in vain.
+                // Never returns if it waits in vain.
                 graph.wait(&id, FOREVER).expect("a wait")
             })
         });
@@ -95,7 +95,7 @@ fn no_job_waits_while_workers_wait() {
     });
 }
 
-/// Also if the store is closed right after.
+/// Even if the store is closed right after.
 #[test]
 fn a_dropped_claim_takes_no_job_with_it() {
     explore(3000, || {

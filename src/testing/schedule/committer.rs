@@ -1,6 +1,5 @@
-//! Promise: every write is answered once, and what the answer says is so, whoever
-//! commits it and whatever else happens: other writes, a full queue, a failing disk,
-//! the end of the store.
+//! Guarantee: every write gets one result, and the result is correct, whichever thread commits it
+//! and whatever else happens: other writes, a full queue, a failing disk, a close of the store.
 
 use std::future::Future;
 use std::pin::pin;
@@ -21,7 +20,7 @@ use crate::model::states::State;
 use crate::testing::schedule::explore::{explore, replay_each};
 use crate::testing::schedule::store::{AMPLE, Store, TINY, ids, list, name_of, options, request};
 
-/// Ways to submit a request and have the answer.
+/// The number of ways to submit a request and wait for the result.
 const WAYS: usize = 5;
 
 fn submit(graph: &Graph, name: &str, way: usize) -> Result<JobId> {
@@ -46,7 +45,7 @@ fn submit(graph: &Graph, name: &str, way: usize) -> Result<JobId> {
     }
 }
 
-/// Room for one request and not for two.
+/// Space for one request but not for two.
 fn narrow(segment_bytes: u64) -> Options {
     Options {
         max_queue_bytes: 400,
@@ -54,7 +53,7 @@ fn narrow(segment_bytes: u64) -> Options {
     }
 }
 
-/// Each thread submits twice; gives what was acknowledged, in order, by thread.
+/// Each thread submits twice; returns the acknowledged requests, in order, by thread.
 fn submit_from_threads(
     graph: &Graph,
     threads: usize,
@@ -116,7 +115,7 @@ fn a_schedule_can_be_replayed() {
     replay_each(100, || many_callers(narrow(TINY)));
 }
 
-/// Pending writes that are dropped, polled or not, in the queue or before it.
+/// Pending writes that are dropped, polled or not, before or after they are queued.
 #[test]
 fn a_dropped_ticket_withdraws_nothing() {
     explore(3000, || {
@@ -128,7 +127,7 @@ fn a_dropped_ticket_withdraws_nothing() {
                     let mut write = pin!(graph.nonblocking().submit(request(&format!("{n}.{k}"))));
                     if k == 1 {
                         let mut context = Context::from_waker(Waker::noop());
-                        // Whatever it says.
+                        // The result does not matter.
                         let _ = write.as_mut().poll(&mut context);
                     }
                 }
@@ -153,7 +152,7 @@ fn a_dropped_ticket_withdraws_nothing() {
     });
 }
 
-/// What was acknowledged is there after the next open, and nothing that was refused.
+/// Everything acknowledged is present after the next open, and nothing that was refused.
 #[test]
 fn a_close_at_any_moment_answers_everybody() {
     explore(4000, || {
@@ -192,8 +191,8 @@ fn failing_syncs(lasting: bool) -> Fault {
     }
 }
 
-/// The one commit whose sync failed is in doubt, with all in it; all others are
-/// refused, and after the next open each is wholly there or wholly absent.
+/// The one commit whose sync failed has an unknown outcome, with all its writes; all others are
+/// refused, and after the next open each is entirely present or entirely absent.
 #[test]
 fn a_sync_that_fails_leaves_its_commit_in_doubt_and_the_others_refused() {
     explore(2000, || {
@@ -211,7 +210,7 @@ fn a_sync_that_fails_leaves_its_commit_in_doubt_and_the_others_refused() {
                 }
             }
         }
-        // Reads go on, of what was acknowledged alone.
+        // Reads continue, and return only what was acknowledged.
         acknowledged.sort_unstable();
         let mut shown = ids(&list(&graph));
         shown.sort_unstable();
@@ -284,8 +283,8 @@ fn no_two_workers_get_one_job_and_a_dropped_one_ends_interrupted() {
     });
 }
 
-/// A start and a cancel of a pending job: one of them is first, for both callers,
-/// for readers and for the next open.
+/// A start and a cancellation of a pending job: both callers, readers, and the next open agree on
+/// which was first.
 #[test]
 fn of_a_start_and_a_cancel_both_callers_see_the_same_one_first() {
     use crate::api::lifecycle::Cancellation;

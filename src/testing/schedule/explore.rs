@@ -1,7 +1,7 @@
-//! Runs a test under many schedules, and one again.
+//! Runs a test under many schedules, or replays one.
 //!
-//! Owns: which schedulers, how many schedules, what is printed. Promise: whatever
-//! fails is printed with what replays it, and the same text replays the same steps.
+//! Contains the schedulers, the number of schedules, and the output. Every failure prints the
+//! schedule that replays it, and the same schedule replays the same steps.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,28 +13,28 @@ use shuttle::scheduler::{
 };
 use shuttle::{Config, Runner};
 
-/// How many schedules of each kind, instead of what each test says.
+/// The number of schedules of each kind, instead of each test's own number.
 const SCHEDULES: &str = "JOBSTORE_SCHEDULES";
-/// A schedule as it was printed by a failure: only that one is run.
+/// A schedule printed by a failure: only that one is run.
 const REPLAY: &str = "JOBSTORE_REPLAY";
 
-/// What the threads of a test have for their stacks.
+/// The stack size of the threads of a test.
 const STACK_BYTES: usize = 512 << 10;
-/// How often, at most about, the order of the threads' priorities is changed.
+/// The approximate maximum number of priority changes.
 const DEPTHS: [usize; 2] = [3, 6];
 
 fn config() -> Config {
     let mut config = Config::new();
     config.stack_size = STACK_BYTES;
     config.silence_warnings = true;
-    // What fails is said; going on under a panic could fail or hang once more.
+    // Failures are printed; continuing after a panic could fail or hang again.
     config
         .ungraceful_shutdown_config
         .immediately_return_on_panic = true;
     config
 }
 
-/// Says at the end, by a panic too, how many schedules were begun.
+/// Prints at the end, also after a panic, how many schedules were begun.
 struct Count {
     scheduler: &'static str,
     begun: Arc<AtomicUsize>,
@@ -75,7 +75,7 @@ fn run(
     })
 }
 
-/// Runs a test under so many schedules of each kind; gives how many it were in all.
+/// Runs a test under `schedules` schedules of each kind; returns the total number.
 pub(super) fn explore(schedules: usize, test: impl Fn() + Send + Sync + 'static) -> usize {
     let test = Arc::new(test);
     if let Ok(schedule) = std::env::var(REPLAY) {
@@ -92,7 +92,7 @@ pub(super) fn explore(schedules: usize, test: impl Fn() + Send + Sync + 'static)
     random + by_priorities.iter().sum::<usize>()
 }
 
-/// Runs each of so many schedules twice: the same steps must come.
+/// Runs each of `schedules` schedules twice and checks that the steps are the same.
 pub(super) fn replay_each(schedules: usize, test: impl Fn() + Send + Sync + 'static) {
     let random = RandomScheduler::new(schedules);
     let scheduler = UncontrolledNondeterminismCheckScheduler::new(random);

@@ -1,5 +1,5 @@
-//! Promise: the ids that engines bring, and what is known of a job's life, are found
-//! at every moment of their way from memory to the index and from run to run.
+//! Guarantee: external ids and the details of a job are found at every moment while they move from
+//! memory to the index and from run to run.
 
 use shuttle::thread;
 
@@ -11,7 +11,7 @@ use crate::model::states::State;
 use crate::testing::schedule::explore::explore;
 use crate::testing::schedule::store::{AMPLE, Store, TINY, list, name_of, options, request};
 
-/// Moves what is in memory to the index, some times.
+/// Moves what is in memory to the index, a few times.
 fn move_to_index(store: &Store, times: usize) -> thread::JoinHandle<()> {
     let store = store.clone();
     thread::spawn(move || (0..times).for_each(|_| store.engine.apply_to_index()))
@@ -23,7 +23,7 @@ fn find(graph: &Graph, name: &str) {
     assert_eq!(name_of(&job), name);
 }
 
-/// The runs of the index are merged as often as there are new ones.
+/// The runs of the index are merged as often as new ones are added.
 #[test]
 fn an_id_is_found_at_every_moment_of_its_way_to_the_index() {
     explore(3000, || {
@@ -68,7 +68,7 @@ fn an_id_is_found_at_every_moment_of_its_way_to_the_index() {
     });
 }
 
-/// While the id moves to the index: whoever looked before must look again.
+/// While the id moves to the index: a thread that looked before must look again.
 #[test]
 fn one_id_from_several_threads_makes_one_job() {
     explore(15000, || {
@@ -123,7 +123,7 @@ fn what_is_known_of_a_life_is_known_at_every_moment() {
             let graph = graph.clone();
             thread::spawn(move || {
                 for _ in 0..5 {
-                    // Together, and each by itself.
+                    // Together, and each individually.
                     for job in list(&graph) {
                         let alone = graph.job(job.id()).expect("a read").expect("it is there");
                         for job in [job, alone] {

@@ -1,5 +1,5 @@
-//! Promise: a page is one instant and stays it, while the segments and packs it reads
-//! are packed, merged and removed, its jobs go on, its graph is dropped.
+//! Guarantee: a page shows one instant and does not change while the segments and packs it reads
+//! are packed, merged, and removed, its jobs change state, and its graph is dropped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +17,7 @@ use crate::testing::schedule::store::{Store, TINY, options, request};
 
 type Shown = (Vec<u8>, Vec<(String, State)>);
 
-/// In how many schedules segments were packed, and packs merged.
+/// The number of schedules in which segments were packed, and packs merged.
 #[derive(Default)]
 struct Moved([AtomicUsize; 2]);
 
@@ -28,17 +28,17 @@ impl Moved {
         }
     }
 
-    /// Schedules in which nothing moves show nothing.
+    /// Schedules in which nothing moves prove nothing.
     fn assert_often(&self, schedules: usize) {
         let [packed, merged] = self.0.each_ref().map(|n| n.load(Ordering::SeqCst));
         println!("packed in {packed} schedules, merged in {merged}, of {schedules}");
-        // A few may be too few for it, as when one is replayed.
+        // A small number may not suffice, for example when one is replayed.
         let few = schedules < 100;
         assert!(few || (packed > schedules / 4 && merged > schedules / 10));
     }
 }
 
-/// A page in both its forms. Values know of a life as much as is known now.
+/// A page in both its forms. Values include the current state of each job.
 fn read(page: &Page) -> Shown {
     let jobs = page.jobs().map(|job| {
         let job = job.expect("a job");
@@ -72,7 +72,7 @@ fn submit(graph: &Graph, names: std::ops::Range<usize>) {
     }
 }
 
-/// Every commit seals a segment; packs and merges go on all the time.
+/// Every commit seals a segment; packing and merging happen all the time.
 #[test]
 fn a_page_gives_the_same_bytes_while_its_files_are_packed_and_merged() {
     let moved = Arc::new(Moved::default());
@@ -111,7 +111,7 @@ fn a_page_gives_the_same_bytes_while_its_files_are_packed_and_merged() {
     moved.assert_often(schedules);
 }
 
-/// Nothing is between two files: while it moves, each job is found by its id.
+/// Data is never between two files: while it moves, each job is found by its id.
 #[test]
 fn every_job_is_found_while_its_file_is_packed_and_merged() {
     let moved = Arc::new(Moved::default());

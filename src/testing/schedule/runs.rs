@@ -1,5 +1,4 @@
-//! Promise: a job is held by one run at a time, and requeuing loses none, in any order of
-//! steps.
+//! Guarantee: a job belongs to one run at a time, and requeuing loses none, under any interleaving.
 
 use std::sync::Arc;
 
@@ -12,7 +11,7 @@ use crate::model::states::State;
 use crate::testing::schedule::explore::explore;
 use crate::testing::schedule::store::{AMPLE, Store, options, request};
 
-/// Workers that requeue each job once, and then complete it.
+/// Workers requeue each job once, and then complete it.
 #[test]
 fn every_job_is_completed_once_by_the_run_that_holds_it() {
     explore(2000, || {
@@ -34,7 +33,7 @@ fn every_job_is_completed_once_by_the_run_that_holds_it() {
                     };
                     if is_first {
                         run.requeue().expect("it is held");
-                        // Refused, or the other worker has completed it by now.
+                        // Refused, or the other worker has already completed it.
                         let late = run.complete(Outcome::succeeded());
                         assert!(!matches!(late, Ok(Completion::Done)));
                     } else {
@@ -48,8 +47,8 @@ fn every_job_is_completed_once_by_the_run_that_holds_it() {
         };
         let workers = [worker(), worker()];
         let completed: u32 = workers.map(|w| w.join().expect("no panic")).iter().sum();
-        // A worker may find nothing while the other one has the last job in hand, which it
-        // then completes itself.
+        // A worker may find nothing while the other one has the last job, which it then completes
+        // itself.
         assert_eq!(completed, 2);
         assert_eq!(graph.count(State::Complete).expect("a count"), 2);
         store.end();

@@ -1,8 +1,8 @@
 //! The store under test.
 //!
-//! Owns: how it is opened, its graphs, requests that can be told apart, and the look
-//! at what a power cut would leave. Promise: nothing in it depends on the time of
-//! day or on chance, other than what the scheduler draws.
+//! Opens it, creates its graphs and distinguishable requests, and checks what a power failure would
+//! leave. Nothing in it depends on the time of day or on chance, except for the scheduler's
+//! choices.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -24,12 +24,12 @@ use crate::model::options::Options;
 use crate::model::request::{Body, Request};
 use crate::model::states::State;
 
-/// Bytes of a segment that nearly every commit fills.
+/// A segment size that nearly every commit fills.
 pub(super) const TINY: u64 = 300;
-/// Bytes of a segment that no test fills.
+/// A segment size that no test fills.
 pub(super) const AMPLE: u64 = 16 << 10;
 
-/// It stands still: times are not what is tried out here.
+/// A stopped clock: times are not tested here.
 struct Standing;
 
 impl Clock for Standing {
@@ -42,7 +42,7 @@ pub(super) fn options(segment_bytes: u64) -> Options {
     Options {
         segment_bytes,
         clock: Arc::new(crate::base::host_clock::HostClock::new(Standing)),
-        // Steps are its milliseconds.
+        // Counted in scheduler steps, one per millisecond.
         close_timeout: Duration::from_secs(3600),
         ..Options::default()
     }
@@ -109,13 +109,13 @@ impl Store {
         [!log_files.packs.is_empty(), files < segments_ever]
     }
 
-    /// Closes it, after looking whether all its threads were well.
+    /// Closes it, after checking that none of its threads failed.
     pub(super) fn end(&self) {
         assert_eq!(self.engine.health(), Health::Ok);
         self.engine.close().expect("it closes");
     }
 
-    /// Closes it and opens it again from what a power cut then leaves.
+    /// Closes it and reopens it from what a power failure then leaves.
     pub(super) fn reopen(self, options: Options) -> Store {
         self.end();
         let left = self.disk.image().after_power_cut();
@@ -128,13 +128,13 @@ pub(super) fn request(name: &str) -> Request {
     Request::new("c", "/", body).expect("a request")
 }
 
-/// What tells a request apart, from its body.
+/// The part of the body that identifies a request.
 pub(super) fn name_of(job: &Job) -> String {
     let body = job.request().body();
     body[r#"{"n":""#.len()..body.len() - 2].to_owned()
 }
 
-/// All jobs at one instant; their numbers are dense.
+/// All jobs at one instant; their numbers have no gaps.
 pub(super) fn list(graph: &Graph) -> Vec<Job> {
     let page = graph.list(JobQuery::new()).expect("a page");
     let jobs: Vec<Job> = page.jobs().map(|job| job.expect("a job")).collect();
@@ -150,7 +150,7 @@ pub(super) fn ids(jobs: &[Job]) -> Vec<JobId> {
     jobs.iter().map(|job| job.id().clone()).collect()
 }
 
-/// Whether what a power cut leaves at this instant holds this text.
+/// Whether the data that survives a power failure at this instant contains this text.
 pub(super) fn is_durable(disk: &MemoryDisk, text: &str) -> bool {
     let files = disk.image().after_power_cut().files();
     let mut contents = files.iter().map(|(_, content)| content);

@@ -1,9 +1,7 @@
-//! Directories of archives, in memory and by their paths.
+//! Directories of archives, in memory, by path.
 //!
-//! Owns: which directory is at which path of this thread. Must not know: what archives
-//! write.
-//! Promise: an archive notices when its directory is moved away or replaced, as on a real
-//! file system.
+//! Maps the paths of this thread to directories. An archive detects when its directory is moved
+//! away or replaced, as on a real file system.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -18,8 +16,8 @@ thread_local! {
     static PLACES: RefCell<BTreeMap<PathBuf, Disk>> = const { RefCell::new(BTreeMap::new()) };
 }
 
-/// Puts a directory at a path below `/simulated-archives`, in the place of any other; with
-/// `None` none can be made there.
+/// Puts a directory at a path below `/simulated-archives`, replacing any other; with `None`, none
+/// can be created there.
 pub fn place_archive(path: &Path, disk: Option<&Disk>) {
     simulated::find_archives_by(find);
     PLACES.with_borrow_mut(|places| match disk {

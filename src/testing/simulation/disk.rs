@@ -1,10 +1,9 @@
-//! A directory in memory that can run full, fail, lose power and be copied.
+//! A directory in memory that can become full, fail, lose power, and be copied.
 //!
-//! Owns: files and names, which of them are durable, limits, faults and counters. Must
-//! not know: formats.
-//! Promise: a kill leaves all that was written; a power cut leaves all that was synced,
-//! and of the rest any part, by sectors and by names. Data under a failed sync never
-//! becomes durable by a later one, as on Linux.
+//! Contains files and names, which of them are durable, limits, faults, and counters. A kill
+//! preserves everything written; a power failure preserves everything synced and an arbitrary part
+//! of the rest, by sectors and by names. Data whose sync failed never becomes durable by a later
+//! sync, as on Linux.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -19,7 +18,7 @@ use crate::log::disk::bounded::{BoundedDisk, FileAccess};
 use crate::log::disk::simulated::PATH;
 use crate::log::disk::{Disk as Seam, File as FileSeam};
 
-/// What a power cut keeps or loses as a whole.
+/// The unit that a power failure keeps or loses as a whole.
 const SECTOR_BYTES: usize = 512;
 
 /// Kinds of calls.
@@ -35,18 +34,18 @@ pub enum Class {
     Read,
 }
 
-/// A call that is going to fail.
+/// A call that will fail.
 #[derive(Clone, Debug)]
 pub struct Fault {
     /// Calls of the class that still succeed.
     pub after: u64,
     pub errno: i32,
-    /// Whether later calls fail too.
+    /// Whether later calls also fail.
     pub lasting: bool,
     pub classes: Vec<Class>,
 }
 
-/// What was asked of the disk since it was made.
+/// The calls and bytes since the disk was created.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counters {
     pub calls: u64,
@@ -59,11 +58,11 @@ pub struct Counters {
 #[derive(Clone, Default)]
 struct Node {
     data: Vec<u8>,
-    /// What the writes since the last sync replaced, the latest last.
+    /// The data that writes since the last sync replaced, the latest last.
     loose: Vec<Loose>,
     /// The length that is durable.
     durable_len: usize,
-    /// How many times it is open.
+    /// The number of open handles.
     handles: u64,
 }
 
@@ -72,12 +71,12 @@ struct Loose {
     offset: usize,
     before: Vec<u8>,
     after_len: usize,
-    /// A sync of it failed.
+    /// Lost by a failed sync.
     lost: bool,
 }
 
 impl Node {
-    /// What a failed sync lost and is now written again is no longer lost.
+    /// Data that a failed sync lost is no longer lost once it is written again.
     fn supersede_lost(&mut self, start: usize, end: usize) {
         let overlaps = |l: &Loose| l.lost && l.offset < end && start < l.offset + l.after_len;
         if !self.loose.iter().any(overlaps) {
@@ -148,7 +147,7 @@ impl Disk {
         Disk::default()
     }
 
-    /// The directory as a new process has it. A process that had it before is ended.
+    /// The directory for a new process. The previous process, if any, is ended.
     pub(super) fn mount(&self) -> Arc<dyn Seam> {
         let mut state = self.state.lock();
         state.end_process();
@@ -157,14 +156,13 @@ impl Disk {
         self.mounted(process, FileAccess::ReadWrite)
     }
 
-    /// The directory as a process has it that only reads, beside any other.
+    /// The directory for a process that only reads, concurrently with any other.
     pub(super) fn mount_beside(&self) -> Arc<dyn Seam> {
         let process = self.state.lock().process;
         self.mounted(process, FileAccess::ReadOnly)
     }
 
-    /// The directory as the process has it that has it already, by a path that may lead
-    /// to another later.
+    /// The directory for the current process, by a path that may later lead to another one.
     #[cfg(feature = "archive")]
     pub(super) fn mount_at(&self, path: &Path) -> Arc<dyn Seam> {
         Arc::new(Mounted {
@@ -179,7 +177,7 @@ impl Disk {
         Arc::ptr_eq(&self.state, state)
     }
 
-    /// With bounded descriptors, as the directory of a store has.
+    /// With a limit on descriptors, as the directory of a store has.
     fn mounted(&self, process: u64, access: FileAccess) -> Arc<dyn Seam> {
         let mounted = Mounted {
             state: self.state.clone(),
@@ -211,7 +209,7 @@ impl Disk {
         state.die_after = None;
     }
 
-    /// Stops the process after this many more calls: no later call does anything.
+    /// Stops the process after this many more calls: later calls have no effect.
     pub fn die_after(&self, calls: u64) {
         self.state.lock().die_after = Some(calls);
     }
@@ -222,19 +220,19 @@ impl Disk {
         self.state.lock().dead
     }
 
-    /// Ends the process: its later calls fail and change nothing.
+    /// Ends the process: its later calls fail and have no effect.
     pub fn kill(&self) {
         self.state.lock().end_process();
     }
 
-    /// Ends the process and takes away what was not durable, as the seed says.
+    /// Ends the process and removes data that was not durable, as determined by the seed.
     pub fn cut_power(&self, seed: u64) {
         let mut state = self.state.lock();
         state.end_process();
         state.cut_power(seed);
     }
 
-    /// Changes one byte of a file; says whether there is such a byte.
+    /// Changes one byte of a file; returns whether there is such a byte.
     pub fn corrupt(&self, name: &str, offset: u64, mask: u8) -> bool {
         let mut state = self.state.lock();
         let Some(&number) = state.names.get(name) else {
@@ -247,7 +245,7 @@ impl Disk {
         byte.map(|byte| *byte ^= mask).is_some()
     }
 
-    /// Deletes a file behind the store's back.
+    /// Deletes a file without the store's knowledge.
     pub fn delete(&self, name: &str) -> bool {
         let mut state = self.state.lock();
         state.durable_names.remove(name);
@@ -271,7 +269,7 @@ impl Disk {
         state.nodes.get(number).map(|node| node.data.clone())
     }
 
-    /// Puts a file there as if it had always been.
+    /// Adds a file as if it had always existed.
     pub fn put(&self, name: &str, data: Vec<u8>) {
         let mut state = self.state.lock();
         state.next_node += 1;
@@ -286,7 +284,7 @@ impl Disk {
         state.durable_names.insert(name.to_owned(), number);
     }
 
-    /// Bytes that the files take up, those that are open and have no name included.
+    /// The space that the files use, including deleted files that are still open.
     #[must_use]
     pub fn used_bytes(&self) -> u64 {
         self.state.lock().used_bytes()
@@ -302,7 +300,7 @@ impl Disk {
         self.state.lock().descriptors
     }
 
-    /// The most descriptors at once since the last call.
+    /// The largest number of open descriptors since the last call.
     #[must_use]
     pub fn descriptors_top(&self) -> u64 {
         let mut state = self.state.lock();
@@ -315,7 +313,7 @@ impl Disk {
         self.state.lock().counters
     }
 
-    /// A copy of all files as they are now, without limits and faults.
+    /// A copy of all current files, without limits and faults.
     #[must_use]
     pub fn image(&self) -> Disk {
         let state = self.state.lock();
@@ -331,7 +329,7 @@ impl Disk {
     /// The files of a real directory.
     ///
     /// # Errors
-    /// Those of reading it.
+    /// Any error while reading the directory.
     pub fn load(dir: &Path) -> io::Result<Disk> {
         let disk = Disk::new();
         for entry in std::fs::read_dir(dir)? {
@@ -347,7 +345,7 @@ impl Disk {
     /// Writes all files to a real directory.
     ///
     /// # Errors
-    /// Those of writing them.
+    /// Any error while writing the files.
     pub fn store(&self, dir: &Path) -> io::Result<()> {
         for (name, _) in self.names() {
             std::fs::write(dir.join(&name), self.read(&name).unwrap_or_default())?;
@@ -379,7 +377,7 @@ impl State {
         self.nodes.values_mut().for_each(|node| node.handles = 0);
     }
 
-    /// As on a real disk, a removed file takes up room until it is closed.
+    /// As on a real disk, a deleted file uses space until it is closed.
     fn used_bytes(&self) -> u64 {
         let named: std::collections::BTreeSet<_> = self.names.values().collect();
         let nodes = self.nodes.iter();
@@ -393,7 +391,7 @@ impl State {
         Some(self.bytes_max?.saturating_sub(self.used_bytes()))
     }
 
-    /// Counts a call; fails it if it is its turn.
+    /// Counts a call; fails it if a fault is due.
     fn call(&mut self, class: Class) -> io::Result<()> {
         if self.dead {
             return Err(io::Error::other("the process was stopped"));
@@ -504,11 +502,11 @@ fn random_of(seed: u64, salt: u64) -> u64 {
     seed ^ salt.rotate_left(32)
 }
 
-/// The directory as one process has it.
+/// The directory as seen by one process.
 struct Mounted {
     state: Shared,
     process: u64,
-    /// Where it is looked for; the path of a store always leads to it.
+    /// The path where it is looked up; the path of a store always leads to it.
     place: Option<PathBuf>,
 }
 
@@ -724,7 +722,7 @@ impl FileSeam for Handle {
             return Err(io::Error::other("the process was stopped"));
         }
         let mut result = state.call(Class::Write);
-        // A write that fails, or in which the process is stopped, has written half.
+        // A write that fails, or during which the process is stopped, has written half.
         let mut len = match &result {
             Ok(()) => data.len(),
             Err(_) => data.len() / 2,
@@ -764,8 +762,8 @@ impl FileSeam for Handle {
         result
     }
 
-    /// A cut is durable at once: nothing that is cut has a name that counts before the next
-    /// sync.
+    /// A truncation is durable immediately: nothing that is truncated has a valid name before the
+    /// next sync.
     fn cut(&self, len: u64) -> io::Result<()> {
         self.with(Class::Write, |state, number| {
             let node = state

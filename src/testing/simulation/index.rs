@@ -1,7 +1,7 @@
 //! An index in memory that outlives the process that writes it.
 //!
-//! Owns: the rows, and which of the last batches a crash may still take away.
-//! Promise: a crash leaves a prefix of the batches, as an index that is not synced does.
+//! Contains the rows, and which of the last batches a crash may still lose. A crash leaves a prefix
+//! of the batches, as with an unsynced index.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -12,21 +12,21 @@ use parking_lot::Mutex;
 use super::random;
 use crate::index::{Batch, EachRow, Fault, Index as Seam};
 
-/// Batches that a crash may take away.
+/// The number of batches that a crash may lose.
 const LOOSE_BATCHES: usize = 64;
 
-/// Rows and the values they had, if they were there.
+/// Rows and their previous values, if any.
 type Replaced = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 
 #[derive(Default)]
 struct Rows {
     rows: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// What the last batches replaced, the latest last.
+    /// The rows that the last batches replaced, the latest last.
     undo: VecDeque<Replaced>,
     fail_after: Option<u64>,
 }
 
-/// The home of an index.
+/// The storage of an index.
 #[derive(Clone, Default)]
 pub struct Index {
     rows: Arc<Mutex<Rows>>,
@@ -44,8 +44,7 @@ impl Index {
         *self.rows.lock() = Rows::default();
     }
 
-    /// Ends the process that uses it. A number of the last batches, drawn from the seed, is
-    /// lost.
+    /// Ends the process that uses it. A number of the last batches, drawn from the seed, is lost.
     pub fn crash(&self, seed: u64) {
         if let Some(alive) = self.mounted.lock().take() {
             alive.store(false, Ordering::SeqCst);
@@ -65,12 +64,12 @@ impl Index {
         rows.undo.clear();
     }
 
-    /// Has every call fail after this many more.
+    /// Makes every call fail after this many more.
     pub fn fail_after(&self, calls: Option<u64>) {
         self.rows.lock().fail_after = calls;
     }
 
-    /// Changes a byte of a row's value; says whether there was one.
+    /// Changes a byte of a row's value; returns whether there was one.
     pub fn corrupt(&self, seed: u64) -> bool {
         let mut rows = self.rows.lock();
         let mut state = seed;
@@ -102,7 +101,7 @@ impl Index {
         bytes.sum::<usize>() as u64
     }
 
-    /// A copy that is independent of this one.
+    /// An independent copy.
     #[must_use]
     pub fn image(&self) -> Index {
         let rows = Rows {
@@ -127,7 +126,7 @@ impl Index {
     }
 }
 
-/// The index as one process has it.
+/// The index as seen by one process.
 struct Mounted {
     rows: Arc<Mutex<Rows>>,
     alive: Arc<AtomicBool>,

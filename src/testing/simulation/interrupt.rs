@@ -1,9 +1,8 @@
-//! Callers in the middle of a step of the background.
+//! Callers in the middle of a background step.
 //!
-//! Owns: what is to be done at the next call of a file at which a caller would wait for
-//! nobody. Must not know: what that is.
-//! Promise: it happens in the calling thread, at most once, and never where a lock is held
-//! that a caller needs: that would not end.
+//! Contains the work to do at the next file operation at which a caller would not block. It runs in
+//! the calling thread, at most once, and never while a lock is held that a caller needs, which
+//! would deadlock.
 
 use std::cell::RefCell;
 
@@ -11,7 +10,7 @@ use super::CURRENT;
 use crate::engine::core::Engine;
 
 struct Interrupt {
-    /// Calls that are still let pass.
+    /// The number of calls that are still skipped.
     after: u64,
     work: Box<dyn FnOnce()>,
 }
@@ -20,19 +19,19 @@ thread_local! {
     static NEXT: RefCell<Option<Interrupt>> = const { RefCell::new(None) };
 }
 
-/// Does this at a call of a file, after so many others, within a step that is taken next.
+/// Runs `work` at a file operation, after this many others, within the next step.
 pub fn interrupt(after: u64, work: impl FnOnce() + 'static) {
     let work = Box::new(work);
     NEXT.set(Some(Interrupt { after, work }));
 }
 
-/// Takes it back; says whether it was still to be done.
+/// Cancels the interrupt; returns whether it was still pending.
 #[must_use]
 pub fn end_interrupt() -> bool {
     NEXT.take().is_some()
 }
 
-/// Before a read, a write or a sync.
+/// Called before a read, a write, or a sync.
 pub(super) fn before_call() {
     let due = NEXT.with_borrow_mut(|next| match next {
         Some(interrupt) if interrupt.after > 0 => {
@@ -52,7 +51,7 @@ pub(super) fn before_call() {
     }
 }
 
-/// Whether a caller that submits, changes or lists jobs finds every lock free.
+/// Whether every lock that a caller needs to submit, change, or list jobs is free.
 fn is_free(engine: &Engine) -> bool {
     let graphs = engine.graphs.try_write();
     let graphs = graphs.map(|graphs| graphs.by_number.values().cloned().collect::<Vec<_>>());

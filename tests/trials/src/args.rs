@@ -1,10 +1,10 @@
-//! The arguments of a trial.
+//! The command-line arguments of a trial.
 //!
-//! Owns: [`Args`]. Promise: what is not understood ends the program.
+//! Contains [`Args`]. An unknown argument ends the program.
 
 use std::process::exit;
 
-/// Words of the form `--name` and `--name value`.
+/// Arguments of the form `--name` and `--name value`.
 pub struct Args {
     usage: &'static str,
     left: Vec<String>,
@@ -20,13 +20,13 @@ impl Args {
         }
     }
 
-    /// Whether this word is there.
+    /// Whether this flag is given.
     pub fn flag(&mut self, name: &str) -> bool {
         let place = self.left.iter().position(|word| word == name);
         place.map(|n| self.left.remove(n)).is_some()
     }
 
-    /// The number behind this word.
+    /// The number after this option.
     pub fn number(&mut self, name: &str) -> Option<u64> {
         let place = self.left.iter().position(|word| word == name)?;
         let number = self.left.get(place + 1).and_then(|text| text.parse().ok());
@@ -37,7 +37,7 @@ impl Args {
         number
     }
 
-    /// To be called when all was asked for.
+    /// Must be called after all arguments were read.
     pub fn end(&self) {
         if !self.left.is_empty() {
             self.refuse();

@@ -1,8 +1,7 @@
-//! A workload in a process of its own.
+//! A workload in a child process.
 //!
-//! Owns: how it is started and told its plan, what it says, how it is killed.
-//! Promise: a line is said in one write, so it is heard wholly or not at all; nobody
-//! waits for ever.
+//! Starts it with its plan, reads its output, and kills it. A line is written in one call, so it is
+//! read entirely or not at all; no wait is unbounded.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
@@ -18,7 +17,7 @@ use crate::workload;
 /// The first argument of a child.
 pub const WORK: &str = "work";
 
-/// The process's own end, if it is a child: to be called first of all.
+/// Runs as a child process if this process is one; must be called first.
 #[must_use]
 pub fn be_child() -> Option<ExitCode> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -39,7 +38,7 @@ fn work(args: &[String]) -> Result<(), String> {
     let stdout = io::stdout().as_fd().try_clone_to_owned();
     let stdout = File::from(stdout.map_err(|e| e.to_string())?);
     workload::run(&plan, &|line| {
-        // Who does not hear it has ended; so will this process.
+        // If nobody reads it, the parent has exited, and this process exits, too.
         let text = format!("{line}\n");
         if (&stdout).write_all(text.as_bytes()).is_err() {
             std::process::exit(4);
@@ -47,27 +46,27 @@ fn work(args: &[String]) -> Result<(), String> {
     })
 }
 
-/// The command that has this very program carry out a plan.
+/// The command that executes a plan with this program.
 ///
 /// # Errors
-/// The program's path is not known.
+/// The program's path is unknown.
 pub fn command(plan: &Plan) -> io::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg(WORK).args(plan.to_args());
     Ok(command)
 }
 
-/// A child at work.
+/// A running child.
 pub struct Working {
     child: Child,
     lines: Receiver<Vec<Line>>,
 }
 
 impl Working {
-    /// Starts one.
+    /// Starts a child.
     ///
     /// # Errors
-    /// Those of the system.
+    /// Any error of the file system or of the process.
     pub fn start(plan: &Plan) -> io::Result<Working> {
         let mut child = command(plan)?.stdout(Stdio::piped()).spawn()?;
         let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
@@ -77,30 +76,30 @@ impl Working {
         Ok(Working { child, lines })
     }
 
-    /// Kills it after so long, and returns what it said.
+    /// Kills it after `wait`, and returns its lines.
     ///
     /// # Errors
-    /// It had ended by itself, or it does not end.
+    /// It exited by itself, or it cannot be killed.
     pub fn kill_after(mut self, wait: Duration) -> Result<Vec<Line>, String> {
         std::thread::sleep(wait);
         let early = self.child.try_wait().map_err(|e| e.to_string())?;
         self.child.kill().ok();
         self.child.wait().map_err(|e| e.to_string())?;
         if let Some(status) = early {
-            return Err(format!("the child ended by itself: {status}"));
+            return Err(format!("the child exited by itself: {status}"));
         }
         self.said()
     }
 
-    /// Waits until it has ended by itself, at most so long.
+    /// Waits until it exits by itself, for at most `most`.
     ///
     /// # Errors
-    /// It did not end, or not well.
+    /// It did not exit, or not successfully.
     pub fn wait(mut self, most: Duration) -> Result<Vec<Line>, String> {
         let status = wait(&mut self.child, most)?;
         match status.success() {
             true => self.said(),
-            false => Err(format!("the child ended with {status}")),
+            false => Err(format!("the child exited with {status}")),
         }
     }
 
@@ -110,10 +109,10 @@ impl Working {
     }
 }
 
-/// Waits for a process, at most so long; then kills it.
+/// Waits for a process for at most `most`, then kills it.
 ///
 /// # Errors
-/// It did not end in time.
+/// It did not exit in time.
 pub fn wait(child: &mut Child, most: Duration) -> Result<std::process::ExitStatus, String> {
     let deadline = Instant::now() + most;
     loop {
@@ -123,7 +122,7 @@ pub fn wait(child: &mut Child, most: Duration) -> Result<std::process::ExitStatu
         if Instant::now() > deadline {
             child.kill().ok();
             child.wait().ok();
-            return Err(format!("a process hangs: it has not ended within {most:?}"));
+            return Err(format!("a process hangs: it did not exit within {most:?}"));
         }
         std::thread::sleep(Duration::from_millis(2));
     }
@@ -133,7 +132,7 @@ fn hear(from: impl io::Read) -> Vec<Line> {
     let (mut lines, mut bytes) = (Vec::new(), Vec::new());
     let mut from = BufReader::new(from);
     while from.read_until(b'\n', &mut bytes).is_ok_and(|n| n > 0) {
-        // A line without an end was cut by the kill.
+        // A line without a line feed was cut by the kill.
         if bytes.pop() == Some(b'\n') {
             let text = String::from_utf8_lossy(&bytes);
             lines.extend(Line::parse(&text));
@@ -143,15 +142,15 @@ fn hear(from: impl io::Read) -> Vec<Line> {
     lines
 }
 
-/// Does something that must not hang: when it does, says so and ends the process,
-/// for nothing else can be done about a thread.
+/// Runs a function that must not hang: if it does, reports it and exits, because a thread cannot be
+/// killed.
 pub fn within<T>(what: &str, most: Duration, act: impl FnOnce() -> T) -> T {
     let (done, ended) = channel::<()>();
     let said = what.to_owned();
     let watch = std::thread::spawn(move || {
         let waited = ended.recv_timeout(most);
         if waited == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-            println!("FAILED: {said} hangs: it has not ended within {most:?}");
+            println!("FAILED: {said} hangs: it did not finish within {most:?}");
             std::process::exit(1);
         }
     });

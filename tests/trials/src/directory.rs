@@ -1,7 +1,7 @@
-//! What can happen to a store's folder between two looks at it.
+//! Changes to a store's directory between two opens.
 //!
-//! Owns: copies of folders, the loss of an index, where trials put their stores.
-//! Promise: a trial leaves nothing behind unless it failed.
+//! Contains the copying of directories, the loss of an index, and the location of trial stores. A
+//! trial leaves nothing behind unless it failed.
 
 use std::fs;
 use std::io;
@@ -12,10 +12,10 @@ use tempfile::TempDir;
 /// The derived part of a store, which may be lost at any time.
 pub const INDEX: &str = "index";
 
-/// A folder of its own, in memory where the system has room for that.
+/// A new directory, in memory if the system has space for it.
 ///
 /// # Errors
-/// Those of the system.
+/// Any error of the file system or of the process.
 pub fn fast() -> io::Result<TempDir> {
     let memory = Path::new("/dev/shm");
     let made = tempfile::Builder::new()
@@ -24,18 +24,18 @@ pub fn fast() -> io::Result<TempDir> {
     made.or_else(|_| on_disk())
 }
 
-/// A folder of its own, where temporary files are.
+/// A new directory in the location for temporary files.
 ///
 /// # Errors
-/// Those of the system.
+/// Any error of the file system or of the process.
 pub fn on_disk() -> io::Result<TempDir> {
     tempfile::Builder::new().prefix("jobstore-trial-").tempdir()
 }
 
-/// Copies a folder with all that is in it. What goes away meanwhile is left out.
+/// Copies a directory recursively. Files that are removed meanwhile are omitted.
 ///
 /// # Errors
-/// Those of the system.
+/// Any error of the file system or of the process.
 pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
@@ -53,10 +53,10 @@ pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes the whole index away from a store that is closed.
+/// Deletes the whole index of a closed store.
 ///
 /// # Errors
-/// Those of the system.
+/// Any error of the file system or of the process.
 pub fn lose_index(store: &Path) -> io::Result<()> {
     match fs::remove_dir_all(store.join(INDEX)) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),

@@ -1,11 +1,10 @@
-//! A disk that forgets what was not synced.
+//! A disk that loses unsynced data.
 //!
-//! Owns: [`Disk`]: what a process's calls have made of a folder, apart what of it is
-//! durable, and the [`Image`]s that a power cut could leave. Must not know: stores.
-//! Promise: durable is what was written before the start of a sync that returned
-//! well; a name, once its folder was synced so. Of the rest any part may be there:
-//! each sector of 512 bytes and each name on its own. After a sync that failed, what
-//! it was to make durable never becomes so by a later one.
+//! Contains [`Disk`]: the state of a directory after a process's calls, the durable part of it, and
+//! the [`Image`]s that a power failure could leave. Data is durable if it was written before the
+//! start of a sync that succeeded; a name, once its directory was synced. Any part of the rest may
+//! be present: each sector of 512 bytes and each name independently. Data whose sync failed never
+//! becomes durable by a later sync.
 
 mod file;
 mod image;
@@ -19,7 +18,7 @@ use crate::trace::{At, Call, Event, Trace};
 
 pub use image::{Image, Kept};
 
-/// Files and folders below a root, as they are and as they are durably.
+/// Files and directories below a root, in their current and durable states.
 pub struct Disk {
     root: String,
     files: Vec<File>,
@@ -27,11 +26,11 @@ pub struct Disk {
     directories: BTreeMap<String, Directory>,
     /// Open files of the process.
     open: HashMap<i64, Open>,
-    /// Writes that began and have not ended, by the number of their call.
+    /// Writes that have begun but not ended, by the number of their call.
     at_work: HashMap<usize, (usize, Change)>,
-    /// What each sync that has not ended is to make durable.
+    /// What each pending sync will make durable.
     syncs: HashMap<usize, Scope>,
-    /// Calls that began and have not ended.
+    /// Calls that have begun but not ended.
     begun: HashMap<usize, Call>,
 }
 
@@ -45,13 +44,13 @@ enum Node {
 struct Directory {
     durable: BTreeMap<String, Node>,
     now: BTreeMap<String, Node>,
-    /// What was changed since the last sync, each whole or not at all.
+    /// Changes since the last sync, each of which is atomic.
     pending: Vec<Vec<Entry>>,
-    /// How many were made durable before those.
+    /// The number of changes made durable before those.
     base: usize,
 }
 
-/// A name that was set or taken away.
+/// A name that was set or removed.
 #[derive(Clone)]
 struct Entry {
     name: String,
@@ -66,29 +65,29 @@ enum Open {
         appends: bool,
     },
     Directory(String),
-    /// Where the process says what it does.
+    /// The process's output.
     Words,
 }
 
-/// So many changes of this file or folder.
+/// The number of changes of this file or directory.
 enum Scope {
     File(usize, usize),
     Directory(String, usize),
     Nothing,
 }
 
-/// What a step was, for those who look at the disk.
+/// The meaning of an event, for the checks of the disk.
 #[derive(Debug, PartialEq)]
 pub enum Step {
-    /// The process says something.
+    /// The process writes output.
     Says(Arc<[u8]>),
-    /// A sync is about to end well; `names` when it is that of a folder.
+    /// A sync is about to succeed; `names` if it is that of a directory.
     Synced,
     Other,
 }
 
 impl Disk {
-    /// An empty one; `root` is the path of the real folder that is followed.
+    /// An empty disk; `root` is the path of the real directory that is traced.
     #[must_use]
     pub fn new(root: &Path) -> Disk {
         let root = root.to_string_lossy().into_owned();
@@ -103,19 +102,19 @@ impl Disk {
         }
     }
 
-    /// A new process begins; its first open file is for its words.
+    /// Begins a new process; its first open file is its output.
     pub fn begin_process(&mut self) {
         self.open = HashMap::from([(1, Open::Words)]);
         self.syncs.clear();
     }
 
-    /// What the next event is.
+    /// The meaning of the next event.
     #[must_use]
     pub fn look(&self, trace: &Trace, event: Event) -> Step {
         match event {
             Event::Began(call) => match &trace.calls[call] {
-                // Words that a kill cut short were not heard; and strace can show the
-                // last call of a killed thread a second time.
+                // Output that a kill cut off was not read; and strace can show the last call of a
+                // killed thread twice.
                 Call::Write { file, data, .. } if self.is_words(*file) && trace.ended[call] => {
                     Step::Says(data.clone())
                 }
@@ -131,7 +130,7 @@ impl Disk {
         }
     }
 
-    /// Whether a sync that ends is one of a folder, or of a file with such a name.
+    /// Whether a sync that ends is one of a directory, or of a file with this suffix.
     #[must_use]
     pub fn syncs_names_or(&self, event: Event, ending: &str) -> bool {
         let Event::Ended(call, _) = event else {
@@ -151,23 +150,23 @@ impl Disk {
         matches!(self.open.get(&file), Some(Open::Words))
     }
 
-    /// Whether there is a file or folder of this path now.
+    /// Whether a file or directory of this path exists.
     #[must_use]
     pub fn exists(&self, path: &str) -> bool {
         self.node(path).is_some()
     }
 
-    /// Takes in the next event.
+    /// Applies the next event.
     ///
     /// # Errors
-    /// It cannot be: the trace or this model is wrong.
+    /// The event is impossible: the trace or this model is wrong.
     pub fn take(&mut self, trace: &Trace, event: Event) -> Result<(), String> {
         match event {
             Event::Began(number) => self.began(number, &trace.calls[number]),
             Event::Ended(number, value) => {
                 let call = &trace.calls[number];
                 let taken = self.ended(number, call, value);
-                taken.ok_or_else(|| format!("it cannot be that {call:?} returned {value}"))?;
+                taken.ok_or_else(|| format!("{call:?} cannot have returned {value}"))?;
             }
         }
         Ok(())
@@ -198,7 +197,7 @@ impl Disk {
                 };
                 self.syncs.insert(number, scope);
             }
-            // Its number may be given to another before this is seen to end.
+            // Its number may be reused before the end of this call is seen.
             Call::Close(file) => {
                 self.open.remove(file);
             }
@@ -279,9 +278,9 @@ impl Disk {
         Some(())
     }
 
-    /// The path below the root; `None` for all others.
+    /// The path below the root; `None` for any other path.
     fn resolve(&self, (directory, path): &At) -> Option<String> {
-        // A path through the handle of a folder.
+        // A path relative to the handle of a directory.
         let by_handle = || {
             let (directory, path) = path.strip_prefix("/proc/self/fd/")?.split_once('/')?;
             Some((Some(directory.parse().ok()?), path.to_owned()))
@@ -346,7 +345,7 @@ impl Disk {
         Some(())
     }
 
-    /// Sets and takes away names, all of them in one folder, as one change.
+    /// Sets and removes names in one directory, as one change.
     fn set(&mut self, names: &[(&str, Option<Node>)]) -> Option<()> {
         let mut changes = Vec::new();
         let mut within = "";

@@ -1,11 +1,9 @@
-//! What the trials share: programs that kill, cut, starve and damage stores, and
+//! The shared parts of the trials: programs that kill, power off, starve, and damage stores, and
 //! check what is left.
 //!
-//! Owns: nothing but their table of contents. Must not know: the store's files.
-//!
-//! A trial runs the [`workload`] in a process of its own, which says what it does in
-//! [`line`]s, ends that process or its disk in some way, and has the [`oracle`]
-//! compare the store that is left with what was said.
+//! A trial runs the [`workload`] in a child process, which reports its operations in [`line`]s,
+//! ends that process or its disk in some way, and has the [`oracle`] compare the remaining store
+//! with the lines.
 
 #![forbid(unsafe_code)]
 

@@ -1,39 +1,37 @@
-//! What a workload says, a line at a time.
+//! The output of a workload, line by line.
 //!
-//! Owns: [`Line`] and its text. Must not know: what follows from a line.
-//! Promise: what was written is read again as it was meant; a line that a kill cut
-//! is no line.
+//! Contains [`Line`] and its text. Every line round-trips; a line that a kill cut off is ignored.
 
 use std::fmt::{self, Write};
 
 use jobstore::State;
 
-/// One thing said.
+/// A line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Line {
     /// A call is about to be made.
     Tried { call: String, act: Act },
-    /// It returned well.
+    /// It succeeded.
     Done { call: String, answer: Answer },
-    /// It returned an error: nothing was recorded, or nobody knows.
+    /// It returned an error: nothing was recorded, or the outcome is unknown.
     Failed { call: String, nothing: bool },
     /// A list showed these jobs in these states.
     Seen {
         graph: String,
         jobs: Vec<(String, State)>,
     },
-    /// An open said that it had found this job running.
+    /// An open reported that it found this job running.
     Found {
         boot: u64,
         graph: String,
         key: String,
-        /// Of the action: `I`nterrupted, `C`ancelled, `R`equeued, `L`eft.
+        /// The letter of the action: `I`nterrupted, `C`ancelled, `R`equeued, `L`eft.
         action: char,
     },
 }
 
-/// A call. Jobs are named by keys, which are the commands of their requests;
-/// numbers are the seeds of what [`made`](crate::made) makes.
+/// A call. Jobs are identified by keys, which are the commands of their requests; numbers are the
+/// seeds of what [`made`](crate::made) generates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
     /// With `I`nterrupt, `R`equeue or `L`eave.
@@ -46,7 +44,7 @@ pub enum Act {
     Drop {
         graph: String,
     },
-    /// One job, or several in one commit. With `own_id` its id is its key.
+    /// One job, or several in one commit. With `own_id`, its key is its id.
     Submit {
         graph: String,
         own_id: bool,
@@ -56,7 +54,7 @@ pub enum Act {
         graph: String,
         key: String,
     },
-    /// Takes the oldest pending job.
+    /// Claims the oldest pending job.
     Claim {
         graph: String,
     },
@@ -65,7 +63,7 @@ pub enum Act {
         key: String,
         outcome: u64,
     },
-    /// Lets go of a guard, so that the job is interrupted.
+    /// Drops a guard, so that the job is interrupted.
     Abandon {
         graph: String,
         key: String,
@@ -77,10 +75,10 @@ pub enum Act {
     Close,
 }
 
-/// What a call returned.
+/// The result of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// There is no more to it.
+    /// No further result.
     Done,
     Opened {
         boot: u64,
@@ -95,9 +93,9 @@ pub enum Answer {
     Claimed {
         key: Option<String>,
     },
-    /// It was complete already.
+    /// It was already complete.
     Already,
-    /// A running job was asked to stop.
+    /// The cancellation of a running job was requested.
     Requested,
 }
 
@@ -177,7 +175,7 @@ impl fmt::Display for Answer {
 }
 
 impl Line {
-    /// Reads a line without its end; `None` when it is none.
+    /// Parses a line without its line feed; `None` if it is invalid.
     pub fn parse(text: &str) -> Option<Line> {
         let words: Vec<&str> = text.split(' ').collect();
         Some(match words[..] {

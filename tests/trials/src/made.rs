@@ -1,14 +1,14 @@
-//! Requests and outcomes that follow from a number.
+//! Requests and outcomes generated from a number.
 //!
-//! Owns: what the workload writes. Promise: the same key and seed make the same
-//! request and outcome to the letter, so a line need not carry them.
+//! Contains the data that the workload writes. The same key and seed yield exactly the same request
+//! and outcome, so a line need not contain them.
 
 use jobstore::{Body, Outcome, Request};
 
 use crate::random::Random;
 
-/// A request whose command is its key. Most are short, some have some KiB, a few
-/// are larger than what the store keeps in one piece.
+/// A request whose command is its key. Most are short, some have a few KiB, and a few are larger
+/// than what the store keeps in one piece.
 pub fn request(key: &str, seed: u64) -> Request {
     let mut random = Random(seed);
     let bytes = match random.below(400) {
@@ -38,11 +38,11 @@ fn text(random: &mut Random, bytes: usize) -> String {
             bits /= 64;
         }
     }
-    // The letters from '0' on hold a backslash.
+    // The characters from '0' on include a backslash.
     text.replace('\\', "/")
 }
 
-/// An outcome of any kind, with and without all that it can carry.
+/// An outcome of any kind, with and without all its optional parts.
 pub fn outcome(seed: u64) -> Outcome {
     let mut random = Random(seed);
     let number = random.below(1_000_000);

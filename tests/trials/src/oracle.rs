@@ -1,12 +1,12 @@
-//! What must and what may be in a store, after all that was said.
+//! What must and what may be in a store, according to the lines.
 //!
-//! Owns: [`Oracle`]: the facts that follow from lines, heard one after the other.
-//! Must not know: how a store is read ([`seen`]) and compared ([`check`]).
-//! Promise: a fact is kept as certain only when a line says so that came after its
-//! call had returned; what was tried may be there or not, wholly.
+//! Contains [`Oracle`]: the facts that follow from lines, processed one after the other. It does
+//! not read stores ([`seen`]) or compare them ([`check`]). A fact is certain only if it is
+//! confirmed by a line written after its call had returned; an attempted write may be entirely
+//! present or entirely absent.
 //!
-//! Lines of different threads come in any order, except that a line said after a
-//! call returned is later than the line said before it.
+//! Lines of different threads can be in any order, except that a line written after a call returned
+//! is later than the line written before it.
 
 mod check;
 mod seen;
@@ -22,61 +22,61 @@ use crate::made;
 
 pub use seen::{Seen, SeenGraph, SeenJob};
 
-/// What is known of a store from the words of those who worked on it.
+/// The knowledge about a store from the lines of its workers.
 #[derive(Debug, Default)]
 pub struct Oracle {
-    /// By name, the latest of that name.
+    /// By name, the latest graph with that name.
     graphs: BTreeMap<String, Graph>,
     /// Calls that have not returned.
     calls: HashMap<String, Act>,
-    /// Of the latest open that returned.
+    /// The number of the latest open that returned.
     boot: u64,
-    /// Of all opens that returned, having told what they ended.
+    /// All opens that returned, after they reported the jobs they recovered.
     told: HashSet<u64>,
     acknowledged: u64,
-    /// What the latest open does with jobs that were running: dropping a run does the same.
+    /// The action of the latest open for running jobs: dropping a run has the same effect.
     recovery: char,
 }
 
 #[derive(Debug, Default)]
 struct Graph {
     number: Option<u64>,
-    /// It must be there, unless it may be dropped.
+    /// It must exist, unless it may be dropped.
     created: bool,
     drop_tried: bool,
     dropped: bool,
     jobs: HashMap<String, Job>,
-    /// Keys of jobs in the order in which their acknowledgements came.
+    /// The keys of jobs in the order of their acknowledgments.
     acknowledged: Vec<String>,
     /// Calls that may have started any pending job since the last open.
     claims: usize,
-    /// The same before it.
+    /// The same before the last open.
     old_claims: usize,
 }
 
 #[derive(Debug, Default)]
 struct Job {
-    /// Of the request as it is listed.
+    /// Of the request as listed.
     digest: u64,
-    /// The id, once it is known.
+    /// The id, once known.
     id: Option<String>,
-    /// Its thread, and its number there.
+    /// Its thread, and its number in that thread.
     place: (String, u64),
-    /// It comes after so many of its graph's acknowledged ones.
+    /// It comes after this many of its graph's acknowledged jobs.
     after: usize,
-    /// The call that it was submitted with.
+    /// The call that submitted it.
     batch: Rc<str>,
-    /// Of the open that it came after.
+    /// Of the open before it.
     boot: u64,
     there: bool,
     sequence: Option<u64>,
     start_tried: bool,
     started: bool,
-    /// It is in the hands of whoever started it.
+    /// It belongs to the thread that started it.
     taken: bool,
-    /// An open may have made it pending again.
+    /// An open may have requeued it.
     may_be_requeued: bool,
-    /// An open may have ended it.
+    /// An open may have completed it.
     may_be_recovered: bool,
     cancel_tried: bool,
     cancel_requested: bool,
@@ -84,11 +84,11 @@ struct Job {
     ends_tried: Vec<u64>,
     complete: bool,
     end: Option<End>,
-    /// The open that said it had ended it.
+    /// The open that reported completing it.
     reported: Option<u64>,
 }
 
-/// How a job ended, for certain.
+/// How a job was completed, if certain.
 #[derive(Clone, Debug)]
 enum End {
     Is(Outcome),
@@ -111,15 +111,14 @@ impl End {
 }
 
 impl Job {
-    /// Whether it may have been running before the present open, as far as a claim
-    /// that nobody knows of aside.
+    /// Whether it may have been running before the current open, apart from an unknown claim.
     fn may_run(&self) -> bool {
         self.end.is_none() && !self.complete && (self.started || self.start_tried)
     }
 
     fn ended(&mut self, key: &str, end: End) -> Result<(), String> {
         if let Some(before) = &self.end {
-            return Err(format!("{key} ended twice: {before:?} and {end:?}"));
+            return Err(format!("{key} completed twice: {before:?} and {end:?}"));
         }
         self.there = true;
         self.complete = true;
@@ -129,23 +128,22 @@ impl Job {
 }
 
 impl Oracle {
-    /// One that knows nothing.
+    /// An empty oracle.
     #[must_use]
     pub fn new() -> Oracle {
         Oracle::default()
     }
 
-    /// How many calls were acknowledged.
+    /// The number of acknowledged calls.
     #[must_use]
     pub fn acknowledged(&self) -> u64 {
         self.acknowledged
     }
 
-    /// Takes in what was said next.
+    /// Processes the next line.
     ///
     /// # Errors
-    /// What was said contradicts what was said before: the store has broken a
-    /// promise while it was open.
+    /// The line contradicts earlier ones: the store has violated a guarantee while it was open.
     pub fn hear(&mut self, line: &Line) -> Result<(), String> {
         match line {
             Line::Tried { call, act } => {
@@ -186,7 +184,7 @@ impl Oracle {
 
     fn graph(&mut self, name: &str) -> Result<&mut Graph, String> {
         let graph = self.graphs.get_mut(name);
-        graph.ok_or_else(|| format!("nobody made the graph {name}"))
+        graph.ok_or_else(|| format!("no call created the graph {name}"))
     }
 
     fn tried(&mut self, call: &str, act: &Act) -> Result<(), String> {
@@ -196,7 +194,7 @@ impl Oracle {
             Act::Create { graph } => {
                 let before = self.graphs.insert(graph.clone(), Graph::default());
                 if before.is_some_and(|g| g.created && !g.drop_tried) {
-                    return Err(format!("graph {graph} was lost while nobody looked"));
+                    return Err(format!("graph {graph} was lost"));
                 }
             }
             Act::Drop { graph } => self.graph(graph)?.drop_tried = true,
@@ -276,7 +274,7 @@ impl Oracle {
                     let job = graph.job(key)?;
                     job.there = true;
                     if job.id.get_or_insert_with(|| id.clone()) != id {
-                        return Err(format!("{key} got the id {id}"));
+                        return Err(format!("{key} has the id {id}"));
                     }
                     graph.acknowledged.push(key.clone());
                 }
@@ -315,12 +313,12 @@ impl Oracle {
                 (job.cancel_requested, job.started) = (true, true);
             }
             (Act::Close, Answer::Done) => {}
-            _ => return Err(format!("{act} was answered with {answer}")),
+            _ => return Err(format!("{act} returned {answer}")),
         }
         Ok(())
     }
 
-    /// What an open that returned has done with all that was running.
+    /// The effect of an open that returned on all running jobs.
     fn opened(&mut self, recovery: char, boot: u64) -> Result<(), String> {
         if boot <= self.boot {
             return Err(format!("boot {boot} comes after boot {}", self.boot));
@@ -337,7 +335,7 @@ impl Oracle {
                 (job.start_tried, job.taken) = (false, false);
                 let was_running = job.started && !job.may_be_requeued;
                 if was_running && (recovery == 'I' || job.cancel_requested) {
-                    // Whoever ended it, it is not running any more.
+                    // However it was completed, it is no longer running.
                     job.complete = true;
                 } else {
                     job.started = false;
@@ -362,7 +360,7 @@ impl Oracle {
             'R' => {
                 (job.started, job.start_tried, job.taken) = (false, false, false);
                 if job.cancel_requested {
-                    return Err(format!("{key} was to stop, but is pending again"));
+                    return Err(format!("{key} was to be canceled, but is pending again"));
                 }
             }
             _ => {
@@ -423,13 +421,13 @@ impl Oracle {
                     job.ends_tried.retain(|tried| tried != outcome);
                 }
             }
-            // An earlier cancel may have had its effect.
+            // An earlier cancel may have taken effect.
             _ => {}
         }
     }
 
-    /// After a look at the store: what is there is certain, what is not is gone for
-    /// good.
+    /// Applies what was read from the store: what is present is certain, what is absent is
+    /// permanently lost.
     pub fn settle(&mut self, seen: &Seen) {
         self.boot = seen.boot;
         self.told.insert(seen.boot);
@@ -491,9 +489,9 @@ impl Graph {
 
 impl Job {
     fn start(&mut self, key: &str) -> Result<(), String> {
-        // An open that told nobody may have made it pending again.
+        // An open whose return was not recorded may have requeued it.
         if self.end.is_some() || (self.taken && !self.may_be_requeued) {
-            return Err(format!("{key} was started twice, or after its end"));
+            return Err(format!("{key} was started twice, or after its completion"));
         }
         (self.there, self.started, self.taken) = (true, true, true);
         self.may_be_requeued = false;

@@ -1,7 +1,7 @@
-//! What a workload is to do, and how it gets that told in a process of its own.
+//! The plan of a workload, and how it is passed to a child process.
 //!
-//! Owns: [`Plan`], the graphs' names, the options of stores under trial.
-//! Promise: a plan goes through arguments unchanged.
+//! Contains [`Plan`], the graphs' names, and the options of stores in trials. A plan can be
+//! converted to arguments and back unchanged.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,36 +10,36 @@ use jobstore::{Durability, JobStore, Options, Recovery, RecoveryAction};
 
 /// The project of all graphs.
 pub const PROJECT: &str = "10001";
-/// Its jobs are taken by whoever comes first.
+/// Its jobs can be claimed by any thread.
 pub const SHARED: &str = "shared";
-/// In these each thread moves its own jobs.
+/// In these graphs each thread runs its own jobs.
 pub const OWN: [&str; 2] = ["movie", "music"];
-/// Names of graphs that come and go begin with it.
+/// The prefix of the names of temporary graphs.
 pub const SCRAP: &str = "scrap";
 
-/// What to do with which store.
+/// The operations to perform on a store.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub dir: PathBuf,
-    /// Of the processes that work on this store; makes their keys differ.
+    /// The number of the process for this store; makes its keys unique.
     pub round: u64,
     pub seed: u64,
     pub threads: u64,
-    /// Calls of each thread, about; then the store is closed.
+    /// The approximate number of calls of each thread, after which the store is closed.
     pub calls: u64,
-    /// Of interval mode; 0 for synced writes.
+    /// The sync interval; 0 for synced writes.
     pub interval_ms: u64,
     /// `I`nterrupt, `R`equeue or `L`eave.
     pub recovery: char,
-    /// Whether failed calls are no failure of the workload.
+    /// Whether failed calls are expected, and do not fail the workload.
     pub errors_expected: bool,
-    /// Ends the process in the middle of everything instead of closing the store, as
-    /// soon as one thread has made its calls.
+    /// Exits in the middle of everything instead of closing the store, as soon as one thread has
+    /// made its calls.
     pub dies: bool,
 }
 
 impl Plan {
-    /// Four threads that never end.
+    /// Four threads that never stop.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>, round: u64, seed: u64) -> Plan {
         Plan {
@@ -55,7 +55,7 @@ impl Plan {
         }
     }
 
-    /// As arguments for another process.
+    /// The arguments for another process.
     #[must_use]
     pub fn to_args(&self) -> Vec<String> {
         let numbers = [
@@ -75,7 +75,7 @@ impl Plan {
             .collect()
     }
 
-    /// From the arguments that [`Plan::to_args`] made; `None` when they are others.
+    /// Parses the arguments that [`Plan::to_args`] made; `None` for any others.
     #[must_use]
     pub fn from_args(args: &[String]) -> Option<Plan> {
         let [dir, recovery, numbers @ ..] = args else {
@@ -98,7 +98,7 @@ impl Plan {
         })
     }
 
-    /// How the plan opens its store.
+    /// The options with which the plan opens its store.
     #[must_use]
     pub fn options(&self) -> Options {
         let options = options(self.recovery);
@@ -109,7 +109,7 @@ impl Plan {
     }
 }
 
-/// Options under which a little work fills segments.
+/// Options with which little data fills segments.
 #[must_use]
 pub fn options(recovery: char) -> Options {
     JobStore::options()

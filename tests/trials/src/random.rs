@@ -1,16 +1,16 @@
-//! Numbers that look random.
+//! Pseudorandom numbers.
 //!
-//! Owns: [`Random`]. Promise: the same seed gives the same numbers everywhere.
+//! Contains [`Random`]. The same seed yields the same numbers everywhere.
 
-/// Numbers that look random and are the same in every run with this seed.
+/// Pseudorandom numbers, determined by the seed.
 #[derive(Clone, Debug)]
 pub struct Random(pub u64);
 
 impl Random {
-    /// Those of this seed, which share no stretch with those of another seed.
+    /// The numbers of this seed, which do not overlap with those of another seed.
     ///
-    /// A state is not a good seed: the numbers of two states that are multiples of
-    /// splitmix64's increment are the same ones, some places apart.
+    /// A state is not a good seed: two states that differ by a multiple of splitmix64's increment
+    /// yield the same numbers, shifted.
     #[must_use]
     pub fn from_seed(seed: u64) -> Random {
         Random(Random(seed).any())
@@ -31,12 +31,12 @@ impl Random {
         self.any() % end
     }
 
-    /// True once in so many times.
+    /// True once in `times` calls on average.
     pub fn one_in(&mut self, times: u64) -> bool {
         self.below(times) == 0
     }
 
-    /// One of them; `None` where there is none.
+    /// One of them; `None` if there is none.
     pub fn pick<'a, T>(&mut self, from: &'a [T]) -> Option<&'a T> {
         match from.len() as u64 {
             0 => None,

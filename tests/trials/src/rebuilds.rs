@@ -1,7 +1,6 @@
-//! How often a store of this process has made its index anew.
+//! The number of times that a store of this process has rebuilt its index.
 //!
-//! Owns: a listener to what the store logs. Promise: counts what was logged as such,
-//! and nothing else.
+//! Contains a listener for the store's log. It counts exactly the rebuilds that were logged.
 
 use std::fmt::{Debug, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,13 +11,13 @@ use tracing::{Event, Level, Metadata, Subscriber};
 
 static REBUILDS: AtomicU64 = AtomicU64::new(0);
 
-/// Begins to count. Once a process.
+/// Starts counting. Once per process.
 pub fn count() {
-    // Somebody else listens already: then nothing is counted.
+    // If there is another subscriber already, nothing is counted.
     tracing::subscriber::set_global_default(Listener).ok();
 }
 
-/// How many there were.
+/// The number of rebuilds.
 #[must_use]
 pub fn counted() -> u64 {
     REBUILDS.load(Ordering::Relaxed)

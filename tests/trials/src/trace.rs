@@ -1,9 +1,8 @@
-//! What a process did to its files, call by call, as strace saw it.
+//! The calls of a process that change its files, as recorded by strace.
 //!
-//! Owns: how strace is called, its text, and [`Trace`]. Must not know: what follows
-//! from a call.
-//! Promise: calls of all threads in the order in which they began and ended; a line
-//! that cannot be read is an error, never left out.
+//! Contains [`Trace`], and the code that runs strace and parses its output. The calls of all
+//! threads are in the order in which they began and ended; an unreadable line is an error, never
+//! skipped.
 
 use std::collections::HashMap;
 use std::fs;
@@ -17,18 +16,18 @@ use std::time::Duration;
 use crate::child;
 use crate::plan::Plan;
 
-/// Everything that changes files or says which file a number stands for.
+/// Every call that changes files or that determines which file a number denotes.
 const CALLS: &str = "trace=open,openat,openat2,creat,mkdir,mkdirat,write,pwrite64,writev,pwritev,\
     pwritev2,ftruncate,truncate,fallocate,rename,renameat,renameat2,unlink,unlinkat,rmdir,link,\
     linkat,symlink,symlinkat,fsync,fdatasync,sync,syncfs,sync_file_range,close,dup,dup2,dup3,\
     fcntl,copy_file_range,sendfile,splice,msync";
-/// Bytes of a text or write that are shown: more than any has.
+/// The maximum number of bytes of a text or write that strace prints, which is never reached.
 const TEXT_BYTES_MAX: &str = "67108864";
-/// Stands for the rest of a call that has not ended.
+/// Replaces the rest of a call that has not ended.
 const UNFINISHED: &[u8] = b" <unfinished ...>";
-/// Stands for the value of a call of a thread that was killed before strace could ask.
+/// The value of a call of a thread that was killed before strace could read it.
 const UNKNOWN_VALUE: &[u8] = b"-1 (errno 18446744073709551615)";
-/// The signal's number.
+/// The number of the signal.
 const KILL: i32 = 9;
 /// How long a traced workload may take.
 const RUN_MOST: Duration = Duration::from_secs(120);
@@ -37,9 +36,9 @@ const RUN_MOST: Duration = Duration::from_secs(120);
 #[derive(Debug, Default)]
 pub struct Trace {
     pub calls: Vec<Call>,
-    /// Of each call, whether it ended.
+    /// For each call, whether it ended.
     pub ended: Vec<bool>,
-    /// In the order in which strace saw it.
+    /// In the order in which strace recorded them.
     pub events: Vec<Event>,
 }
 
@@ -50,10 +49,10 @@ pub enum Event {
     Ended(usize, i64),
 }
 
-/// A path as it was given, relative to the folder with this number.
+/// A path as given, relative to the directory with this number.
 pub type At = (Option<i64>, String);
 
-/// A call, without those that change nothing.
+/// A call, excluding those that change nothing.
 #[derive(Clone, Debug)]
 pub enum Call {
     Open {
@@ -80,14 +79,14 @@ pub enum Call {
         from: i64,
     },
     Nothing,
-    /// It changes files in a way that is not followed: it must never end.
+    /// It changes files in a way that is not modeled: it must never end.
     Unknown,
 }
 
-/// Whether strace is there and may be used here.
+/// Checks whether strace is available and permitted.
 ///
 /// # Errors
-/// Why not.
+/// The reason why it is not.
 pub fn available() -> Result<(), String> {
     let tried = Command::new("strace")
         .args(["-f", "--seccomp-bpf", "-o", "/dev/null", "true"])
@@ -96,23 +95,22 @@ pub fn available() -> Result<(), String> {
         .output();
     match tried {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Err("strace is not installed".to_owned()),
-        Err(e) => Err(format!("strace does not start: {e}")),
+        Err(e) => Err(format!("cannot start strace: {e}")),
         Ok(output) if output.status.success() => Ok(()),
         Ok(output) => {
             let why = String::from_utf8_lossy(&output.stderr);
-            Err(format!("strace may not trace here: {}", why.trim()))
+            Err(format!("strace is not permitted here: {}", why.trim()))
         }
     }
 }
 
-/// What happens to a process, apart from its plan.
+/// The fate of a process, apart from its plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     None,
-    /// That many-th sync of a file fails in each thread.
+    /// The n-th sync of a file fails in each thread.
     SyncFails(u64),
-    /// The process is killed when a thread makes such a call for that many-th time,
-    /// before the call has its effect.
+    /// The process is killed when a thread makes the n-th such call, before the call takes effect.
     KilledAt(&'static str, u64),
 }
 
@@ -121,7 +119,7 @@ pub enum Fate {
 /// # Errors
 /// The workload failed or hung, or its trace cannot be read.
 pub fn record(plan: &Plan, into: &Path, fate: Fate) -> Result<Trace, String> {
-    let failed = |e: io::Error| format!("the workload does not start: {e}");
+    let failed = |e: io::Error| format!("cannot start the workload: {e}");
     let workload = child::command(plan).map_err(failed)?;
     let mut strace = Command::new("strace");
     strace.args(["-f", "--seccomp-bpf", "-qq", "-xx"]);
@@ -141,7 +139,7 @@ pub fn record(plan: &Plan, into: &Path, fate: Fate) -> Result<Trace, String> {
     let status = child::wait(&mut traced, RUN_MOST)?;
     let killed = matches!(fate, Fate::KilledAt(..)) && status.signal() == Some(KILL);
     if !status.success() && !killed {
-        return Err(format!("the workload ended with {status}"));
+        return Err(format!("the workload exited with {status}"));
     }
     let text = fs::read(into).map_err(|e| format!("the trace: {e}"))?;
     Trace::parse(&text)
@@ -155,7 +153,7 @@ impl Trace {
         for line in text.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
             trace
                 .line(line, &mut unfinished)
-                .ok_or_else(|| format!("a line of the trace is strange: {}", excerpt(line)))?;
+                .ok_or_else(|| format!("unexpected line in the trace: {}", excerpt(line)))?;
         }
         trace.ended = vec![false; trace.calls.len()];
         for event in &trace.events {
@@ -176,14 +174,14 @@ impl Trace {
         if rest.starts_with(b"+++") || rest.starts_with(b"---") {
             return Some(());
         }
-        // A thread that was killed: whatever it was in did not end.
+        // A thread was killed: its current call did not end.
         if rest.ends_with(b"<detached ...>") {
             unfinished.remove(thread);
             return Some(());
         }
         if rest.starts_with(b"<... ") {
             let call = unfinished.remove(thread)?;
-            // What came with the rest are arguments that the kernel filled in.
+            // The rest consists of arguments that the kernel filled in.
             if let Some(value) = returned(rest) {
                 self.events.push(Event::Ended(call, value));
             }
@@ -195,16 +193,16 @@ impl Trace {
         let is_unfinished = rest.ends_with(UNFINISHED);
         let end = match is_unfinished {
             true => rest.len(),
-            // What stands behind the value may have brackets of its own.
+            // The text after the value may contain parentheses.
             false => rest[..value_at(rest)?].iter().rposition(|&b| b == b')')?,
         };
         let arguments = &rest[open + 1..end];
-        // Also where the process ended within the call.
+        // Also if the process ended during the call.
         let arguments = split(arguments.strip_suffix(UNFINISHED).unwrap_or(arguments));
         let value = returned(rest);
         let call = match Call::parse(name, &arguments) {
             Some(call) => call,
-            // Of a process that is killed within a call, strace can read anything.
+            // If a process is killed during a call, strace can show anything.
             None if is_unfinished || value.is_none() => Call::Unknown,
             None => return None,
         };
@@ -269,15 +267,15 @@ impl Call {
             "dup" | "dup2" | "dup3" => Call::Dup { from: number(0)? },
             "fcntl" if argument(1)?.starts_with(b"F_DUPFD") => Call::Dup { from: number(0)? },
             "fcntl" => Call::Nothing,
-            // It writes out, but promises nothing.
+            // It writes data, but guarantees nothing.
             "sync_file_range" => Call::Nothing,
-            // Anything else would change files in a way that is not followed here.
+            // Any other call would change files in a way that is not modeled.
             _ => return None,
         })
     }
 }
 
-/// What stands behind the last ` = `, if it is a value that the call returned.
+/// The text after the last ` = `, if it is a value that the call returned.
 fn returned(line: &[u8]) -> Option<i64> {
     let value = &line[value_at(line)? + 3..];
     if value.starts_with(UNKNOWN_VALUE) {
@@ -294,7 +292,7 @@ fn number(word: &[u8]) -> Option<i64> {
     std::str::from_utf8(word).ok()?.trim().parse().ok()
 }
 
-/// The arguments between commas; texts hold none, for they are in hexadecimal.
+/// The arguments between commas; texts contain none, because they are in hexadecimal.
 fn split(arguments: &[u8]) -> Vec<&[u8]> {
     arguments
         .split(|&b| b == b',')
@@ -302,7 +300,7 @@ fn split(arguments: &[u8]) -> Vec<&[u8]> {
         .collect()
 }
 
-/// The bytes of `"\x61\x62"`; `None` when it is cut or otherwise written.
+/// The bytes of `"\x61\x62"`; `None` if it is truncated or has another form.
 fn text(word: &[u8]) -> Option<Vec<u8>> {
     let inner = word.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
     if inner.len() % 4 != 0 {

@@ -1,11 +1,9 @@
-//! Work that touches everything: several threads on several graphs, segments so
-//! small that rotating, packing and merging go on all the time.
+//! A workload that exercises everything: several threads on several graphs, with segments so small
+//! that they are rotated, packed, and merged all the time.
 //!
-//! Owns: how calls are said, the graphs, the threads and the reader among them. Must
-//! not know: how the process ends, who listens.
-//! Promise: each call is said before it is made and acknowledged after it returned,
-//! each with one line, so that whoever has the lines knows what must and what may
-//! be in the store.
+//! Defines the graphs, the threads, including a reader, and the log of calls. Each call is logged
+//! before it is made and acknowledged after it returned, each in one line, so that the lines
+//! determine what must and what may be in the store.
 
 mod worker;
 
@@ -19,14 +17,13 @@ use crate::plan::{OWN, PROJECT, Plan, SHARED, letter};
 use crate::random::Random;
 use crate::workload::worker::Worker;
 
-/// Who hears the lines.
+/// Receives the lines.
 pub type Say<'a> = &'a (dyn Fn(&Line) + Sync);
 
-/// Opens the store, works, closes it.
+/// Opens the store, works, and closes it.
 ///
 /// # Errors
-/// The first call that failed, unless that was to be expected, and whatever the
-/// store says that contradicts itself.
+/// The first call that failed unexpectedly, and any inconsistency in what the store returns.
 pub fn run(plan: &Plan, say: Say<'_>) -> Result<(), String> {
     let work = Work {
         plan,
@@ -58,11 +55,11 @@ struct Work<'a> {
     plan: &'a Plan,
     say: Say<'a>,
     calls: AtomicU64,
-    /// Somebody failed, or the store takes no more.
+    /// A thread failed, or the store accepts no more.
     stop: AtomicBool,
 }
 
-/// A job that is running in a thread's hands.
+/// A running job that belongs to a thread.
 struct Running {
     graph: Graph,
     key: String,
@@ -71,7 +68,7 @@ struct Running {
 }
 
 impl Work<'_> {
-    /// Makes a call and says so. `None` when it failed and that was to be expected.
+    /// Makes a call and logs it. `None` if it failed as expected.
     fn call<T>(
         &self,
         act: Act,
@@ -107,8 +104,8 @@ impl Work<'_> {
                 Ok(Some(value))
             }
             Err(error) if self.plan.errors_expected => {
-                // Nobody knows what an open did before it failed, nor which job a
-                // claim took whose request could not be read.
+                // It is unknown what an open did before it failed, or which job a claim took whose
+                // request could not be read.
                 let vague = matches!(act, Act::Open { .. } | Act::Claim { .. });
                 let nothing = !vague && !matches!(error, Error::CommitUnknown { .. });
                 (self.say)(&Line::Failed { call, nothing });
@@ -124,7 +121,7 @@ impl Work<'_> {
         }
     }
 
-    /// What the open found running; those it left so are returned.
+    /// Logs the jobs that the open found running; those it left running are returned.
     fn say_found(&self, store: &JobStore) -> Result<Vec<Running>, Error> {
         let mut left = Vec::new();
         for found in store.recovered().jobs() {
@@ -197,7 +194,7 @@ impl Work<'_> {
         )
     }
 
-    /// Lists the latest jobs again and again: what was shown must stay.
+    /// Lists the latest jobs again and again: what was shown must remain.
     fn read(&self, graphs: &[Graph], ended: &AtomicBool) -> Result<(), String> {
         let mut random = Random(self.plan.seed ^ 0x5ee);
         while !ended.load(Ordering::Relaxed) && !self.is_stopped() {

@@ -1,8 +1,8 @@
-//! An LMDB environment, for the two stores on it.
+//! An LMDB environment, for the two stores that use it.
 //!
-//! LMDB's default flags: a commit writes its pages and syncs them, then writes the page
-//! that makes them valid through a handle that syncs by itself. The cache is the
-//! system's, through the memory map.
+//! LMDB's default flags: a commit writes its pages and syncs them, then writes the page that makes
+//! them valid through a handle opened for synchronous writes. The cache is the system's, through
+//! the memory map.
 
 use std::path::Path;
 
@@ -16,8 +16,8 @@ pub fn open(dir: &Path, databases: u32) -> Result<Env<WithoutTls>> {
     std::fs::create_dir_all(dir)?;
     let mut options = EnvOpenOptions::new().read_txn_without_tls();
     options.map_size(MAP_BYTES).max_dbs(databases);
-    // SAFETY: the file lies in a folder that this run made, and nothing but LMDB writes to
-    // it while it is mapped.
+    // SAFETY: the file is in a directory that this run created, and nothing but LMDB writes to it
+    // while it is mapped.
     #[allow(unsafe_code)]
     let environment = unsafe { options.open(dir)? };
     Ok(environment)

@@ -1,9 +1,9 @@
 //! fjall: keyspaces for rows, ids, states and counts, written in one batch.
 //!
-//! A commit is a batch with `PersistMode::SyncData`, which calls `fdatasync` on the
-//! journal before the batch is applied. A block cache of 64 MiB. A row is the text that a
-//! page shows. Sequence numbers are dense, as nothing is deleted, so a page at an offset
-//! begins with a seek. fjall counts by reading, so the counts are kept as rows.
+//! A commit is a batch with `PersistMode::SyncData`, which calls `fdatasync` on the journal before
+//! the batch is applied. The block cache has 64 MiB. A row is the text that a page shows. Sequence
+//! numbers have no gaps, because nothing is deleted, so a page at an offset begins with a seek.
+//! fjall counts by reading, so the counts are stored as rows.
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -27,7 +27,7 @@ struct Fjall {
     /// The state's number, then the sequence number.
     states: Keyspace,
     counts: Keyspace,
-    /// The last sequence number; held by the one who writes.
+    /// The last sequence number; locked by the current writer.
     last: Mutex<u64>,
 }
 

@@ -1,5 +1,5 @@
-//! jobstore itself: a write is one call, a commit is one `fdatasync` of its log for all
-//! callers that came together, which the store sees to by itself.
+//! jobstore itself: a write is one call, and a commit is one `fdatasync` of its log for all
+//! concurrent callers, which the store batches by itself.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -44,7 +44,7 @@ impl Store for Jobstore {
                 State::Pending => {}
                 State::Running => drop(self.graph.nonblocking().start(&id)),
                 State::Complete => {
-                    // Queued without waiting: the order is kept.
+                    // Queued without waiting: the order is preserved.
                     drop(self.graph.nonblocking().start(&id));
                     last = Some(self.graph.nonblocking().complete(&id, Outcome::succeeded()));
                 }
@@ -56,8 +56,8 @@ impl Store for Jobstore {
         Ok(())
     }
 
-    /// At rest, at most the segment that is written to and one prepared are there; the
-    /// others were packed.
+    /// When idle, it has at most the segment being written and a preallocated one; the others were
+    /// packed.
     fn rest(&self) -> Result<()> {
         for _ in 0..12_000 {
             let mut segments = 0;
@@ -75,7 +75,9 @@ impl Store for Jobstore {
 
     fn page(&self, list: &List, out: &mut Vec<u8>) -> Result<()> {
         out.clear();
-        let mut asked = jobstore::JobQuery::new().offset(list.offset).limit(list.limit);
+        let mut asked = jobstore::JobQuery::new()
+            .offset(list.offset)
+            .limit(list.limit);
         if let Some(state) = list.state {
             asked = asked.state(state);
         }

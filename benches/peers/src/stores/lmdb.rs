@@ -1,9 +1,9 @@
 //! LMDB: a database of rows, one of ids, and one for each state, whose length is its
 //! count.
 //!
-//! A row is the text that a page shows, copied from the memory map. Sequence numbers are
-//! dense, as nothing is deleted, so a page at an offset begins with a seek. New rows are
-//! appended, which fills LMDB's pages. How it syncs: see `environment.rs`.
+//! A row is the text that a page shows, copied from the memory map. Sequence numbers have no gaps,
+//! because nothing is deleted, so a page at an offset begins with a seek. New rows are appended,
+//! which fills LMDB's pages. For its syncs, see `environment.rs`.
 
 use std::path::Path;
 

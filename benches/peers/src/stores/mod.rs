@@ -1,4 +1,4 @@
-//! The stores that are compared: the columns of the tables, in their order.
+//! The compared stores: the columns of the tables, in order.
 
 mod environment;
 mod fjall;

@@ -1,8 +1,8 @@
 //! redb: a table of rows, one of ids, and one for each state, whose length is its count.
 //!
-//! `Durability::Immediate`, redb's default: a commit returns when its pages were synced.
-//! A cache of 64 MiB. A row is the text that a page shows. Sequence numbers are dense, as
-//! nothing is deleted, so a page at an offset begins with a seek.
+//! `Durability::Immediate`, redb's default: a commit returns when its pages are synced. The cache
+//! has 64 MiB. A row is the text that a page shows. Sequence numbers have no gaps, because nothing
+//! is deleted, so a page at an offset begins with a seek.
 
 use std::path::Path;
 

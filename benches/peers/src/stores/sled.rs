@@ -1,11 +1,11 @@
-//! sled: one tree with a row for each job, id and state, and the counts of the states.
+//! sled: one tree with a row for each job, id, and state, and the counts of the states.
 //!
-//! sled's `flush` hands what it wrote to the disk with `sync_file_range`, which syncs
-//! neither the disk's own cache nor what the file system keeps of the file. So each commit
-//! calls `fdatasync` on the file after it, and on the files of large values, if there are
-//! any. A cache of 64 MiB; sled's own flushing in the background is off. A row is the text
-//! that a page shows. Sequence numbers are dense, as nothing is deleted, so a page at an
-//! offset begins with a seek. sled has no snapshots: a page is not of one instant.
+//! sled's `flush` writes its data to the disk with `sync_file_range`, which syncs neither the
+//! disk's own cache nor the file's metadata. So each commit then calls `fdatasync` on the file, and
+//! on the files of large values, if there are any. The cache has 64 MiB; sled's own background
+//! flush is off. A row is the text that a page shows. Sequence numbers have no gaps, because
+//! nothing is deleted, so a page at an offset begins with a seek. sled has no snapshots: a page is
+//! not of one instant.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -30,10 +30,10 @@ const COUNTS: u8 = b'c';
 
 struct Sled {
     db: Db,
-    /// What sled has open, too.
+    /// The file that sled has open as well.
     file: File,
     blobs: PathBuf,
-    /// The last sequence number; held by the one who writes.
+    /// The last sequence number; locked by the current writer.
     last: Mutex<u64>,
 }
 

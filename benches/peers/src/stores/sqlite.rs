@@ -1,12 +1,11 @@
-//! SQLite: one table, its states indexed, the counts of the states in a row each.
+//! SQLite: one table, with an index on the state, and a row for the count of each state.
 //!
-//! WAL with `synchronous=FULL`, which syncs the WAL at every commit; the WAL is carried
-//! over into the database at 64 MiB instead of 4. A page cache of 64 MiB, and reads
-//! through a memory map, as far as SQLite takes one (2 GiB). Statements are prepared
-//! once, and a page copies the text of the request out of its row.
+//! WAL with `synchronous=FULL`, which syncs the WAL at every commit; checkpoints occur at 64 MiB of
+//! WAL instead of 4. The page cache has 64 MiB, and reads use a memory map up to SQLite's limit (2
+//! GiB). Statements are prepared once, and a page copies the text of the request from its row.
 //!
-//! A page by OFFSET reads and skips what lies before it. By key it begins behind the
-//! last row of the page before, which a caller who walks the pages knows.
+//! A page by OFFSET reads and skips the rows before it. A page by key begins after the last row of
+//! the previous page, which a caller that walks the pages knows.
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};

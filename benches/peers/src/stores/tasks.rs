@@ -1,16 +1,15 @@
-//! "tasks": jobs kept the way Meilisearch keeps its tasks, on LMDB through heed.
+//! "tasks": jobs stored in the way Meilisearch stores its tasks, on LMDB through heed.
 //!
-//! After `queue/tasks.rs` of its index-scheduler: tasks are rows of JSON by a `u32`,
-//! written and read by serde; the numbers of the tasks in each status are a roaring
-//! bitmap in a database of its own, read and written whole; a registration is a
-//! transaction of its own under LMDB's single writer. A page takes the union of the
-//! bitmaps, cuts it at its first task and its limit, gets and parses each task, and
-//! writes views of them.
+//! Modeled after `queue/tasks.rs` of its index-scheduler: tasks are rows of JSON with a `u32` key,
+//! written and read by serde; the numbers of the tasks in each status are a roaring bitmap in a
+//! separate database, read and written as a whole; each registration is a separate transaction
+//! under LMDB's single writer. A page computes the union of the bitmaps, selects the range of its
+//! first task and its limit, gets and parses each task, and writes views of them.
 //!
-//! Less than theirs: no kinds, indexes or dates (three to five more bitmaps a task), and
-//! bodies are kept as raw text within the row. Added: a database of ids, as their tasks
-//! are asked for by number. The bitmaps are written once a transaction, which only the
-//! transaction of many tasks shows. How LMDB syncs: see `environment.rs`.
+//! Simplified: no kinds, indexes, or dates (three to five more bitmaps per task), and bodies are
+//! stored as raw text in the row. Added: a database of ids, because Meilisearch's tasks are looked
+//! up by number. The bitmaps are written once per transaction, which matters only for the
+//! transaction of many tasks. For LMDB's syncs, see `environment.rs`.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -169,7 +168,7 @@ impl Engine for Tasks {
 
     fn commit(&self, writes: &[Write<Request>]) -> Result<()> {
         let mut transaction = self.environment.write_txn()?;
-        // Those that change, read and written once.
+        // The changed bitmaps, each read and written once.
         let mut bitmaps = [None, None, None];
         for write in writes {
             match write {

@@ -1,8 +1,7 @@
-//! A store at rest, opened by this program.
+//! A store that no engine has open, opened by this program.
 //!
-//! Owns: how it is opened, and what verbs ask of it. Must not know: sockets.
-//! Promise: an open leaves running jobs as they are and makes nothing where nothing was;
-//! no file in the folder gets another owner.
+//! Opens the store and implements the operations on it. Opening leaves running jobs as they are and
+//! does not create a store; files in the directory keep their owner.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -29,33 +28,34 @@ use crate::problem::Problem;
 use crate::progress::Bar;
 use crate::store_args::{GraphName, StoreArgs};
 
-/// The largest request any store may have: what an engine took, this program takes too.
+/// The largest request that any store may have: whatever an engine accepted, this program accepts
+/// as well.
 pub(crate) const MAX_REQUEST_BYTES: u64 = 256 << 20;
 
-/// Events that are read before anybody has looked for a bar.
+/// Events that are read before a progress bar is considered.
 const BAR_EVENTS: u64 = 1 << 18;
 
-/// Whether a store is made where there is none.
+/// Whether a missing store is created.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Create {
     Never,
     IfMissing,
 }
 
-/// What a store is opened for.
+/// The purpose for which a store is opened.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum OpenFor {
     Reading,
     Writing(Create),
-    /// As its engine, which says which keys are secret.
+    /// As its engine, which defines the secret keys.
     Serving,
 }
 
-/// Why a folder was not opened.
+/// Why a directory was not opened.
 pub(super) enum OpenRefusal {
-    /// Some process has it open.
+    /// A process has it open.
     InUse(Option<u32>),
-    /// It is another user's. Its engine may still be asked.
+    /// It belongs to another user. Its engine may still be reachable.
     NotOwner(Problem),
     Problem(Problem),
 }
@@ -114,7 +114,7 @@ impl StoreDirectory {
     }
 }
 
-/// The secret keys that an open names: a server and a command that creates a store record them.
+/// The secret keys to open with: a server and a command that creates a store record them.
 fn secret_keys(store_args: &StoreArgs, what: OpenFor) -> Result<Option<Vec<String>>, Problem> {
     let is_named = match what {
         OpenFor::Reading | OpenFor::Serving => true,
@@ -127,11 +127,11 @@ fn secret_keys(store_args: &StoreArgs, what: OpenFor) -> Result<Option<Vec<Strin
     }
 }
 
-/// Refuses to make files that the store's engine could not open: those of another user.
+/// Refuses to create files that the store's engine, running as another user, could not open.
 ///
-/// Whose the store is, its files say: a volume's directory may belong to root and be open
-/// to a group, as with Kubernetes' `fsGroup`. Whoever may write the files by their group
-/// is as good as their owner. That root may write them says nothing.
+/// The owner of the store is the owner of its files: a volume's directory may belong to root and be
+/// open to a group, as with Kubernetes' `fsGroup`. A user who can write the files through their
+/// group counts as the owner. Root can write any file, so that does not count.
 pub(super) fn check_owner(dir: &Path) -> Result<(), Problem> {
     let identity = dir.join("STORE");
     let (what, found) = match fs::symlink_metadata(&identity) {
@@ -169,7 +169,7 @@ pub(super) fn check_owner(dir: &Path) -> Result<(), Problem> {
     ))
 }
 
-/// A job's line as it may be shown.
+/// A job's line, with secrets masked.
 fn line(job: &Job) -> String {
     job.to_json()
 }

@@ -1,7 +1,7 @@
-//! A store that an engine has open, asked through its control socket.
+//! A store that an engine has open, accessed through its control socket.
 //!
-//! Owns: which route answers what a verb asks. Must not know: HTTP, files.
-//! Promise: the engine works on meanwhile, and answers what the folder would.
+//! Maps each operation to a route of the control socket. The engine keeps running, and returns what
+//! direct access to the directory would return.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -24,7 +24,7 @@ use crate::progress::Bar;
 use crate::short_id::short_id;
 use crate::store_args::GraphName;
 
-/// An engine that can be asked.
+/// An engine with a control socket.
 pub(super) struct Engine {
     socket: Socket,
 }
@@ -32,7 +32,7 @@ pub(super) struct Engine {
 type Query = Vec<(&'static str, String)>;
 
 impl Engine {
-    /// The engine that has this folder open; nothing where it has no control socket.
+    /// The engine that has this directory open; `None` if it has no control socket.
     pub(super) fn of(dir: &Path) -> Result<Option<Engine>, Problem> {
         let path = dir.join(Control::FILE_NAME);
         if !path.exists() {
@@ -46,7 +46,7 @@ impl Engine {
         self.socket.ask(request, &mut || {})
     }
 
-    /// Asks for one object.
+    /// Requests one JSON object.
     fn object<T: DeserializeOwned>(&self, request: SocketRequest<'_>) -> Result<T, Problem> {
         self.object_meanwhile(request, &mut || {})
     }
@@ -68,7 +68,7 @@ impl Engine {
         })
     }
 
-    /// Looks the store over, at low priority.
+    /// Verifies the store, at low priority.
     pub(super) fn verify(&self) -> Result<VerifyReport, Problem> {
         let _bar = Bar::busy("the engine is verifying");
         self.object(SocketRequest::post(&["control", "verify"], ""))
@@ -424,7 +424,7 @@ impl Engine {
     }
 }
 
-/// Hands an answer on, piece by piece.
+/// Copies a response to the output, piece by piece.
 fn copy(
     response: &mut SocketResponse<'_>,
     out: &mut dyn Write,

@@ -1,14 +1,13 @@
-//! Which process has a store open.
+//! The process that has a store open.
 //!
-//! Owns: how a process is named for a person. Must not know: locks.
-//! Promise: what cannot be found out is left out, never guessed; arguments of the process
-//! that look like credentials are not shown.
+//! Describes the process for the user. Unknown facts are omitted, never guessed; arguments that
+//! look like credentials are not shown.
 
 use std::fs;
 
 use crate::output::harmless;
 
-/// Characters of a command line that are shown.
+/// The maximum number of characters of a command line to show.
 const CHARS_SHOWN: usize = 80;
 
 /// "by process 7 (engine --data jobs)".
@@ -22,7 +21,7 @@ pub(crate) fn said(pid: Option<u32>) -> String {
     }
 }
 
-/// The command line of a process, where the system tells.
+/// The command line of a process, if the system provides it.
 fn command_line(pid: u32) -> Option<String> {
     let bytes = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let words = bytes
@@ -34,14 +33,14 @@ fn command_line(pid: u32) -> Option<String> {
     shown(&words)
 }
 
-/// The program and its arguments, as many as are harmless and fit.
+/// The program and those arguments that are harmless and fit.
 fn shown(words: &[String]) -> Option<String> {
     let mut line = words.first()?.clone();
     for word in words.get(1..).unwrap_or_default() {
         let lower = word.to_lowercase();
         let looks_secret = ["key", "secret", "token", "password", "passwd"];
         if looks_secret.iter().any(|secret| lower.contains(secret)) {
-            // Its value may be the next word.
+            // The credential may be the next word.
             line.push_str(" ...");
             break;
         }

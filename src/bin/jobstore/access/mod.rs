@@ -1,9 +1,8 @@
-//! How a store is reached: in its folder, or by asking the engine that has it open.
+//! Access to a store: in its directory, or through the engine that has it open.
 //!
-//! Owns: [`Access`], what all verbs ask of a store, and which of both ways is taken. Must
-//! not know: how either does it.
-//! Promise: a verb does not know the difference; a store in use that cannot be asked is
-//! refused with who holds it and what to do.
+//! Contains [`Access`], the operations that commands need, and the choice between the two ways.
+//! Commands do not see the difference. If a store is in use and its engine cannot be reached, the
+//! error names the process and what to do.
 
 mod directory;
 mod engine;
@@ -23,18 +22,18 @@ use crate::filters::Filters;
 use crate::problem::Problem;
 use crate::store_args::{GraphName, StoreArgs};
 
-/// Some of a graph's jobs.
+/// A selection of a graph's jobs.
 pub(crate) struct ListQuery<'a> {
     pub(crate) filters: &'a Filters,
     pub(crate) offset: u64,
     pub(crate) limit: u64,
     pub(crate) newest_first: bool,
     pub(crate) cursor: Option<&'a str>,
-    /// Whether the whole list is counted, though that may mean going through all of it.
+    /// Whether to count the whole list, even if that requires a full scan.
     pub(crate) count: bool,
 }
 
-/// What is known of a page beside its jobs.
+/// What is known about a page in addition to its jobs.
 #[derive(Debug, Default)]
 pub(crate) struct PageInfo {
     pub(crate) jobs: u64,
@@ -43,28 +42,28 @@ pub(crate) struct PageInfo {
     pub(crate) quarantined: u64,
 }
 
-/// What is known of jobs whose ids are lost.
+/// The known parts of jobs whose ids are lost.
 pub(crate) struct FindQuery<'a> {
     pub(crate) filters: &'a Filters,
     pub(crate) limit: u64,
     pub(crate) cursor: Option<&'a str>,
 }
 
-/// What a stretch of a search came to.
+/// The result of one step of a search.
 #[derive(Debug, Default)]
 pub(crate) struct ScanStep {
     pub(crate) found: u64,
-    /// Where the search goes on, unless it is over.
+    /// Where the search continues; `None` if it is complete.
     pub(crate) next: Option<String>,
     pub(crate) looked_at: u64,
-    /// Jobs that are left to look at.
+    /// The number of jobs still to scan.
     pub(crate) left: u64,
 }
 
-/// How long a stretch of a search may take: whoever looks on wants to see it move.
+/// How long one step of a search may take; short, so that progress is visible.
 const SCAN_STEP_TIME: Duration = Duration::from_millis(200);
 
-/// How a job is to end.
+/// How to complete a job.
 pub(crate) struct CompletionArgs<'a> {
     pub(crate) kind: OutcomeKind,
     pub(crate) code: &'a str,
@@ -72,7 +71,7 @@ pub(crate) struct CompletionArgs<'a> {
 }
 
 impl CompletionArgs<'_> {
-    /// Whether code and message belong to it.
+    /// Whether it has a code and a message.
     fn says_why(&self) -> bool {
         matches!(
             self.kind,
@@ -81,7 +80,7 @@ impl CompletionArgs<'_> {
     }
 }
 
-/// What became of a job that was to be called off.
+/// The result of a cancellation.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Cancelled {
     BeforeStart,
@@ -89,32 +88,32 @@ pub(crate) enum Cancelled {
     AlreadyComplete,
 }
 
-/// How lines are to be imported.
+/// The options of an import.
 #[derive(Clone, Copy)]
 pub(crate) struct Import {
     pub(crate) skip_bad: bool,
 }
 
-/// What an import did.
+/// The result of an import.
 #[derive(Debug, Default)]
 pub(crate) struct Imported {
     pub(crate) imported: u64,
     pub(crate) there: u64,
-    /// Those of them whose line has secrets that the job does not.
+    /// How many of them have secrets in the line but not in the job.
     pub(crate) secrets_left: u64,
     pub(crate) bad: u64,
-    /// The first of the bad lines, by their number, and what is wrong with each.
+    /// The first bad lines, as line numbers and errors.
     pub(crate) bad_lines: Vec<(u64, String)>,
 }
 
-/// Told of each line, a whole job as JSON.
+/// Called for each line, a whole job as JSON.
 pub(crate) type EachLine<'a> = &'a mut dyn FnMut(&str) -> Result<(), Problem>;
 
-/// A store, however it is reached.
+/// A store, by either way of access.
 pub(crate) trait Access {
     fn graphs(&self) -> Result<Vec<GraphName>, Problem>;
 
-    /// The contract's document of some jobs.
+    /// The document of the GES API for some jobs.
     fn document(
         &self,
         graph: &GraphName,
@@ -122,7 +121,7 @@ pub(crate) trait Access {
         out: &mut dyn Write,
     ) -> Result<(), Problem>;
 
-    /// Some jobs, each as its line.
+    /// Some jobs, one line each.
     fn page(
         &self,
         graph: &GraphName,
@@ -133,10 +132,10 @@ pub(crate) trait Access {
     /// The line of a job.
     fn job(&self, graph: &GraphName, id: &str) -> Result<String, Problem>;
 
-    /// What the ids begin with that the graph makes, as far as that can be told.
+    /// The prefix of the ids that the graph generates, if known.
     fn id_begin(&self, graph: &GraphName) -> Result<Option<String>, Problem>;
 
-    /// The jobs of a request, newest first, each as its line; says how many.
+    /// The jobs with a request, newest first, one line each. Returns their number.
     fn find(
         &self,
         graph: &GraphName,
@@ -145,7 +144,7 @@ pub(crate) trait Access {
         each: EachLine<'_>,
     ) -> Result<u64, Problem>;
 
-    /// Searches for a while for jobs, newest first, each as its line.
+    /// Searches jobs for a limited time, newest first, one line each.
     fn search(
         &self,
         graph: &GraphName,
@@ -153,7 +152,7 @@ pub(crate) trait Access {
         each: EachLine<'_>,
     ) -> Result<ScanStep, Problem>;
 
-    /// Ends a job; gives how it had ended, where it had.
+    /// Completes a job. Returns its outcome if it was already complete.
     fn complete(
         &self,
         graph: &GraphName,
@@ -163,8 +162,8 @@ pub(crate) trait Access {
 
     fn cancel(&self, graph: &GraphName, id: &str) -> Result<Cancelled, Problem>;
 
-    /// Lines of all jobs that are meant, with or without secrets; says how many, and how
-    /// many there will be, as far as that is known.
+    /// Exports the lines of all selected jobs, with or without secrets. Returns their number, and
+    /// passes on the expected total if it is known.
     fn export(
         &self,
         graph: &GraphName,
@@ -174,7 +173,7 @@ pub(crate) trait Access {
         progress: &mut dyn FnMut(u64, Option<u64>),
     ) -> Result<u64, Problem>;
 
-    /// Records the jobs of lines; makes the graph where it is not there.
+    /// Imports jobs from lines; creates the graph if it does not exist.
     fn import(
         &self,
         graph: &GraphName,
@@ -202,19 +201,19 @@ pub(crate) trait Access {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<(u64, u64), Problem>;
 
-    /// The store's numbers, as the library has them in JSON.
+    /// The store's statistics, in the library's JSON.
     fn stats(&self) -> Result<String, Problem>;
 
-    /// Lets the store go.
+    /// Closes the store.
     fn close(&self) -> Result<(), Problem>;
 }
 
-/// Reaches a store to read it. Nothing in its directory is changed.
+/// Opens a store for reading. Nothing in its directory is changed.
 pub(crate) fn open(store_args: &StoreArgs) -> Result<Box<dyn Access>, Problem> {
     reach(store_args, OpenFor::Reading)
 }
 
-/// Reaches a store to change it; creates it if there is none and that is allowed.
+/// Opens a store for changes; creates it if there is none and `create` allows it.
 pub(crate) fn open_to_write(
     store_args: &StoreArgs,
     create: Create,
@@ -224,11 +223,11 @@ pub(crate) fn open_to_write(
 
 fn reach(store_args: &StoreArgs, what: OpenFor) -> Result<Box<dyn Access>, Problem> {
     let dir = &store_args.data()?;
-    // A command that writes has been refused its option, and ignores the variable.
+    // A command that writes has already refused the option, and ignores the variable.
     let has_keys = what == OpenFor::Reading && store_args.secret_keys()?.is_some();
     match directory::StoreDirectory::open(store_args, what) {
         Ok(directory) => Ok(Box::new(directory)),
-        // The engine makes the files then.
+        // The engine then creates the files.
         Err(directory::OpenRefusal::NotOwner(problem)) => match engine::Engine::of(dir) {
             Ok(Some(engine)) if !has_keys => Ok(Box::new(engine)),
             _ => Err(problem),
@@ -246,7 +245,7 @@ fn reach(store_args: &StoreArgs, what: OpenFor) -> Result<Box<dyn Access>, Probl
     }
 }
 
-/// Opens a store at rest for a server of its own.
+/// Opens a store that no engine has open, for a server.
 pub(crate) fn store_at_rest(store_args: &StoreArgs) -> Result<JobStore, Problem> {
     match directory::StoreDirectory::open(store_args, OpenFor::Serving) {
         Ok(directory) => Ok(directory.into_store()),
@@ -257,7 +256,7 @@ pub(crate) fn store_at_rest(store_args: &StoreArgs) -> Result<JobStore, Problem>
     }
 }
 
-/// Looks a store over: at rest with `look`, else by its engine.
+/// Verifies a store: with `look` if no engine has it open, otherwise through its engine.
 pub(crate) fn verify(
     dir: &Path,
     look: impl FnOnce() -> Result<VerifyReport, Error>,
@@ -272,12 +271,12 @@ pub(crate) fn verify(
     }
 }
 
-/// Refuses to write to a store whose files are another user's.
+/// Refuses to write to a store whose files belong to another user.
 pub(crate) fn check_owner(dir: &Path) -> Result<(), Problem> {
     directory::check_owner(dir)
 }
 
-/// A problem of what is only done to a store at rest.
+/// The error of an operation that needs exclusive access.
 pub(crate) fn at_rest(dir: &Path, error: Error) -> Problem {
     match error {
         Error::StoreInUse { holder: pid, .. } => in_use(dir, pid, AT_REST),
@@ -288,10 +287,10 @@ pub(crate) fn at_rest(dir: &Path, error: Error) -> Problem {
 const NO_SOCKET: &str = "it has no control socket, which the engine can open \
      (`JobStore::control`)";
 const AT_REST: &str = "this command needs a store that no process has open";
-/// What to do about a process that certainly has the store open.
+/// What to do if the process that has the store open is known.
 const KNOWN: &str =
     "stop that process first; a `jobstore` command other than `serve` exits by itself";
-/// Which process it is may be hidden: it may run in another container.
+/// The process may be hidden: it may run in another container.
 const UNKNOWN: &str = "to find the process that has the directory open, run `lslocks` or `lsof` \
      as root on this host";
 

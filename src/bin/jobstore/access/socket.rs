@@ -1,8 +1,7 @@
-//! Questions to an engine, over the control socket in its store's folder.
+//! Requests to an engine, over the control socket in its store's directory.
 //!
-//! Owns: the socket, HTTP on it, what a failure there means. Must not know: what is asked.
-//! Promise: an answer that is not whole is an error; memory stays bounded, whatever is
-//! sent or received.
+//! Contains the socket, HTTP over it, and the meaning of its failures. An incomplete response is an
+//! error; memory is bounded, whatever is sent or received.
 
 use std::future::poll_fn;
 use std::io::{self, Read};
@@ -22,35 +21,35 @@ use tokio::sync::mpsc as channel;
 
 use crate::problem::Problem;
 
-/// Bytes that are sent at once.
+/// The maximum number of bytes sent in one piece.
 const PIECE_BYTES: usize = 64 << 10;
-/// Pieces that wait to be sent.
+/// The maximum number of pieces waiting to be sent.
 const PIECES_WAITING: usize = 4;
-/// Bytes of an answer that is no stream.
+/// The largest response that is not streamed.
 const ANSWER_BYTES_MAX: u64 = 512 << 20;
-/// Bytes of a failure that are looked at.
+/// The maximum number of bytes read from an error response.
 const FAILURE_BYTES_MAX: u64 = 64 << 10;
-/// Which of the library's errors a failure tells of.
+/// The header with the code of the library's error.
 const ERROR_CODE: &str = "x-error-code";
-/// How often who waits is told that work goes on.
+/// How often progress is reported while a response is pending.
 const TOLD_EVERY: Duration = Duration::from_millis(100);
-/// What stands in paths and queries as it is.
+/// The characters that are escaped in paths and queries.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
 
-/// A control socket that somebody listens on.
+/// A control socket that an engine listens on.
 pub(super) struct Socket {
     path: PathBuf,
     runtime: Runtime,
 }
 
-/// What is asked.
+/// A request.
 pub(super) struct SocketRequest<'a> {
     pub(super) method: Method,
-    /// Its parts, to be escaped.
+    /// The segments of the path, unescaped.
     pub(super) path: &'a [&'a str],
     pub(super) query: Vec<(&'static str, String)>,
     pub(super) body: SocketBody,
@@ -97,7 +96,7 @@ impl<'a> SocketRequest<'a> {
 }
 
 impl Socket {
-    /// Connects, to see whether somebody listens.
+    /// Connects, to check that an engine listens.
     pub(super) fn connect(path: PathBuf) -> Result<Socket, Problem> {
         let refused = |e: io::Error| {
             let what = format!(
@@ -115,7 +114,8 @@ impl Socket {
         Ok(Socket { path, runtime })
     }
 
-    /// Asks, and gives the answer as it comes; `waiting` is told that it did not come yet.
+    /// Sends a request and returns the response as a stream; calls `waiting` until the response
+    /// begins.
     pub(super) fn ask(
         &self,
         request: SocketRequest<'_>,
@@ -137,7 +137,7 @@ impl Socket {
             let stream = tokio::net::UnixStream::connect(&self.path).await?;
             let connected = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
             let (mut sender, connection) = connected.map_err(io::Error::other)?;
-            // What ends it shows at who waits for the answer.
+            // If the connection fails, reading the response fails as well.
             self.runtime.spawn(async move { connection.await.ok() });
             let response = sender.send_request(request);
             tokio::pin!(response);
@@ -163,7 +163,7 @@ impl Socket {
         }
     }
 
-    /// Asks for something that is not long.
+    /// Requests a response that is short.
     pub(super) fn whole(
         &self,
         request: SocketRequest<'_>,
@@ -174,7 +174,7 @@ impl Socket {
     }
 }
 
-/// The socket, or an answer on it, came to an end.
+/// The error for a connection that failed, before or during a response.
 pub(super) fn broken(error: &io::Error) -> Problem {
     Problem::failed(
         format!("the connection to the engine was lost: {error}"),
@@ -182,7 +182,7 @@ pub(super) fn broken(error: &io::Error) -> Problem {
     )
 }
 
-/// What the engine said instead of an answer.
+/// The engine's error response.
 fn failure(status: StatusCode, response: SocketResponse<'_>) -> Problem {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -211,7 +211,7 @@ fn failure(status: StatusCode, response: SocketResponse<'_>) -> Problem {
     }
 }
 
-/// An answer, as it comes.
+/// A response, read as it arrives.
 pub(super) struct SocketResponse<'s> {
     runtime: &'s Runtime,
     headers: HeaderMap,
@@ -249,15 +249,15 @@ impl Read for SocketResponse<'_> {
     }
 }
 
-/// What is sent with a question.
+/// The body of a request.
 pub(super) enum SocketBody {
     Whole(Option<Bytes>),
     Pieces(channel::Receiver<io::Result<Bytes>>),
 }
 
 impl SocketBody {
-    /// What a reader gives, read by a thread of its own; and where it says what went
-    /// wrong with it.
+    /// A body that a separate thread reads from `from`, and a channel for the reader's error, if
+    /// any.
     pub(super) fn read(mut from: Box<dyn Read + Send>) -> (SocketBody, mpsc::Receiver<io::Error>) {
         let (send, receive) = channel::channel(PIECES_WAITING);
         let (say, said) = mpsc::channel();
@@ -278,7 +278,7 @@ impl SocketBody {
                     say.send(failed).ok();
                 }
                 let is_over = next.is_err();
-                // Who asked may be gone.
+                // The receiver may be gone.
                 if send.blocking_send(next).is_err() || is_over {
                     return;
                 }

@@ -1,11 +1,11 @@
-//! Kills: a process that works on a store is killed at any moment, again and again.
+//! Kills: a process that works on a store is killed at random moments, again and again.
 //!
-//! Owns: when it is killed, and what happens to the store between two kills.
-//! Promise: what was acknowledged is there, nothing is that was not tried, and the
-//! store goes on; whatever the index is worth. Exits with 1 if not so.
+//! Chooses when it is killed, and what happens to the store between two kills. Guarantee:
+//! everything acknowledged is present, nothing is present that was not attempted, and the store
+//! remains usable, whatever the state of the index. Exits with 1 otherwise.
 //!
-//! Moments are random: a seed repeats the choices, not the moments. A failure keeps
-//! the store's folder, as it was killed, and what was said.
+//! The moments are random: a seed repeats the choices, but not the moments. After a failure, the
+//! store's directory, as it was when killed, and the output are kept.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,11 +24,11 @@ use jobstore_trials::rebuilds;
 use tempfile::TempDir;
 
 const USAGE: &str = "kills [--kills N] [--seed S] [--interval]";
-/// Kills of one store.
+/// The number of kills of one store.
 const KILLS_OF_A_STORE: u64 = 8;
-/// How long an open with everything that is checked may take.
+/// How long an open with all checks may take.
 const CHECK_MOST: Duration = Duration::from_secs(60);
-/// Jobs of each graph that are looked up by their ids.
+/// The number of jobs of each graph that are looked up by their ids.
 const LOOKUPS: u64 = 20;
 
 fn main() -> ExitCode {
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
         let mut trial = match Trial::new(Random(random.any()), interval) {
             Ok(trial) => trial,
             Err(e) => {
-                println!("FAILED: no directory for a store: {e}");
+                println!("FAILED: cannot create a directory for a store: {e}");
                 return ExitCode::FAILURE;
             }
         };
@@ -68,13 +68,13 @@ fn main() -> ExitCode {
         if interval { ", interval mode" } else { "" }
     );
     println!(
-        "before anything was written: {}; within an open: {}; at work: {}",
+        "before anything was written: {}; during an open: {}; during operation: {}",
         sum.kills - sum.in_open - sum.at_work,
         sum.in_open,
         sum.at_work
     );
     println!(
-        "stores checked: {}; without their index: {}; with an older one: {}; rebuilt for a fault: {}",
+        "stores checked: {}; without their index: {}; with an older one: {}; rebuilt because of a fault: {}",
         sum.checks,
         sum.lost,
         sum.older,
@@ -105,7 +105,7 @@ struct Trial {
     random: Random,
     interval_ms: u64,
     root: TempDir,
-    /// An index of an earlier moment.
+    /// An index from an earlier time.
     older: Option<PathBuf>,
     oracle: Oracle,
     said: Vec<Line>,
@@ -114,7 +114,7 @@ struct Trial {
 impl Trial {
     fn new(mut random: Random, interval: bool) -> std::io::Result<Trial> {
         Ok(Trial {
-            // In memory more happens between two kills; on a disk, syncs take longer.
+            // In memory, more happens between two kills; on a disk, syncs take longer.
             root: match random.one_in(2) {
                 true => directory::fast()?,
                 false => directory::on_disk()?,
@@ -135,7 +135,7 @@ impl Trial {
         sum.stores += 1;
         for round in 0..kills {
             self.kill(round, sum)?;
-            // Now and then the next process finds what the last one left.
+            // Sometimes the next process finds what the last one left.
             if round + 1 == kills || !self.random.one_in(3) {
                 self.check(sum)?;
             }
@@ -176,8 +176,7 @@ impl Trial {
         }
     }
 
-    /// Opens the store, perhaps with another index, and compares it with all that
-    /// was said.
+    /// Opens the store, perhaps with another index, and compares it with the recorded lines.
     fn check(&mut self, sum: &mut Sum) -> Result<(), String> {
         let dir = self.dir();
         let index = dir.join(INDEX);
@@ -225,7 +224,7 @@ impl Trial {
         Ok(())
     }
 
-    /// Leaves the folder where it is, and puts beside the store what was said.
+    /// Keeps the directory, and writes the lines next to the store.
     fn keep(self) -> PathBuf {
         let text: Vec<String> = self.said.iter().map(Line::to_string).collect();
         let kept = self.root.keep();

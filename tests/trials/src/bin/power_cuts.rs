@@ -1,15 +1,15 @@
-//! Power cuts: what a cut at any moment could leave of a store's folder, opened and
-//! compared with what was acknowledged before that moment.
+//! Power failures: the possible contents of a store's directory after a power failure at any
+//! moment, opened and compared with what was acknowledged before that moment.
 //!
-//! Owns: which runs are recorded, at which moments the power goes, what becomes of
-//! the index. Promise: each image holds no more and no less than a disk could that
-//! keeps what was synced; a store that does not open there, has lost an acknowledged
-//! fact, or holds one that was not tried is a failure, and is kept.
+//! Chooses the recorded runs, the moments at which the power fails, and what happens to the index.
+//! Each image is a state that a disk could be in if it keeps all synced data. If the store in an
+//! image cannot be opened, has lost an acknowledged fact, or contains one that was not attempted,
+//! the trial fails, and the image is kept.
 //!
-//! A run is real: processes that work on a real folder under strace, which tells
-//! every call that changes files and every word the processes say, in one order. Some
-//! processes close their store, some end in the middle of everything or are killed
-//! between two calls, some have a sync fail.
+//! A run is real: processes work on a real directory under strace, which records every call that
+//! changes files and every line that the processes print, in one order. Some processes close their
+//! store, some exit in the middle of everything or are killed between two calls, some have a sync
+//! fail.
 
 use std::collections::HashSet;
 use std::fs;
@@ -34,9 +34,9 @@ use tempfile::TempDir;
 const USAGE: &str = "power_cuts [--seconds N] [--images N] [--all] [--seed S] [--require]";
 const STORE: &str = "store";
 const INDEX: &str = "store/index";
-/// Syncs of one recorded run at which the power goes, unless all are asked for.
+/// The number of syncs of one recorded run at which the power fails, unless all are requested.
 const CUTS_OF_A_RUN: usize = 100;
-/// Calls in which a process is killed: what it wrote is there, the call is not.
+/// Calls during which a process is killed: the call has no effect, but earlier writes do.
 const FATAL_CALLS: [&str; 7] = [
     "fdatasync",
     "fsync",
@@ -46,7 +46,7 @@ const FATAL_CALLS: [&str; 7] = [
     "unlinkat",
     "pwrite64",
 ];
-/// Earlier states of the index that are kept to be put back.
+/// The number of earlier states of the index that are kept to be restored.
 const OLDER_MAX: usize = 50;
 const CHECK_MOST: Duration = Duration::from_secs(60);
 const LOOKUPS: u64 = 8;
@@ -63,7 +63,7 @@ fn main() -> ExitCode {
     let seed = args.number("--seed").unwrap_or(1);
     args.end();
     if let Err(why) = trace::available() {
-        println!("SKIPPED: power cuts: {why}");
+        println!("SKIPPED: power failures: {why}");
         return match require {
             true => ExitCode::FAILURE,
             false => ExitCode::SUCCESS,
@@ -84,18 +84,18 @@ fn main() -> ExitCode {
         }
     }
     println!(
-        "power cuts survived: {} images of {} runs, in {:.0?} (the same again, left out: {})",
+        "power failures survived: {} images of {} runs, in {:.0?} (duplicates omitted: {})",
         sum.images,
         sum.runs,
         began.elapsed(),
         sum.same
     );
     println!(
-        "sync points: {}, cut at: {}; runs with a failing sync: {}; went on working: {}",
+        "sync points: {}, power failures at: {}; runs with a failing sync: {}; continued afterward: {}",
         sum.syncs, sum.cuts, sum.failing, sum.went_on
     );
     println!(
-        "index lost: {}, of an earlier moment: {}, torn: {}; rebuilt for a fault: {}",
+        "index lost: {}, older: {}, torn: {}; rebuilt because of a fault: {}",
         sum.index[0],
         sum.index[1],
         sum.index[2],
@@ -131,13 +131,13 @@ impl Sum {
     }
 }
 
-/// Processes that worked on one folder, one after the other.
+/// Processes that worked on one directory, one after the other.
 struct Run {
     seed: u64,
     root: PathBuf,
-    /// The root is in it, and what strace wrote.
+    /// Contains the root, and strace's output.
     directory: TempDir,
-    /// What each did, and what was in the folder after it.
+    /// The calls of each, and the content of the directory after it.
     processes: Vec<Process>,
 }
 
@@ -147,7 +147,7 @@ struct Process {
     died: bool,
 }
 
-/// Records a run and goes through its cuts on all processors.
+/// Records a run and tests its power failures on all processors.
 fn run(seed: u64, all: bool, images: u64, sum: &mut Sum) -> Result<(), String> {
     let run = Run::record(seed, sum)?;
     let cuts = match run.choose(all, sum) {
@@ -157,7 +157,7 @@ fn run(seed: u64, all: bool, images: u64, sum: &mut Sum) -> Result<(), String> {
             return Err(format!("{what}\nthe traces are kept in {}", kept.display()));
         }
     };
-    // More than processors: an open and a close also wait.
+    // More workers than processors, because opens and closes also wait for the disk.
     let workers = 3 * std::thread::available_parallelism().map_or(1, usize::from);
     let results: Vec<Result<Sum, String>> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..workers)
@@ -184,7 +184,7 @@ type Place = (usize, usize);
 
 impl Run {
     fn record(seed: u64, sum: &mut Sum) -> Result<Run, String> {
-        let failed = |e: std::io::Error| format!("no directory for a run: {e}");
+        let failed = |e: std::io::Error| format!("cannot create a directory for a run: {e}");
         let mut random = Random(seed);
         let directory = directory::fast().map_err(failed)?;
         let root = directory.path().join("disk");
@@ -227,7 +227,7 @@ impl Run {
         })
     }
 
-    /// Goes through all events; `each` sees the disk before each of them.
+    /// Replays all events; `each` sees the disk before each of them.
     fn replay(
         &self,
         mut each: impl FnMut(&Disk, Place, &Step) -> Result<(), String>,
@@ -245,13 +245,13 @@ impl Run {
         Ok(())
     }
 
-    /// Where the power goes: at syncs, and at some places between.
+    /// Chooses where the power fails: at syncs, and at some positions in between.
     fn choose(&self, all: bool, sum: &mut Sum) -> Result<Vec<Place>, String> {
         let (mut rare, mut common, mut others) = (Vec::new(), Vec::new(), Vec::new());
         self.replay(|disk, (process, n), step| {
             let event = self.processes[process].trace.events[n];
             match step {
-                // Those of names and packs are few among those of commits.
+                // Syncs of names and packs are few compared with those of commits.
                 Step::Synced if disk.syncs_names_or(event, ".aside") => rare.push((process, n)),
                 Step::Synced => common.push((process, n)),
                 _ => others.push((process, n)),
@@ -277,14 +277,14 @@ impl Run {
     }
 }
 
-/// Goes through a run and opens what cuts leave.
+/// Replays a run and opens what power failures leave.
 struct Cutter<'r> {
     run: &'r Run,
     cuts: HashSet<Place>,
     images: u64,
     oracle: Oracle,
     said: Vec<Line>,
-    /// What was checked already: the truth's files, and how much must be in them.
+    /// The images that were already checked: the log files, and how much must be in them.
     known: HashSet<(u64, u64)>,
     older: Vec<Image>,
     sum: Sum,
@@ -311,7 +311,7 @@ impl<'r> Cutter<'r> {
             if let Step::Says(words) = step {
                 let words = String::from_utf8_lossy(words);
                 let line = words.strip_suffix('\n').and_then(Line::parse);
-                let line = line.ok_or_else(|| format!("{words:?} is no line"))?;
+                let line = line.ok_or_else(|| format!("{words:?} is not a valid line"))?;
                 self.oracle.hear(&line)?;
                 self.said.push(line);
             }
@@ -340,7 +340,7 @@ impl<'r> Cutter<'r> {
             let mut random = Random(seed);
             let mut image = disk.image("", kept, &mut random);
             image.remove(INDEX);
-            // The lock's content says nothing.
+            // The lock's content has no meaning.
             image.files.remove("store/LOCK");
             if !self
                 .known
@@ -361,7 +361,7 @@ impl<'r> Cutter<'r> {
         Ok(())
     }
 
-    /// Puts in what is left of the index: nothing of it is ever synced.
+    /// Adds what is left of the index: none of it is ever synced.
     fn index(&mut self, disk: &Disk, image: &mut Image, random: &mut Random) -> &'static str {
         let (index, how) = match random.below(8) {
             _ if !disk.exists(INDEX)
@@ -388,7 +388,7 @@ impl<'r> Cutter<'r> {
         how
     }
 
-    /// Opens an image and compares it; says where it is kept when it is wrong.
+    /// Opens an image and compares it; if it is wrong, reports where it is kept.
     fn check(&mut self, image: &Image, random: &mut Random) -> Result<(), (String, PathBuf)> {
         let failed = |e: std::io::Error| (format!("files of the trial: {e}"), PathBuf::new());
         let directory = directory::fast().map_err(failed)?;
@@ -410,7 +410,7 @@ impl<'r> Cutter<'r> {
             }
             Err(what) => {
                 let kept = directory.keep();
-                // As it was before it was opened, and what was said until then.
+                // As it was before it was opened, and the lines until then.
                 fs::remove_dir_all(&dir).ok();
                 image.write(&kept).ok();
                 let text: Vec<String> = self.said.iter().map(Line::to_string).collect();
@@ -424,14 +424,14 @@ impl<'r> Cutter<'r> {
 fn check(dir: &Path, recovery: char, works: bool, oracle: &Oracle) -> Result<u64, String> {
     let open = |recovery| {
         let opened = options(recovery).open(dir);
-        opened.map_err(|e| format!("the store does not open: {e}"))
+        opened.map_err(|e| format!("the store cannot be opened: {e}"))
     };
     let store = open(recovery)?;
     let seen = oracle.check(&store, LOOKUPS)?;
     if !works {
         return Ok(seen.facts);
     }
-    let failed = |e: jobstore::Error| format!("the store does not go on: {e}");
+    let failed = |e: jobstore::Error| format!("the store does not work: {e}");
     go_on(&store).map_err(failed)?;
     store.close().map_err(failed)?;
     drop(store);
@@ -443,12 +443,12 @@ fn check(dir: &Path, recovery: char, works: bool, oracle: &Oracle) -> Result<u64
         states.collect::<Vec<_>>().join(" ")
     });
     if states.as_deref() != Some("complete running pending") || later.graphs != seen.graphs {
-        return Err("after some more writes and a reopening it is another".to_owned());
+        return Err("after some more writes and a reopen, the store differs".to_owned());
     }
     Ok(seen.facts + later.facts)
 }
 
-/// Some writes: a graph with three jobs, each further than the next.
+/// Some writes: a graph with three jobs, in three different states.
 fn go_on(store: &JobStore) -> Result<(), jobstore::Error> {
     let graph = store.create_graph(PROJECT, "after-the-cut")?;
     for _ in 0..3 {

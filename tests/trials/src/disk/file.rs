@@ -1,14 +1,14 @@
-//! The bytes of a file, now and durably.
+//! The contents of a file, current and durable.
 //!
-//! Owns: [`File`] and its changes. Promise: a change becomes durable wholly by a
-//! sync, or else each of its sectors may or may not be there.
+//! Contains [`File`] and its changes. A sync makes a change durable completely; otherwise each of
+//! its sectors may or may not be present.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::random::Random;
 
-/// What a disk writes as one.
+/// The unit that a disk writes atomically.
 const SECTOR_BYTES: u64 = 512;
 
 /// A change of a file.
@@ -19,7 +19,7 @@ pub(super) enum Change {
 }
 
 impl Change {
-    /// Only so many bytes of it were written.
+    /// Only this many of its bytes were written.
     pub(super) fn cut(&mut self, bytes: u64) {
         if let Change::Write { data, .. } = self {
             if (bytes as usize) < data.len() {
@@ -35,8 +35,8 @@ impl Change {
         }
     }
 
-    /// Each sector is there or not; one in which an earlier change is not there is as
-    /// it was before that.
+    /// Each sector is present or lost; if an earlier change of a sector is lost, later ones keep it
+    /// in the state before that.
     fn apply_torn(&self, to: &mut Vec<u8>, lost: &mut HashSet<u64>, random: &mut Random) {
         let Change::Write { at, data } = self else {
             if random.one_in(2) {
@@ -44,7 +44,7 @@ impl Change {
             }
             return;
         };
-        // Some are lost or there as a whole: alone, each would be rare.
+        // Some are lost or present as a whole: alone, each case would be rare.
         let how = random.below(4);
         let (mut from, end) = (*at, *at + data.len() as u64);
         while from < end {
@@ -62,7 +62,7 @@ impl Change {
         }
     }
 
-    /// What is left of it where another was made durable since.
+    /// The part of it that is left after a later change was made durable.
     fn without(&self, later: &Change) -> Vec<Change> {
         let (
             Change::Write { at, data },
@@ -101,16 +101,16 @@ fn write(to: &mut Vec<u8>, at: u64, data: &[u8]) {
     to[from..end].copy_from_slice(data);
 }
 
-/// A file. What it holds is shared with the images that were made of it.
+/// A file. Its content is shared with the images that were made of it.
 #[derive(Default)]
 pub(super) struct File {
     durable: Arc<Vec<u8>>,
     now: Arc<Vec<u8>>,
     pending: Vec<Change>,
-    /// How many changes were made durable before those.
+    /// The number of changes made durable before those.
     base: usize,
-    /// Changes that a failed sync left behind: they may be there, but no later sync
-    /// makes them durable.
+    /// Changes left behind by a failed sync: they may be present, but no later sync makes them
+    /// durable.
     doomed: Vec<Change>,
 }
 
@@ -127,7 +127,7 @@ impl File {
         &self.durable
     }
 
-    /// What is durable, and any part of the rest.
+    /// The durable content, and any part of the rest.
     pub(super) fn torn(&self, at_work: &[&Change], random: &mut Random) -> Arc<Vec<u8>> {
         if self.doomed.is_empty() && self.pending.is_empty() && at_work.is_empty() {
             return self.durable.clone();
@@ -149,8 +149,8 @@ impl File {
         self.pending.push(change);
     }
 
-    /// Takes in those parts of the changes that make the file what it really is.
-    /// `false` when they cannot, unless there may be others that nobody saw.
+    /// Applies those parts of the changes that yield the real content of the file. `false` if that
+    /// is impossible and there can be no unseen changes.
     pub(super) fn take_parts(&mut self, changes: &[&Change], real: &[u8], others: bool) -> bool {
         let now = &self.now;
         let differs = |&n: &usize| now.get(n) != real.get(n);
@@ -175,7 +175,7 @@ impl File {
         explained && *self.now == real
     }
 
-    /// How many changes there ever were.
+    /// The total number of changes.
     pub(super) fn changes(&self) -> usize {
         self.base + self.pending.len()
     }

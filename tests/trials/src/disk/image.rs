@@ -1,7 +1,7 @@
-//! What a power cut leaves of a disk.
+//! What a power failure leaves of a disk.
 //!
-//! Owns: [`Image`]. Promise: nothing durable is missing in it, nothing that was not
-//! written is there.
+//! Contains [`Image`]. Nothing durable is missing in it, and nothing is present that was not
+//! written.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,16 +16,16 @@ use super::{Disk, Node};
 use crate::random::Random;
 use crate::trace::{At, Call};
 
-/// How much of what was not synced is kept.
+/// How much unsynced data is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kept {
     Nothing,
     Everything,
-    /// Each name and each sector, or not.
+    /// Each name and each sector independently.
     Torn,
 }
 
-/// Files by their paths, and folders.
+/// Files by path, and directories.
 #[derive(Clone, Debug, Default)]
 pub struct Image {
     pub files: BTreeMap<String, Arc<Vec<u8>>>,
@@ -33,7 +33,7 @@ pub struct Image {
 }
 
 impl Disk {
-    /// What is left below a folder.
+    /// What is left below a directory.
     #[must_use]
     pub fn image(&self, below: &str, kept: Kept, random: &mut Random) -> Image {
         let mut image = Image::default();
@@ -91,12 +91,11 @@ impl Disk {
         }
     }
 
-    /// Compares this with the real folder after its process ended, and takes in what
-    /// calls did that did not come to their end. Of a process that died, what they
-    /// were is not always told.
+    /// Compares this with the real directory after its process ended, and applies calls that did
+    /// not complete. The calls of a process that died are not always known.
     ///
     /// # Errors
-    /// Where the two differ: the trace does not tell all.
+    /// Reports a difference between the two: the trace is incomplete.
     pub fn end_process(&mut self, real: &Image, died: bool) -> Result<(), String> {
         let at_work = std::mem::take(&mut self.at_work);
         for call in std::mem::take(&mut self.begun).into_values() {
@@ -108,7 +107,7 @@ impl Disk {
                 continue;
             }
             let Some(Node::File(file)) = self.node(path) else {
-                return Err(format!("{path} is there, but no call made it"));
+                return Err(format!("{path} exists, but no call created it"));
             };
             let changes = at_work.values().filter(|(of, _)| *of == file);
             let changes: Vec<&Change> = changes.map(|(_, change)| change).collect();
@@ -116,7 +115,7 @@ impl Disk {
                 let (now, at_work) = (self.files[file].now(), changes.len());
                 let first = now.iter().zip(&**bytes).position(|(a, b)| a != b);
                 return Err(format!(
-                    "{path} is not what calls have made of it: it has {} bytes, not {}, and \
+                    "{path} differs from the result of the calls: it has {} bytes, not {}, and \
                      differs from {first:?} on; {at_work} writes did not end",
                     bytes.len(),
                     now.len()
@@ -128,15 +127,15 @@ impl Disk {
             .keys()
             .find(|path| !real.files.contains_key(*path))
         {
-            Some(path) => Err(format!("{path} is gone, but no call took it away")),
+            Some(path) => Err(format!("{path} is missing, but no call removed it")),
             None => Ok(()),
         }
     }
 }
 
 impl Disk {
-    /// A call that changes names and never returned: it had its effect or not, as the
-    /// real folder shows.
+    /// Applies a call that changes names and never returned, if the real directory shows its
+    /// effect.
     fn end_call(&mut self, call: &Call, real: &Image) {
         let here = |disk: &Disk, at: &At| disk.resolve(at).filter(|p| disk.node(p).is_some());
         let there =
@@ -163,20 +162,20 @@ impl Disk {
 }
 
 impl Image {
-    /// What a real folder holds.
+    /// The content of a real directory.
     ///
     /// # Errors
-    /// Those of the system.
+    /// Any error of the file system or of the process.
     pub fn read(root: &Path) -> io::Result<Image> {
         let mut image = Image::default();
         read(root, "", &mut image)?;
         Ok(image)
     }
 
-    /// Writes it into a folder, which is made.
+    /// Writes it to a new directory.
     ///
     /// # Errors
-    /// Those of the system.
+    /// Any error of the file system or of the process.
     pub fn write(&self, to: &Path) -> io::Result<()> {
         fs::create_dir_all(to)?;
         for directory in &self.directories {
@@ -188,7 +187,7 @@ impl Image {
         Ok(())
     }
 
-    /// Takes a folder with all that is in it out.
+    /// Removes a directory with its contents.
     pub fn remove(&mut self, directory: &str) {
         let within = |path: &str| {
             path.strip_prefix(directory)
@@ -199,7 +198,7 @@ impl Image {
             .retain(|path| path != directory && !within(path));
     }
 
-    /// Puts another image in as a folder.
+    /// Inserts another image as a directory.
     pub fn insert(&mut self, directory: &str, image: Image) {
         self.directories.push(directory.to_owned());
         let join = |path: &String| format!("{directory}/{path}");
@@ -209,7 +208,7 @@ impl Image {
             .extend(files.map(|(path, bytes)| (join(&path), bytes)));
     }
 
-    /// The same for the same files.
+    /// Equal for equal files.
     #[must_use]
     pub fn digest(&self) -> u64 {
         let mut digest = Xxh3::new();

@@ -1,8 +1,8 @@
-//! A store against what was said.
+//! A store compared with the lines.
 //!
-//! Owns: which of a store's facts contradict the lines. Promise: a job that must be
-//! there is, in a state it may have; none is there that nobody submitted, none by
-//! half; the order is that of the calls.
+//! Finds the facts of a store that contradict the lines. Every job that must exist is present, in a
+//! possible state; every job was submitted, none is partially present, and the order is that of the
+//! calls.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,12 +12,12 @@ use super::{Graph, Job, Oracle, Seen, SeenGraph, SeenJob};
 use crate::plan::PROJECT;
 
 impl Oracle {
-    /// Compares a store that was just opened and not written to since. Of each
-    /// graph, about so many jobs are looked up by their ids. What was heard stays
-    /// as it is, so that other stores can be compared, too.
+    /// Compares a store that was just opened and not written to since. In each graph, about
+    /// `lookups` jobs are looked up by their ids. The oracle is unchanged, so that other stores can
+    /// be compared, too.
     ///
     /// # Errors
-    /// The first thing that contradicts what was said.
+    /// The first contradiction to the lines.
     pub fn check(&self, store: &JobStore, lookups: u64) -> Result<Seen, String> {
         let mut seen = Seen::read(store, lookups)?;
         if seen.boot <= self.boot {
@@ -36,12 +36,15 @@ impl Oracle {
         }
         for found in &seen.graphs {
             let graph = self.graphs.get(&found.name);
-            let graph = graph.ok_or_else(|| format!("nobody made the graph {}", found.name))?;
+            let graph = graph.ok_or_else(|| format!("no call created the graph {}", found.name))?;
             if graph.dropped {
-                return Err(format!("graph {} was dropped and is there", found.name));
+                return Err(format!("graph {} was dropped, but exists", found.name));
             }
             if graph.number.is_some_and(|number| number != found.number) {
-                return Err(format!("graph {} is another of its name", found.name));
+                return Err(format!(
+                    "graph {} is a different graph with its name",
+                    found.name
+                ));
             }
             let compare = Compare {
                 graph,
@@ -80,7 +83,7 @@ impl Compare<'_> {
         let mut there: HashMap<&str, u64> = HashMap::new();
         let mut latest: HashMap<&str, u64> = HashMap::new();
         let mut batches: HashMap<&str, u64> = HashMap::new();
-        // Jobs that must have been taken by a claim that nobody acknowledged.
+        // Jobs that must have been claimed by an unacknowledged call.
         let (mut claimed, mut claimed_before) = (0, 0);
         for seen in &self.found.jobs {
             let key = seen.key.as_str();
@@ -92,7 +95,7 @@ impl Compare<'_> {
                 Claim::Ended => claimed_before += 1,
             }
             if there.insert(key, seen.sequence).is_some() {
-                return Err(format!("{key} is there twice"));
+                return Err(format!("{key} exists twice"));
             }
             *batches.entry(&*job.batch).or_default() += 1;
             // A thread's jobs are in the order of its calls.
@@ -105,8 +108,8 @@ impl Compare<'_> {
         let (claims, old_claims) = (self.graph.claims, self.graph.old_claims);
         if claimed > claims || claimed + claimed_before > claims + old_claims {
             return Err(format!(
-                "{claimed} and {claimed_before} jobs were started by nobody; {claims} and \
-                 {old_claims} calls may have"
+                "{claimed} and {claimed_before} jobs were started by unknown calls; {claims} and \
+                 {old_claims} calls may have done so"
             ));
         }
         facts += self.order(&there)?;
@@ -120,10 +123,10 @@ impl Compare<'_> {
         }
         for (batch, count) in batches {
             if submitted.get(batch) != Some(&count) {
-                return Err(format!("half of the jobs of call {batch} are there"));
+                return Err(format!("only some of the jobs of call {batch} exist"));
             }
         }
-        // What did not get there cannot be found by its id either.
+        // A job that is not listed cannot be found by its id either.
         if let Ok(graph) = store.graph(PROJECT, &self.found.name) {
             let lost = |(key, _): &(&String, &Job)| !there.contains_key(key.as_str());
             for (key, job) in self.graph.jobs.iter().filter(lost) {
@@ -149,13 +152,13 @@ impl Compare<'_> {
         for (key, &sequence) in there {
             let after = self.graph.jobs.get(*key).map_or(0, |job| job.after);
             if reached[after] >= Some(sequence) {
-                return Err(format!("{key} stands before one that came before it"));
+                return Err(format!("{key} is listed before an earlier job"));
             }
         }
         Ok(there.len() as u64)
     }
 
-    /// Compares what the job was before this open with what it can have been.
+    /// Compares the job's state before this open with the possible ones.
     fn job(&self, seen: &SeenJob, job: &Job) -> Result<Claim, String> {
         let key = &seen.key;
         let is_id = job.id.as_ref().is_none_or(|id| *id == seen.id);
@@ -197,7 +200,7 @@ impl Compare<'_> {
                 (_, true) => &[OutcomeKind::Cancelled, OutcomeKind::Interrupted],
                 _ => &[OutcomeKind::Interrupted],
             };
-            // An open that returned has told what it ended.
+            // An open that returned has reported the jobs it completed.
             let untold = !self.told.contains(&boot) && boot > job.boot && boot < self.seen.boot;
             if !untold || !kinds.contains(&outcome.kind()) {
                 return wrong("was ended by an open that did not");
@@ -219,7 +222,7 @@ impl Compare<'_> {
         }
     }
 
-    /// Whether it can have been running, and by what.
+    /// Whether it can have been running, and which kind of claim that requires.
     fn running(&self, job: &Job) -> Option<Claim> {
         if job.end.is_some() || job.complete {
             None
@@ -230,7 +233,7 @@ impl Compare<'_> {
         }
     }
 
-    /// What this open did to a job that it found running.
+    /// The effect of this open on a job that it found running.
     fn recovered(&self, action: char, seen: &SeenJob, job: &Job) -> Result<(), String> {
         let was_to_stop = match action {
             'C' => true,
@@ -263,11 +266,11 @@ impl Compare<'_> {
     }
 }
 
-/// Whether a job needs a claim that nobody acknowledged.
+/// Whether a job needs an unacknowledged claim.
 enum Claim {
     None,
-    /// To be running when this open came.
+    /// It was running at this open.
     Running,
-    /// To have been running when an earlier one came.
+    /// It was running at an earlier open.
     Ended,
 }

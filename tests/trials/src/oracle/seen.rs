@@ -1,8 +1,7 @@
 //! Everything that can be read from a store.
 //!
-//! Owns: [`Seen`]. Must not know: what should be there.
-//! Promise: all ways to read agree: page, JSON, filter, count, offset, id; or an
-//! error says which do not.
+//! Contains [`Seen`]. All ways of reading agree: page, JSON, filter, count, offset, id; or an error
+//! says which do not.
 
 use std::collections::HashMap;
 
@@ -12,27 +11,28 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::plan::letter;
 use crate::random::Random;
 
-/// What a store holds.
+/// The content of a store.
 #[derive(Debug)]
 pub struct Seen {
     pub boot: u64,
     pub graphs: Vec<SeenGraph>,
-    /// What the open found running, by graph and key: the letter of its action.
+    /// The letters of the recovery actions for the jobs that the open found running, by graph and
+    /// key.
     pub recovered: HashMap<(String, String), char>,
-    /// How many comparisons were made.
+    /// The number of comparisons.
     pub facts: u64,
 }
 
-/// A graph of it.
+/// A graph of the store.
 #[derive(Debug, PartialEq)]
 pub struct SeenGraph {
     pub name: String,
     pub number: u64,
-    /// In the list's order.
+    /// In the order of the list.
     pub jobs: Vec<SeenJob>,
 }
 
-/// A job of that.
+/// A job of the graph.
 #[derive(Debug, PartialEq)]
 pub struct SeenJob {
     pub key: String,
@@ -41,15 +41,15 @@ pub struct SeenJob {
     pub state: State,
     pub cancel_requested: bool,
     pub outcome: Option<Outcome>,
-    /// Of the request as it is listed.
+    /// Of the request as listed.
     pub digest: u64,
 }
 
 impl Seen {
-    /// Reads everything; of each graph, looks about so many jobs up by their ids.
+    /// Reads everything; in each graph, looks up about `lookups` jobs by their ids.
     ///
     /// # Errors
-    /// What cannot be read, or is not the same in every way of reading.
+    /// What cannot be read, or differs between ways of reading.
     pub fn read(store: &JobStore, lookups: u64) -> Result<Seen, String> {
         let mut seen = Seen {
             boot: store.opens(),
@@ -68,7 +68,7 @@ impl Seen {
             }
         }
         if recovered.len() != seen.recovered.len() {
-            return Err("not all that was recovered is told".to_owned());
+            return Err("not all recovered jobs are reported".to_owned());
         }
         let graphs = store.graphs().map_err(|e| format!("the graphs: {e}"))?;
         for graph in graphs {
@@ -165,7 +165,7 @@ impl Seen {
         let json = page.to_json().map_err(|e| format!("{what}: {e}"))?;
         let document = format!(r#"{{"jobs":[{}],"result":"success"}}"#, texts.join(","));
         if json != document.as_bytes() {
-            return Err(format!("the JSON of {what} is not what its jobs are"));
+            return Err(format!("the JSON of {what} differs from its jobs"));
         }
         self.facts += 1;
         Ok(())

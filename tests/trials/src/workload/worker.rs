@@ -1,7 +1,7 @@
 //! One thread of a workload.
 //!
-//! Owns: which calls it makes, and the jobs it has in its hands. Promise: a job that
-//! it starts by its id is started by nobody else, so no call is refused.
+//! Contains the calls that it makes, and the jobs that belong to it. A job that it starts by id is
+//! not started by any other thread, so no call is refused.
 
 use std::collections::VecDeque;
 use std::slice::from_ref;
@@ -22,7 +22,7 @@ pub(super) struct Worker<'a> {
     prefix: String,
     made: u64,
     makes_graphs: bool,
-    /// Jobs of its own that nobody else starts.
+    /// Its own jobs, which no other thread starts.
     pending: VecDeque<(Graph, String, JobId)>,
     running: Vec<Running>,
     scrap: Option<Graph>,
@@ -94,7 +94,7 @@ impl<'a> Worker<'a> {
         self.graphs[n].clone()
     }
 
-    /// Notes a new job. Those in the shared graph are anybody's.
+    /// Records a new job. Jobs in the shared graph can be claimed by any thread.
     fn keep(&mut self, graph: &Graph, key: String, id: JobId) {
         if graph.name() != SHARED || self.random.one_in(6) {
             self.pending.push_back((graph.clone(), key, id));
@@ -148,7 +148,7 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Some pending writes at once, waited for one after the other.
+    /// Several pending writes, waited for one after the other.
     fn submit_queued(&mut self) -> Result<(), String> {
         let graph = self.any_graph();
         let mut writes = Vec::new();
@@ -202,7 +202,7 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Starts a job of its own.
+    /// Starts one of its own jobs.
     fn start(&mut self) -> Result<(), String> {
         let place = self
             .pending
@@ -265,7 +265,7 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Ends a running job, in one of the ways it can end.
+    /// Completes a running job, in one of the possible ways.
     fn end(&mut self) -> Result<(), String> {
         if self.running.is_empty() {
             return self.claim();
@@ -281,8 +281,7 @@ impl<'a> Worker<'a> {
                 return Ok(());
             }
             (1, Some(guard)) => {
-                // Whether its record was made before it gave up waiting, it does not
-                // say.
+                // It does not report whether it was recorded before the wait ended.
                 self.work.try_call(Act::Abandon { graph, key });
                 drop(guard);
                 return Ok(());
@@ -311,7 +310,7 @@ impl<'a> Worker<'a> {
                 }
             }
         }
-        // What is complete stays as it is.
+        // A complete job is unchanged.
         if self.random.one_in(10) && !expected {
             let again = job
                 .graph
@@ -323,7 +322,7 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Makes a graph with some jobs, or drops it.
+    /// Creates a graph with some jobs, or drops it.
     fn scrap(&mut self) -> Result<(), String> {
         if let Some(graph) = self.scrap.take() {
             if !self.drop_graph(graph.name())? {
@@ -375,8 +374,8 @@ impl<'a> Worker<'a> {
         Ok(dropped.is_some())
     }
 
-    /// Graphs that an earlier process did not come to drop. Nothing of them is in
-    /// anybody's hands but what the open left running.
+    /// Drops graphs that an earlier process left behind. Nothing in them belongs to any thread,
+    /// except for jobs that the open left running.
     fn drop_old_scrap(&mut self) -> Result<(), String> {
         let Ok(graphs) = self.store.graphs() else {
             return Ok(());
@@ -389,7 +388,7 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// What is still running stays so, for the next open to find.
+    /// Running jobs stay so, and the next open finds them.
     fn let_go(&mut self) {
         for job in self.running.drain(..) {
             job.guard.into_iter().for_each(Run::detach);

@@ -1,18 +1,17 @@
-//! What is done to a closed store.
+//! Alterations of a closed store.
 //!
-//! Owns: drawing the alterations of a case, making them, and what they excuse.
-//! Must not know: what the store says to them.
-//! Promise: a case is named by words that say which file and which bytes.
+//! Contains the random choice of a case's alterations, their application, and the deviations that
+//! they excuse. A case is described by the altered files and bytes.
 
 use std::sync::Arc;
 
 use crate::random::Random;
 use crate::tree::{Node, Tree, in_index};
 
-/// A base with what can be put in the place of its files.
+/// A base store, and the sources for replacing its files.
 pub struct Sources<'t> {
     pub base: &'t Tree,
-    /// The same store some time before.
+    /// The same store at an earlier time.
     pub earlier: &'t Tree,
     /// Another store.
     pub other: &'t Tree,
@@ -21,29 +20,29 @@ pub struct Sources<'t> {
 /// An altered store.
 pub struct Altered {
     pub tree: Tree,
-    /// What was done, in words.
+    /// The alterations, as text.
     pub what: Vec<String>,
     /// The kind of the first file that was altered.
     pub kind: &'static str,
     pub excuses: Excuses,
 }
 
-/// What may be answered beyond the right data.
+/// The deviations that are acceptable.
 #[derive(Default)]
 pub struct Excuses {
-    /// Whether anything was altered but the index and what an open makes anew:
-    /// only then an error is in its place.
+    /// Whether anything was altered except the index and what an open recreates: only then may
+    /// there be an error.
     pub original: bool,
-    /// Whether a file and a folder changed places, so that the system's own words
-    /// for that are in place.
+    /// Whether a file was replaced by a directory or the reverse, so that the system's own errors
+    /// are acceptable.
     pub directories: bool,
-    /// Whether the mark of the close went, or became an earlier one, together with
-    /// other changes: then it can be a store at an earlier moment.
+    /// Whether the mark of a clean close was removed, or replaced by an earlier one, together with
+    /// other changes: then it can be a store at an earlier time.
     pub rolled_back: bool,
-    /// Whether only the last frame can have lost its validity: it vouches for those before
-    /// it. Then exactly its jobs can be lost.
+    /// Whether only the last frame can have become invalid, because it confirms those before it.
+    /// Then only its jobs can be lost.
     pub one_frame: bool,
-    /// Whether the file STORE is not there.
+    /// Whether the file STORE is missing.
     pub nameless: bool,
 }
 
@@ -66,16 +65,16 @@ pub fn kind_of(name: &str) -> &'static str {
     }
 }
 
-/// The store of one case.
+/// Alters the store of one case.
 pub fn alter(sources: &Sources<'_>, random: &mut Random) -> Altered {
     let mut tree = sources.base.clone();
     let mut what = Vec::new();
-    // With the index gone, everything is read from the log again.
+    // Without the index, everything is read from the log again.
     if random.one_in(6) {
         tree.remove("index");
         what.push("index: removed".to_owned());
     }
-    // Without its mark a close is a kill.
+    // Without its mark, a close counts as a kill.
     if random.one_in(12) {
         tree.remove("CLOSED");
         what.push("CLOSED: removed".to_owned());
@@ -109,7 +108,7 @@ pub fn alter(sources: &Sources<'_>, random: &mut Random) -> Altered {
 fn excuses(tree: &Tree, base: &Tree) -> Excuses {
     let (now, before) = (tree.original(), base.original());
     let is_ours = |name: &str| kind_of(name) != "foreign";
-    // What is of no store is not looked at.
+    // Files that belong to no store are ignored.
     let relevant = |t: &Tree| {
         let kept = t.0.iter().filter(|(name, _)| is_ours(name));
         Tree(kept.map(|(n, node)| (n.clone(), node.clone())).collect())
@@ -133,14 +132,14 @@ fn excuses(tree: &Tree, base: &Tree) -> Excuses {
     }
 }
 
-/// Draws a file and alters it. Returns its name and what was done.
+/// Chooses a file and alters it. Returns its name and the alteration.
 fn change(tree: &mut Tree, sources: &Sources<'_>, random: &mut Random) -> (String, String) {
     if random.one_in(40) {
         return add(tree, random);
     }
     let name = draw_name(tree, random);
     let Some(Node::File(content)) = tree.0.get(&name).cloned() else {
-        // A folder.
+        // A directory.
         let done = match random.below(3) {
             0 => {
                 tree.remove(&name);
@@ -181,7 +180,7 @@ fn change(tree: &mut Tree, sources: &Sources<'_>, random: &mut Random) -> (Strin
     (name, done)
 }
 
-/// A file of a kind drawn first, so that the many packs do not take all cases.
+/// Chooses the kind of file first, so that the many packs do not dominate.
 fn draw_name(tree: &Tree, random: &mut Random) -> String {
     let kinds: &[&str] = match random.below(20) {
         0..=4 => &["pack"],
@@ -204,7 +203,7 @@ fn draw_name(tree: &Tree, random: &mut Random) -> String {
     drawn.map_or("STORE".to_owned(), |name| (*name).clone())
 }
 
-/// Puts something into the folder that was not there.
+/// Adds something to the directory.
 fn add(tree: &mut Tree, random: &mut Random) -> (String, String) {
     let names = [
         "INDEX-OPENING",
@@ -285,8 +284,8 @@ fn alter_bytes(content: &mut Vec<u8>, random: &mut Random) -> String {
         content.extend(random.bytes(more));
         return format!("{more} bytes of garbage in an empty file");
     }
-    // A file's first and last bytes say how to read all others; a file made ahead
-    // has long zeros at its end.
+    // The first and last bytes of a file describe how to read the rest; a preallocated file ends
+    // with many zeros.
     let filled = content.iter().rposition(|b| *b != 0).unwrap_or(0) + 1;
     let at = match random.below(5) {
         0 => random.below(len.min(128)),

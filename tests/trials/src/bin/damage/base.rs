@@ -1,8 +1,7 @@
-//! The stores that are damaged: something of everything, and closed.
+//! The stores that are damaged: closed, with data of every kind.
 //!
-//! Owns: how they are made, and the check that nothing is missing in them. Must not
-//! know: how they are damaged.
-//! Promise: what the undamaged store says it holds is what was done to it.
+//! Creates them, and checks that they are complete. The undamaged store returns exactly what was
+//! recorded.
 
 use std::fs;
 use std::path::Path;
@@ -16,17 +15,17 @@ use crate::original::{self, Original};
 use crate::random::Random;
 use crate::tree::Tree;
 
-/// The folders that a base consists of.
+/// The directories of a base.
 pub const NAMES: [&str; 5] = ["small", "small-earlier", "large", "large-earlier", "other"];
-/// Jobs that the last frame of them submits, to their first graph: all that can be lost
-/// without an error, as each frame vouches for those before it.
+/// The number of jobs that their last frame submits to their first graph: all that can be lost
+/// without an error, because each frame confirms those before it.
 pub const LAST_FRAME_JOBS: usize = 3;
 /// The graph that is dropped.
 pub const DROPPED: &str = "dropped";
 
 type Failed = Box<dyn std::error::Error>;
 
-/// Always the same time, so that what an open writes is known beforehand.
+/// A stopped clock, so that the output of an open is predictable.
 struct Fixed(u64);
 
 impl Clock for Fixed {
@@ -35,7 +34,7 @@ impl Clock for Fixed {
     }
 }
 
-/// How all stores here are opened: small, so that a case is quick.
+/// The options of all stores here: small, so that a case is fast.
 pub fn options(seconds: u64) -> Options {
     JobStore::options()
         .segment_bytes(64 << 10)
@@ -43,19 +42,19 @@ pub fn options(seconds: u64) -> Options {
         .clock(Fixed(seconds))
 }
 
-/// When the cases are tried.
+/// The time at which the cases are tested.
 pub const CASES_AT: u64 = 2_000_000_000;
 
-/// What was done, to compare with what the store says.
+/// What was recorded, for comparison with what the store returns.
 #[derive(Default)]
 struct Done(Vec<(String, String, Option<Outcome>)>);
 
-/// Makes all of them in `dir`.
+/// Creates all of them in `dir`.
 pub fn make(dir: &Path) -> Result<(), Failed> {
     for (name, large) in [("small", false), ("large", true)] {
         let earlier = dir.join(format!("{name}-earlier"));
         let made = dir.join(name);
-        // Whether a sealed segment is left unpacked is the packer's to say.
+        // The packer decides whether a sealed segment is left unpacked.
         for attempt in 0.. {
             let mut work = Work::new(&made, 1, large);
             work.begin()?;
@@ -64,7 +63,7 @@ pub fn make(dir: &Path) -> Result<(), Failed> {
             match check(&made, &work.done, large) {
                 Ok(()) => break,
                 Err(e) if attempt < 50 => {
-                    eprintln!("the base is made again: {e}");
+                    eprintln!("recreating the base: {e}");
                     crate::tree::clear(&made)?;
                 }
                 Err(e) => return Err(e),
@@ -129,7 +128,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Some sessions more, whose work is in segments and unmerged packs.
+    /// A few more sessions, whose data is in segments and unmerged packs.
     fn end(&mut self) -> Result<(), Failed> {
         for is_filled in [true, true, false] {
             let store = self.open()?;
@@ -146,7 +145,7 @@ impl Work<'_> {
         self.jobs(&second, 8)?;
         let first = store.graph("p", "first")?;
         for _ in 0..4 {
-            // These stay running, and one is asked to stop.
+            // These stay running, and the cancellation of one is requested.
             let request = self.request(100)?;
             let id = self.submit(&first, request)?;
             first.start(&id)?;
@@ -159,13 +158,13 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Submits more than a segment holds, so that another one is begun.
+    /// Submits more than a segment, so that another one is begun.
     fn fill_segment(&mut self, graph: &Graph) -> Result<(), Failed> {
         let requests: Vec<Request> = (0..LAST_FRAME_JOBS)
             .map(|_| self.request(24 << 10))
             .collect::<Result<_, _>>()?;
         let texts: Vec<String> = requests.iter().map(|r| r.as_json().to_owned()).collect();
-        // In one commit: at the end, what it seals is to be left as it is.
+        // In one commit, so that the sealed segment stays as it is at the end.
         let ids = graph.submit_all(requests)?;
         for (id, text) in ids.iter().zip(texts) {
             self.done.0.push((id.to_string(), text, None));
@@ -174,7 +173,7 @@ impl Work<'_> {
     }
 
     fn request(&mut self, bytes: usize) -> Result<Request, Failed> {
-        // Text that compresses by half or so.
+        // Text that compresses to about half.
         let text: String = (0..bytes)
             .map(|_| char::from(b'a' + self.random.below(16) as u8))
             .collect();
@@ -182,7 +181,7 @@ impl Work<'_> {
         Ok(Request::new("execute_algorithm", "/ges/v1.0", body)?)
     }
 
-    /// Submits, with an id of its own or one that is brought.
+    /// Submits a job, with a generated id or an external one.
     fn submit(&mut self, graph: &Graph, request: Request) -> Result<String, Failed> {
         let text = request.as_json().to_owned();
         let id = if self.done.0.len() % 3 == 1 {
@@ -198,7 +197,7 @@ impl Work<'_> {
         Ok(id.to_string())
     }
 
-    /// Submits jobs and takes some of them through their states.
+    /// Submits jobs and changes the states of some of them.
     fn jobs(&mut self, graph: &Graph, count: usize) -> Result<(), Failed> {
         for n in 0..count {
             let bytes = [30, 200, 900][self.random.below(3)];
@@ -224,7 +223,7 @@ impl Work<'_> {
     }
 }
 
-/// Waits until one segment is left that holds anything.
+/// Waits until only one segment with data is left.
 fn wait_until_packed(dir: &Path) -> Result<(), Failed> {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
@@ -233,7 +232,7 @@ fn wait_until_packed(dir: &Path) -> Result<(), Failed> {
             let name = entry?.file_name().to_string_lossy().into_owned();
             aside |= name.ends_with(".aside");
             packs += usize::from(name.ends_with(".pack"));
-            // One that was only prepared for later has no header yet.
+            // A preallocated segment has no header yet.
             let is_segment = name.ends_with(".segment");
             let content = is_segment.then(|| fs::read(dir.join(name)));
             if matches!(content, Some(Ok(bytes)) if bytes.starts_with(b"JOBSLOG\0")) {
@@ -248,13 +247,13 @@ fn wait_until_packed(dir: &Path) -> Result<(), Failed> {
                 .flatten()
                 .map(|e| e.file_name())
                 .collect();
-            return Err(format!("the store does not pack: {names:?}").into());
+            return Err(format!("the store is not packed: {names:?}").into());
         }
         std::thread::sleep(Duration::from_millis(2));
     }
 }
 
-/// Whether there is something of everything, and the store says what was done.
+/// Checks that data of every kind exists, and that the store returns what was recorded.
 fn check(dir: &Path, done: &Done, large: bool) -> Result<(), Failed> {
     let tree = Tree::read(dir)?;
     let names = tree.files();
@@ -321,7 +320,7 @@ fn check(dir: &Path, done: &Done, large: bool) -> Result<(), Failed> {
         && original.graphs.len() == 3;
     match right {
         true => Ok(()),
-        false => Err("the base does not hold what was done".into()),
+        false => Err("the base does not contain what was recorded".into()),
     }
 }
 

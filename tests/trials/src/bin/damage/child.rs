@@ -1,9 +1,7 @@
-//! One case after another, in a process of its own.
+//! Runs one case after another in a child process.
 //!
-//! Owns: the course of a case, and the judgement of each answer. Must not know:
-//! other children.
-//! Promise: every case is named before it begins, so that whoever it kills leaves
-//! its name.
+//! Contains the steps of a case, and the check of each result. Every case is announced before it
+//! begins, so that a case that kills the process is known.
 
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,8 +17,8 @@ use crate::random::Random;
 use crate::tree::Tree;
 use crate::watch;
 
-/// What a case may take of memory, the process itself and its stacks included: no
-/// length in a file may become an allocation.
+/// The memory limit of a case, including the process itself and its stacks: a length in a file must
+/// not determine an allocation.
 const ADDRESS_SPACE_BYTES: u64 = 1 << 30;
 
 pub struct Arguments {
@@ -30,7 +28,7 @@ pub struct Arguments {
     pub from: u64,
     pub end: u64,
     pub step: u64,
-    /// Go on with what a child that died left in `work`.
+    /// Continue with the store that a dead child left in `work`.
     pub again: bool,
 }
 
@@ -40,7 +38,7 @@ struct Base {
     original: Original,
 }
 
-/// How a case ended, if it ended well.
+/// How a case ended, if it succeeded.
 enum Ended {
     Right,
     Rebuilt,
@@ -183,7 +181,7 @@ impl Case<'_> {
             }
         }
         let mut ended = self.all(look(&store, &original, &[DROPPED]))?;
-        // The store goes on.
+        // The store remains usable.
         let graph = match store.graphs().map(|graphs| graphs.into_iter().next()) {
             Ok(Some(graph)) => graph,
             Ok(None) if rolled_back => return Ok(Ended::Earlier),
@@ -240,7 +238,7 @@ impl Case<'_> {
         Ok(ended)
     }
 
-    /// Whether an error is in its place: it names a file of the store and where.
+    /// Checks that an error is acceptable: it names a file of the store and a position.
     fn judge(&self, error: &Error) -> Result<Ended, String> {
         let Excuses {
             original,
@@ -255,17 +253,17 @@ impl Case<'_> {
                 "StoreMissing"
             }
             Error::NotAStore { path, .. } if path == self.dir && nameless => "NotAStore",
-            // The system's own words, where a file is no file.
+            // The system's own error, if the path is not a regular file.
             Error::Io { path, .. } if directories && inside(path) => "Io: is a directory",
             _ => return Err(format!("the error {error:?}")),
         };
         match original {
             true => Ok(Ended::Error(kind)),
-            false => Err(format!("nothing but the index was altered: {error}")),
+            false => Err(format!("only the index was altered: {error}")),
         }
     }
 
-    /// An open that refuses leaves the truth to whoever can restore it.
+    /// A refused open leaves the log files unchanged, for a restore.
     fn check_untouched(&self) -> Result<(), String> {
         let now = Tree::read(self.dir).map_err(|e| e.to_string())?.original();
         let before = self.altered.tree.original();
@@ -273,7 +271,7 @@ impl Case<'_> {
         let mut changed = names.filter(|name| now.0.get(*name) != before.0.get(*name));
         match changed.next() {
             None => Ok(()),
-            Some(name) => Err(format!("an open that failed changed {name}")),
+            Some(name) => Err(format!("a failed open changed {name}")),
         }
     }
 }

@@ -1,12 +1,10 @@
-//! Damages closed stores on a real folder, one case after another, and asks them
-//! everything.
+//! Damages closed stores in a real directory, one case after another, and reads everything from
+//! them.
 //!
-//! Owns: the command line, the children that try the cases, the table at the end.
-//! Must not know: what is altered, how answers are judged.
-//! Promise checked: nothing is lost in silence. Whatever happens to the files, each
-//! answer is the right data or an error that names the file; never a wrong record,
-//! a shorter list, a panic, an abort, a hang, memory out of proportion. Damage to
-//! the index costs a rebuild and nothing else.
+//! Contains the command line, the child processes that run the cases, and the final table.
+//! Guarantee: no data is lost silently. Whatever happens to the files, each result is correct or an
+//! error that names the file; never a wrong record, a shortened list, a panic, an abort, a hang, or
+//! excessive memory. Damage to the index costs only a rebuild.
 
 mod alter;
 mod base;
@@ -21,17 +19,17 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 const HELP: &str = "\
-damage: damages closed stores and asks them everything
+damage: damages closed stores and reads everything from them
 
-  --cases N                how many cases (20000)
-  --seconds N              begin no more cases after so long
-  --seed N                 which (1)
-  --only N                 this case alone, with its words
+  --cases N                number of cases (20000)
+  --seconds N              start no more cases after this time
+  --seed N                 seed of the cases (1)
+  --only N                 run only this case, and print what it does
   --shard I/N              every N-th case, from the I-th (0/1)
-  --jobs N                 children at a time (2)
-  --base DIR               keep the undamaged stores there, or take them from there
+  --jobs N                 concurrent child processes (2)
+  --base DIR               keep the undamaged stores there, or reuse them
   --index-may-abort-once   accept an abort in the open of a damaged index, if the
-                           next open gives everything (for panic = \"abort\")
+                           next open returns everything (for panic = \"abort\")
 ";
 
 type Failed = Box<dyn std::error::Error>;

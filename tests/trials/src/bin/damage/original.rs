@@ -1,15 +1,13 @@
-//! What a store holds, and every way of asking it.
+//! The content of a store, and every way of reading it.
 //!
-//! Owns: [`Original`], read from the undamaged store, and the comparison of an altered
-//! store's answers with it. Must not know: files, what was altered.
-//! Promise: every answer is compared; what an error kept back is no answer, what
-//! came before the error is one.
+//! Contains [`Original`], which is read from the undamaged store, and the comparison of an altered
+//! store with it. Every result is compared, including results before an error.
 
 use std::time::SystemTime;
 
 use jobstore::{Error, Graph, Job, JobQuery, JobStore, Outcome, OutcomeKind, Page, State};
 
-/// A job with all that can be asked of it.
+/// A job with everything that can be read about it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fact {
     pub id: String,
@@ -45,8 +43,7 @@ impl Fact {
         )
     }
 
-    /// Whether this job can be at an earlier moment what `later` is at a later one,
-    /// with the store reopened in between.
+    /// Whether this job can become `later`, with reopens in between.
     fn may_become(&self, later: &Fact) -> bool {
         let same = (&self.id, self.sequence, &self.request, self.submitted_at)
             == (
@@ -71,7 +68,7 @@ pub struct OriginalGraph {
     pub name: String,
     pub number: u64,
     pub jobs: Vec<Fact>,
-    /// Each job as the list shows it.
+    /// Each job as in the list.
     json: Vec<String>,
 }
 
@@ -101,12 +98,12 @@ fn document(jobs: &[&String]) -> Vec<u8> {
 pub struct Original {
     pub boot: u64,
     pub graphs: Vec<OriginalGraph>,
-    /// Ids of the jobs that the open found running, and what it did.
+    /// The ids of the jobs that the open found running, and the recovery action.
     pub recovered: Vec<(String, String)>,
 }
 
 impl Original {
-    /// Reads all jobs one by one, and compares all other ways with that.
+    /// Reads all jobs one by one, and compares all other ways of reading with that.
     pub fn read(store: &JobStore) -> Result<Original, Error> {
         let mut original = Original {
             boot: store.opens(),
@@ -140,13 +137,13 @@ impl Original {
         left
     }
 
-    /// How many jobs there are in all.
+    /// The total number of jobs.
     pub fn jobs(&self) -> usize {
         self.graphs.iter().map(|graph| graph.jobs.len()).sum()
     }
 
-    /// Whether this can be the same store at an earlier moment: fewer graphs, fewer
-    /// jobs, earlier states, and nothing else.
+    /// Whether this can be the same store at an earlier time: fewer graphs, fewer jobs, earlier
+    /// states, and no other difference.
     pub fn may_become(&self, later: &Original) -> Result<(), String> {
         if self.boot > later.boot || self.graphs.len() > later.graphs.len() {
             return Err(format!("boot {} is no earlier one", self.boot));
@@ -155,7 +152,7 @@ impl Original {
             let same = (&graph.project, &graph.name, graph.number)
                 == (&then.project, &then.name, then.number);
             if !same || graph.jobs.len() > then.jobs.len() {
-                return Err(format!("graph {} is no earlier one", graph.name));
+                return Err(format!("graph {} is not an earlier one", graph.name));
             }
             let mut pairs = graph.jobs.iter().zip(&then.jobs);
             if let Some((a, b)) = pairs.find(|(a, b)| !a.may_become(b)) {
@@ -166,10 +163,10 @@ impl Original {
     }
 }
 
-/// What a look at a store came to: the errors it gave, or what was wrong.
+/// The result of reading a store: the errors it returned, or what was wrong.
 pub type Looked = Result<Vec<Error>, String>;
 
-/// Asks the store everything. `gone` are names of graphs that must not be there.
+/// Reads everything from the store. `gone` are names of graphs that must not exist.
 pub fn look(store: &JobStore, original: &Original, gone: &[&str]) -> Looked {
     let mut errors = Vec::new();
     if store.opens() != original.boot {
@@ -189,7 +186,7 @@ pub fn look(store: &JobStore, original: &Original, gone: &[&str]) -> Looked {
     }
     for (graph, original) in graphs.iter().zip(&original.graphs) {
         if (graph.project_id(), graph.number()) != (original.project.as_str(), original.number) {
-            return Err(format!("graph {} is another one", original.name));
+            return Err(format!("graph {} differs", original.name));
         }
         look_at(graph, original, &mut errors)
             .map_err(|e| format!("graph {}: {e}", original.name))?;
@@ -212,7 +209,7 @@ pub fn look(store: &JobStore, original: &Original, gone: &[&str]) -> Looked {
     Ok(errors)
 }
 
-/// Takes a value, or notes its error.
+/// Returns a value, or records its error.
 macro_rules! get {
     ($result:expr, $errors:expr) => {
         match $result {
@@ -265,7 +262,7 @@ fn look_at(graph: &Graph, original: &OriginalGraph, errors: &mut Vec<Error>) -> 
         let written = get!(page.to_json(), errors);
         let expected = document(&shown.iter().map(|&n| &original.json[n]).collect::<Vec<_>>());
         if written.is_some_and(|written| written != expected) {
-            return Err(format!("the page by cursor at {at} is another"));
+            return Err(format!("the page by cursor at {at} differs"));
         }
         at += shown.len();
         cursor = page.next();
@@ -291,7 +288,7 @@ fn look_at(graph: &Graph, original: &OriginalGraph, errors: &mut Vec<Error>) -> 
     Ok(())
 }
 
-/// Compares a page's typed jobs with those that it should show.
+/// Compares a page's typed jobs with the expected ones.
 fn same_page(
     page: &Page,
     original: &OriginalGraph,
@@ -319,7 +316,7 @@ fn same_page(
                 errors.push(error);
                 return match jobs.next() {
                     None => Ok(()),
-                    Some(_) => Err("a page goes on after an error".to_owned()),
+                    Some(_) => Err("a page continues after an error".to_owned()),
                 };
             }
             None => return Err(format!("the page ends before job {n}")),
@@ -327,11 +324,11 @@ fn same_page(
     }
     match jobs.next() {
         None => Ok(()),
-        Some(_) => Err("the page has a job too many".to_owned()),
+        Some(_) => Err("the page has an additional job".to_owned()),
     }
 }
 
-/// Compares the three ways to a page's JSON with what it should be.
+/// Compares the three ways of reading a page's JSON with the expected text.
 fn same_json(
     page: &Page,
     original: &OriginalGraph,
@@ -346,26 +343,26 @@ fn same_json(
         false => expected.starts_with(&written) && written.len() < expected.len(),
     };
     if !fits {
-        return Err("write_json gives another document".to_owned());
+        return Err("write_json returns a different document".to_owned());
     }
     if get!(page.to_json(), errors).is_some_and(|json| json != expected) {
-        return Err("to_json gives another document".to_owned());
+        return Err("to_json returns a different document".to_owned());
     }
     let mut pieces = Vec::new();
     for chunk in page.chunks() {
         match get!(chunk, errors) {
             Some(chunk) => pieces.extend(chunk),
             None if expected.starts_with(&pieces) => return Ok(()),
-            None => return Err("chunks begin another document".to_owned()),
+            None => return Err("chunks begin a different document".to_owned()),
         }
     }
     match pieces == expected {
         true => Ok(()),
-        false => Err("chunks give another document".to_owned()),
+        false => Err("chunks return a different document".to_owned()),
     }
 }
 
-/// Whether a job was called off or cut short, for the base's own check.
+/// Whether a job was canceled or interrupted, for the base's own check.
 pub fn is_recovered(outcome: &Outcome) -> bool {
     matches!(
         outcome.kind(),

@@ -1,8 +1,7 @@
-//! The process that outlives the cases.
+//! The parent process, which outlives the cases.
 //!
-//! Owns: starting children, noting their words, going on after a death, the table.
-//! Must not know: what a case does.
-//! Promise: a case that kills or stops its process is named, and the next is tried.
+//! Starts children, reads their output, continues after a child died, and prints the table. A case
+//! that kills or hangs its process is reported, and the next one is tested.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -14,15 +13,15 @@ use std::time::{Duration, Instant};
 
 use crate::{Failed, Options, base};
 
-/// A case takes milliseconds; one that takes so long hangs.
+/// A case takes milliseconds; one that takes this long hangs.
 const CASE_BOUND: Duration = Duration::from_secs(60);
-/// Cases of one child.
+/// Cases per child.
 const BATCH: u64 = 500;
 
 #[derive(Default)]
 struct Sum {
     cases: u64,
-    /// By kind of file and by outcome.
+    /// By kind of file and by result.
     table: BTreeMap<(String, String), u64>,
     deaths: u64,
     aborts_in_open: u64,
@@ -83,7 +82,7 @@ impl Options {
         }
     }
 
-    /// First case, end and step of one worker.
+    /// First case, end, and step of one worker.
     fn cases_of(&self, worker: u64) -> (u64, u64, u64) {
         if let Some(only) = self.only {
             return (only, only + 1, 1);
@@ -101,7 +100,7 @@ struct Worker<'w> {
     begun: Instant,
 }
 
-/// What is known of a child's case while it runs.
+/// What is known about a child's current case.
 #[derive(Default)]
 struct Current {
     case: u64,
@@ -113,7 +112,7 @@ struct Current {
 
 /// How a child ended.
 enum ChildEnd {
-    /// It would go on with this case.
+    /// It would continue with this case.
     Next(u64),
     Died(Current, String),
 }
@@ -150,7 +149,7 @@ impl Worker<'_> {
             sum.wrong(format!("{name}: {how}"));
             return Ok(());
         }
-        // The next open must be as if nothing had happened.
+        // The next open must work as if nothing had happened.
         match self.child(current.case, current.case + 1, step, true)? {
             ChildEnd::Next(_) => self.lock().aborts_in_open += 1,
             ChildEnd::Died(_, how) => {
@@ -176,7 +175,7 @@ impl Worker<'_> {
             .args([self.dir, self.work])
             .args([self.options.seed, from, end, step].map(|n| n.to_string()))
             .arg(if again { "again" } else { "fresh" })
-            // Each arena of the allocator reserves addresses.
+            // Each arena of the allocator reserves address space.
             .env("MALLOC_ARENA_MAX", "2")
             .stdout(Stdio::piped())
             .stderr(if loud {
@@ -206,7 +205,7 @@ impl Worker<'_> {
                 Err(RecvTimeoutError::Disconnected) => {
                     let status = child.wait()?;
                     if !current.running {
-                        return Err(format!("a child ended outside of a case: {status}").into());
+                        return Err(format!("a child exited outside of a case: {status}").into());
                     }
                     use std::os::unix::process::ExitStatusExt;
                     let how = match status.signal() {
@@ -219,7 +218,7 @@ impl Worker<'_> {
         }
     }
 
-    /// Takes in a line of a child; the next case, if that was its last word.
+    /// Processes a line of a child; returns the next case if it was the last line.
     fn heard(&self, line: &str, current: &mut Current, again: bool) -> Option<u64> {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         match word {
@@ -264,7 +263,7 @@ impl Worker<'_> {
     }
 }
 
-/// The child's lines, read by a thread, so that waiting for them has a bound.
+/// The child's lines, read by a thread, so that waiting for them can time out.
 fn lines_of(child: &mut Child) -> Result<Receiver<String>, Failed> {
     let out = child.stdout.take().ok_or("the child has no output")?;
     let (sender, lines) = channel();
@@ -304,8 +303,8 @@ fn report(sum: &Sum, took: Duration) {
     }
     let rate = sum.cases as f64 / took.as_secs_f64().max(0.001);
     println!(
-        "{} cases in {:.1} s, {rate:.0}/s; {} wrong; {} deaths; {} aborts in the open of a \
-         damaged index, each followed by an open with everything; slowest {} ms (case {})",
+        "{} cases in {:.1} s, {rate:.0}/s; {} wrong; {} deaths; {} aborts while opening a damaged \
+         index, each followed by a complete open; slowest {} ms (case {})",
         sum.cases,
         took.as_secs_f64(),
         sum.wrong.len(),

@@ -1,8 +1,7 @@
-//! The numbers of one case.
+//! The random numbers of one case.
 //!
-//! Owns: [`Random`]: the shared generator, with lengths in its terms. Must not know:
-//! what is drawn.
-//! Promise: a case is its number and the seed, and nothing else.
+//! Contains [`Random`]: the shared generator, with `usize` bounds. A case depends only on its
+//! number and the seed.
 
 use jobstore_trials::random;
 
@@ -13,15 +12,15 @@ impl Random {
         Random(random::Random(seed))
     }
 
-    /// The numbers of one case.
+    /// The random numbers of one case.
     pub fn of_case(seed: u64, case: u64) -> Random {
         let mut random = Random::new(seed ^ case.wrapping_mul(0xd6e8_feb8_6659_fd93));
-        // Cases next to each other begin alike.
+        // Adjacent cases begin alike.
         random.0.any();
         random
     }
 
-    /// A number below `end`; 0 where there is none.
+    /// A number below `end`; 0 if `end` is 0.
     pub fn below(&mut self, end: usize) -> usize {
         self.0.below(end.max(1) as u64) as usize
     }

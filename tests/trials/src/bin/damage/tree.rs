@@ -1,8 +1,7 @@
-//! A store's folder in memory.
+//! A store's directory in memory.
 //!
-//! Owns: [`Tree`]: taken from a folder, written out as one. Must not know: what
-//! the files hold.
-//! Promise: what is written out is a copy; nothing in it is shared with another.
+//! Contains [`Tree`], which is read from a directory and can be written to one. What is written is
+//! an independent copy.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,8 +21,7 @@ impl Node {
     }
 }
 
-/// Files and folders by their path in the store's folder; a folder comes before
-/// what is in it.
+/// Files and directories by their path in the store's directory; a directory precedes its contents.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Tree(pub BTreeMap<String, Node>);
 
@@ -48,7 +46,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Makes `dir` hold exactly this.
+    /// Makes `dir` contain exactly this.
     pub fn write(&self, dir: &Path) -> io::Result<()> {
         clear(dir)?;
         fs::create_dir_all(dir)?;
@@ -61,7 +59,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Without the index, and what every open writes.
+    /// Without the index, and without what every open writes.
     pub fn original(&self) -> Tree {
         let is_log_file = |name: &str| {
             name != "LOCK" && name != "INDEX-OPENING" && name != "index" && !in_index(name)
@@ -73,7 +71,7 @@ impl Tree {
         )
     }
 
-    /// Takes a file away, or a folder with all that is in it.
+    /// Removes a file, or a directory with its contents.
     pub fn remove(&mut self, name: &str) -> Option<Node> {
         let inside = format!("{name}/");
         self.0.retain(|there, _| !there.starts_with(&inside));
@@ -98,7 +96,7 @@ pub fn in_index(name: &str) -> bool {
     name == "index-rewrite" || name.starts_with("index-rewrite/") || name.starts_with("index/")
 }
 
-/// Takes a folder away, if it is there, whatever it is by now.
+/// Removes a directory if it exists, even if it has become something else.
 pub fn clear(dir: &Path) -> io::Result<()> {
     match fs::remove_dir_all(dir) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),

@@ -1,8 +1,7 @@
-//! What a child process sees of the library besides its answers.
+//! What a child process observes of the library besides its results.
 //!
-//! Owns: the panic hook, and the ear for the library's own words on a rebuilt
-//! index and on threads that ended by a panic. Must not know: cases.
-//! Promise: no panic goes by unseen, wherever it happened.
+//! Contains the panic hook, and the listener for log messages about a rebuilt index and about
+//! threads that panicked. No panic goes unnoticed, wherever it happens.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,10 +23,10 @@ pub struct Panic {
     pub in_sled: bool,
 }
 
-/// What happened since the last look.
+/// What happened since the last call.
 pub struct Seen {
     pub rebuilds: u64,
-    /// Threads of a store that ended by a panic.
+    /// Threads of a store that panicked.
     pub ended: u64,
     pub panics: Vec<Panic>,
 }
@@ -35,8 +34,8 @@ pub struct Seen {
 pub fn begin() {
     std::panic::set_hook(Box::new(|info| {
         let place = info.location().map(ToString::to_string).unwrap_or_default();
-        // Where in the standard library or in a helper of sled's the panic is
-        // raised says nothing about who called it.
+        // A location in the standard library or in one of sled's dependencies does not identify the
+        // caller.
         let ours = ["jobstore", "tests/trials", "src/"];
         let in_sled = !ours.iter().any(|part| place.starts_with(part)) && calls_sled();
         let thread = std::thread::current().name().unwrap_or("").to_owned();
@@ -49,7 +48,7 @@ pub fn begin() {
             });
         }
     }));
-    // A second call would find the first one's.
+    // A second call would find the subscriber of the first one.
     tracing::subscriber::set_global_default(Ear).ok();
 }
 

@@ -1,10 +1,8 @@
-//! The process whose calls fail: a little of everything, one call after the other.
+//! The process whose calls fail: a few operations of every kind, one after the other.
 //!
-//! Owns: the calls, and what their errors must be. Must not know: which call of the
-//! system fails, or how.
-//! Promise checked: an error says whether anything was recorded; what was not
-//! recorded succeeds once the fault is over; after a commit of unknown end the store
-//! only reads until it is reopened; reads go on all the time.
+//! Contains the operations, and the errors they may return. Guarantee: an error says whether
+//! anything was recorded; an operation that recorded nothing succeeds once the fault is over; after
+//! a commit with an unknown outcome the store is read-only until it is reopened; reads always work.
 
 use std::io::{IoSlice, Write};
 use std::time::{Duration, Instant};
@@ -17,15 +15,15 @@ use jobstore_trials::random::Random;
 
 use crate::setting::{May, Setting};
 
-/// Each thread can meet the fault once, so a call can fail this often in a row.
+/// Each thread can meet the fault once, so an operation can fail this many times in a row.
 const TRIES: u32 = 6;
 
-/// What the store must show of a job.
+/// The expected state of a job.
 struct Known {
     graph: String,
     key: String,
     id: JobId,
-    /// `None` after a commit of unknown end.
+    /// `None` after a commit with an unknown outcome.
     state: Option<State>,
 }
 
@@ -35,12 +33,12 @@ struct Driver {
     calls: u64,
     made: u64,
     known: Vec<Known>,
-    /// A commit ended unknown in this session.
+    /// A commit in this session has an unknown outcome.
     unknown: bool,
     failures: u64,
 }
 
-/// Works until the end of the last session.
+/// Runs until the end of the last session.
 pub fn run(setting: Setting) -> Result<(), String> {
     if let Some(bytes) = setting.file_bytes_max {
         let limit = rustix::process::Rlimit {
@@ -72,8 +70,8 @@ pub fn run(setting: Setting) -> Result<(), String> {
     Ok(())
 }
 
-/// Says a line. By a call of its own kind, so that no failing one is met: with
-/// `writev`, which the store does not use.
+/// Writes a line to standard output. Uses `writev`, which the store does not use, so that this call
+/// does not fail.
 fn say(line: &Line) {
     let text = format!("{line}\n");
     let out = std::io::stdout();
@@ -83,7 +81,7 @@ fn say(line: &Line) {
     let said = out
         .as_mut()
         .map(|out| out.write_vectored(&[IoSlice::new(text.as_bytes())]));
-    // Who does not hear all of it cannot judge.
+    // An incomplete output cannot be judged.
     if !matches!(said, Ok(Ok(len)) if len == text.len()) {
         std::process::exit(4);
     }
@@ -100,7 +98,7 @@ impl Driver {
         call
     }
 
-    /// Makes a write; `None` when it failed as it may.
+    /// Makes a write; `None` if it failed in an acceptable way.
     fn call<T>(
         &mut self,
         store: &JobStore,
@@ -113,7 +111,9 @@ impl Driver {
             let was_unknown = self.unknown;
             match call() {
                 Ok(_) if was_unknown => {
-                    return Err(format!("{act} succeeded after a commit of unknown end"));
+                    return Err(format!(
+                        "{act} succeeded after a commit with an unknown outcome"
+                    ));
                 }
                 Ok(value) => {
                     let answer = answer(&value);
@@ -135,10 +135,12 @@ impl Driver {
                 }
             }
         }
-        Err(format!("{act} does not succeed, though the fault is over"))
+        Err(format!(
+            "{act} does not succeed, although the fault is over"
+        ))
     }
 
-    /// Whether an error is one that may be, here and now.
+    /// Checks whether an error is acceptable here.
     fn judge(&mut self, act: &Act, error: &Error) -> Result<(), String> {
         self.failures += 1;
         let may = self.setting.may;
@@ -148,8 +150,8 @@ impl Driver {
             Error::DiskFull { .. } => !self.unknown && matches!(may, May::DiskFull | May::Either),
             Error::Io { .. } => !self.unknown && matches!(may, May::Io | May::Either),
             Error::TooManyOpenFiles { .. } => !self.unknown && may == May::Handles,
-            // sled may wait for ever for a write of its own that failed. It is left
-            // behind at its deadline: the log was closed, and everything is in it.
+            // sled may wait forever for one of its own writes that failed. It is abandoned at its
+            // deadline: the log was closed, and everything is in it.
             Error::IndexStuck { .. } => may != May::Nothing && matches!(act, Act::Close),
             _ => false,
         };
@@ -164,7 +166,7 @@ impl Driver {
         }
         if let Some(ballast) = self.setting.ballast.take() {
             std::fs::remove_file(ballast).map_err(|e| format!("the ballast: {e}"))?;
-            // From here on there is room.
+            // From here on there is space.
             self.setting.lasting = false;
         }
         Ok(())
@@ -198,7 +200,7 @@ impl Driver {
                         call,
                         nothing: false,
                     });
-                    // A boot may be recorded whose open failed.
+                    // An open that failed may have been recorded.
                     self.judge(&act, &error)?;
                     self.unknown = false;
                     errors.push(error.to_string());
@@ -209,14 +211,16 @@ impl Driver {
             }
         }
         Err(format!(
-            "the store does not open, though the fault is over: {errors:?}"
+            "the store cannot be opened, although the fault is over: {errors:?}"
         ))
     }
 
     fn close(&mut self, store: &JobStore) -> Result<(), String> {
         let call = self.tried(&Act::Close);
         match store.close() {
-            Ok(()) if self.unknown => Err("a clean close after a commit of unknown end".to_owned()),
+            Ok(()) if self.unknown => {
+                Err("a clean close after a commit with an unknown outcome".to_owned())
+            }
             Ok(()) => {
                 say(&Line::Done {
                     call,
@@ -372,7 +376,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Asks a running job to stop.
+    /// Requests the cancellation of a running job.
     fn cancel(&mut self, store: &JobStore, graph: &Graph, n: usize) -> Result<(), String> {
         let (key, id) = (self.known[n].key.clone(), self.known[n].id.clone());
         let act = Act::Cancel {
@@ -409,7 +413,7 @@ impl Driver {
                 known.state = Some(State::Running);
             }
         } else if self.unknown {
-            // It may have taken any.
+            // It may have claimed any job.
             let pending = |known: &&mut Known| known.state == Some(State::Pending);
             self.known
                 .iter_mut()
@@ -419,7 +423,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Whether everything acknowledged is listed as it was acknowledged.
+    /// Checks that everything acknowledged is listed as acknowledged.
     fn reads(&self, store: &JobStore) -> Result<(), String> {
         let graphs = store.graphs().map_err(|e| format!("graphs(): {e}"))?;
         for graph in graphs {
@@ -448,8 +452,8 @@ impl Driver {
         Ok(())
     }
 
-    /// Lets the threads behind the store do their work, so that their calls are met
-    /// too. A moment is enough for it, and nothing rests on it.
+    /// Lets the store's threads work, so that their calls also fail. A short time is enough, and no
+    /// check depends on it.
     fn pause(&self) {
         let deadline = Instant::now() + Duration::from_millis(150);
         while Instant::now() < deadline {

@@ -1,11 +1,11 @@
-//! Lets the calls of a store to the system fail, one after the other, in a real
-//! process on a real folder.
+//! Makes the system calls of a store fail, one after the other, in a real process on a real
+//! directory.
 //!
-//! Owns: the command line, and what is done with it. Must not know: what the store
-//! makes of a failure ([`driver`]), how calls are made to fail ([`sweep`], [`room`]).
-//! Promise checked: what failed is known. Nothing is acknowledged that is not there
-//! after reopening, nothing is there that was not tried, reads go on, nothing hangs,
-//! panics or aborts; a failure in the index costs nothing that was acknowledged.
+//! Contains the command line. The modules: the operations on the store ([`driver`]), and the ways
+//! in which calls fail ([`sweep`], [`room`]). Guarantee: the result of a failed call is known.
+//! Nothing is acknowledged that is not present after reopening, nothing is present that was not
+//! attempted, reads continue, nothing hangs, panics, or aborts; a failure of the index loses
+//! nothing that was acknowledged.
 
 mod driver;
 mod room;
@@ -19,12 +19,12 @@ use std::time::Instant;
 use jobstore_trials::args::Args;
 
 const USAGE: &str = "failing_calls [--ci] [--full] [--sizes] [--sweep] [--jobs N] [--require]
-  without --full, --sizes or --sweep: all three
-  --sweep    each call fails once (needs strace)
+  without --full, --sizes, or --sweep: all three
+  --sweep    each system call fails once (needs strace)
   --full     a full file system (needs unshare with a user namespace)
   --sizes    no file can grow beyond a size
-  --ci       a part of it, within two minutes
-  --require  what is missing is a failure, not a skip";
+  --ci       a subset that takes at most two minutes
+  --require  fail, instead of skipping, if a tool is missing";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();

@@ -1,8 +1,7 @@
-//! No room: a file system that is full, and files that cannot grow.
+//! No space: a full file system, and files that cannot grow.
 //!
-//! Owns: the small file system in a namespace of its own, the limits of files'
-//! sizes. Must not know: what the store makes of it.
-//! Promise: where the system does not allow it, that is said.
+//! Contains the small file system in its own namespace, and the limits on file sizes. If the system
+//! does not allow this, it is reported.
 
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
@@ -12,15 +11,15 @@ use jobstore_trials::directory;
 use crate::setting::{May, Setting};
 use crate::trial::{self, Sum};
 
-/// The first argument of the process within the namespace.
+/// The first argument of the process in the namespace.
 pub const INSIDE: &str = "inside";
 const FILE_SYSTEM_BYTES: u64 = 8 << 20;
 /// The driver does not need more.
 const ENOUGH_BYTES: u64 = 1 << 20;
-/// Dies of a file over its limit.
+/// The default action for a file over its limit is to kill the process.
 const SIGXFSZ: i32 = 25;
 
-/// Runs itself in a namespace with a small file system.
+/// Runs this program in a namespace with a small file system.
 pub fn full(ci: bool, sum: &mut Sum) {
     let root = match directory::fast() {
         Ok(root) => root,
@@ -46,7 +45,7 @@ pub fn full(ci: bool, sum: &mut Sum) {
         .stderr(Stdio::piped())
         .output();
     let why = match mounted {
-        Err(e) => Some(format!("unshare does not start: {e}")),
+        Err(e) => Some(format!("cannot start unshare: {e}")),
         Ok(output) if !output.status.success() => {
             Some(String::from_utf8_lossy(&output.stderr).trim().to_owned())
         }
@@ -65,8 +64,8 @@ pub fn full(ci: bool, sum: &mut Sum) {
     }
 }
 
-/// Within the namespace: the file system is filled but for some bytes, more in each
-/// run; when the store says that it is full, the room is given back.
+/// In the namespace: the file system is filled except for some bytes, more in each run; when the
+/// store reports a full disk, the space is freed.
 pub fn inside(args: &[String]) -> ExitCode {
     let mut sum = Sum::default();
     let [mount, bytes, steps] = args else {
@@ -77,14 +76,14 @@ pub fn inside(args: &[String]) -> ExitCode {
         return ExitCode::from(2);
     };
     for step in 0..steps {
-        // From no room at all to enough.
+        // From no space at all to enough.
         let left = ENOUGH_BYTES * step / steps;
         if let Err(what) = fill(Path::new(mount), bytes, left, &mut sum) {
             sum.wrong(format!("{left} bytes left: {what}"));
         }
     }
     println!(
-        "full file system: {} runs, {} of them met the end of it; {} errors, {} acknowledged, {} \
+        "full file system: {} runs, {} of which filled it; {} errors, {} acknowledged, {} \
          facts checked; {} wrong",
         sum.runs,
         sum.hit,
@@ -120,7 +119,7 @@ fn fill(mount: &Path, bytes: u64, left: u64, sum: &mut Sum) -> Result<(), String
     trial::check(&dir, &[], &ran, None, sum)
 }
 
-/// No file grows beyond a size: with an error, and with the signal that says so.
+/// No file can grow beyond a size, which causes an error or a signal.
 pub fn sizes(ci: bool, sum: &mut Sum) {
     let root = match directory::fast() {
         Ok(root) => root,
@@ -165,5 +164,5 @@ pub fn sizes(ci: bool, sum: &mut Sum) {
             errors += sum.errors - before;
         }
     }
-    println!("limits of files' sizes: {runs} runs; {errors} errors; {deaths} deaths by SIGXFSZ");
+    println!("file size limits: {runs} runs; {errors} errors; {deaths} deaths by SIGXFSZ");
 }

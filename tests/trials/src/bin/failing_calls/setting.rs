@@ -1,27 +1,26 @@
-//! What a driver is to do, and how it gets that told in a process of its own.
+//! The settings of a driver, and how they are passed to a child process.
 //!
-//! Owns: [`Setting`], [`May`]. Must not know: how calls fail.
-//! Promise: a setting goes through arguments unchanged.
+//! Contains [`Setting`] and [`May`]. Settings can be converted to arguments and back unchanged.
 
 use std::path::{Path, PathBuf};
 
-/// What the driver is told.
+/// The settings of the driver.
 pub struct Setting {
     pub dir: PathBuf,
     pub round: u64,
     pub sessions: u64,
     /// Whether the last session ends without a close.
     pub dies: bool,
-    /// Whether the fault stays, so that what failed need not succeed.
+    /// Whether the fault persists, so that a failed operation need not succeed.
     pub lasting: bool,
-    /// What is taken away to make room again.
+    /// The file that is deleted to free space.
     pub ballast: Option<PathBuf>,
-    /// No file grows beyond this.
+    /// No file can grow beyond this.
     pub file_bytes_max: Option<u64>,
     pub may: May,
 }
 
-/// Which errors can be.
+/// The errors that are acceptable.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum May {
     Nothing,
@@ -29,7 +28,7 @@ pub enum May {
     DiskFull,
     /// An error of the device, or a full disk.
     Either,
-    /// No descriptor is left.
+    /// No descriptor is available.
     Handles,
 }
 

@@ -1,12 +1,10 @@
-//! Each call to the system fails once: the first, then the second, until there is
-//! none left.
+//! Each system call fails once: the first, then the second, until none is left.
 //!
-//! Owns: which calls fail with which errors, and how strace is told so. Must not
-//! know: what the store makes of it.
-//! Promise: a number of a call is passed over only when no thread came so far.
+//! Defines which calls fail and with which errors, and the corresponding arguments of strace. The
+//! n-th call is skipped only if no thread makes that many calls.
 //!
-//! strace counts the calls of each thread for itself, so in one run the n-th call of
-//! each thread fails.
+//! strace counts the calls of each thread separately, so in one run the n-th call of each thread
+//! fails.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,11 +18,11 @@ use jobstore_trials::line::Line;
 use crate::setting::{May, Setting};
 use crate::trial::{self, Ran, Sum};
 
-/// Calls of one kind, and how they can fail.
+/// A kind of system call, and the errors with which it can fail.
 struct Kind {
     calls: &'static [&'static str],
     errors: &'static [&'static str],
-    /// What a short sweep is about.
+    /// The errors of a short sweep.
     ci: &'static [&'static str],
 }
 
@@ -61,15 +59,15 @@ const KINDS: &[Kind] = &[
     },
 ];
 
-/// So many numbers in a row without a hit, and there is none left: the threads
-/// behind the store do not make the same number of calls in each run.
+/// After this many consecutive numbers without a hit, none is left: the store's threads do not make
+/// the same number of calls in each run.
 const MISSES: u64 = 3;
-/// After so many runs that had to be ended, a sweep is given up; each is a failure.
+/// After this many runs that had to be killed, a sweep is abandoned; each is a failure.
 const HANGS_MAX: u32 = 5;
-/// A short sweep looks at each of the first so many calls, and at every third after.
+/// A short sweep tests each of the first calls up to this number, and then every third.
 const CI_DENSE: u64 = 24;
 
-/// Why strace cannot be used, if it cannot.
+/// Why strace cannot be used, if so.
 fn missing() -> Option<String> {
     let mut tried = Command::new("strace");
     tried.args([
@@ -82,7 +80,7 @@ fn missing() -> Option<String> {
         "true",
     ]);
     match tried.stdout(Stdio::null()).stderr(Stdio::null()).status() {
-        Err(e) => Some(format!("strace does not start: {e}")),
+        Err(e) => Some(format!("cannot start strace: {e}")),
         Ok(status) if !status.success() => Some(format!("strace is not allowed here: {status}")),
         Ok(_) => None,
     }
@@ -99,18 +97,18 @@ pub fn run(ci: bool, jobs: u64, sum: &mut Sum) {
     }
 }
 
-/// A sweep of one call and error over one store.
+/// A sweep of one system call and one error, with one store.
 struct Sweep<'s> {
     call: &'static str,
     error: &'static str,
-    /// The store to begin with, what was said of it, and what it is called.
+    /// The store to begin with, its lines, and its name.
     base: Option<&'s Path>,
     said: &'s [Line],
     from: &'static str,
     ci: bool,
 }
 
-/// What a sweep came to.
+/// The result of a sweep.
 #[derive(Default)]
 struct Swept {
     numbers: u64,
@@ -184,19 +182,19 @@ fn sweep_all(ci: bool, jobs: u64, sum: &mut Sum) -> Result<(), String> {
     }
     if ci {
         println!(
-            "left out by --ci: all but one or two errors of each call, a store made anew, two of three \
+            "omitted by --ci: all but one or two errors of each call, a new store, two of three \
              calls after the first {CI_DENSE}"
         );
     }
     let hits: u64 = table.values().map(|swept| swept.in_log).sum();
     match hits {
-        0 => Err("no call to the log was ever made to fail".to_owned()),
+        0 => Err("no call on a log file ever failed".to_owned()),
         _ => Ok(()),
     }
 }
 
-/// The lines of strace about calls that were made to fail, where they name their
-/// files: a call during which another thread made one takes two lines.
+/// The lines of strace about injected failures, at the place where they name their files: a call
+/// that is interleaved with another thread's takes two lines.
 fn injected(text: &str) -> Vec<&str> {
     let thread = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
     let (mut begun, mut hits) = (BTreeMap::new(), Vec::new());
@@ -214,18 +212,18 @@ fn injected(text: &str) -> Vec<&str> {
     hits
 }
 
-/// Whether a call names a file of the index through the handle of the store's folder.
+/// Whether a call names a file of the index through the handle of the store's directory.
 fn is_by_handle(line: &str) -> bool {
     line.contains("\"/proc/self/fd/") && line.contains(&format!("/{}", directory::INDEX))
 }
 
-/// Whether two pieces of one text are the same place in it: lines repeat.
+/// Whether two slices of one text are the same position in it: lines repeat.
 fn is_same(line: &str, other: &str) -> bool {
     std::ptr::eq(line.as_ptr(), other.as_ptr())
 }
 
-/// Whether the thread went on in the reserve: then what failed was a segment that was
-/// only being prepared, in which nothing stood, and there was nothing to be told.
+/// Whether the thread continued in the reserve: then the failed call concerned a segment that was
+/// only being preallocated, without any data, and no caller needed an error.
 fn took_the_reserve(text: &str, failed: &str) -> bool {
     let thread = failed.split(' ').next();
     let later = text
@@ -239,8 +237,8 @@ fn took_the_reserve(text: &str, failed: &str) -> bool {
         .is_some_and(|line| line.contains("\"RESERVE\""))
 }
 
-/// Whether an open could not zero what lies behind the log's end, and began another segment
-/// instead of continuing there.
+/// Whether an open could not zero what follows the log's end, and began another segment instead of
+/// continuing there.
 fn began_another(text: &str, failed: &str) -> bool {
     let thread = failed.split(' ').next();
     let zeroed = failed.contains("pwrite64(") && failed.contains(".segment>, \"\\0\\0\\0\\0");
@@ -249,13 +247,13 @@ fn began_another(text: &str, failed: &str) -> bool {
         .skip_while(|line| !is_same(line, failed))
         .filter(|line| line.split(' ').next() == thread);
     let mut created = later.filter(|line| line.contains("O_CREAT") || line.contains("rename"));
-    // Reserves are made before a segment.
+    // Reserves are created before a segment.
     let is_reserve = |line: &&str| line.contains("\"RESERVE") || line.contains("\"SCRATCH");
     let next = created.find(|line| !is_reserve(line));
     zeroed && next.is_some_and(|line| line.contains("openat(") && line.contains(".segment\""))
 }
 
-/// Whether the thread was making the reserve, which nothing rests on until it is taken.
+/// Whether the thread was creating the reserve, on which nothing depends until it is taken.
 fn made_the_reserve(text: &str, failed: &str) -> bool {
     let thread = failed.split(' ').next();
     let before = text.lines().take_while(|line| !is_same(line, failed));
@@ -268,17 +266,17 @@ fn made_the_reserve(text: &str, failed: &str) -> bool {
     })
 }
 
-/// Whether it filled the file that is prepared for the mark of a clean close. Without that
-/// file, the close makes another, or says that it cannot.
+/// Whether it filled the file that is preallocated for the mark of a clean close. Without that
+/// file, the close creates another, or reports that it cannot.
 fn prepared_the_mark(failed: &str) -> bool {
     failed.contains("pwrite64(") && failed.contains("/CLOSING>, \"\\0\\0\\0\\0")
 }
 
 impl Sweep<'_> {
-    /// What a caller's own thread could not write or sync, the caller was told of.
+    /// Checks that a caller whose own thread failed to write or sync got an error.
     fn check_told(&self, text: &str, log_calls: &[&str], ran: &Ran) -> Result<(), String> {
         let durable = ["pwrite64", "write", "fdatasync", "fsync"].contains(&self.call);
-        // After an interruption the call is made again.
+        // An interrupted call is retried.
         if !durable || self.error == "EINTR" {
             return Ok(());
         }
@@ -296,7 +294,7 @@ impl Sweep<'_> {
         };
         let untold = |line: &&&str| own(line) && !needless(line);
         match log_calls.iter().find(untold) {
-            Some(line) if !told => Err(format!("nobody was told of {line}")),
+            Some(line) if !told => Err(format!("no caller got an error for {line}")),
             _ => Ok(()),
         }
     }
@@ -320,7 +318,7 @@ impl Sweep<'_> {
                 "--seccomp-bpf",
                 "-y",
                 "-e",
-                // And who makes or takes the reserve.
+                // And the calls that create or take the reserve.
                 &format!("trace={},openat,/^rename", self.call),
                 "-e",
                 &format!("inject={}:error={}:when={number}", self.call, self.error),
@@ -368,7 +366,7 @@ impl Sweep<'_> {
             } else {
                 (misses, swept.numbers) = (0, swept.numbers + 1);
             }
-            // A process that cannot even be loaded has said nothing.
+            // A process that cannot even be loaded has printed nothing.
             let unborn = elsewhere > 0 && ran.lines.is_empty() && !ran.status.success();
             let checked = match unborn {
                 true => Ok(()),

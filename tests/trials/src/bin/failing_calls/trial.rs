@@ -1,7 +1,7 @@
-//! One run of the driver in a process of its own, and the look at what it leaves.
+//! One run of the driver in a child process, and the check of the store it leaves.
 //!
-//! Owns: starting it, its bounds, the sums. Must not know: how its calls fail.
-//! Promise: a run that does not end is ended, and named.
+//! Starts the run, enforces its limits, and counts the totals. A run that hangs is killed and
+//! reported.
 
 use std::io::Read;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -21,17 +21,17 @@ use crate::setting::{May, Setting};
 pub const WORK: &str = "work";
 /// A run takes a fraction of a second.
 const RUN_BOUND: Duration = Duration::from_secs(60);
-/// Jobs of each graph that are looked up by their ids.
+/// The number of jobs of each graph that are looked up by their ids.
 const LOOKUPS: u64 = 20;
 
-/// What came of all runs.
+/// The totals of all runs.
 #[derive(Default)]
 pub struct Sum {
     pub runs: u64,
     /// Runs in which a call failed.
     pub hit: u64,
     pub calls_failed: u64,
-    /// Failures that a caller was told of.
+    /// Failures that a caller was informed of.
     pub errors: u64,
     pub acknowledged: u64,
     pub facts: u64,
@@ -57,7 +57,7 @@ impl Sum {
     }
 }
 
-/// The end of a child.
+/// Runs as a child process and returns its exit code.
 pub fn child(args: &[String]) -> ExitCode {
     let Some(setting) = Setting::from_args(args) else {
         return ExitCode::from(2);
@@ -71,14 +71,14 @@ pub fn child(args: &[String]) -> ExitCode {
     }
 }
 
-/// How a run ended, and what was said in it.
+/// How a run ended, and its output.
 pub struct Ran {
     pub lines: Vec<Line>,
     pub status: ExitStatus,
     pub complaint: String,
 }
 
-/// Runs the driver behind `before`, a command that runs others.
+/// Runs the driver with `before`, a command that runs others.
 pub fn run(setting: &Setting, before: &[String]) -> Result<Ran, String> {
     let own = std::env::current_exe().map_err(|e| e.to_string())?;
     let own = own.to_string_lossy().into_owned();
@@ -106,7 +106,7 @@ pub fn run(setting: &Setting, before: &[String]) -> Result<Ran, String> {
     let group = rustix::process::Pid::from_child(&child);
     let status = wait(&mut child, RUN_BOUND);
     if status.is_err() {
-        // Whoever ran the driver is dead; it may not be.
+        // The program that ran the driver is dead; the driver itself may not be.
         rustix::process::kill_process_group(group, rustix::process::Signal::KILL).ok();
     }
     let (out, err) = (
@@ -114,7 +114,7 @@ pub fn run(setting: &Setting, before: &[String]) -> Result<Ran, String> {
         err.join().unwrap_or_default(),
     );
     let status = status.map_err(|e| format!("{e}; {err}"))?;
-    // A line that a kill cut is no line.
+    // A line that a kill cut is ignored.
     let whole = out.rfind('\n').map_or("", |end| &out[..end]);
     Ok(Ran {
         lines: whole.lines().filter_map(Line::parse).collect(),
@@ -123,7 +123,7 @@ pub fn run(setting: &Setting, before: &[String]) -> Result<Ran, String> {
     })
 }
 
-/// Judges a run and the store that it left. `said` was said before it.
+/// Checks a run and the store that it left. `said` contains the lines printed before it.
 pub fn check(
     dir: &Path,
     said: &[Line],
@@ -143,19 +143,19 @@ pub fn check(
         sum.acknowledged += u64::from(matches!(line, Line::Done { .. }));
     }
     if !dir.exists() {
-        // The first call of all failed.
+        // The very first call failed.
         return Ok(());
     }
-    // Twice: what the first open makes anew must be as good.
+    // Twice: what the first open rebuilds must be equally good.
     for _ in 0..2 {
         let checked = within("a check of the store", RUN_BOUND, || {
             let store = options('I').open(dir);
-            let store = store.map_err(|e| format!("the store does not open again: {e}"))?;
+            let store = store.map_err(|e| format!("the store cannot be reopened: {e}"))?;
             let seen = oracle.check(&store, LOOKUPS)?;
             oracle.settle(&seen);
             store
                 .close()
-                .map_err(|e| format!("it does not close: {e}"))?;
+                .map_err(|e| format!("it cannot be closed: {e}"))?;
             Ok::<u64, String>(seen.facts)
         });
         sum.facts += checked?;
@@ -163,8 +163,8 @@ pub fn check(
     Ok(())
 }
 
-/// Makes the store that most runs begin with: killed in the middle of its work,
-/// with packs that are about to be merged. Returns what was said.
+/// Creates the store that most runs begin with: killed in the middle of its work, with packs that
+/// are about to be merged. Returns its lines.
 pub fn make_base(dir: &Path) -> Result<Vec<Line>, String> {
     let mut said = Vec::new();
     for round in 1..=3 {

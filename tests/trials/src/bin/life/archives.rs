@@ -1,9 +1,8 @@
-//! The archive that purged jobs go to.
+//! The archive of purged jobs.
 //!
-//! Owns: what happens to its directory, and what its files hold. Must not know: why jobs
-//! are purged.
-//! Promise: a job that was purged by a graph with an archive is in it, as it was; nothing
-//! else is, and nothing twice, unless a fault or a crash came in between.
+//! Manipulates its directory, and checks its files. A job that was purged by a graph with an
+//! archive is in it, unchanged; nothing else is, and nothing twice, unless a fault or a crash
+//! happened in between.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -19,12 +18,12 @@ use crate::requests::MESSAGE_BYTES_SAFE;
 use crate::secrets::Keys;
 use crate::texts;
 
-/// Where archives are.
+/// The path of the archives.
 pub const ARCHIVE: &str = "/simulated-archives/one";
-/// What failed is tried again by then.
+/// A failed operation has been retried by then.
 const RETRY_MS: u64 = 5_000;
 
-/// A line without what the model does not know.
+/// A line without the parts that the model does not know.
 fn known(line: &str) -> String {
     let Some(at) = line.rfind(r#","startedAt":"#) else {
         return line.to_owned();
@@ -35,7 +34,7 @@ fn known(line: &str) -> String {
     format!("{}{}", &line[..at], &line[behind..])
 }
 
-/// The line of a job that was archived.
+/// The line of an archived job.
 fn line_of(sequence: u64, job: &Job, keys: Keys) -> Option<String> {
     // A release may shorten the message.
     let message = job.outcome.as_ref().and_then(|o| o.message.as_ref());
@@ -59,7 +58,7 @@ fn line_of(sequence: u64, job: &Job, keys: Keys) -> Option<String> {
     Some(texts::line(&seen, keys))
 }
 
-/// The lines of a file, and whether it is whole.
+/// The lines of a file, and whether it is complete.
 fn lines(content: &[u8]) -> (Vec<String>, bool) {
     let (mut rest, mut text) = (content, String::new());
     while !rest.is_empty() {
@@ -82,7 +81,7 @@ impl Life {
         self.archive_is_in_doubt = true;
         let place = |disk| simulation::place_archive(Path::new(ARCHIVE), disk);
         match kind {
-            // Somebody moves it away; a new one is made in its place.
+            // Another program moves it away; a new one is created in its place.
             0..=2 => {
                 let new = Disk::new();
                 place(Some(&new));
@@ -90,7 +89,7 @@ impl Life {
                 self.moved_archives.push(old);
                 return Ok(true);
             }
-            // Somebody takes away the file that is written.
+            // Another program deletes the file being written.
             3 => {
                 let names = self.archive.names();
                 let part = names.into_iter().find(|(name, _)| name.ends_with(".part"));
@@ -141,7 +140,7 @@ impl Life {
         }
     }
 
-    /// All lines of all files, and how often each is there.
+    /// All lines of all files, and how many times each occurs.
     fn archived_lines(&self) -> Result<BTreeMap<String, usize>, Finding> {
         let mut all = BTreeMap::new();
         for disk in self.moved_archives.iter().chain([&self.archive]) {
@@ -151,7 +150,7 @@ impl Life {
                 }
                 let (lines, is_whole) = lines(&disk.read(&name).unwrap_or_default());
                 if name.ends_with(".gz") && !is_whole {
-                    return Err(format!("{name} of the archive is not whole"));
+                    return Err(format!("{name} in the archive is incomplete"));
                 }
                 for line in lines {
                     *all.entry(line).or_default() += 1;
@@ -176,7 +175,7 @@ impl Life {
                 is_all_known = false;
                 if !ids.contains(&**id) && !lost.contains(&**id) {
                     return Err(format!(
-                        "job {id} was purged, and the archive has no line of it"
+                        "job {id} was purged, but has no line in the archive"
                     ));
                 }
                 continue;
@@ -186,7 +185,7 @@ impl Life {
                 let of_id = there.keys().find(|line| id_in(line) == Some(&**id));
                 let of_id: Option<String> = of_id.map(|line| line.chars().take(600).collect());
                 return Err(format!(
-                    "job {id} was purged, and the archive has {of_id:?}, not {line}"
+                    "job {id} was purged, but the archive contains {of_id:?}, not {line}"
                 ));
             }
             *known.entry(line).or_default() += 1;

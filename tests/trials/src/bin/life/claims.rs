@@ -1,7 +1,7 @@
-//! Workers that wait: for a job, and for a cancellation.
+//! Workers that wait for a job, or for a cancellation.
 //!
-//! Nothing here waits in earnest: there is one thread. Futures are polled and dropped, and what
-//! would wake them is checked.
+//! Nothing actually blocks here: there is one thread. Futures are polled and dropped, and their
+//! wake-ups are checked.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,7 +17,7 @@ use crate::model::{Effect, Job, Name};
 use crate::operations::{After, Pick};
 use crate::requests::Content;
 
-/// How often a claim is polled before it is dropped, and which polls a commit follows.
+/// How many times a claim is polled before it is dropped, and which polls a commit follows.
 #[derive(Clone, Copy, Debug)]
 pub struct Polls {
     pub count: u8,
@@ -63,7 +63,7 @@ impl Life {
         oldest.map(|(&sequence, job)| (sequence, job.clone()))
     }
 
-    /// What a claim came to, beside the job that it should have claimed.
+    /// The result of a claim, compared with the job that it should have claimed.
     pub fn claimed(
         &mut self,
         name: Name,
@@ -97,8 +97,8 @@ impl Life {
         self.claimed(name, claimed, oldest, after)
     }
 
-    /// A claim that is polled some times and dropped, unless it has its job by then. Where
-    /// there is no job, one is submitted while it waits.
+    /// A claim that is polled some times and dropped, unless it has its job by then. If there is no
+    /// job, one is submitted while it waits.
     pub fn claim_next_async(
         &mut self,
         pick: Pick,
@@ -123,17 +123,17 @@ impl Life {
                     return Ok(true);
                 }
                 if !task.is_woken() {
-                    return Err("a claim that waits is not woken by a job".to_owned());
+                    return Err("a waiting claim is not woken by a job".to_owned());
                 }
             } else if polls.commits >> n & 1 == 1 {
                 self.step(Step::Commit);
                 is_committed = true;
                 if !task.is_woken() {
-                    return Err("a claim is committed, and its future is not woken".to_owned());
+                    return Err("a claim is committed, but its future is not woken".to_owned());
                 }
             }
             if self.is_excused() {
-                // What a fault makes of a claim is seen by its future alone.
+                // The effect of a fault on a claim is visible only through its future.
                 self.step(Step::Commit);
                 let Poll::Ready(claimed) = task.poll() else {
                     continue;
@@ -169,7 +169,7 @@ impl Life {
         }
     }
 
-    /// The future of a claim was dropped, by when this job was running.
+    /// The future of a claim was dropped when this job was already running.
     fn handed_back(&mut self, name: Name, job: Option<(u64, Job)>) -> Ran {
         if let Some((sequence, _)) = job {
             self.acknowledge(Effect::Start(name, sequence));
@@ -193,14 +193,14 @@ impl Life {
             Some((State::Running, _)) if self.is_excused() => {}
             Some((state, outcome)) => {
                 return Err(format!(
-                    "the job of a claim that was dropped is {state} with {outcome:?}"
+                    "the job of a dropped claim is {state} with {outcome:?}"
                 ));
             }
         }
         Ok(true)
     }
 
-    /// A run that waits for its cancellation, which may come.
+    /// A run that waits for its cancellation, which may happen.
     pub fn cancelled(&mut self, pick: Pick, cancels: bool) -> Ran {
         let Some(n) = usize::from(pick).checked_rem(self.runs.len()) else {
             return Ok(false);
@@ -214,7 +214,7 @@ impl Life {
         let graph = graph.filter(|graph| graph.serial == serial);
         let job = graph.and_then(|graph| graph.jobs.get(&sequence)).cloned();
         let Some(job) = job else {
-            return expect(is_ready, true, "a run whose job is gone");
+            return expect(is_ready, true, "a run without a job");
         };
         if self.is_read_only() || self.is_excused() {
             return Ok(true);
@@ -229,8 +229,8 @@ impl Life {
         self.cancel_one(name, &handle, sequence, &job)?;
         let job = &self.model.graphs[&name].jobs[&sequence];
         if job.cancelling && !self.disk.is_dead() {
-            expect(task.is_woken(), true, "the task of a run that is cancelled")?;
-            expect(task.poll().is_ready(), true, "a run that is cancelled")?;
+            expect(task.is_woken(), true, "the task of a canceled run")?;
+            expect(task.poll().is_ready(), true, "a canceled run")?;
         }
         Ok(true)
     }

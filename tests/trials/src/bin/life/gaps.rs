@@ -1,28 +1,27 @@
 //! Time that a store does not count until its clock is confirmed.
 //!
-//! Owns: [`Gaps`]. Must not know: the store, its jobs.
-//! Promise: no more time is left out than what the store may leave out: several gaps
-//! that are confirmed together count for jobs that completed before the first of them.
+//! Contains [`Gaps`]. No more time may be excluded than this computes: if several gaps are
+//! confirmed together, they count for jobs that completed before the first of them.
 
 use crate::life::DAY_MS;
 
-/// When the store may have been without a record of the time for over a day, in
-/// simulated time.
+/// The periods, in simulated time, for which the store may lack a record of the time for over a
+/// day.
 #[derive(Default)]
 pub struct Gaps {
     /// When the store last recorded something.
     recorded_ms: u64,
-    /// The same, of what a power cut leaves.
+    /// The same for the state after a power failure.
     durable_ms: u64,
-    /// Since the end of the first gap that waits to be confirmed.
+    /// The end of the first gap that is not confirmed yet.
     waiting_since_ms: Option<u64>,
-    /// The same before a confirmation that a power cut may undo.
+    /// The same before a confirmation that a power failure may undo.
     may_wait_since_ms: Option<u64>,
-    /// Later gaps that were to be confirmed with another before them.
+    /// Later gaps that had to be confirmed together with an earlier one.
     uncounted: Vec<Uncounted>,
 }
 
-/// A gap that does not count for what happened in this time before it.
+/// A gap that does not count for what happened in this period before it.
 struct Uncounted {
     from_ms: u64,
     until_ms: u64,
@@ -39,7 +38,7 @@ impl Gaps {
         self.may_wait_since_ms = None;
     }
 
-    /// The store was opened, which records the time.
+    /// Called when the store is opened, which records the time.
     pub fn opened(&mut self, now_ms: u64) {
         let gap_ms = now_ms - self.durable_ms;
         (self.recorded_ms, self.durable_ms) = (now_ms, now_ms);
@@ -68,7 +67,7 @@ impl Gaps {
         self.waiting_since_ms.is_some()
     }
 
-    /// How much of the time since then the store may leave out, once all is confirmed.
+    /// How much of the time since then the store may exclude after all confirmations.
     pub fn uncounted(&self, since_ms: u64) -> u64 {
         let gaps = self.uncounted.iter();
         let gaps = gaps.filter(|gap| (gap.from_ms..gap.until_ms).contains(&since_ms));

@@ -1,7 +1,6 @@
-//! The reads of a life over HTTP: each answers as the model does, to the byte.
+//! HTTP reads in a life: each response matches the model byte for byte.
 //!
-//! Owns: what is asked for, and the documents and failures that should come. Must not
-//! know: how a request is carried out.
+//! Contains the requests, and the expected documents and errors.
 
 use jobstore::State;
 
@@ -15,7 +14,7 @@ use crate::secrets::Keys;
 use crate::texts;
 use crate::web::{self, Answer, Ask, encoded};
 
-/// The address of a graph, below what all of its routes begin with.
+/// The URL of a graph, below the common prefix of its routes.
 pub fn of_graph(start: &str, name: Name) -> String {
     let (project, graph) = (PROJECTS[name.0], encoded(NAMES[name.1]));
     match start {
@@ -26,7 +25,7 @@ pub fn of_graph(start: &str, name: Name) -> String {
 
 pub const API: &str = "/ges/v1.0";
 
-/// The filter of a look as a query.
+/// The filter of a look as query parameters.
 pub fn filter_query(look: &Look, right_ms: u64) -> String {
     let mut query = String::new();
     let states: Vec<&str> = State::ALL
@@ -38,7 +37,7 @@ pub fn filter_query(look: &Look, right_ms: u64) -> String {
     let mut add = |key: &str, value: &str| {
         query.push_str(&format!("&{key}={}", encoded(value)));
     };
-    // Words between commas, or each on its own.
+    // Words separated by commas, or repeated parameters.
     match look.number % 2 {
         0 if !states.is_empty() => add("state", &states.join(",")),
         _ => states.iter().for_each(|state| add("state", state)),
@@ -81,7 +80,7 @@ impl Life {
         web::ask(routes, ask)
     }
 
-    /// Asks for a document; `None` if a fault explains that there is none.
+    /// Requests a document; `None` if a fault explains its absence.
     fn get(&self, path: String, encoding: u8) -> Result<Option<(Answer, Vec<u8>)>, Finding> {
         let ask = Ask {
             method: "GET",
@@ -105,7 +104,7 @@ impl Life {
         }
     }
 
-    /// Accepts an answer that faults explain.
+    /// Accepts a response that faults explain.
     pub fn excuse_answer(&self, what: &str, answer: &Answer) -> Ran {
         let refusal = answer.refusal();
         match refusal.name.as_str() {
@@ -115,8 +114,8 @@ impl Life {
         }
     }
 
-    /// Jobs as the store's own calls show them, each as the model has it; `None` if a fault
-    /// explains that one cannot be read.
+    /// Jobs as the store's own calls return them, each compared with the model; `None` if a fault
+    /// explains an unreadable one.
     pub fn seen(&self, name: Name, jobs: &[(u64, &Job)]) -> Result<Option<Vec<Seen>>, Finding> {
         let Some(graph) = self.handle(name) else {
             return Ok(None);
@@ -164,7 +163,7 @@ impl Life {
         ))
     }
 
-    /// A page of the list: plain, in detail, or as lines.
+    /// A page of the list: plain, detailed, or as lines.
     pub fn http_list(&mut self, look: &Look) -> Ran {
         let Some((name, _)) = self.pick_graph(look.graph) else {
             return Ok(false);
@@ -211,7 +210,7 @@ impl Life {
             return Err(format!("GET {path}: the total is {found:?}, not {total}"));
         }
         if found.is_none() && look.number % 2 == 0 {
-            return Err(format!("GET {path}: there is no total"));
+            return Err(format!("GET {path}: no total"));
         }
         let content_type = match has_lines {
             true => "application/x-ndjson",
@@ -250,7 +249,7 @@ impl Life {
         self.same(&path, &body, &text).map(|()| true)
     }
 
-    /// A client that disconnects in the middle of an answer.
+    /// A client that disconnects in the middle of a response.
     fn http_gone_client(&self, path: String) -> Ran {
         let ask = Ask {
             method: "GET",
@@ -290,7 +289,7 @@ impl Life {
             let Some((answer, body)) = self.get(asked.clone(), look.filter)? else {
                 return Ok(true);
             };
-            // A page may end early; the cursor says whether there are more.
+            // A page may end early; the cursor shows whether there are more.
             let next = answer.header("x-next-cursor").map(encoded);
             let text = String::from_utf8_lossy(&body);
             let count = text.matches(r#"{"jobId":""#).count();
@@ -303,10 +302,10 @@ impl Life {
                 None => return Err(format!("GET {asked}: {at} jobs, not {}", all.len())),
             }
         }
-        Err(format!("GET {path}: its cursors do not end"))
+        Err(format!("GET {path}: the cursors never end"))
     }
 
-    /// Some jobs, in every document that there is of each.
+    /// Some jobs, in every document about each.
     pub fn http_jobs(&mut self, pick: Pick) -> Ran {
         let mut ran = false;
         for n in 0..6 {
@@ -350,7 +349,7 @@ impl Life {
         Ok(true)
     }
 
-    /// Lines of an export.
+    /// Exported lines.
     pub fn http_export(&mut self, look: &Look) -> Ran {
         let Some((name, _)) = self.pick_graph(look.graph) else {
             return Ok(false);
@@ -381,7 +380,7 @@ impl Life {
         self.same(&path, &body, &text).map(|()| true)
     }
 
-    /// Jobs by their whole request.
+    /// Finds jobs by their whole request.
     pub fn http_find(&mut self, pick: Pick, content: Content) -> Ran {
         let Some((name, _)) = self.pick_graph(pick) else {
             return Ok(false);
@@ -405,12 +404,12 @@ impl Life {
         self.same(&ask.path, &body, &text).map(|()| true)
     }
 
-    /// Counts, names and the store's state.
+    /// Counts, names, and the store's state.
     pub fn http_store(&mut self) -> Ran {
-        // Metrics show graphs in the order of their names, and a part of them.
+        // Metrics show graphs in the order of their names, and only some of them.
         if let Some((_, body)) = self.get("/metrics?graphs=500".to_owned(), 0)? {
             let text = String::from_utf8_lossy(&body);
-            // Without its index it may know no numbers, and says so.
+            // Without its index, the store may have no statistics, and then reports this.
             if text.contains("\njobstore_stats_up 0\n") && self.has_index_fault() {
                 return Ok(true);
             }
@@ -454,14 +453,14 @@ impl Life {
         };
         if let Some((_, body)) = self.document(&verify)? {
             match self.store().scrub() {
-                // A fault may have struck one of the two.
+                // A fault may have affected one of the two.
                 _ if self.is_excused() || self.has_index_fault() => {}
                 Ok(report) => self.same(&verify.path, &body, &report.to_json())?,
                 Err(error) => return self.excuse("scrub", &error),
             }
         }
         if let Some((_, body)) = self.get("/control/graphs".to_owned(), 0)? {
-            // In the order in which they were created.
+            // In the order of creation.
             let mut graphs: Vec<_> = self.model.graphs.iter().collect();
             graphs.sort_by_key(|(_, graph)| graph.serial);
             let graphs: Vec<String> = graphs
@@ -479,7 +478,7 @@ impl Life {
         Ok(true)
     }
 
-    /// Requests that are to be refused, with the API's messages.
+    /// Requests that must be refused, with the API's messages.
     pub fn http_refusals(&mut self, pick: Pick) -> Ran {
         let name = (usize::from(pick) % 2, usize::from(pick / 2) % 3);
         let of_graph = of_graph(API, name);

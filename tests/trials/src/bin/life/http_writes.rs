@@ -1,4 +1,4 @@
-//! The writes of a life over HTTP, and what each should answer.
+//! HTTP writes in a life, and their expected results.
 
 use jobstore::{Health, JobQuery, OutcomeKind, State};
 
@@ -11,7 +11,7 @@ use crate::texts::word;
 use crate::web::{Answer, Ask};
 
 impl Life {
-    /// The text of a write that succeeded, or why it did not.
+    /// The text of a successful write, or why it failed.
     fn written(&mut self, ask: &Ask) -> Result<Result<String, Refusal>, String> {
         let answer: Answer = self.ask(ask)?;
         if answer.status == 200 {
@@ -85,7 +85,7 @@ impl Life {
         let Some(id) = job.id.clone() else {
             return Ok(false);
         };
-        // The route takes no detail and no reference.
+        // The route accepts neither a detail nor a reference.
         let end = End {
             detail: 0,
             result_ref: false,
@@ -129,7 +129,7 @@ impl Life {
         }
     }
 
-    /// Purges by the control socket's route, or counts what it would purge.
+    /// Purges through the control socket's route, or counts what it would purge.
     pub fn purge_by_http(
         &mut self,
         name: Name,
@@ -156,7 +156,7 @@ impl Life {
         }
     }
 
-    /// Purges by the library's call.
+    /// Purges through the library's call.
     pub fn purge_by_call(&self, name: Name, list: JobQuery) -> Result<u64, Refusal> {
         let Some(graph) = self.handle(name) else {
             return Ok(0);

@@ -1,7 +1,7 @@
-//! Callers in the middle of a step of the background.
+//! Callers in the middle of a background step.
 //!
-//! Owns: what such a caller does, and what it should find. Must not know: where in a step
-//! it comes; that is wherever no lock is held that it needs.
+//! Contains the operation of such a caller, and its expected result. It can occur anywhere in a
+//! step where no lock is held that it needs.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -18,7 +18,7 @@ use crate::policies::Due;
 use crate::reads::document;
 use crate::requests::{Content, OutcomeFact};
 
-/// What a caller does within a step.
+/// The operation of a caller during a step.
 #[derive(Clone, Debug)]
 pub enum Call {
     Submit(Content),
@@ -40,7 +40,7 @@ impl Call {
     }
 }
 
-/// What it found.
+/// The result of the call.
 enum Found {
     Submitted(String),
     Done,
@@ -49,7 +49,7 @@ enum Found {
     Refused(Refusal),
 }
 
-/// A caller that is to come in a step.
+/// A caller that will run during a step.
 pub struct Intruder {
     name: Name,
     call: Call,
@@ -57,7 +57,7 @@ pub struct Intruder {
     found: Rc<RefCell<Option<Found>>>,
 }
 
-/// Does it on behalf of the caller.
+/// Performs the caller's operation.
 fn carry_out(graph: &Graph, call: &Call, id: Option<&str>) -> jobstore::Result<Found> {
     let id = id.unwrap_or_default();
     Ok(match call {
@@ -84,7 +84,7 @@ fn carry_out(graph: &Graph, call: &Call, id: Option<&str>) -> jobstore::Result<F
 }
 
 impl Life {
-    /// A step in which a caller comes.
+    /// A step during which a caller runs.
     pub fn interrupted(&mut self, kind: u8, after: u16, pick: Pick, call: &Call) -> Ran {
         let picked = match call {
             Call::Submit(_) | Call::List => self.pick_graph(pick).map(|(n, g)| (n, g, None)),
@@ -120,13 +120,13 @@ impl Life {
         Ok(has_come)
     }
 
-    /// What the caller of this step did, if one came: its effect, and why it may not have
+    /// The operation of the caller during this step, if it ran: its effect, and why it may not have
     /// happened.
     pub fn intruded(&mut self, due: &[(Name, Due)]) -> Result<Option<Intruded>, Finding> {
         let Some(intruder) = self.intruder.take() else {
             return Ok(None);
         };
-        // It may have found no call at which it would wait for nobody.
+        // There may have been no file operation at which the caller would not have blocked.
         let _has_not_come = simulation::end_interrupt();
         let Some(found) = intruder.found.replace(None) else {
             return Ok(None);
@@ -164,7 +164,7 @@ impl Life {
             }
             _ => None,
         };
-        // What it found has been looked at, or is an effect.
+        // The result has been checked, or is an effect.
         intruder.found.replace(Some(Found::Done));
         match (found, effect) {
             (Found::Refused(refusal), None) if is_read => {
@@ -187,7 +187,7 @@ impl Life {
         }
     }
 
-    /// All jobs are listed but some of those that the step may purge.
+    /// All jobs are listed except for some that the step may purge.
     fn check_listed(
         &self,
         name: Name,
@@ -208,7 +208,7 @@ impl Life {
         }
         let is_shown = |s: &u64| shown.binary_search_by_key(s, |(s, _)| *s).is_ok();
         if let Some(lost) = jobs.keys().find(|s| !is_shown(s) && !may.contains(s)) {
-            return Err(format!("job {lost} is not listed, and is not due"));
+            return Err(format!("job {lost} is not listed, although it is not due"));
         }
         match json == document(&shown).as_bytes() {
             true => Ok(()),
@@ -217,7 +217,7 @@ impl Life {
     }
 }
 
-/// What a caller did within a step.
+/// The operation of a caller during a step.
 pub struct Intruded {
     pub what: String,
     pub effect: Effect,

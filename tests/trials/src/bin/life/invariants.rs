@@ -1,4 +1,4 @@
-//! What holds at any point of a life: of copies, of repairs, of sizes.
+//! Invariants at any point of a life: of copies, of repairs, of sizes.
 
 use std::collections::BTreeSet;
 
@@ -11,15 +11,15 @@ use crate::observed::{Observed, name_of};
 use crate::reads::FEED_MAX;
 use crate::setup::CACHE_BYTES;
 
-/// A bound of 40 MiB beside twice the live bytes holds for segments of 16 MiB. Here it
-/// shrinks with the segment: five of two segments each, and a fixed part for headers,
-/// directories of packs and tables of identities.
+/// With segments of 16 MiB, the bound is 40 MiB more than twice the live bytes. Here it shrinks
+/// with the segment: five files of two segments each, and a fixed part for headers, directories of
+/// packs, and tables of identities.
 fn disk_bytes_max(live_bytes: u64, segment_bytes: u64) -> u64 {
     2 * live_bytes + 10 * segment_bytes + (192 << 10)
 }
 
-/// What an idle store may hold in memory: the budget of its cache; a fixed part; and a
-/// little for each open job, each job and each graph.
+/// The maximum memory of an idle store: the limit of its cache, a fixed part, and a little for each
+/// open job, each job, and each graph.
 fn memory_max(open: u64, jobs: u64, graphs: u64) -> u64 {
     CACHE_BYTES + (1 << 20) + 256 * open + 32 * jobs + (8 << 10) * graphs
 }
@@ -27,8 +27,8 @@ fn memory_max(open: u64, jobs: u64, graphs: u64) -> u64 {
 pub const DESCRIPTORS_MAX: u64 = 64;
 
 impl Life {
-    /// Opens a copy and compares all its answers; then once more, after its background
-    /// has worked and with its index deleted again.
+    /// Opens a copy and compares everything read from it; then once more, after its background work
+    /// and with its index deleted again.
     fn check_copy(&mut self, what: &str, disk: &Disk, index: &Index) -> Result<(), Finding> {
         self.check_sound(what, disk)?;
         let mut model = self.model.clone();
@@ -36,7 +36,7 @@ impl Life {
             let options = self.setup.options(&self.clock);
             let segment_bytes = self.setup.segment_bytes;
             let store = simulation::open(options, disk, index, segment_bytes)
-                .map_err(|e| format!("{what} does not open ({round}): {e}"))?;
+                .map_err(|e| format!("{what} cannot be opened ({round}): {e}"))?;
             model.apply(&Effect::Opened(self.setup.recovery, self.now()));
             let compare = |when: &str, model: &Model| {
                 Observed::read(&store)
@@ -52,14 +52,14 @@ impl Life {
             compare("packed", &model)?;
             store
                 .close()
-                .map_err(|e| format!("{what} does not close ({round}): {e}"))?;
+                .map_err(|e| format!("{what} cannot be closed ({round}): {e}"))?;
             drop(store);
             index.lose();
         }
         self.check_sound(what, disk)
     }
 
-    /// Ids and feeds of a copy.
+    /// The ids and change feeds of a copy.
     fn check_details(&self, what: &str, store: &jobstore::JobStore) -> Result<(), Finding> {
         let graphs = store.graphs().map_err(|e| format!("{what}: {e}"))?;
         for graph in graphs {
@@ -74,7 +74,7 @@ impl Life {
                 }
                 if let Some(key) = &job.key {
                     let again = graph.submit_once(&**key, job.content.request());
-                    // Other keys are secret since: then it is another request.
+                    // Other keys have become secret since: then it is a different request.
                     let is_same = job.masked() == job.content.text(self.setup.secrets.keys);
                     match again {
                         Err(Error::KeyTaken { .. }) if !is_same => {}
@@ -95,7 +95,7 @@ impl Life {
                 }
                 match graph.tombstone(&*gone.id) {
                     Ok(Some(_)) if gone.forgotten => {
-                        return Err(format!("{what}: the tombstone of {} came back", gone.id));
+                        return Err(format!("{what}: the tombstone of {} reappeared", gone.id));
                     }
                     Ok(_) => {}
                     Err(error) => return Err(format!("{what}: tombstone: {error}")),
@@ -107,7 +107,7 @@ impl Life {
                 change.map_err(|e| format!("{what}: changes: {e}"))?;
                 changes += 1;
                 if changes > FEED_MAX {
-                    return Err(format!("{what}: the feed does not end"));
+                    return Err(format!("{what}: the feed never ends"));
                 }
             }
         }
@@ -118,11 +118,11 @@ impl Life {
         let report = simulation::verify(disk).map_err(|e| format!("verify of {what}: {e}"))?;
         match report.is_sound() {
             true => Ok(()),
-            false => Err(format!("verify says of {what}: {report}")),
+            false => Err(format!("verification of {what}: {report}")),
         }
     }
 
-    /// The files of a backup made now.
+    /// The files of a new backup.
     fn backed_up(&mut self) -> Result<Option<Disk>, Finding> {
         let dir = tempfile::tempdir().map_err(|e| e.to_string())?;
         let to = dir.path().join("backup");
@@ -143,7 +143,7 @@ impl Life {
         }
     }
 
-    /// A copy of the files as they are now, as after a kill.
+    /// A copy of the current files, as after a kill.
     pub fn image(&mut self, with_index: bool) -> Ran {
         if self.failed || self.disk.is_dead() {
             return Ok(false);
@@ -163,7 +163,7 @@ impl Life {
                     && self.index_is_corrupt
                     && why.contains("the index is unavailable") =>
             {
-                // The damage shows when the row is read; a rebuilt index answers.
+                // The damage is detected when the row is read; a rebuilt index is correct.
                 self.check_copy(what, &self.disk.image(), &Index::new())?;
             }
             checked => checked?,
@@ -179,19 +179,19 @@ impl Life {
         let before: Vec<_> = copy.names();
         self.check_sound("an image", &copy)?;
         let repaired = simulation::repair(&copy, &self.index.image())
-            .map_err(|e| format!("repair of a sound image: {e}"))?;
+            .map_err(|e| format!("repair of an intact image: {e}"))?;
         if repaired.changed() || copy.names() != before {
-            return Err(format!("repair changed a sound image: {repaired}"));
+            return Err(format!("repair changed an intact image: {repaired}"));
         }
         for (name, _) in before {
             if copy.read(&name) != self.disk.read(&name) {
-                return Err(format!("repair changed {name} of a sound image"));
+                return Err(format!("repair changed {name} of an intact image"));
             }
         }
         Ok(true)
     }
 
-    /// Puts a backup in the place of the store, and continues with it.
+    /// Replaces the store by a backup, and continues with it.
     pub fn restore(&mut self) -> Ran {
         let Some(copy) = self.backed_up()? else {
             return Ok(true);
@@ -204,8 +204,8 @@ impl Life {
         Ok(true)
     }
 
-    /// A byte changes in a copy: what is read is right or an error, and after a repair
-    /// what is left is right.
+    /// A byte changes in a copy: every read is correct or an error, and after a repair the rest is
+    /// correct.
     pub fn corrupt_image(&mut self, seed: u32) -> Ran {
         if self.failed || self.disk.is_dead() {
             return Ok(false);
@@ -249,7 +249,7 @@ impl Life {
                 | Error::OlderFormat { .. }
                 | Error::UnknownFeatures { .. },
             ) => return Ok(true),
-            Err(error) => return Err(format!("{what} does not open: {error}")),
+            Err(error) => return Err(format!("{what} cannot be opened: {error}")),
         };
         for graph in store.graphs().map_err(|e| e.to_string())? {
             let Some(expected) = name_of(&graph).and_then(|n| self.model.graphs.get(&n)) else {
@@ -269,17 +269,17 @@ impl Life {
                     known.masked() == job.masked_request().as_json()
                         && known.id.as_deref().is_none_or(|id| id == job.id().as_str())
                 });
-                // The event of its purge may be what was lost.
+                // The event of its purge may have been lost.
                 let was_purged = expected.gone.contains_key(&job.sequence());
                 if !same && !was_purged {
-                    return Err(format!("{what}: job {} is another", job.sequence()));
+                    return Err(format!("{what}: job {} differs", job.sequence()));
                 }
             }
         }
         Ok(true)
     }
 
-    /// Sizes after a while of idleness, whatever was there before.
+    /// Sizes after some idle time, whatever the store contained before.
     pub fn bounds(&mut self) -> Ran {
         if self.limited || self.failed || self.index_troubled {
             return Ok(false);
@@ -306,8 +306,8 @@ impl Life {
                 .map(|(name, len)| format!("{name} {len}"))
                 .collect();
             return Err(format!(
-                "after a while of idleness {used} bytes are in use for {live} live ones ({} jobs, \
-                 {} graphs), over the bound of {max}: {}",
+                "after some idle time, {used} bytes are in use for {live} live ones ({} jobs, {} \
+                 graphs), over the bound of {max}: {}",
                 self.model.jobs(),
                 self.model.graphs.len(),
                 names.join(", ")
@@ -348,7 +348,7 @@ impl Life {
         Ok(true)
     }
 
-    /// What an open reads after a clean close.
+    /// How much an open reads after a clean close.
     fn open_cost(&mut self, live: u64) -> Result<(), Finding> {
         self.close()?;
         let open: u64 = self.model.graphs.values().map(GraphModel::open).sum();

@@ -1,8 +1,7 @@
 //! One life of a store: its operations, one after the other, on the store and the model.
 //!
-//! Owns: the store, its disk, its index, its clock, and what is in doubt after a failure.
-//! Must not know: how operations are drawn.
-//! Promise: the same setup and operations give the same life.
+//! Contains the store, its disk, its index, its clock, and what is in doubt after a failure. The
+//! same setup and operations yield the same life.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -27,18 +26,18 @@ use crate::reads::{FEED_MAX, compare_feed};
 use crate::requests::{End, OutcomeFact};
 use crate::setup::{HostClock, Setup};
 
-/// A finding: what is wrong.
+/// A finding: a description of what is wrong.
 pub type Finding = String;
-/// Whether the operation had something to do.
+/// Whether the operation was applicable.
 pub type Ran = Result<bool, Finding>;
 
-/// What a reader of the change feed has.
+/// The state of a reader of the change feed.
 pub struct Follower {
     pub serial: u64,
     pub position: Position,
-    /// How many of the graph's events it has seen.
+    /// How many of the graph's events it has read.
     pub seen: usize,
-    /// It was given by a store that a crash may have taken back.
+    /// Its position was returned by a store whose state a crash may have reverted.
     pub epoch: u64,
 }
 
@@ -47,7 +46,7 @@ pub struct KeptPage {
     pub json: String,
 }
 
-/// A run that a worker holds.
+/// A run owned by a worker.
 pub struct KeptRun {
     pub run: Run,
     pub name: Name,
@@ -55,7 +54,7 @@ pub struct KeptRun {
     pub sequence: u64,
 }
 
-/// An error, by the name and the text that every way to the store has for it.
+/// An error, by the code and the message that are common to all ways of access.
 #[derive(Debug)]
 pub struct Refusal {
     pub name: String,
@@ -79,63 +78,63 @@ pub struct Life {
     pub disk: Disk,
     pub index: Index,
     pub store: Option<JobStore>,
-    /// With every effect that was acknowledged.
+    /// Includes every acknowledged effect.
     pub model: Model,
-    /// In interval mode: without those that a power cut may take away.
+    /// In interval mode: excludes the effects that a power failure may lose.
     base: Model,
     pending: Vec<Effect>,
-    /// Effects of writes that were not acknowledged, and of which it is not known whether
-    /// they are durable; in the order of their attempts, behind all others.
+    /// Effects of unacknowledged writes whose durability is unknown; in the order of their
+    /// attempts, after all others.
     doubt: Vec<Effect>,
-    /// Opens since then that failed, which may be recorded.
+    /// Failed opens since then, which may have been recorded.
     failed_opens: Vec<Effect>,
-    /// The store takes no more writes.
+    /// The store accepts no more writes.
     pub failed: bool,
     pub index_troubled: bool,
-    /// What happened could not be read: only the next open shows it.
+    /// The result could not be read: only the next open shows it.
     pub is_unreadable: bool,
-    /// A row of it was changed, and no open has rebuilt it for sure.
+    /// A row of it was changed, and no open has certainly rebuilt it.
     pub index_is_corrupt: bool,
     pub limited: bool,
-    /// The wall clock was wrong at some time of this life.
+    /// The wall clock was wrong at some time in this life.
     pub clock_was_wrong: bool,
     pub gaps: Gaps,
-    /// Policies that were set since the open, by their graphs' serials.
+    /// Policies that were set since the open, by the serial numbers of their graphs.
     pub policies: BTreeMap<u64, Option<Policy>>,
-    /// What hosts set again after an open.
+    /// Policies that hosts set again after an open.
     pub wanted_policies: BTreeMap<u64, Policy>,
-    /// What is at the archives' path, and was there before.
+    /// The directory at the archives' path, now and earlier.
     pub archive: Disk,
     pub moved_archives: Vec<Disk>,
     /// Graphs whose archive is open, or may be.
     pub archive_open: BTreeSet<u64>,
-    /// Faults or limits of the archives' directory are in force.
+    /// The archives' directory currently has faults or limits.
     pub archive_is_harmed: bool,
     /// The time from which it certainly works again.
     pub archive_well_from: u64,
-    /// What was archived may not have been purged.
+    /// Jobs in the archive may not have been purged.
     pub archive_is_in_doubt: bool,
-    /// Lines of files that somebody deleted.
+    /// Lines of files that were deleted.
     pub lost_lines: BTreeSet<String>,
     archive_faults_before: u64,
-    /// Graphs that had a policy at some time, which may have forgotten tombstones.
+    /// Graphs that had a policy at some time, so tombstones may have been forgotten.
     pub forgot_by_policy: BTreeSet<u64>,
-    /// The caller of the next step.
+    /// The caller during the next step.
     pub intruder: Option<Intruder>,
-    /// What the store held in memory when it was closed last.
+    /// The memory that the store used when it was last closed.
     pub held_bytes: i64,
     pub runs: Vec<KeptRun>,
     pub followers: Vec<Follower>,
     pub pages: Vec<KeptPage>,
     pub old: Vec<Graph>,
-    /// Grows with each crash.
+    /// Incremented by each crash.
     pub epoch: u64,
     pub opens: u64,
     faults_before: u64,
     pub trace: bool,
 }
 
-/// The invariants that `--skip` switches off.
+/// The invariants that `--skip` disables.
 pub const CHECKS: &[&str] = &[
     "descriptors",
     "disk",
@@ -151,7 +150,7 @@ pub const CHECKS: &[&str] = &[
     "outcomes",
 ];
 
-/// Days in milliseconds.
+/// A day in milliseconds.
 pub const DAY_MS: u64 = 86_400_000;
 
 impl Life {
@@ -214,13 +213,13 @@ impl Life {
         self.clock.now()
     }
 
-    /// Whether one of the [`CHECKS`] is on.
+    /// Whether one of the [`CHECKS`] is enabled.
     pub fn checks(&self, what: &str) -> bool {
         assert!(CHECKS.contains(&what), "{what} is not in the list");
         !self.skip.contains(what)
     }
 
-    /// Carries out an operation; afterwards the store is open again.
+    /// Executes an operation; afterward the store is open again.
     pub fn execute(&mut self, op: &Op) -> Ran {
         self.faults_before = self.disk.counters().faults;
         self.archive_faults_before = self.archive.counters().faults;
@@ -241,7 +240,7 @@ impl Life {
         Ok(ran)
     }
 
-    /// Whether a fault struck during this operation, or a limit is in force.
+    /// Whether a fault occurred during this operation, or a limit is in effect.
     pub fn is_excused(&self) -> bool {
         self.limited || self.failed || self.disk.is_dead() || self.has_fault()
     }
@@ -251,7 +250,7 @@ impl Life {
         self.index_troubled || self.index_is_corrupt
     }
 
-    /// Whether the store reports that it takes no more writes.
+    /// Whether the store reports that it accepts no more writes.
     pub fn is_read_only(&self) -> bool {
         matches!(self.store().health(), Health::ReadOnly { .. })
     }
@@ -266,7 +265,7 @@ impl Life {
 
     // Effects.
 
-    /// Notes what was acknowledged.
+    /// Records an acknowledged effect.
     pub fn acknowledge(&mut self, effect: Effect) {
         self.model.apply(&effect);
         self.gaps.recorded(self.now().true_ms);
@@ -281,7 +280,7 @@ impl Life {
         }
     }
 
-    /// All that was acknowledged is durable.
+    /// Everything acknowledged is durable.
     pub fn synced(&mut self) {
         self.gaps.synced();
         for effect in self.pending.drain(..) {
@@ -289,7 +288,7 @@ impl Life {
         }
     }
 
-    /// Notes a write that failed with this error. What is not excused is a finding.
+    /// Records a write that failed with this error. A failure without an excuse is a finding.
     pub fn refused(&mut self, what: &str, error: &Error, effect: Effect) -> Ran {
         self.refused_as(what, &error.into(), effect)
     }
@@ -320,7 +319,7 @@ impl Life {
             _ if refusal.text.contains(ARCHIVE) => self.has_archive_fault(),
             "DiskFull" | "Io" | "CommitUnknown" => self.is_excused(),
             "ReadOnly" => self.failed || self.is_excused(),
-            // A limit of descriptors leaves enough of them.
+            // A limit on descriptors leaves enough of them.
             "TooManyOpenFiles" => self.has_fault(),
             "IndexUnavailable" => self.has_index_fault() || self.is_excused(),
             _ => false,
@@ -331,12 +330,12 @@ impl Life {
         }
     }
 
-    // Opening and ending.
+    // Opening and closing.
 
     fn forget_handles(&mut self) {
         self.pages.clear();
         self.old.clear();
-        // A run that is dropped now records nothing: the store has ended.
+        // A run that is dropped now records nothing: the store is closed.
         self.runs.clear();
         self.policies.clear();
         self.archive_open.clear();
@@ -357,7 +356,7 @@ impl Life {
                     self.settle_doubt(opening)?;
                     self.failed = false;
                     self.is_unreadable = false;
-                    // What was named is recorded; later opens name it, or leave it to that.
+                    // The keys are recorded; later opens set them again, or omit them.
                     self.setup.names_secrets = self.opens % 3 == 0;
                     return Ok(());
                 }
@@ -368,7 +367,7 @@ impl Life {
                         _ => self.is_excused(),
                     };
                     if !excused {
-                        return Err(format!("it does not open: {error} ({})", error.code()));
+                        return Err(format!("it cannot be opened: {error} ({})", error.code()));
                     }
                     if self.limited
                         && !self.disk.is_dead()
@@ -376,7 +375,7 @@ impl Life {
                         && self.checks("open-on-full-disk")
                     {
                         return Err(format!(
-                            "with {} files of {} bytes on a full disk it does not open: {error} ({})",
+                            "with {} files of {} bytes on a full disk it cannot be opened: {error} ({})",
                             self.disk.files(),
                             self.disk.used_bytes(),
                             error.code()
@@ -392,7 +391,9 @@ impl Life {
                     }
                     tries += 1;
                     if tries > 3 {
-                        return Err(format!("it does not open after {tries} tries: {error}"));
+                        return Err(format!(
+                            "it cannot be opened after {tries} attempts: {error}"
+                        ));
                     }
                 }
             }
@@ -415,18 +416,18 @@ impl Life {
         !self.doubt.is_empty()
     }
 
-    /// Notes what may have happened, behind all else that did.
+    /// Records an effect that may have happened, after all others.
     pub fn in_doubt(&mut self, effect: Effect) {
         self.doubt.push(effect);
     }
 
-    /// Finds out which of the effects in doubt the store has.
+    /// Determines which of the effects in doubt the store has.
     fn settle_doubt(&mut self, opening: Effect) -> Result<(), Finding> {
         match Observed::read_opened(self.store()) {
             Ok(observed) => self.settle_as(opening, &observed),
             Err(what) if self.index_is_corrupt && what.contains("the index is unavailable") => {
-                // The damage shows when the row is read; the next open rebuilds the index.
-                // This open has settled what was in doubt all the same: its log files show it.
+                // The damage is detected when the row is read; the next open rebuilds the index.
+                // This open has still settled what was in doubt: its log files show it.
                 self.index_is_corrupt = false;
                 let closed = self.store().close();
                 self.disk.kill();
@@ -441,7 +442,7 @@ impl Life {
                 self.open()
             }
             Err(what) if self.is_excused() => {
-                // Read again without faults.
+                // Reads again without faults.
                 self.disk.heal();
                 self.lift_limits();
                 let observed = Observed::read_opened(self.store());
@@ -451,10 +452,9 @@ impl Life {
         }
     }
 
-    /// Finds the prefix of the writes in doubt that the store was observed to have.
+    /// Finds the prefix of the writes in doubt that the store contains.
     ///
-    /// An open that failed decides, too, where the prefix ends: it may be recorded when
-    /// writes before it are lost.
+    /// A failed open also limits the prefix: it may be recorded even if writes before it are lost.
     fn settle_as(&mut self, opening: Effect, observed: &Observed) -> Result<(), Finding> {
         let writes: Vec<Effect> = self.pending.drain(..).chain(self.doubt.drain(..)).collect();
         let failed_opens = std::mem::take(&mut self.failed_opens);
@@ -466,8 +466,8 @@ impl Life {
         let mut first_match = None;
         for n in 0..=writes.len() {
             let (done, rest) = writes.split_at(n);
-            // Most prefixes are told apart by the number of their jobs. What the first and
-            // the last differ in is reported.
+            // Most prefixes differ in the number of jobs. The differences from the first and the
+            // last are reported.
             let is_certain = !done.iter().any(|e| matches!(e, Effect::MaybePurge(..)));
             let is_other = is_certain && !observed.has_as_many_jobs(&from);
             let tries = match is_other && !done.is_empty() && !rest.is_empty() {
@@ -476,14 +476,14 @@ impl Life {
             };
             for opens in 0..tries {
                 let mut candidate = from.clone();
-                // They found the same store at the same time.
+                // Both found the same store, at the same time.
                 let opens = failed_opens.iter().take(opens);
                 opens.for_each(|open| candidate.apply(open));
                 candidate.apply(&opening);
                 resolve(&mut candidate, done, observed);
                 match observed.compare(&candidate) {
-                    // A job that started and went back to the queue is listed as one that did
-                    // not: then the feed tells how much the store has.
+                    // A requeued job is listed like one that never started: then the change feed
+                    // shows how much the store has.
                     Ok(()) if rest.iter().any(Effect::is_requeue) => {
                         if self.has_feeds_of(&candidate) {
                             self.take_over(candidate, observed);
@@ -511,8 +511,8 @@ impl Life {
             return Ok(());
         }
         Err(format!(
-            "after an open, the store holds no prefix of what was written ({} writes in doubt, \
-             {} failed opens): {last_difference}; without them: {}",
+            "after an open, the store does not contain a prefix of what was written ({} writes in \
+             doubt, {} failed opens): {last_difference}; without them: {}",
             writes.len(),
             failed_opens.len(),
             first_difference.unwrap_or_default()
@@ -529,8 +529,7 @@ impl Life {
         self.model = model;
     }
 
-    /// Whether the feeds tell what happened in a model. A feed that cannot be read tells
-    /// nothing against it.
+    /// Whether the change feeds match a model. An unreadable feed does not contradict it.
     fn has_feeds_of(&self, model: &Model) -> bool {
         model.graphs.iter().all(|(&name, expected)| {
             let Some(Ok(feed)) = self.handle(name).map(|graph| graph.changes(None)) else {
@@ -554,7 +553,7 @@ impl Life {
     /// Ends the process without a close.
     pub fn crash(&mut self, power: bool) -> Result<(), Finding> {
         if !power {
-            // What was written stays: a kill takes nothing back.
+            // Written data remains: a kill reverts nothing.
             self.synced();
         }
         let seed = self.random.any();
@@ -612,7 +611,7 @@ impl Life {
         Ok(())
     }
 
-    // What operations are about.
+    // The targets of operations.
 
     pub fn pick_graph(&self, pick: Pick) -> Option<(Name, Graph)> {
         let count = self.model.graphs.len();
@@ -660,7 +659,7 @@ impl Life {
         let now = self.now();
         let job = self.model.graphs.get(&name).filter(|g| g.serial == serial);
         let job = job.and_then(|graph| graph.jobs.get(&sequence)).cloned();
-        // Another run of the job may have ended or requeued it.
+        // Another run of the job may have completed or requeued it.
         let was_over = run.is_over();
         let Some(end) = end else {
             drop(run);
@@ -684,7 +683,7 @@ impl Life {
             (Err(Error::GraphDropped { .. }), None) => Ok(true),
             (Err(Error::UnknownJob { .. } | Error::JobPurged { .. }), None) => Ok(true),
             (Err(Error::OutcomeTooLarge { .. }), Some(job)) if end.is_long() => {
-                // Refused: then the job is as it was, and can be completed otherwise.
+                // Refused: the job is unchanged, and can be completed in another way.
                 match job.state {
                     State::Running => self.expect_running(name, sequence),
                     _ => Ok(true),
@@ -697,7 +696,7 @@ impl Life {
                 }
                 let ran = self.refused("complete a run", &error, effect)?;
                 if job.state == State::Running && !self.disk.is_dead() {
-                    // The guard was dropped, which may have recorded an end of its own.
+                    // The guard was dropped, which may have recorded a completion.
                     self.observe_job(name, sequence)?;
                 }
                 Ok(ran)
@@ -736,12 +735,12 @@ impl Life {
         };
         match graph.job(&*id) {
             Ok(Some(job)) => Ok(Some((job.state(), job.outcome().map(OutcomeFact::of)))),
-            Ok(None) => Err(format!("job {id} is gone")),
+            Ok(None) => Err(format!("job {id} is missing")),
             Err(error) => self.excuse("look at a job", &error).map(|_| None),
         }
     }
 
-    /// Takes over how a job is whose end depends on the release.
+    /// Copies the state of a job whose outcome depends on the release.
     fn observe_job(&mut self, name: Name, sequence: u64) -> Result<(), Finding> {
         let before = self.model.graphs[&name].jobs[&sequence].state;
         let Some((state, outcome)) = self.look(name, sequence)? else {
@@ -760,7 +759,7 @@ impl Life {
         Ok(())
     }
 
-    /// What a dropped run leaves: its job is settled as the next open would settle it.
+    /// The effect of a dropped run: its job is recovered as by the next open.
     fn after_drop(&mut self, name: Name, sequence: u64, job: Option<Job>, was_over: bool) -> Ran {
         let running = job.filter(|job| job.state == State::Running && !was_over);
         let Some(job) = running else {
@@ -782,7 +781,7 @@ impl Life {
             self.doubt.extend(expected);
             return Ok(true);
         }
-        // A drop needs no index, and tells nobody whether it was recorded.
+        // A drop needs no index, and does not report whether it was recorded.
         let Some((state, outcome)) = self.look(name, sequence)? else {
             self.doubt.extend(expected);
             self.is_unreadable = true;
@@ -813,7 +812,7 @@ impl Life {
         Ok(true)
     }
 
-    /// Gives a job back to the queue.
+    /// Requeues a job.
     pub fn requeue(&mut self, kept: KeptRun) -> Ran {
         let KeptRun {
             run,
@@ -846,7 +845,7 @@ impl Life {
         Ok(true)
     }
 
-    // Steps of the background.
+    // Background steps.
 
     pub fn step(&mut self, step: Step) {
         let store = self.store.clone();
@@ -880,7 +879,7 @@ impl Life {
     }
 }
 
-/// Applies effects of which what is observed decides a part.
+/// Applies effects that are partly determined by what is observed.
 fn resolve(model: &mut Model, effects: &[Effect], observed: &Observed) {
     for effect in effects {
         if let Effect::MaybePurge(name, sequences, reason, now) = effect {

@@ -1,4 +1,4 @@
-//! What happens to the process, its disk and its clock, and the background's steps.
+//! Events of the process, its disk, and its clock, and the background steps.
 
 use jobstore::simulation::{self, Step};
 use jobstore::{Error, OutcomeKind, Recovery, State};
@@ -9,7 +9,7 @@ use crate::observed::Observed;
 use crate::operations::{Op, Pick};
 use crate::requests::Content;
 
-/// Files that opens may leave behind, however many there are.
+/// The number of files that opens may leave behind, however many opens there are.
 const FILES_PER_OPENS: u64 = 8;
 
 impl Life {
@@ -132,7 +132,7 @@ impl Life {
                 Ok(true)
             }
             Op::DescriptorLimit(n) => {
-                // As many as every store can do with: nothing may fail.
+                // Enough for every store: nothing may fail.
                 if self.checks("descriptors") {
                     let max = crate::invariants::DESCRIPTORS_MAX + u64::from(*n);
                     self.disk.limit_descriptors(Some(max));
@@ -148,7 +148,7 @@ impl Life {
                 Ok(true)
             }
             Op::LoseIndex => {
-                // The directory is deleted while nobody has the store open.
+                // The directory is deleted while no process has the store open.
                 self.close()?;
                 self.index.lose();
                 self.index_is_corrupt = false;
@@ -158,7 +158,7 @@ impl Life {
                 self.close()?;
                 let seed = self.random.any();
                 let is_corrupt = self.index.corrupt(seed);
-                // What was corrupt before may still be.
+                // Earlier corruption may still exist.
                 self.index_is_corrupt |= is_corrupt;
                 Ok(is_corrupt)
             }
@@ -172,7 +172,7 @@ impl Life {
                 Ok(true)
             }
             Op::WallTo(which) => {
-                // 1970, 2100, the year 9999, and back to what is right.
+                // 1970, 2100, the year 9999, and back to the right time.
                 let right = self.clock.right_ms();
                 let to = [1_000, 4_102_444_800_000, 253_402_300_000_000, right];
                 self.clock.set(to[usize::from(which % 4)]);
@@ -220,7 +220,7 @@ impl Life {
         }
     }
 
-    /// Lets the background do all it can, as in a minute of idleness.
+    /// Lets the background work finish, as in a minute of idle time.
     pub fn settle(&mut self) -> Result<(), Finding> {
         let mut before = (0, 0);
         for _ in 0..12 {
@@ -251,7 +251,7 @@ impl Life {
 
     fn reopen(&mut self, how: u8) -> Ran {
         if how & 1 != 0 {
-            // As a host does at SIGTERM: its workers go before the store.
+            // As a host does at SIGTERM: its workers stop before the store closes.
             for kept in std::mem::take(&mut self.runs) {
                 self.end_run(kept, None)?;
                 if self.disk.is_dead() {
@@ -283,7 +283,7 @@ impl Life {
         };
         match report.is_sound() {
             true => Ok(()),
-            false => Err(format!("verify says of a closed store: {report}")),
+            false => Err(format!("verification of a closed store: {report}")),
         }
     }
 
@@ -309,15 +309,15 @@ impl Life {
         let grew = after.0 > before.0 + FILES_PER_OPENS || after.1 > bytes_max;
         if grew && !self.limited && self.checks("open-growth") {
             return Err(format!(
-                "{count} opens of an unchanged store made {} files of {} bytes to {} of {}",
+                "{count} opens of an unchanged store turned {} files of {} bytes into {} of {}",
                 before.0, before.1, after.0, after.1
             ));
         }
         Ok(true)
     }
 
-    /// A process that only reads the closed store: it writes nothing and answers as the
-    /// model does, and an engine can be opened beside it.
+    /// A process that only reads the closed store: it writes nothing and matches the model, and an
+    /// engine can open the store at the same time.
     fn read_only_open(&mut self) -> Ran {
         let was_troubled = self.is_excused() || self.index_troubled;
         self.close()?;
@@ -325,16 +325,16 @@ impl Life {
         let options = self.setup.options(&self.clock);
         let reader = simulation::open_read_only(options, &self.disk);
         let reader = reader.map_err(|e| format!("a read-only open: {e}"))?;
-        // What a failed close left in doubt shows when the store is opened.
+        // What a failed close left in doubt is known after the next open.
         if !was_troubled && !self.is_in_doubt() {
             Observed::read(&reader)
                 .and_then(|seen| seen.compare(&self.model))
-                .map_err(|e| format!("a store that is open read-only differs: {e}"))?;
+                .map_err(|e| format!("a read-only store differs: {e}"))?;
         }
         for graph in reader.graphs().map_err(|e| e.to_string())? {
             match graph.submit(Content::draw(&mut self.random).request()) {
                 Err(Error::OpenedReadOnly) => {}
-                other => return Err(format!("a submit to a read-only store: {other:?}")),
+                other => return Err(format!("a submit to a read-only store returned {other:?}")),
             }
         }
         if before != (self.disk.names(), self.disk.counters().bytes_written) {
@@ -345,7 +345,7 @@ impl Life {
         Ok(true)
     }
 
-    /// Fills the disk, purges, and expects room again.
+    /// Fills the disk, purges, and expects free space again.
     fn fill_and_free(&mut self, pick: Pick, room: u8) -> Ran {
         let Some((name, graph)) = self.pick_graph(pick) else {
             return Ok(false);
@@ -359,8 +359,8 @@ impl Life {
         if self.is_excused() {
             return Ok(true);
         }
-        // With the room in which the segment in use is packed: where others have taken that
-        // before, only they can give it back.
+        // Includes the space in which the segment in use is packed: if others have taken it, only
+        // they can free it.
         let segments = self.disk.names().into_iter();
         let segments = segments.filter(|(name, _)| name.ends_with(".segment"));
         let to_pack = segments.map(|(_, bytes)| bytes).max().unwrap_or(0);
@@ -412,7 +412,7 @@ impl Life {
         };
         // This keeps a page, and the page keeps the files that it needs.
         self.list(&look)?;
-        // All is ended and purged.
+        // Everything is completed and purged.
         let open: Vec<(u64, Job)> = self.model.graphs[&name]
             .jobs
             .iter()
@@ -469,7 +469,7 @@ impl Life {
             }
             Err(_) => {}
         }
-        // It opens on what is left of the disk, too.
+        // It can also be opened with the remaining space.
         drop(graph);
         self.close()?;
         self.open()?;

@@ -1,18 +1,18 @@
-//! Lives of stores: everything that can be done to a store and everything that can happen
-//! to it, in an order that a seed draws, beside a plain model of what it should hold.
+//! Lives of stores: every operation and every event, in a random order determined by a seed,
+//! checked against a simple model of the expected content.
 //!
-//! A finding names its seed and step; the same seed fails at the same step again, and
-//! `--shrink` looks for the fewest operations that still do.
+//! A finding reports its seed and step; the same seed fails at the same step again, and `--shrink`
+//! looks for the smallest list of operations that still fails.
 //!
-//! - `operations`: what can happen, and how it is drawn.
-//! - `model`, `requests`: what the store should hold.
+//! - `operations`: the operations and events, and how they are generated.
+//! - `model`, `requests`: the expected content of the store.
 //! - `gaps`: time that a store does not count by itself.
-//! - `life`: one store, its disk, its clock, and what a failure leaves in doubt.
+//! - `life`: one store, its disk, its clock, and what is in doubt after a failure.
 //! - `http`, `http_writes`, `web`: the same over the HTTP routes.
-//! - `writes`, `reads`, `machine`: what operations do and should answer.
-//! - `policies`, `archives`, `secrets`: what is purged, where it goes, what is masked.
-//! - `interrupts`: callers in the middle of a step of the background.
-//! - `invariants`: what holds at any point, of copies, repairs and sizes.
+//! - `writes`, `reads`, `machine`: the operations and their expected results.
+//! - `policies`, `archives`, `secrets`: purges, archived jobs, masked values.
+//! - `interrupts`: callers in the middle of a background step.
+//! - `invariants`: invariants of copies, repairs, and sizes at any point.
 //! - `real`, `real_bounds`, `real_index`: the same on real directories, with the store's
 //!   own threads.
 
@@ -62,13 +62,13 @@ const USAGE: &str = "life [--seed N] [--seeds A..B] [--random] [--steps N] [--se
 /// A step that takes longer than this hangs.
 const STEP_SECONDS: u64 = 120;
 
-/// A step that takes longer than this is mentioned.
+/// A step that takes longer than this is reported.
 const SLOW_SECONDS: u64 = 5;
 
 struct Asked {
-    /// Of the operations drawn, only these.
+    /// Of the generated operations, only these.
     only: Option<Vec<usize>>,
-    /// Operations that are left out.
+    /// Operations that are omitted.
     without: BTreeSet<String>,
     /// On real directories.
     real: bool,
@@ -98,7 +98,7 @@ fn draw(seed: u64, steps: usize) -> (Setup, Vec<Op>) {
     (setup, ops)
 }
 
-/// Lives a life; says where it failed.
+/// Runs a life; reports where it failed.
 fn live(
     asked: &Asked,
     (seed, setup): (u64, &Setup),
@@ -128,7 +128,7 @@ fn live(
         let seconds = begun_at.elapsed().as_secs();
         if seconds >= SLOW_SECONDS {
             eprintln!(
-                "slow: seed {seed} step {step} took {seconds} s: {}",
+                "slow: seed {seed}, step {step} took {seconds} s: {}",
                 op.name()
             );
         }
@@ -151,7 +151,7 @@ fn live(
     Ok(())
 }
 
-/// Ends a life whose store may be in any state.
+/// Drops a life whose store may be in any state.
 fn abandon(life: Life) {
     life.disk.kill();
     drop(catch_unwind(AssertUnwindSafe(|| drop(life))));
@@ -165,7 +165,7 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> String {
     format!("a panic: {}", text.unwrap_or("of another type"))
 }
 
-/// What a thread is at, for the watchdog.
+/// The current step of a thread, for the watchdog.
 #[derive(Default)]
 struct Beat {
     seed: AtomicU64,
@@ -189,7 +189,7 @@ impl Beat {
             let since = *beat.since.lock().expect("no panic");
             if since.is_some_and(|since| since.elapsed() > Duration::from_secs(STEP_SECONDS)) {
                 println!(
-                    "FINDING seed {} step {}: it hangs for {STEP_SECONDS} s",
+                    "FINDING seed {} step {}: no progress for {STEP_SECONDS} s",
                     beat.seed.load(Ordering::Relaxed),
                     beat.step.load(Ordering::Relaxed)
                 );
@@ -199,7 +199,7 @@ impl Beat {
     }
 }
 
-/// What is the same in two findings of one cause.
+/// The common part of two findings with one cause.
 fn essence(what: &str) -> String {
     let letters = |c: &char| c.is_ascii_alphabetic() || *c == ' ';
     what.chars().filter(letters).take(60).collect()
@@ -217,7 +217,7 @@ fn run(asked: &Asked, seed: u64, beat: &Beat) -> (Report, Option<String>) {
         Err(failure) => failure,
     };
     let mut text = format!(
-        "FINDING seed {seed} step {}: {}\n  again: life --seed {seed} --steps {}{}",
+        "FINDING seed {seed} step {}: {}\n  to repeat: life --seed {seed} --steps {}{}",
         failure.step,
         failure.what,
         asked.steps,
@@ -254,7 +254,7 @@ fn run(asked: &Asked, seed: u64, beat: &Beat) -> (Report, Option<String>) {
         }
         if asked.only.is_none() {
             let numbers: Vec<String> = fewest.iter().map(|(n, _)| n.to_string()).collect();
-            text.push_str(&format!("\n  these alone: --only {}", numbers.join(",")));
+            text.push_str(&format!("\n  minimal: --only {}", numbers.join(",")));
         }
         text.push_str(&format!("\n  -> {last}"));
     }
@@ -321,7 +321,7 @@ fn main() {
     }
 }
 
-/// Lives on real directories, one after the other.
+/// Runs lives on real directories, one after the other.
 fn live_for_real(asked: &Asked) {
     let (mut lives, mut findings) = (0u64, 0u64);
     let mut ran = std::collections::BTreeMap::<&str, u64>::new();
@@ -346,7 +346,7 @@ fn live_for_real(asked: &Asked) {
                 println!("FINDING seed {seed}, on a real directory: {what}");
                 let scenario = scenario.map(|name| format!(" --scenario {name:?}"));
                 println!(
-                    "  again: life --real --seed {seed}{}",
+                    "  to repeat: life --real --seed {seed}{}",
                     scenario.unwrap_or_default()
                 );
             }
@@ -386,11 +386,11 @@ fn parse() -> Asked {
     };
     while let Some(word) = words.next() {
         let mut value = || words.next().unwrap_or_else(|| refuse());
-        // A misspelled name would switch nothing off, or run nothing.
+        // A misspelled name would disable nothing, or run nothing.
         let one_of = |name: String, names: &[&str]| match names.contains(&&*name) {
             true => name,
             false => {
-                eprintln!("{name:?} is none of {names:?}");
+                eprintln!("{name:?} is not one of {names:?}");
                 refuse()
             }
         };

@@ -1,8 +1,7 @@
-//! What the store should hold, as plain values, and how each write changes it.
+//! The expected content of the store, as plain values, and how each write changes it.
 //!
-//! Owns: [`Model`] and [`Effect`]. Must not know: the store, its files.
-//! Promise: an effect is what one commit does: after a crash the store holds the effects
-//! up to some point, in their order, and nothing of any later one.
+//! Contains [`Model`] and [`Effect`]. An effect is that of one commit: after a crash the store
+//! contains the effects up to some point, in order, and nothing of any later one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -12,21 +11,21 @@ use jobstore::{OutcomeKind, PurgeReason, Recovery, State};
 use crate::requests::{Content, OutcomeFact};
 use crate::secrets::{Hidden, Keys, SecretKeys};
 
-/// A job as it should be.
+/// An expected job.
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// Unknown while the answer of its submit was lost.
+    /// Unknown while the result of its submit is lost.
     pub id: Option<Rc<str>>,
     pub content: Content,
     pub state: State,
     pub cancelling: bool,
     pub outcome: Option<OutcomeFact>,
     pub submitted_ms: u64,
-    /// By the wall clock; `None` if it has not ended.
+    /// By the wall clock; `None` if it is not complete.
     pub completed_ms: Option<u64>,
-    /// The simulated time at which the job ended or was imported as ended.
+    /// The simulated time at which the job completed or was imported as complete.
     pub ended_true: u64,
-    /// Whether it came from an import with its state and times.
+    /// Whether it was imported with its state and times.
     pub imported: bool,
     pub key: Option<Rc<str>>,
     pub hidden: Hidden,
@@ -49,7 +48,7 @@ impl Job {
         }
     }
 
-    /// Its request as lists show it.
+    /// Its request as shown in lists.
     pub fn masked(&self) -> String {
         self.content.text(self.hidden.masked)
     }
@@ -65,25 +64,25 @@ impl Job {
     }
 }
 
-/// The simulated time and what the system's clock says.
+/// The simulated time and the reading of the system clock.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Now {
     pub true_ms: u64,
     pub wall_ms: u64,
 }
 
-/// A job that was purged.
+/// A purged job.
 #[derive(Clone, Debug)]
 pub struct Gone {
     pub id: Rc<str>,
     pub key: Option<Rc<str>>,
     pub reason: Option<PurgeReason>,
     pub at_true: u64,
-    /// Its tombstone was seen to be gone: it must not come back.
+    /// Its tombstone is known to be forgotten: it must not reappear.
     pub forgotten: bool,
 }
 
-/// What the change feed should say of a job.
+/// An expected change in a job's feed.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Happened {
     Submitted,
@@ -95,15 +94,15 @@ pub enum Happened {
 
 #[derive(Clone, Debug, Default)]
 pub struct GraphModel {
-    /// Tells it from others of its name.
+    /// Distinguishes it from others of its name.
     pub serial: u64,
-    /// Those that are there, by sequence number.
+    /// The existing jobs, by sequence number.
     pub jobs: BTreeMap<u64, Job>,
     pub next: u64,
     pub gone: BTreeMap<u64, Gone>,
-    /// Purged jobs go to the archive, with these keys masked.
+    /// If set, purged jobs are archived, with these keys masked.
     pub archives: Option<Keys>,
-    /// All that happened, in order.
+    /// All changes, in order.
     pub feed: Vec<(u64, Happened)>,
 }
 
@@ -114,14 +113,14 @@ pub struct Model {
     pub boot: u64,
     pub graphs: BTreeMap<Name, GraphModel>,
     pub serials: u64,
-    /// Jobs that were purged into the archive, and what is masked there; by their graphs'
-    /// serials and their sequence numbers.
+    /// Jobs that were purged into the archive, and what is masked there; by the serial numbers of
+    /// their graphs and their sequence numbers.
     pub archived: BTreeMap<(u64, u64), (Rc<Job>, Keys)>,
-    /// What the last open found running.
+    /// The jobs that the last open found running.
     pub recovered: BTreeSet<(Name, u64)>,
 }
 
-/// What one commit does.
+/// The effect of one commit.
 #[derive(Clone, Debug)]
 pub enum Effect {
     Opened(Recovery, Now),
@@ -131,12 +130,12 @@ pub enum Effect {
     Start(Name, u64),
     Complete(Name, u64, OutcomeFact, Now),
     CancelRequested(Name, u64),
-    /// The run's job goes back to the queue.
+    /// The run's job is requeued.
     Requeued(Name, u64),
     Purge(Name, Vec<u64>, Option<PurgeReason>, Now),
     /// The graph's policy has an archive in which these keys are masked, or has none.
     Archives(Name, Option<Keys>),
-    /// A purge of which any part may have happened; what is observed decides.
+    /// A purge that may have happened partially; the observed state shows which part.
     MaybePurge(Name, Vec<u64>, Option<PurgeReason>, Now),
 }
 
@@ -254,7 +253,7 @@ impl Model {
                 .collect();
             self.recovered
                 .extend(running.iter().map(|(sequence, _)| (name, **sequence)));
-            // One commit for each way in which they are settled.
+            // One commit for each recovery action.
             running.sort_by_key(|(_, job)| {
                 let is_last = recovery == Recovery::Requeue && job.hidden.secrets_lost;
                 (!job.cancelling, is_last)
@@ -264,7 +263,7 @@ impl Model {
                     (Recovery::Leave, _) => continue,
                     (_, true) => OutcomeKind::Cancelled,
                     (Recovery::Interrupt, false) => OutcomeKind::Interrupted,
-                    // Nobody could work on it.
+                    // No worker could run it.
                     (_, false) if job.hidden.secrets_lost => OutcomeKind::Interrupted,
                     _ => {
                         job.state = State::Pending;
@@ -308,7 +307,7 @@ impl GraphModel {
         self.jobs.values().filter(|job| job.state == state).count() as u64
     }
 
-    /// Jobs that have not ended.
+    /// The number of jobs that are not complete.
     pub fn open(&self) -> u64 {
         self.jobs.len() as u64 - self.count(State::Complete)
     }

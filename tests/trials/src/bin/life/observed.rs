@@ -1,4 +1,4 @@
-//! Everything that reads give, and how it is compared with what should be there.
+//! Everything that reads return, and its comparison with what is expected.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -23,7 +23,7 @@ pub fn ms(time: SystemTime) -> u64 {
         .map_or(0, |since| since.as_millis() as u64)
 }
 
-/// A job as it was read.
+/// A job as read.
 #[derive(Clone, Debug)]
 pub struct Seen {
     pub sequence: u64,
@@ -59,7 +59,7 @@ impl Seen {
         }
     }
 
-    /// Says how it differs from what should be there.
+    /// Describes how it differs from what is expected.
     pub fn differs(&self, sequence: u64, job: &model::Job) -> Option<String> {
         let what = if self.sequence != sequence {
             format!("it is job {}", self.sequence)
@@ -116,11 +116,11 @@ pub fn same_outcome(seen: Option<&OutcomeFact>, expected: Option<&OutcomeFact>) 
     }
 }
 
-/// A whole store as lists show it.
+/// A whole store as shown in lists.
 pub struct Observed {
     pub boot: u64,
     pub graphs: BTreeMap<Name, Vec<Seen>>,
-    /// What the open says that it found running; only right after one.
+    /// The jobs that the open reports as found running; only right after one.
     recovered: Option<BTreeSet<(Name, u64)>>,
 }
 
@@ -132,7 +132,7 @@ impl Observed {
             let name = name_of(&graph).ok_or_else(|| format!("a graph {:?}", graph.name()))?;
             let jobs = read_graph(&graph).map_err(|e| format!("graph {:?}: {e}", graph.name()))?;
             if graphs.insert(name, jobs).is_some() {
-                return Err(format!("graph {:?} is there twice", graph.name()));
+                return Err(format!("graph {:?} exists twice", graph.name()));
             }
         }
         Ok(Observed {
@@ -155,14 +155,14 @@ impl Observed {
         Ok(observed)
     }
 
-    /// Whether there are as many jobs in each graph.
+    /// Whether each graph has the expected number of jobs.
     pub fn has_as_many_jobs(&self, model: &Model) -> bool {
         let seen = self.graphs.iter().map(|(name, jobs)| (name, jobs.len()));
         let expected = model.graphs.iter();
         seen.eq(expected.map(|(name, graph)| (name, graph.jobs.len())))
     }
 
-    /// Says where it differs from the model.
+    /// Describes where it differs from the model.
     pub fn compare(&self, model: &Model) -> Result<(), String> {
         if self.boot != model.boot {
             return Err(format!("boot is {}, not {}", self.boot, model.boot));
@@ -188,7 +188,7 @@ impl Observed {
         Ok(())
     }
 
-    /// Fills in what was not known: the ids of jobs whose submit was not answered.
+    /// Fills in unknown values: the ids of jobs whose submit had no result.
     pub fn complete(&self, model: &mut Model) {
         for (name, graph) in &mut model.graphs {
             learn_ids(graph, self.graphs.get(name).map_or(&[], Vec::as_slice));
@@ -196,7 +196,7 @@ impl Observed {
     }
 }
 
-/// Fills in the ids that were not known.
+/// Fills in unknown ids.
 pub fn learn_ids(graph: &mut GraphModel, seen: &[Seen]) {
     for seen in seen {
         if let Some(job) = graph.jobs.get_mut(&seen.sequence) {

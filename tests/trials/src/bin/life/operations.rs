@@ -1,8 +1,7 @@
-//! What can happen in a life, and how it is drawn.
+//! The operations and events of a life, and how they are generated.
 //!
-//! Owns: [`Op`]. Must not know: the store, the model.
-//! Promise: an operation is plain data whose meaning does not depend on the others of its
-//! list: a list from which some were taken is a life, too.
+//! Contains [`Op`]. An operation is plain data whose meaning does not depend on the others in its
+//! list: a list with some operations removed is also a life.
 
 use jobstore_trials::random::Random;
 
@@ -12,7 +11,7 @@ use crate::policies::Policy;
 use crate::requests::{Content, End};
 use crate::secrets::SecretKeys;
 
-/// Turned into one of however many there are.
+/// Selects one of any number of things.
 pub type Pick = u16;
 
 #[derive(Clone, Debug)]
@@ -99,7 +98,7 @@ pub enum Op {
     Expire,
     Settle,
     Interrupt(u8, u16, Pick, Call),
-    // The life of the process.
+    // The life cycle of the process.
     Reopen(u8),
     OpenMany(u16),
     DieAtOpen(u16),
@@ -260,7 +259,7 @@ impl Op {
     }
 }
 
-/// What a life is like.
+/// The frequencies of operations in a life.
 #[derive(Clone, Debug)]
 pub struct Weights {
     pub faults: bool,

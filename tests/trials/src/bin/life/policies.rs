@@ -1,7 +1,6 @@
-//! Policies of graphs, and what each may and must purge.
+//! Retention policies of graphs, and what each may and must purge.
 //!
-//! Owns: [`Policy`], how it is drawn, and the background's steps that purge. Must not know:
-//! archives' files.
+//! Contains [`Policy`], how it is generated, and the background steps that purge.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,7 +15,7 @@ use crate::life::{DAY_MS, Finding, Life, Ran};
 use crate::model::{Effect, Job, Name};
 use crate::observed::read_graph;
 
-/// Clocks may differ by this much without being wrong, and purges may come this early.
+/// Clocks may differ by this much without being wrong, and purges may be early by this much.
 const SLACK_MS: u64 = 120_000;
 
 const KINDS: [OutcomeKind; 5] = [
@@ -27,17 +26,17 @@ const KINDS: [OutcomeKind; 5] = [
     OutcomeKind::Interrupted,
 ];
 
-/// The bounds that are set.
+/// The limits that are set.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     pub jobs: Option<u64>,
     pub bytes: Option<u64>,
     pub days: Option<u64>,
-    /// Days for an outcome, by its place in [`KINDS`].
+    /// Days for an outcome, by its index in [`KINDS`].
     pub outcome_days: Vec<(u8, u64)>,
     pub tombstones: Option<u64>,
     pub tombstone_days: Option<u64>,
-    /// Bytes of an archive's file.
+    /// The size of an archive's file.
     pub archive: Option<u64>,
 }
 
@@ -108,7 +107,7 @@ impl Policy {
         days.map(|days| days * DAY_MS)
     }
 
-    /// Why jobs are purged, if that can only be one.
+    /// Why jobs are purged, if there is only one possible reason.
     fn reason(&self) -> Option<PurgeReason> {
         let is_by_age = self.days.is_some() || !self.outcome_days.is_empty();
         match (self.jobs.is_some(), self.bytes.is_some(), is_by_age) {
@@ -120,7 +119,7 @@ impl Policy {
     }
 }
 
-/// Few more often than many.
+/// Small numbers are more frequent.
 fn days(random: &mut Random) -> u64 {
     match random.one_in(2) {
         true => 1 + random.below(4),
@@ -128,12 +127,12 @@ fn days(random: &mut Random) -> u64 {
     }
 }
 
-/// What a step may and must purge of a graph.
+/// What a step may and must purge from a graph.
 #[derive(Default)]
 pub struct Due {
     pub may: Vec<u64>,
     pub must: Vec<u64>,
-    /// Complete jobs that may be left.
+    /// The number of complete jobs that may remain.
     pub complete_max: Option<u64>,
     pub reason: Option<PurgeReason>,
 }
@@ -158,7 +157,7 @@ impl Life {
                 let over = complete.len().saturating_sub(kept as usize);
                 may.extend(complete.iter().take(over).map(|(s, _)| *s));
             }
-            // What is stored of requests and outcomes is hardly more than they are.
+            // The stored size of requests and outcomes is hardly more than their own size.
             if policy
                 .bytes
                 .is_some_and(|max| max < 2 * graph.live_bytes() + 4_096)
@@ -208,7 +207,7 @@ impl Life {
             let is_open = self.archive_open.contains(&self.serial(*name));
             let archives = self.model.graphs[name].archives.is_some();
             if step == Step::Pack && archives {
-                // It is left to the archiver.
+                // The archiver does this.
                 *due = Due::default();
             } else if (step == Step::Pack && is_open)
                 || (step == Step::Archive && !(is_well && archives))
@@ -219,18 +218,18 @@ impl Life {
         due
     }
 
-    /// The packer's step: what has no archive is purged by it.
+    /// The packer's step, which purges graphs without an archive.
     pub fn pack(&mut self) -> Ran {
         self.background(Step::Pack)
     }
 
-    /// The archiver's step: what has an archive is purged by it.
+    /// The archiver's step, which purges graphs with an archive.
     pub fn archive(&mut self) -> Ran {
         let ran = !self.archive_open.is_empty();
         let is_well = self.is_archive_well();
         self.background(Step::Archive)?;
         if is_well && !self.is_excused() && !self.has_archive_fault() {
-            // Those that have none any more were closed.
+            // Those of graphs without an archive were closed.
             let archives = self.model.graphs.values().filter(|g| g.archives.is_some());
             let archives: BTreeSet<u64> = archives.map(|graph| graph.serial).collect();
             self.archive_open.retain(|serial| archives.contains(serial));
@@ -238,7 +237,7 @@ impl Life {
         Ok(ran)
     }
 
-    /// Takes a step; finds out what it purged, and what a caller within it did.
+    /// Executes a step; determines what it purged, and what a caller during it did.
     pub fn background(&mut self, step: Step) -> Ran {
         let mut due = self.due_in(step);
         let waited = self.waits_for_clock();
@@ -247,7 +246,7 @@ impl Life {
         let has_failed = !was_read_only && self.is_read_only();
         let intruded = self.intruded(&due)?;
         if let Some(intruded) = &intruded {
-            // What it ended may be due, too.
+            // What the caller completed may also be purged.
             let mut with = self.model.clone();
             with.apply(&intruded.effect);
             let without = std::mem::replace(&mut self.model, with);
@@ -275,8 +274,8 @@ impl Life {
             }
             self.observe_purge(name, &due)?;
             if has_failed {
-                // A commit of which it is not known whether it is durable ends all writes; it
-                // may be a purge's, which is shown as not done.
+                // A commit with an unknown outcome stops all writes; it may be a purge, which is
+                // shown as not done.
                 self.in_doubt(Effect::MaybePurge(name, due.may, due.reason, now));
             }
         }
@@ -306,11 +305,11 @@ impl Life {
         }
     }
 
-    /// Finds out what was purged, and whether it may.
+    /// Determines what was purged, and whether that is allowed.
     pub fn observe_purge(&mut self, name: Name, due: &Due) -> Result<(), Finding> {
         let (may, must, reason) = (&due.may, &due.must, due.reason);
         let Some(graph) = self.handle(name) else {
-            return Err(format!("graph {name:?} is gone"));
+            return Err(format!("graph {name:?} is missing"));
         };
         let seen = match read_graph(&graph) {
             Ok(seen) => seen,

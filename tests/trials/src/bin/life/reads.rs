@@ -1,4 +1,4 @@
-//! The reads of a life, and what each should answer.
+//! Reads in a life, and their expected results.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -10,10 +10,10 @@ use crate::observed::{Observed, Seen};
 use crate::operations::{Look, Pick};
 use crate::requests::{Content, OutcomeFact};
 
-/// No feed of a life has more changes; one that does not end does.
+/// More changes than any feed of a life; only an endless feed has more.
 pub const FEED_MAX: usize = 200_000;
 
-/// Filters are by these.
+/// The states of a filter.
 fn has(states: u8, state: State) -> bool {
     let bit = match state {
         State::Pending => 1,
@@ -23,7 +23,7 @@ fn has(states: u8, state: State) -> bool {
     states == 0 || states & bit != 0
 }
 
-/// The list that a look asks for.
+/// The list for a look.
 pub fn list_of(look: &Look, with_page: bool, right_ms: u64) -> JobQuery {
     let mut list = JobQuery::new();
     for (bit, state) in [
@@ -64,7 +64,7 @@ pub fn list_of(look: &Look, with_page: bool, right_ms: u64) -> JobQuery {
     list
 }
 
-/// Whether a job is in the list that a look asks for.
+/// Whether a job is in the list for a look.
 pub fn matching(job: &Job, look: &Look, right_ms: u64) -> bool {
     let at = right_ms.saturating_sub(3_600_000);
     let n = look.number;
@@ -87,7 +87,7 @@ pub fn matching(job: &Job, look: &Look, right_ms: u64) -> bool {
     filtered && has(look.states, job.state)
 }
 
-/// The jobs of a look, in its order.
+/// The jobs of a look, in order.
 pub fn expected<'m>(graph: &'m GraphModel, look: &Look, right_ms: u64) -> Vec<(u64, &'m Job)> {
     let jobs = graph.jobs.iter().map(|(&s, job)| (s, job));
     let mut jobs: Vec<_> = jobs
@@ -152,7 +152,7 @@ impl Life {
             ));
         }
         if page.total().is_none() && look.number % 2 == 0 {
-            return Err(format!("{}: there is no total", what()));
+            return Err(format!("{}: no total", what()));
         }
         let jobs: jobstore::Result<Vec<Seen>> = page
             .jobs()
@@ -167,7 +167,7 @@ impl Life {
         let text = document(&shown);
         match page.to_json() {
             Ok(json) if json == text.as_bytes() => {}
-            Ok(_) => return Err(format!("{}: its JSON is another", what())),
+            Ok(_) => return Err(format!("{}: the JSON differs", what())),
             Err(error) => return self.excuse("write a page", &error),
         }
         if look.offset % 3 == 0 && self.pages.len() < 4 {
@@ -176,7 +176,7 @@ impl Life {
         Ok(true)
     }
 
-    /// Walks a list by cursor to its end.
+    /// Walks a list by cursors to its end.
     pub fn walk(&mut self, look: &Look) -> Ran {
         let Some((name, graph)) = self.pick_graph(look.graph) else {
             return Ok(false);
@@ -199,7 +199,7 @@ impl Life {
                 }
             }
             match page.next() {
-                // Through its text, as clients hand it back.
+                // Converted to text and back, as by clients.
                 Some(cursor) => match cursor.to_string().parse() {
                     Ok(cursor) => list = list_of(look, false, right).limit(limit).cursor(&cursor),
                     Err(error) => return Err(format!("a cursor does not parse: {error}")),
@@ -212,7 +212,7 @@ impl Life {
                 }
             }
         }
-        Err(format!("walk {look:?} of {name:?} does not end"))
+        Err(format!("walk {look:?} of {name:?} never ends"))
     }
 
     pub fn job_by_id(&mut self, pick: Pick) -> Ran {
@@ -229,12 +229,12 @@ impl Life {
         let text = document(&[(sequence, &job)]);
         match graph.list_one(&*id).and_then(|page| page.to_json()) {
             Ok(json) if json == text.as_bytes() => Ok(true),
-            Ok(_) => Err(format!("list_one {id}: its JSON is another")),
+            Ok(_) => Err(format!("list_one {id}: the JSON differs")),
             Err(error) => self.excuse("list_one", &error),
         }
     }
 
-    /// A request, often that of a job, and the jobs that have it, newest first.
+    /// A request, often that of an existing job, and the jobs with this request, newest first.
     pub fn jobs_to_find(
         &self,
         name: Name,
@@ -263,7 +263,7 @@ impl Life {
             .and_then(|found| found.map(|job| job.map(|job| job.sequence())).collect());
         match found {
             Ok(found) if found == expected => Ok(true),
-            Ok(found) => Err(format!("find gives jobs {found:?}, not {expected:?}")),
+            Ok(found) => Err(format!("find returns jobs {found:?}, not {expected:?}")),
             Err(error) => self.excuse("find", &error),
         }
     }
@@ -287,7 +287,7 @@ impl Life {
     pub fn must_have_tombstone(&self, name: Name, gone: &Gone) -> bool {
         let age = self.now().true_ms - gone.at_true;
         let graph = &self.model.graphs[&name];
-        // Policies of earlier opens count, too: only what is young is certain.
+        // Policies of earlier opens count, too: only recent ones are certain.
         !gone.forgotten
             && !self.clock_was_wrong
             && !self.forgot_by_policy.contains(&graph.serial)
@@ -308,13 +308,13 @@ impl Life {
         }
         match graph.job(&*gone.id) {
             Ok(None) => {}
-            Ok(Some(_)) => return Err(format!("the purged job {} is there", gone.id)),
+            Ok(Some(_)) => return Err(format!("the purged job {} still exists", gone.id)),
             Err(error) => return self.excuse("job", &error),
         }
         let must = self.must_have_tombstone(name, gone);
         match graph.tombstone(&*gone.id) {
             Ok(Some(_)) if gone.forgotten => {
-                return Err(format!("the tombstone of {} came back", gone.id));
+                return Err(format!("the tombstone of {} reappeared", gone.id));
             }
             Ok(Some(found)) => {
                 if gone.reason.is_some_and(|reason| reason != found.reason) {
@@ -337,7 +337,7 @@ impl Life {
         Ok(true)
     }
 
-    /// Reads the feed on from where a follower is, or from the beginning.
+    /// Reads the change feed from a follower's position, or from the beginning.
     pub fn changes(&mut self, pick: Pick) -> Ran {
         let Some((name, graph)) = self.pick_graph(pick) else {
             return Ok(false);
@@ -356,7 +356,7 @@ impl Life {
         let (from, seen, epoch) = match at {
             Some(n) => {
                 let f = &self.followers[n];
-                // Through its text, as it is kept.
+                // As text, as readers store it.
                 let text = f.position.to_string();
                 let position = text.parse().map_err(|e| format!("a position: {e}"))?;
                 (Some(position), f.seen, f.epoch)
@@ -365,7 +365,7 @@ impl Life {
         };
         let mut changes = match graph.changes(from.as_ref()) {
             Ok(changes) => changes,
-            // It may be of what a crash took back.
+            // Its changes may have been reverted by a crash.
             Err(Error::InvalidPosition { .. }) if epoch != self.epoch => {
                 self.followers.retain(|f| f.serial != serial);
                 return Ok(true);
@@ -380,11 +380,11 @@ impl Life {
                 Err(error) => return self.excuse("changes", &error),
             }
             if found.len() > most {
-                return Err(format!("the feed gives over {most} changes"));
+                return Err(format!("the feed returns more than {most} changes"));
             }
         }
-        // A position of another opening may be of what a crash took back; then how much
-        // of the model's events it has seen is not known.
+        // The changes of a position from another open may have been reverted by a crash; then it is
+        // unknown how many of the model's events it includes.
         if from.is_none() || epoch == self.epoch {
             compare_feed(&self.model.graphs[&name], seen, &found)?;
         }
@@ -440,7 +440,7 @@ impl Life {
         match (graph.wait(&*id, Duration::ZERO), job.state) {
             (Ok(Some(seen)), State::Complete) if seen.state() == State::Complete => Ok(true),
             (Ok(None), State::Pending | State::Running) => Ok(true),
-            (Ok(seen), state) => Err(format!("a wait for a job that is {state} gives {seen:?}")),
+            (Ok(seen), state) => Err(format!("a wait for a job that is {state} returns {seen:?}")),
             (Err(error), _) => self.excuse("wait", &error),
         }
     }
@@ -464,7 +464,7 @@ impl Life {
             ));
         }
         if stats.to_json().is_empty() {
-            return Err("stats have no JSON".to_owned());
+            return Err("the statistics have no JSON".to_owned());
         }
         Ok(true)
     }
@@ -478,14 +478,14 @@ impl Life {
                 }
                 match report.is_sound() && fault.is_none() {
                     true => Ok(true),
-                    false => Err(format!("a scrub says {report}; index: {fault:?}")),
+                    false => Err(format!("a scrub reports {report}; index: {fault:?}")),
                 }
             }
             Err(error) => self.excuse("scrub", &error),
         }
     }
 
-    /// A look as a purge takes it, without offset and order, and the jobs that it purges.
+    /// A look for a purge, without offset and order, and the jobs that it purges.
     pub fn jobs_to_purge(&self, name: Name, look: &Look) -> (Look, Vec<u64>) {
         let look = Look {
             states: if look.states % 2 == 0 { 0 } else { 4 },
@@ -532,13 +532,13 @@ impl Life {
             match graph.submit(Content::draw(&mut self.random).request()) {
                 Err(Error::GraphDropped { .. }) => {}
                 Err(error) => drop(self.excuse("submit to a dropped graph", &error)?),
-                Ok(_) => return Err("a dropped graph takes jobs".to_owned()),
+                Ok(_) => return Err("a dropped graph accepts jobs".to_owned()),
             }
         }
         for kept in std::mem::take(&mut self.pages) {
             match kept.page.to_json() {
                 Ok(json) if json == kept.json.as_bytes() => {}
-                Ok(_) => return Err("a page that was kept shows something else".to_owned()),
+                Ok(_) => return Err("an earlier page has changed".to_owned()),
                 Err(Error::PageExpired | Error::GraphDropped { .. }) => {}
                 Err(error) => drop(self.excuse("a kept page", &error)?),
             }
@@ -546,7 +546,7 @@ impl Life {
         Ok(ran)
     }
 
-    /// Everything that lists show.
+    /// Everything shown in lists.
     pub fn check_all(&mut self) -> Ran {
         let read = Observed::read(self.store());
         match read {
@@ -557,13 +557,13 @@ impl Life {
     }
 }
 
-/// Says where a feed differs from what happened in a graph.
+/// Describes where a change feed differs from the history of a graph.
 pub fn compare_feed(
     graph: &GraphModel,
     seen: usize,
     found: &[jobstore::Change],
 ) -> Result<(), Finding> {
-    // What an imported job went through before is known to its lines alone.
+    // The earlier history of an imported job is not in the feed.
     let is_live = |sequence: u64| {
         let job = graph.jobs.get(&sequence);
         job.is_some_and(|job| !job.imported)
@@ -576,13 +576,15 @@ pub fn compare_feed(
         };
         if let ChangeKind::Purged { .. } = change.kind {
             if is_live(sequence) {
-                return Err(format!("the feed says that job {sequence} was purged"));
+                return Err(format!("the feed reports that job {sequence} was purged"));
             }
             continue;
         }
         if !is_live(sequence) {
             if sequence >= graph.next {
-                return Err(format!("the feed has a job {sequence} that never was"));
+                return Err(format!(
+                    "the feed contains job {sequence}, which never existed"
+                ));
             }
             continue;
         }

@@ -1,11 +1,10 @@
-//! Lives on real directories, through the public API, with the store's own threads. Only
-//! the rewriting of an index is asked for, as that waits for a lot of garbage.
+//! Lives on real directories, through the public API, with the store's own threads. Only the
+//! rewrite of an index is triggered explicitly, because it otherwise requires much garbage.
 //!
-//! Owns: what only a real machine does: directories that are renamed, replaced and
-//! deleted under an engine, lock files, links, small file systems, few descriptors,
-//! processes that are killed. Must not know: the store's files beyond their names.
-//! Promise: what was acknowledged is there when the directory is opened again, or the
-//! engine had stopped taking writes.
+//! Covers what happens only on a real machine: directories that are renamed, replaced, and deleted
+//! while an engine has them open, lock files, links, small file systems, few descriptors, processes
+//! that are killed. Everything acknowledged is present when the directory is opened again, unless
+//! the engine had stopped accepting writes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -24,15 +23,15 @@ use crate::{real_bounds, real_index};
 
 pub type Checked = Result<(), Finding>;
 
-/// What an engine gets to notice that its directory is gone.
+/// How long an engine may take to detect that its directory is gone.
 const NOTICE: Duration = Duration::from_secs(5);
-/// Nothing takes longer.
+/// Longer than any operation takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The first argument of a child.
 const WORK: &str = "work-on";
 const OPEN: &str = "open-once";
 
-/// A way for a life to go on, by name.
+/// A scenario, by name.
 type Scenario = (&'static str, fn(&mut Random, &Path) -> Checked);
 
 const SCENARIOS: &[Scenario] = &[
@@ -53,7 +52,7 @@ const SCENARIOS: &[Scenario] = &[
     ("bounds", real_bounds::bounds),
 ];
 
-/// The end of this process, if it is a child: to be called first of all.
+/// Runs as a child process if this process is one; must be called first.
 pub fn be_child() -> bool {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.first().map(String::as_str) {
@@ -85,7 +84,7 @@ pub fn failed_to(what: &str) -> impl Fn(Error) -> Finding + '_ {
     move |error| format!("{what}: {error} ({})", error.code())
 }
 
-/// Submits and ends jobs, and prints each once it is acknowledged, while the index is
+/// Submits and completes jobs, and prints each once it is acknowledged, while the index is
 /// rewritten again and again.
 fn work_on(dir: &Path, seed: u64) -> jobstore::Result<()> {
     let store = options().open(dir)?;
@@ -108,7 +107,7 @@ fn work_on(dir: &Path, seed: u64) -> jobstore::Result<()> {
         }
         writeln!(out, "{} {id}", target.name()).ok();
         if random.one_in(200) {
-            // Said before, so that nobody misses what it takes away.
+            // Printed in advance, so that removed jobs are not missed.
             writeln!(out, "purge {}", other.name()).ok();
             other.purge(JobQuery::new())?;
         }
@@ -125,14 +124,14 @@ fn child(args: &[&str]) -> Command {
     command
 }
 
-/// What a second process says when it opens the directory.
+/// The result in a second process that opens the directory.
 fn open_elsewhere(dir: &Path) -> Result<String, Finding> {
     let output = child(&[OPEN, &dir.to_string_lossy()]).output();
     let output = output.map_err(|e| format!("a child: {e}"))?;
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// Runs some of the scenarios; says which.
+/// Runs some of the scenarios; returns which.
 pub fn live(seed: u64, only: Option<&str>) -> (Vec<&'static str>, Checked) {
     let mut random = Random(seed ^ 0x7ea1);
     let mut ran = Vec::new();
@@ -212,7 +211,7 @@ pub fn sound(dir: &Path) -> Checked {
     }
 }
 
-/// A process is killed again and again.
+/// A process is killed repeatedly.
 fn kills(random: &mut Random, dir: &Path) -> Checked {
     let store = dir.join("store");
     let mut known: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -250,7 +249,7 @@ fn kills(random: &mut Random, dir: &Path) -> Checked {
             .map_err(failed_to("open after a kill"))?;
         for (name, acknowledged) in &known {
             let graph = opened.graph("10001", name).map_err(failed_to("graph"))?;
-            // Those of the other graph may be purged, if they are complete.
+            // Complete jobs of the other graph may be purged.
             let open: BTreeSet<String> = match name.as_str() {
                 "roads" => continue,
                 _ => acknowledged.clone(),
@@ -301,7 +300,7 @@ fn many_opens(random: &mut Random, dir: &Path) -> Checked {
     let after = size(&dir);
     if after.0 > before.0 + 8 || after.1 > before.1 + (1 << 20) {
         return Err(format!(
-            "40 opens that only read made {before:?} files and bytes to {after:?}"
+            "40 read-only opens changed files and bytes from {before:?} to {after:?}"
         ));
     }
     let store = options().open(&dir).map_err(failed_to("open"))?;
@@ -309,7 +308,7 @@ fn many_opens(random: &mut Random, dir: &Path) -> Checked {
     all_there(&graph, &acknowledged, "after many opens")
 }
 
-/// Processes that end without a close right after they have opened the store.
+/// Processes that die right after they have opened the store.
 fn dying_at_open(_random: &mut Random, dir: &Path) -> Checked {
     let dir = dir.join("store");
     drop(options().open(&dir).map_err(failed_to("open"))?);
@@ -326,10 +325,10 @@ fn dying_at_open(_random: &mut Random, dir: &Path) -> Checked {
         working.wait().ok();
     }
     let after = size(&dir);
-    // What the children submitted takes up a little.
+    // The children's jobs take a little space.
     if after.0 > before.0 + 8 {
         return Err(format!(
-            "12 such opens made {} files to {}",
+            "12 such opens turned {} files into {}",
             before.0, after.0
         ));
     }
@@ -366,7 +365,7 @@ fn replaced_directory(random: &mut Random, dir: &Path) -> Checked {
     Ok(())
 }
 
-/// After something is gone, writes have to stop.
+/// After something was removed, writes must stop.
 fn must_stop(store: &JobStore, graph: &Graph, random: &mut Random, what: &str) -> Checked {
     let deadline = Instant::now() + NOTICE;
     let mut acknowledged = 0;
@@ -422,7 +421,7 @@ fn deleted_lock(random: &mut Random, dir: &Path) -> Checked {
     fs::remove_file(place.join("LOCK")).ok();
     let other = open_elsewhere(&place)?;
     if other == "opened" {
-        return Err("LOCK was deleted, and a second process opens the store".to_owned());
+        return Err("LOCK was deleted, but a second process can open the store".to_owned());
     }
     let (more, _) = submit_some(&graph, random, 50);
     drop((graph, store));
@@ -442,7 +441,7 @@ fn linked_lock(random: &mut Random, dir: &Path) -> Checked {
         drop(store);
         fs::remove_file(place.join(name)).ok();
         symlink(&victim, place.join(name)).map_err(|e| e.to_string())?;
-        // It may refuse.
+        // It may be refused.
         drop(options().open(&place));
         let left = fs::read_to_string(&victim).unwrap_or_default();
         if left != content {
@@ -452,7 +451,7 @@ fn linked_lock(random: &mut Random, dir: &Path) -> Checked {
     Ok(())
 }
 
-/// A file system of its own, while it lives.
+/// A separate file system, unmounted when dropped.
 struct Mounted(PathBuf);
 
 impl Mounted {
@@ -493,11 +492,11 @@ fn fill(graph: &Graph) -> Result<u64, Finding> {
             Err(error) => return Err(failed_to("submit on a full disk")(error)),
         }
     }
-    Err("a small disk does not fill".to_owned())
+    Err("a small disk does not become full".to_owned())
 }
 
-/// Cancels and purges all jobs. The reserve takes some thousand of those writes; then it is
-/// made again by packing, which may take a moment.
+/// Cancels and purges all jobs. The reserve has space for some thousand of those writes; then
+/// packing recreates it, which may take a moment.
 fn free(graph: &Graph) -> Checked {
     let pending = JobQuery::new().state(State::Pending);
     let page = graph.list(pending).map_err(failed_to("list"))?;
@@ -509,7 +508,7 @@ fn free(graph: &Graph) -> Checked {
     Ok(())
 }
 
-/// Tries again for a while where the disk is full.
+/// Retries for a while if the disk is full.
 fn with_patience<T>(mut call: impl FnMut() -> jobstore::Result<T>) -> jobstore::Result<T> {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
@@ -582,7 +581,7 @@ fn few_inodes(random: &mut Random, dir: &Path) -> Checked {
     let (acknowledged, _) = submit_some(&graph, random, 200);
     store.close().map_err(failed_to("close"))?;
     drop((graph, store));
-    // Others take the rest of the inodes.
+    // Other programs use the remaining inodes.
     for n in 0..100 {
         if fs::write(mounted.0.join(format!("other-{n}")), b"").is_err() {
             break;
@@ -623,11 +622,11 @@ fn few_descriptors(random: &mut Random, dir: &Path) -> Checked {
     let answer = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     match answer.as_str() {
         "opened" => Ok(()),
-        answer => Err(format!("with 128 descriptors an open prints {answer:?}")),
+        answer => Err(format!("with 128 descriptors, an open prints {answer:?}")),
     }
 }
 
-/// A backup made at work takes the place of the store.
+/// A backup of an open store replaces the store.
 fn restore(random: &mut Random, dir: &Path) -> Checked {
     let (place, copy) = (dir.join("store"), dir.join("copy"));
     let store = options().open(&place).map_err(failed_to("open"))?;

@@ -1,9 +1,7 @@
 //! Memory and threads of a process with a store, on a real directory.
 //!
-//! Owns: what is done to a store before it is left idle, and the bounds. Must not know:
-//! how the store is made.
-//! Promise: an idle store has few threads and little memory, whatever was done to it; one
-//! that is closed has no threads.
+//! Prepares a store, leaves it idle, and checks the limits. An idle store has few threads and uses
+//! little memory, whatever was done to it; a closed one has no threads.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -16,20 +14,20 @@ use crate::real::failed_to;
 use crate::requests::Content;
 
 const CACHE_BYTES: u64 = 16 << 20;
-/// What a process may have beside its cache.
+/// The maximum memory of a process besides its cache.
 const FIXED_BYTES: u64 = 64 << 20;
-/// An open job, and a graph, as documented.
+/// The memory for an open job, and for a graph, as documented.
 const OPEN_JOB_BYTES: u64 = 512;
 const GRAPH_BYTES: u64 = 3 << 10;
 /// Committer, packer, indexer, archiver.
 const WORKERS: u64 = 4;
-/// Threads of the index's engine, which the whole process has once, and never ends.
+/// Threads of the index's engine, which exist once per process, and never end.
 const POOL_THREADS_MAX: u64 = 8;
-/// One flushes each index.
+/// One thread flushes each index.
 const INDEX_THREADS: u64 = 1;
 const GRAPHS: u64 = 40;
 const JOBS: u64 = 40_000;
-/// How long it may take until a store has come to rest.
+/// How long it may take until a store is idle.
 const REST: Duration = Duration::from_secs(30);
 
 fn status(key: &str) -> Result<u64, Finding> {
@@ -44,7 +42,7 @@ fn threads() -> Result<u64, Finding> {
     status("Threads:")
 }
 
-/// Those that are named after the store.
+/// The threads that are named after the store.
 fn own_threads() -> Result<u64, Finding> {
     let tasks = std::fs::read_dir("/proc/self/task").map_err(|e| e.to_string())?;
     let names = tasks.flatten().map(|task| task.path().join("comm"));
@@ -56,7 +54,7 @@ fn resident_bytes() -> Result<u64, Finding> {
     Ok(status("VmRSS:")? << 10)
 }
 
-/// Waits until something holds; says what is there if it does not.
+/// Waits until a condition is true; otherwise reports the actual value.
 fn at_rest(what: &str, now: impl Fn() -> Result<u64, Finding>, max: u64) -> Result<(), Finding> {
     let deadline = Instant::now() + REST;
     loop {
@@ -65,7 +63,7 @@ fn at_rest(what: &str, now: impl Fn() -> Result<u64, Finding>, max: u64) -> Resu
             return Ok(());
         }
         if Instant::now() > deadline {
-            return Err(format!("{there} {what} at rest, over {max}"));
+            return Err(format!("{there} {what} when idle, more than {max}"));
         }
         std::thread::sleep(Duration::from_millis(100));
     }
@@ -94,7 +92,7 @@ fn fill(graph: &Graph, random: &mut Random) -> Result<(), Finding> {
     Ok(())
 }
 
-/// Several threads list everything, with and without a search, and hold what they got.
+/// Several threads list everything, with and without a search, and keep the results.
 fn list_all(graphs: &[Graph]) -> Result<(), Finding> {
     std::thread::scope(|scope| {
         let listing = graphs.chunks(graphs.len().div_ceil(8));

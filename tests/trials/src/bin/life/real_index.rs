@@ -1,9 +1,8 @@
-//! Indexes of stores on real directories: lost, and rewritten beside callers.
+//! Indexes of stores on real directories: lost, and rewritten concurrently with callers.
 //!
-//! Owns: when an index is deleted or rewritten, and what its rows have to answer. Must not
-//! know: the index's files beyond their directory.
-//! Promise: whatever becomes of an index, each job is found by its id and shows how it
-//! ended, each key leads to its job, and each purged job has a tombstone.
+//! Deletes or rewrites an index, and checks the results of reads that use it. Whatever happens to
+//! an index, each job is found by its id and shows its outcome, each key leads to its job, and each
+//! purged job has a tombstone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -21,7 +20,7 @@ use crate::requests::{Content, OutcomeFact};
 const GRAPHS: [&str; 2] = ["movie", "roads"];
 const ROUNDS: usize = 5;
 const STEPS: usize = 400;
-/// Jobs are submitted under this many keys.
+/// The number of keys under which jobs are submitted.
 const KEYS: u64 = 60;
 
 pub fn lost_index(random: &mut Random, dir: &Path) -> Checked {
@@ -58,17 +57,17 @@ pub fn lost_index(random: &mut Random, dir: &Path) -> Checked {
     Ok(())
 }
 
-/// What a graph should answer.
+/// The expected results for a graph.
 #[derive(Default)]
 struct Known {
-    /// How each job ended, if it did.
+    /// The outcome of each job, if complete.
     jobs: BTreeMap<String, Option<OutcomeFact>>,
     purged: BTreeSet<String>,
     keys: BTreeMap<u64, String>,
 }
 
 impl Known {
-    /// The id of any job that is open, or of any at all.
+    /// The id of some open job, or of any job.
     fn any(&self, random: &mut Random, open: bool) -> Option<String> {
         let jobs = self.jobs.iter().filter(|(_, end)| !open || end.is_none());
         let ids: Vec<&String> = jobs.map(|(id, _)| id).collect();
@@ -103,7 +102,7 @@ impl Known {
             let differs = |(id, end): &(&String, &_)| listed.get(*id) != Some(*end);
             let differ = self.jobs.iter().filter(differs).count();
             return Err(format!(
-                "{} jobs of {} are listed, not {}, of which {differ} are missing or another",
+                "{} jobs of {} are listed, not {}, of which {differ} are missing or differ",
                 listed.len(),
                 graph.name(),
                 self.jobs.len()
@@ -132,7 +131,7 @@ impl Known {
                 Ok(())
             }
             (Err(Error::KeyPurged), Some(known)) if self.purged.contains(known) => Ok(()),
-            (answer, known) => Err(format!("key {key} of {known:?} answers {answer:?}")),
+            (answer, known) => Err(format!("key {key} of {known:?} returned {answer:?}")),
         }
     }
 
@@ -190,13 +189,13 @@ impl Known {
 #[derive(Clone, Copy, Debug)]
 enum Ending {
     Close,
-    /// And the index is deleted.
+    /// And deletes the index.
     Lose,
-    /// A backup takes the place of the store.
+    /// A backup replaces the store.
     Restore,
 }
 
-/// Callers at work, and then the end of the store.
+/// Runs callers, and then ends the store.
 fn work(
     store: &JobStore,
     known: &mut [Known],
@@ -227,7 +226,7 @@ fn work(
     store.close().map_err(failed_to("close"))
 }
 
-/// Rewrites an index at drawn moments, until it is enough. Returns how often it did.
+/// Rewrites an index at random moments, until `is_enough`. Returns how many times it did.
 fn rewrite(store: &JobStore, mut random: Random, is_enough: &AtomicBool) -> u64 {
     let mut times = 0;
     while !is_enough.load(Ordering::SeqCst) {
@@ -237,7 +236,7 @@ fn rewrite(store: &JobStore, mut random: Random, is_enough: &AtomicBool) -> u64 
     times
 }
 
-/// The index is rewritten again and again, beside callers, a backup, and a close.
+/// The index is rewritten again and again, concurrently with callers, a backup, and a close.
 pub fn rewritten_index(random: &mut Random, dir: &Path) -> Checked {
     let (place, copy) = (dir.join("store"), dir.join("copy"));
     let mut known: Vec<Known> = GRAPHS.iter().map(|_| Known::default()).collect();

@@ -1,4 +1,4 @@
-//! What a run did: operations and faults by kind, steps, simulated time.
+//! The statistics of a run: operations and faults by kind, steps, simulated time.
 
 use std::collections::BTreeMap;
 

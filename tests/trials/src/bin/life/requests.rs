@@ -1,13 +1,11 @@
-//! Requests and outcomes, and the text that the store should show for them.
-//!
-//! Must not know: the store.
+//! Requests and outcomes, and their expected text in the store.
 
 use jobstore::{Body, Outcome, OutcomeKind, Request};
 use jobstore_trials::random::Random;
 
 use crate::secrets::{ACCESS_KEY, Keys, PASSWORD, SECRET_KEY, TOKEN, detail};
 
-/// What a request is made of.
+/// The variable parts of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Content {
     pub kind: u8,
@@ -100,7 +98,7 @@ impl Content {
     }
 }
 
-/// Text that does not compress away.
+/// Incompressible text.
 pub fn filler(seed: u64, len: usize) -> String {
     let mut random = Random(seed.wrapping_mul(77).wrapping_add(len as u64));
     let digits = b"0123456789abcdefghijklmnopqrstuv";
@@ -109,7 +107,7 @@ pub fn filler(seed: u64, len: usize) -> String {
         .collect()
 }
 
-/// How a job is to end.
+/// How a job is to be completed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct End {
     pub kind: u8,
@@ -120,7 +118,7 @@ pub struct End {
     pub has_secret: bool,
 }
 
-/// Bytes of a message that every release takes as it is.
+/// The size of a message that every release accepts unchanged.
 pub const MESSAGE_BYTES_SAFE: usize = 8 << 10;
 
 impl End {
@@ -206,8 +204,8 @@ impl OutcomeFact {
         }
     }
 
-    /// Whether this is what should be there; a message over what every release takes may
-    /// have been shortened.
+    /// Whether this is the expected outcome; a message longer than every release accepts may have
+    /// been shortened.
     pub fn is(&self, expected: &OutcomeFact) -> bool {
         if self == expected {
             return true;

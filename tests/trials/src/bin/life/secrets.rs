@@ -1,13 +1,11 @@
-//! Which values of a life's requests and outcomes are secret, and what they are shown as.
-//!
-//! Must not know: the store, how requests are drawn.
+//! Which values in a life's requests and outcomes are secret, and how they are shown.
 
 use jobstore::{Options, Secrets};
 use jobstore_trials::random::Random;
 
 use crate::requests::Content;
 
-/// Keys that may be secret, a bit for each.
+/// Keys that may be secret, one bit for each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Keys(pub u8);
 
@@ -17,7 +15,7 @@ pub const TOKEN: u8 = 4;
 pub const PASSWORD: u8 = 8;
 const NAMES: [&str; 4] = ["accessKey", "SecretKey", "token", "password"];
 
-/// A value under a secret key is shown as this.
+/// The replacement for a value under a secret key.
 const MASK: &str = r#""******""#;
 
 impl Keys {
@@ -29,7 +27,7 @@ impl Keys {
         Keys(self.0 | further.0)
     }
 
-    /// A value under a key.
+    /// The shown form of a value under a key.
     pub fn shown(self, key: u8, value: &str) -> String {
         match self.has(key) {
             true => MASK.to_owned(),
@@ -63,7 +61,7 @@ impl SecretKeys {
             })
     }
 
-    /// The keys whose values are not kept.
+    /// The keys whose values are not stored.
     pub fn lost(self) -> Keys {
         match self.at_submit {
             true => self.keys,
@@ -72,19 +70,19 @@ impl SecretKeys {
     }
 }
 
-/// What became of a request's secrets.
+/// The state of a request's secrets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Hidden {
     /// Shown as masks.
     pub masked: Keys,
-    /// Masked in the request that a worker gets, too.
+    /// Also masked in the request that a worker gets.
     pub lost: Keys,
-    /// A value that it was submitted with is not known.
+    /// A value that it was submitted with is unknown.
     pub secrets_lost: bool,
 }
 
 impl Hidden {
-    /// Of a request that is submitted.
+    /// For a submitted request.
     pub fn at_submit(content: Content, secrets: SecretKeys) -> Hidden {
         Hidden {
             masked: secrets.keys,
@@ -93,7 +91,7 @@ impl Hidden {
         }
     }
 
-    /// Of one that is imported as a worker gets it.
+    /// For a request that is imported as a worker gets it.
     pub fn again(self, content: Content, secrets: SecretKeys) -> Hidden {
         Hidden {
             masked: secrets.keys.and(self.lost),
@@ -111,7 +109,7 @@ pub fn detail(text: &str) -> String {
     format!(r#"{DETAIL_START}{DETAIL_SECRET},"d":"{text}"}}"#)
 }
 
-/// A detail as it is shown.
+/// A detail as shown.
 pub fn masked_detail(detail: &str, keys: Keys) -> String {
     let secret = format!("{DETAIL_START}{DETAIL_SECRET}");
     match keys.has(ACCESS_KEY) {

@@ -1,4 +1,4 @@
-//! How a store is set up, and its host's clock.
+//! The settings of a store, and its host's clock.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use crate::model::Now;
 use crate::operations::Weights;
 use crate::secrets::SecretKeys;
 
-/// What pages may keep in memory.
+/// The size of the cache for pages.
 pub const CACHE_BYTES: u64 = 4 << 20;
 
 /// 2023-11-14, when every life begins.
@@ -25,7 +25,7 @@ pub struct Setup {
     pub durability: Durability,
     pub recovery: Recovery,
     pub secrets: SecretKeys,
-    /// Whether opens name the secret keys, or leave them to what the store has recorded.
+    /// Whether opens set the secret keys, or use those that the store has recorded.
     pub names_secrets: bool,
     pub weights: Weights,
 }
@@ -75,7 +75,7 @@ impl Setup {
     }
 }
 
-/// A clock that the simulator sets, beside the time that really passes.
+/// A clock that the simulator sets, and the time that really passes.
 #[derive(Clone, Default)]
 pub struct HostClock {
     true_ms: Arc<AtomicU64>,
@@ -89,7 +89,7 @@ impl HostClock {
         clock
     }
 
-    /// As the store records it, which knows no time after the year 9999.
+    /// As the store records it; it supports no time after the year 9999.
     pub fn now(&self) -> Now {
         Now {
             true_ms: self.true_ms.load(Ordering::SeqCst),
@@ -97,7 +97,7 @@ impl HostClock {
         }
     }
 
-    /// Time passes, on the wall and for every monotonic clock.
+    /// Advances the time, on the wall clock and every monotonic clock.
     pub fn advance(&self, ms: u64) {
         self.true_ms.fetch_add(ms, Ordering::SeqCst);
         self.wall_ms.fetch_add(ms, Ordering::SeqCst);

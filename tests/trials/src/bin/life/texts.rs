@@ -1,7 +1,7 @@
-//! The texts that a job has in documents and lines.
+//! The texts of a job in documents and lines.
 //!
-//! Owns: what stands behind a job's request. Must not know: where a text was had.
-//! Promise: built of plain values, with no code of the store's.
+//! Contains the text that follows a job's request. It is built from plain values, without code of
+//! the store.
 
 use jobstore::{OutcomeKind, State};
 
@@ -9,7 +9,7 @@ use crate::observed::Seen;
 use crate::requests::OutcomeFact;
 use crate::secrets::{Keys, masked_detail};
 
-/// A job of the contract's list with what is known of it behind its request.
+/// A job of the list with its details after its request.
 pub fn detailed_entry(seen: &Seen, keys: Keys) -> String {
     format!(
         r#"{{"jobId":"{}","status":"{}","request":{}{}{}}}"#,
@@ -21,7 +21,7 @@ pub fn detailed_entry(seen: &Seen, keys: Keys) -> String {
     )
 }
 
-/// The answer about one job's state.
+/// The document of one job's state.
 pub fn state_document(seen: &Seen, keys: Keys) -> String {
     let status = match (seen.state, &seen.outcome) {
         (State::Pending, _) => "pending",
@@ -127,7 +127,7 @@ fn number(name: &str, value: Option<u64>) -> String {
     value.map_or(String::new(), |value| format!(r#","{name}":{value}"#))
 }
 
-/// Texts of a life need no escapes.
+/// The texts in a life need no escapes.
 fn string(name: &str, value: Option<&str>) -> String {
     value.map_or(String::new(), |value| format!(r#","{name}":"{value}""#))
 }

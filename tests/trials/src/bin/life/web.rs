@@ -1,9 +1,8 @@
 //! Requests to a store's HTTP routes, without a socket.
 //!
-//! Owns: how a request is carried out in the calling thread, and its answer. Must not
-//! know: what is asked for.
-//! Promise: an answer is all that a client would have: status, headers, and the decoded
-//! body, or that it broke off.
+//! Contains the execution of a request in the calling thread, and its response. A response has
+//! everything that a client would receive: status, headers, and the decoded body, or that it was
+//! cut off.
 
 use std::cell::Cell;
 use std::io::Read;
@@ -19,12 +18,12 @@ use tower::ServiceExt;
 
 use crate::life::{Finding, Refusal};
 
-/// Nobody is cut off because the machine is slow.
+/// No timeout on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(3_600);
 const REQUEST_ID: &str = "life-1";
 
 thread_local! {
-    /// Panics of this thread, handlers' included, which answer with a failure.
+    /// Panics of this thread, including those of handlers, which respond with an error.
     static PANICS: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -32,15 +31,15 @@ pub fn note_panic() {
     PANICS.set(PANICS.get() + 1);
 }
 
-/// What is asked.
+/// A request.
 #[derive(Default)]
 pub struct Ask {
     pub method: &'static str,
     pub path: String,
     pub body: String,
-    /// 0 for a plain answer, 1 for gzip, 2 for zstd.
+    /// 0 for an uncompressed response, 1 for gzip, 2 for zstd.
     pub encoding: u8,
-    /// The client disconnects after this many pieces of the answer.
+    /// The client disconnects after this many pieces of the response.
     pub pieces_max: Option<u64>,
 }
 
@@ -48,7 +47,7 @@ pub struct Ask {
 pub struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
-    /// `None` if it broke off.
+    /// `None` if it was cut off.
     pub body: Option<Vec<u8>>,
 }
 
@@ -62,7 +61,7 @@ impl Answer {
         String::from_utf8_lossy(body).chars().take(400).collect()
     }
 
-    /// The error, if it is not a success.
+    /// The error of an unsuccessful response.
     pub fn refusal(&self) -> Refusal {
         Refusal {
             name: match (self.header("x-error-code"), self.status, &self.body) {
@@ -76,7 +75,7 @@ impl Answer {
     }
 }
 
-/// The contract's routes and those of operations.
+/// The routes of the GES API and those for operations.
 pub fn routes(store: &JobStore) -> Router {
     let limits = Limits::new().first_byte(PATIENCE).stall(PATIENCE);
     let routes = Routes::new(store).limits(limits.whole(PATIENCE));
@@ -89,11 +88,11 @@ pub fn control(store: &JobStore) -> Router {
     simulation::control_routes(store)
 }
 
-/// Asks and takes the whole answer, or as much as the client wants of it.
+/// Sends a request and reads the whole response, or as much as the client wants.
 pub fn ask(routes: Router, ask: &Ask) -> Result<Answer, Finding> {
     let what = || format!("{} {}", ask.method, ask.path);
     let panics = PANICS.get();
-    // One of its own: what it leaves behind goes with it.
+    // A separate one, so that nothing is left afterward.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
@@ -133,7 +132,7 @@ pub fn ask(routes: Router, ask: &Ask) -> Result<Answer, Finding> {
     })?;
     drop(runtime);
     if PANICS.get() != panics {
-        return Err(format!("{}: what answers it panicked", what()));
+        return Err(format!("{}: the handler panicked", what()));
     }
     for (name, value) in [("x-request-id", REQUEST_ID), ("cache-control", "no-store")] {
         if answer.header(name) != Some(value) {
@@ -161,11 +160,11 @@ fn decoded(mut answer: Answer) -> Result<Answer, Finding> {
         Some("zstd") => zstd::decode_all(&*body),
         Some(other) => return Err(format!("the encoding is {other}")),
     };
-    answer.body = Some(body.map_err(|e| format!("the body does not decode: {e}"))?);
+    answer.body = Some(body.map_err(|e| format!("the body cannot be decoded: {e}"))?);
     Ok(answer)
 }
 
-/// A part of a path or a query.
+/// A segment of a path or part of a query.
 pub fn encoded(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte {

@@ -1,4 +1,4 @@
-//! The writes of a life, and what each should answer.
+//! Writes in a life, and their expected results.
 
 use std::rc::Rc;
 
@@ -114,7 +114,7 @@ impl Life {
         for (n, (write, &content)) in writes.into_iter().zip(contents).enumerate() {
             if drops && n % 3 == 0 && !self.is_excused() {
                 drop(write);
-                // Recorded all the same; its id shows in the next list.
+                // Recorded nevertheless; its id appears in the next list.
                 let job = self.new_job(None, content);
                 self.acknowledge(Effect::Submit(name, vec![job]));
                 continue;
@@ -158,7 +158,7 @@ impl Life {
             return Ok(false);
         };
         let model = &self.model.graphs[&name];
-        // Sometimes that of a job which the graph made.
+        // Sometimes that of a job with a generated id.
         let own = model
             .jobs
             .values()
@@ -189,7 +189,7 @@ impl Life {
             }
             (Ok(answer), there) => {
                 return Err(format!(
-                    "submit_as {id} answered {answer:?}; there: {there:?}, purged: {gone:?}"
+                    "submit_as {id} returned {answer:?}; existing: {there:?}, purged: {gone:?}"
                 ));
             }
         }
@@ -238,7 +238,7 @@ impl Life {
             }
             (Ok(answer), owner) => {
                 return Err(format!(
-                    "submit_once {key:?} answered {answer:?}; owner: {owner:?}, purged: {gone:?}"
+                    "submit_once {key:?} returned {answer:?}; owner: {owner:?}, purged: {gone:?}"
                 ));
             }
         }
@@ -399,7 +399,7 @@ impl Life {
         self.claimed(name, claimed, oldest, after)
     }
 
-    /// A job that was claimed and could not be read is interrupted, or the claim was not made.
+    /// A job that was claimed but could not be read is interrupted, or the claim was not recorded.
     pub fn abandoned(&mut self, name: Name, sequence: u64) -> Ran {
         if self.disk.is_dead() || self.failed {
             return Ok(true);
@@ -408,7 +408,7 @@ impl Life {
         self.resync(name, sequence)
     }
 
-    /// Takes over the state of a job after a fault left it in one of several.
+    /// Copies the state of a job after a fault left it in one of several.
     fn resync(&mut self, name: Name, sequence: u64) -> Ran {
         let job = &self.model.graphs[&name].jobs[&sequence];
         let (Some(graph), Some(id)) = (self.handle(name), job.id.clone()) else {
@@ -432,7 +432,7 @@ impl Life {
                 }
                 _ => {}
             },
-            Ok(None) => return Err(format!("job {id} is gone")),
+            Ok(None) => return Err(format!("job {id} is missing")),
             Err(error) => {
                 self.excuse("look at a job", &error)?;
                 if before == State::Pending {
@@ -455,7 +455,7 @@ impl Life {
     ) -> Ran {
         self.acknowledge(Effect::Start(name, sequence));
         if run.request().as_json() != job.real() {
-            return Err(format!("the request of run {} is another", run.id()));
+            return Err(format!("the request of run {} differs", run.id()));
         }
         self.go_on(name, sequence, run, after)
     }
@@ -609,7 +609,7 @@ impl Life {
                 if self.disk.is_dead() || self.failed {
                     return Ok(true);
                 }
-                // Some steps of it may have succeeded.
+                // Some of its steps may have succeeded.
                 let due = Due {
                     may: due,
                     reason: by_hand,
@@ -672,7 +672,7 @@ impl Life {
         self.import_lines((&name, &graph), text.as_bytes(), jobs)
     }
 
-    /// Imports lines that make these jobs. An error keeps those that were imported before.
+    /// Imports lines that create these jobs. After an error, jobs imported before it remain.
     fn import_lines(
         &mut self,
         (name, graph): (&Name, &Graph),
@@ -723,7 +723,7 @@ impl Life {
                 continue;
             }
             if target_model.gone.values().any(|gone| gone.id == id) {
-                // Whether its tombstone is there decides: not tried here.
+                // This depends on whether its tombstone exists: not tested here.
                 return Ok(false);
             }
             let mut job = job.clone();

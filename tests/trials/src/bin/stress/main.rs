@@ -1,10 +1,7 @@
-//! Many readers and writers on one store for a while, every page checked for being
-//! one instant.
+//! Many readers and writers on one store for some time; every page is checked to show one instant.
 //!
-//! Owns: who runs how long, and what is said at the end. Must not know: the store's
-//! insides; everything goes through its public calls.
-//! Promise: it ends with status 0 only if every check held and every kind of work was
-//! done at least once.
+//! Runs the threads for the given time, and prints the report. It uses only the public API. It
+//! exits with status 0 only if every check succeeded and every kind of work was done at least once.
 //!
 //! `cargo run --release -p jobstore-trials --bin stress -- --seconds 20`
 
@@ -24,7 +21,7 @@ use jobstore::{Health, JobQuery, JobStore, Options};
 
 use tally::{Graphs, Random, Tally};
 
-/// How often the folder is looked at for packs that come and go.
+/// How often the directory is checked for new and removed packs.
 const LOOK: Duration = Duration::from_millis(20);
 const PAIR_WRITERS: u64 = 4;
 const BRINGERS: u64 = 3;
@@ -32,7 +29,7 @@ const WORKERS: u64 = 3;
 const READERS: u64 = 4;
 
 fn options() -> Options {
-    // A little writing fills a segment, so packs are made and merged all the time.
+    // A few writes fill a segment, so packs are created and merged all the time.
     JobStore::options().segment_bytes(64 << 10)
 }
 
@@ -45,12 +42,12 @@ fn main() {
         }
     };
     let root = tempfile::tempdir().expect("a temporary directory");
-    // The store makes it, closed to others.
+    // The store creates it, inaccessible to others.
     let dir = root.path().join("store");
     let tally = Tally::default();
     let before = run(&dir, seconds, &tally);
     // All of it again after the close.
-    let store = options().open(&dir).expect("it opens again");
+    let store = options().open(&dir).expect("a reopen");
     assert!(before == everything(&store), "another list after the close");
     store.close().expect("it closes");
     tally.print();
@@ -69,7 +66,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<u64, &'static st
     }
 }
 
-/// Ends everything, by a panic too.
+/// Stops everything, even after a panic.
 struct Stop<'t>(&'t Tally);
 
 impl Drop for Stop<'_> {
@@ -78,7 +75,7 @@ impl Drop for Stop<'_> {
     }
 }
 
-/// Works on a new store; gives the whole list as it was at the close.
+/// Runs on a new store; returns the whole list as it was at the close.
 fn run(dir: &Path, seconds: u64, tally: &Tally) -> Vec<String> {
     let store = options().open(dir).expect("it opens");
     let graph = |name| store.create_graph("p", name).expect("it is created");
@@ -124,7 +121,7 @@ fn run(dir: &Path, seconds: u64, tally: &Tally) -> Vec<String> {
     before
 }
 
-/// Every graph's list as JSON, in pages.
+/// The list of every graph as JSON, in pages.
 fn everything(store: &JobStore) -> Vec<String> {
     let mut documents = Vec::new();
     for graph in store.graphs().expect("the graphs") {
@@ -141,7 +138,7 @@ fn everything(store: &JobStore) -> Vec<String> {
     documents
 }
 
-/// A pack is seen by its name; one that goes was merged into another.
+/// A pack is identified by its name; a removed one was merged into another.
 fn watch_packs(dir: &Path, known: &mut BTreeSet<String>, tally: &Tally) {
     let entries = fs::read_dir(dir).expect("the directory");
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());

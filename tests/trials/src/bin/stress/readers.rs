@@ -1,7 +1,7 @@
-//! What is read, and what any instant must satisfy.
+//! The reads, and the invariants of any instant.
 //!
-//! Promise: each page is checked against itself, against what was acknowledged before
-//! it and attempted after it, and against what the same reader has seen before.
+//! Each page is checked for consistency, against what was acknowledged before it and attempted
+//! after it, and against what the same reader has seen before.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
@@ -10,12 +10,12 @@ use jobstore::{Graph, Job, JobQuery, JobStore, Page, State};
 
 use crate::tally::{Graphs, Random, Tally};
 
-/// Jobs of most pages.
+/// The number of jobs in most pages.
 const PAGE: u64 = 400;
-/// Rounds for which a page is kept and read again.
+/// The number of rounds for which a page is kept and read again.
 const KEPT: usize = 20;
 
-/// Writer, number and side of a job of a pair.
+/// The writer, number, and side of a job of a pair.
 fn pair_of(job: &Job) -> (u64, u64, u64) {
     let body = job.request().body();
     let mut numbers = body[1..].split(',').map(|text| text.parse().ok());
@@ -23,7 +23,7 @@ fn pair_of(job: &Job) -> (u64, u64, u64) {
     (next(), next(), next())
 }
 
-/// The page as values; its JSON must say the same to the letter.
+/// The page as values; its JSON must match exactly.
 fn read(page: &Page, tally: &Tally) -> (Vec<Job>, Vec<u8>) {
     let jobs: Vec<Job> = page.jobs().map(|job| job.expect("a job")).collect();
     let json = page.to_json().expect("JSON");
@@ -79,7 +79,7 @@ pub(crate) fn pages(_: &JobStore, graphs: &Graphs, tally: &Tally, mut random: Ra
     let mut kept: Vec<(Page, Vec<u8>)> = Vec::new();
     while tally.goes_on() {
         check_counts(graph, tally);
-        // An even offset begins with a pair. Often the end, where things happen.
+        // An even offset begins with a pair. Often near the end, where changes happen.
         let total = graph
             .list(JobQuery::new().limit(1))
             .expect("a page")
@@ -120,7 +120,7 @@ pub(crate) fn pages(_: &JobStore, graphs: &Graphs, tally: &Tally, mut random: Ra
     }
 }
 
-/// Whole pairs, in the order of their writers, the first a step ahead.
+/// Whole pairs, in the order of their writers, the first one step ahead.
 fn check_pairs(jobs: &[Job], offset: u64) {
     let mut last: HashMap<u64, u64> = HashMap::new();
     for (n, pair) in jobs.chunks(2).enumerate() {
@@ -142,7 +142,7 @@ fn check_pairs(jobs: &[Job], offset: u64) {
     }
 }
 
-/// What is counted, by state, lies between what was acknowledged and attempted.
+/// The counts by state are between what was acknowledged and what was attempted.
 fn check_counts(graph: &Graph, tally: &Tally) {
     let least = (tally.starts.least(), tally.ends.least());
     let begun = JobQuery::new().state(State::Running).state(State::Complete);
@@ -153,7 +153,7 @@ fn check_counts(graph: &Graph, tally: &Tally) {
     assert!((least.1..=most.1).contains(&ended), "{ended} have ended");
 }
 
-/// What is listed is found.
+/// Listed jobs are found.
 fn look_up(graph: &Graph, jobs: &[Job], tally: &Tally, random: &mut Random) {
     for _ in 0..8.min(jobs.len()) {
         let listed = &jobs[random.below(jobs.len() as u64) as usize];
@@ -170,7 +170,7 @@ fn look_up(graph: &Graph, jobs: &[Job], tally: &Tally, random: &mut Random) {
     }
 }
 
-/// Each id that was brought made one job.
+/// Each external id created one job.
 fn check_brought(graphs: &Graphs, tally: &Tally, random: &mut Random) {
     let least = tally.created.load(Ordering::SeqCst);
     let total = graphs.brought.list(JobQuery::new().limit(1));
@@ -187,7 +187,7 @@ fn check_brought(graphs: &Graphs, tally: &Tally, random: &mut Random) {
     look_up(&graphs.brought, &jobs, tally, random);
 }
 
-/// Walks by cursor: all that were complete at the start come, none comes twice.
+/// Walks by cursor: all jobs that were complete at the start are returned, none twice.
 pub(crate) fn walks(_: &JobStore, graphs: &Graphs, tally: &Tally, mut random: Random, _: u64) {
     let graph = &graphs.pairs;
     while tally.goes_on() {
@@ -207,7 +207,7 @@ pub(crate) fn walks(_: &JobStore, graphs: &Graphs, tally: &Tally, mut random: Ra
         loop {
             let list = complete().limit(1 + random.below(PAGE));
             let page = match &cursor {
-                // Jobs before may have become complete: it may begin earlier.
+                // Earlier jobs may have completed, so the page may begin earlier.
                 None => graph.list(list.offset(from)),
                 Some(cursor) => graph.list(list.cursor(cursor)),
             };

@@ -1,8 +1,8 @@
-//! What the threads share: when to stop, what was attempted and acknowledged, and
-//! how much was checked.
+//! The shared state of the threads: when to stop, what was attempted and acknowledged, and how much
+//! was checked.
 //!
-//! Promise: `attempted` counts a write before it is made, `acknowledged` after, so
-//! what a reader sees must lie between the two.
+//! `attempted` counts a write before it is made, `acknowledged` after it, so what a reader sees
+//! must be between the two.
 
 use std::collections::HashSet;
 use std::sync::Mutex;
@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use jobstore::Graph;
 
-/// The graphs that stay.
+/// The graphs that are never dropped.
 pub(crate) struct Graphs {
-    /// Two jobs at a time in one commit.
+    /// Two jobs per commit.
     pub(crate) pairs: Graph,
-    /// Ids that callers bring, some of them twice at once.
+    /// External ids, some of them used twice at the same time.
     pub(crate) brought: Graph,
     /// Jobs that workers claim.
     pub(crate) work: Graph,
@@ -35,12 +35,12 @@ impl Span {
         self.acknowledged.fetch_add(count, Ordering::SeqCst);
     }
 
-    /// What there is at least; to be read before a look.
+    /// The minimum number; must be read before a check.
     pub(crate) fn least(&self) -> u64 {
         self.acknowledged.load(Ordering::SeqCst)
     }
 
-    /// What there is at most; to be read after a look.
+    /// The maximum number; must be read after a check.
     pub(crate) fn most(&self) -> u64 {
         self.attempted.load(Ordering::SeqCst)
     }
@@ -49,11 +49,11 @@ impl Span {
 #[derive(Default)]
 pub(crate) struct Tally {
     pub(crate) stop: AtomicBool,
-    /// Jobs of the pairs, and how many of them have begun and ended.
+    /// Jobs of the pairs, and how many of them have started and completed.
     pub(crate) submits: Span,
     pub(crate) starts: Span,
     pub(crate) ends: Span,
-    /// Calls that bring an id, and those that made a job of it.
+    /// Calls with an external id, and those that created a job.
     pub(crate) brought: AtomicU64,
     pub(crate) created: AtomicU64,
     pub(crate) claimed: Mutex<HashSet<String>>,
@@ -82,9 +82,9 @@ impl Tally {
         [
             ("writes acknowledged", read(&self.writes)),
             ("jobs of pairs", read(&self.submits.acknowledged)),
-            ("ids brought, of which others again", read(&self.created)),
+            ("jobs with external ids", read(&self.created)),
             ("jobs claimed", claimed as u64),
-            ("graphs dropped and made anew", read(&self.dropped)),
+            ("graphs dropped and recreated", read(&self.dropped)),
             ("pages checked", read(&self.pages)),
             ("jobs seen", read(&self.jobs)),
             ("ids looked up", read(&self.looked_up)),
@@ -103,16 +103,16 @@ impl Tally {
         );
     }
 
-    /// A run that did nothing has shown nothing. Merging takes longer than a short
-    /// run has, so it is not asked for.
+    /// A run that did nothing proves nothing. Merging takes longer than a short run, so it is not
+    /// required.
     pub(crate) fn assert_all_was_done(&self) {
         for (what, count) in self.lines() {
-            assert!(count > 0, "not done at all: {what}");
+            assert!(count > 0, "never done: {what}");
         }
     }
 }
 
-/// Numbers that look random and are the same for the same seed.
+/// Pseudorandom numbers, determined by the seed.
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {

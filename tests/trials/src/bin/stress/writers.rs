@@ -1,7 +1,7 @@
-//! What is written: such that any instant of it satisfies what the readers check.
+//! The writes, such that any instant satisfies what the readers check.
 //!
-//! Promise: a pair is submitted in one commit; its first job is a step ahead of its
-//! second in every state; a writer's pairs come in the order of their numbers.
+//! A pair is submitted in one commit; its first job is one step ahead of its second in every state;
+//! the pairs of a writer are in the order of their numbers.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,9 +13,9 @@ use jobstore::{
 
 use crate::tally::{Graphs, Random, Tally};
 
-/// Pairs of a writer that have not begun to be worked on yet, at most.
+/// The maximum number of pairs of a writer that have not been started.
 const BEHIND: usize = 50;
-/// Writers leave the readers some of the time.
+/// Writers leave some time for the readers.
 const PAUSE: Duration = Duration::from_micros(200);
 
 fn request(body: &str) -> Request {
@@ -31,7 +31,7 @@ fn padding(random: &mut Random) -> String {
     "p".repeat(length as usize)
 }
 
-/// Pairs of jobs through their states.
+/// Moves pairs of jobs through their states.
 pub(crate) fn pairs(_: &JobStore, graphs: &Graphs, tally: &Tally, mut random: Random, n: u64) {
     let graph = &graphs.pairs;
     let mut waiting: Vec<[JobId; 2]> = Vec::new();
@@ -59,7 +59,7 @@ pub(crate) fn pairs(_: &JobStore, graphs: &Graphs, tally: &Tally, mut random: Ra
     }
 }
 
-/// The first job is always a step ahead.
+/// The first job is always one step ahead.
 fn live(graph: &Graph, tally: &Tally, pair: &[JobId; 2], random: &mut Random) {
     for id in pair {
         tally.starts.attempt(1);
@@ -84,11 +84,11 @@ fn live(graph: &Graph, tally: &Tally, pair: &[JobId; 2], random: &mut Random) {
     }
 }
 
-/// Brings ids that the others bring too, at about the same time.
+/// Submits with ids that the other threads use as well, at about the same time.
 pub(crate) fn bring(_: &JobStore, graphs: &Graphs, tally: &Tally, mut random: Random, _: u64) {
     let graph = &graphs.brought;
     while tally.goes_on() {
-        // All bring the same ids in about the same order.
+        // All use the same ids in about the same order.
         let number = tally.brought.fetch_add(1, Ordering::SeqCst) / 4 + random.below(2);
         let id = format!("brought-{number}");
         let same = || request(&format!("[\"{id}\"]"));
@@ -108,7 +108,7 @@ pub(crate) fn bring(_: &JobStore, graphs: &Graphs, tally: &Tally, mut random: Ra
     }
 }
 
-/// Gives the workers something to do.
+/// Submits jobs for the workers.
 pub(crate) fn give_work(_: &JobStore, graphs: &Graphs, tally: &Tally, mut random: Random, _: u64) {
     while tally.goes_on() {
         let requests = (0..1 + random.below(5)).map(|n| request(&format!("[{n}]")));
@@ -119,7 +119,7 @@ pub(crate) fn give_work(_: &JobStore, graphs: &Graphs, tally: &Tally, mut random
     }
 }
 
-/// Claims jobs; each must be this worker's alone.
+/// Claims jobs; each must belong to this worker alone.
 pub(crate) fn work(_: &JobStore, graphs: &Graphs, tally: &Tally, mut random: Random, _: u64) {
     let graph = &graphs.work;
     while tally.goes_on() {
@@ -152,7 +152,7 @@ pub(crate) fn work(_: &JobStore, graphs: &Graphs, tally: &Tally, mut random: Ran
     }
 }
 
-/// Drops a graph under a page of it, and makes it anew.
+/// Drops a graph while a page of it exists, and recreates it.
 pub(crate) fn drop_and_create(
     store: &JobStore,
     _: &Graphs,
