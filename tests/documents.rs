@@ -47,7 +47,7 @@ fn the_runbook_has_every_error_and_its_message() {
     let operations = read(Path::new("docs/operations.md"));
     let (_, runbook) = operations.split_once("\n## Runbook\n").unwrap();
     let (runbook, _) = runbook.split_once("\n## ").unwrap();
-    let errors = read(Path::new("src/model/error.rs"));
+    let errors = read(Path::new("src/model/error/code.rs"));
     let (_, arms) = errors.split_once("pub fn code(").unwrap();
     let (arms, _) = arms.split_once("\n    }\n").unwrap();
     let codes: Vec<&str> = arms.split('"').skip(1).step_by(2).collect();

@@ -11,7 +11,7 @@ use crate::api::run::Run;
 use crate::api::spans::call_span;
 use crate::api::write::{PreparedWrite, done};
 use crate::base::sync::atomic::Ordering;
-use crate::engine::missing_job::missing;
+use crate::engine::read::missing_job::missing;
 use crate::engine::state::calls::WriteResult;
 use crate::engine::state::claim::Claim;
 use crate::engine::state::operation::Action;

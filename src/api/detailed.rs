@@ -6,7 +6,7 @@ use std::fmt;
 
 use crate::api::export::Export;
 use crate::api::page::{CHUNK_BYTES, Page};
-use crate::engine::document::{END, START};
+use crate::engine::read::document::{END, START};
 use crate::model::error::Result;
 
 impl Page {

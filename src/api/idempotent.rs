@@ -8,7 +8,7 @@ use crate::api::pending_write::PendingWrite;
 use crate::api::spans::call_span;
 use crate::api::submit::Submitted;
 use crate::api::write::{PreparedWrite, unexpected};
-use crate::engine::idempotency_keys::KeyOwner;
+use crate::engine::read::idempotency_keys::KeyOwner;
 use crate::engine::state::calls::WriteResult;
 use crate::engine::state::operation::{Action, KeyLookup, Operation};
 use crate::model::error::{Error, Result};

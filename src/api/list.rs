@@ -3,8 +3,8 @@
 use crate::api::graph::Graph;
 use crate::api::page::Page;
 use crate::api::spans::call_span;
-use crate::engine::listing::{self, Listing};
-use crate::engine::read::Snapshot;
+use crate::engine::read::listing::{self, Listing};
+use crate::engine::read::reader::Snapshot;
 #[cfg(doc)]
 use crate::model::error::Error;
 use crate::model::error::Result;

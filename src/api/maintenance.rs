@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::api::store::JobStore;
-use crate::engine::check;
+use crate::engine::maintenance::check;
 use crate::model::error::{Error, Result};
 use crate::model::report::{RepairReport, VerifyProgress, VerifyReport};
 

@@ -5,10 +5,10 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use crate::api::graph::Graph;
-use crate::engine::document::{self, Document};
-use crate::engine::jobs::JobReader;
-use crate::engine::listing::Listing;
-use crate::engine::read::Snapshot;
+use crate::engine::read::document::{self, Document};
+use crate::engine::read::jobs::JobReader;
+use crate::engine::read::listing::Listing;
+use crate::engine::read::reader::Snapshot;
 use crate::model::cursor::Cursor;
 use crate::model::error::{Error, Result};
 use crate::model::job::Job;

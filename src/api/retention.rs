@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::api::graph::Graph;
 use crate::api::spans::call_span;
-use crate::engine::listing;
-use crate::engine::retention::STEP_JOBS;
+use crate::engine::background::retention::STEP_JOBS;
+use crate::engine::read::listing;
 #[cfg(any(doc, feature = "archive"))]
 use crate::model::error::Error;
 use crate::model::error::Result;

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::engine::core::Engine;
+use crate::engine::open;
+use crate::engine::open::directory;
 use crate::engine::store_handle::StoreHandle;
-use crate::engine::{directory, open};
 use crate::model::error::{Error, Result};
 use crate::model::health::Health;
 use crate::model::options::Options;

@@ -2,7 +2,7 @@
 
 use crate::base::sync::time::Instant;
 #[cfg(feature = "archive")]
-use crate::engine::archiving;
+use crate::engine::background::archiving;
 use crate::engine::core::Engine;
 use crate::engine::state::watchdog::HANG_TIMEOUT;
 use crate::log::permissions;

@@ -3,11 +3,16 @@
 //! Reads the log, opens or rebuilds its index, and starts the threads. Every acknowledged write
 //! is restored, or the open fails with an error that names the file.
 
+pub(crate) mod close;
+pub(crate) mod directory;
+pub(crate) mod index_fallback;
 mod index_location;
 mod load_index;
 mod read_log;
 mod read_only;
+pub(crate) mod recover;
 mod resume;
+pub(crate) mod store_files;
 mod threads;
 
 use std::sync::Arc;
@@ -21,13 +26,12 @@ use self::resume::begin_log;
 use self::threads::start_threads;
 use crate::base::sync::time::Instant;
 use crate::engine::core::{Engine, EngineParts};
-use crate::engine::recover;
+use crate::engine::open::store_files::read_files;
 use crate::engine::replay::ReplayError;
 use crate::engine::state::backlog::Backlog;
 use crate::engine::state::committer::Committer;
 use crate::engine::state::retention::ages::AgeClock;
 use crate::engine::state::store_lock::StoreLock;
-use crate::engine::store_files::read_files;
 use crate::index::Index;
 use crate::index::memory::MemoryIndex;
 use crate::log::disk::memory::MemoryDisk;

@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::engine::jobs::JobReader;
+use crate::engine::read::jobs::JobReader;
 use crate::http::control_routes::{ControlResult, Graph};
 use crate::http::encoding::Encoding;
 use crate::http::list::{ends_if, put_next};

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use crate::engine::background::compaction;
+use crate::engine::background::retention;
 use crate::engine::core::Engine;
 use crate::engine::state::graph::GraphCore;
-use crate::engine::{compaction, retention};
 use crate::{Body, Graph, JobQuery, JobStore, Request, Retention};
 
 /// The number of idle graphs.

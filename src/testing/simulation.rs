@@ -31,12 +31,13 @@ use crate::api::store::JobStore;
 use crate::base::simulated::{self, Simulator};
 use crate::base::sync::simulated as time;
 use crate::base::sync::time::Instant;
-use crate::engine::core::Engine;
-use crate::engine::open::{self as opening, IndexLocation, assemble};
+use crate::engine::background::packing;
 #[cfg(feature = "archive")]
-use crate::engine::retention;
+use crate::engine::background::retention;
+use crate::engine::core::Engine;
+use crate::engine::maintenance::check;
+use crate::engine::open::{self as opening, IndexLocation, assemble};
 use crate::engine::store_handle::StoreHandle;
-use crate::engine::{check, packing};
 use crate::index::Index as IndexSeam;
 use crate::log::file_names;
 use crate::model::error::Result;

@@ -1,9 +1,9 @@
 // Formats jobs as lines, or as elements of the list's array.
 
 use super::{Export, LineFormat, PartialJob};
-use crate::engine::document::splice;
-use crate::engine::missing_job::missing;
-use crate::engine::read::Unit;
+use crate::engine::read::document::splice;
+use crate::engine::read::missing_job::missing;
+use crate::engine::read::reader::Unit;
 use crate::index::rows::{DETAIL_JOBS, Detail};
 use crate::log::block::{BLOCK_STATUS, PIECE_BYTES, Row};
 use crate::model::error::Result;

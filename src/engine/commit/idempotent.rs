@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::staging::Staging;
-use crate::engine::idempotency_keys::KeyOwner;
+use crate::engine::read::idempotency_keys::KeyOwner;
 use crate::engine::state::calls::WriteResult;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::operation::{KeyLookup, Submission};

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::read_log::ReadLog;
+use crate::engine::open::store_files::StoreFiles;
 use crate::engine::replay::ReplayError;
-use crate::engine::store_files::StoreFiles;
 use crate::index::Index;
 use crate::index::directory::IndexDirectory;
 use crate::index::memory::MemoryIndex;

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::load_index::load_index;
-use crate::engine::recover;
+use crate::engine::open::recover;
+use crate::engine::open::store_files::{StoreFiles, gap};
 use crate::engine::replay::{Replay, ReplayError};
 use crate::engine::state::log_files::LogFiles;
 use crate::engine::state::recovered::RecoveredJobs;
-use crate::engine::store_files::{StoreFiles, gap};
 use crate::index::Index;
 use crate::log::disk::Disk;
 use crate::log::file_names;

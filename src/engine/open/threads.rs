@@ -3,10 +3,10 @@
 use std::sync::{Arc, Weak};
 
 use crate::base::sync::{channel, thread};
+use crate::engine::background::indexing;
+use crate::engine::background::packing;
 use crate::engine::commit;
 use crate::engine::core::{Background, Engine};
-use crate::engine::indexing;
-use crate::engine::packing;
 use crate::engine::state::workers::Worker;
 use crate::model::error::{Error, Result};
 
@@ -45,7 +45,7 @@ pub(super) fn start_threads(engine: &Arc<Engine>) -> Result<()> {
     #[cfg(feature = "archive")]
     let archiver = {
         let (call, calls) = channel::bounded(1);
-        let run = move |engine: &Engine| crate::engine::archiver::run(engine, &calls);
+        let run = move |engine: &Engine| crate::engine::background::archiver::run(engine, &calls);
         threads.push(spawn(Worker::Archiver, Box::new(run))?);
         Some(call)
     };

@@ -181,7 +181,7 @@ impl Replay {
         for place in part.blocks.iter().filter(|place| is_looked_up(place)) {
             let sequence = place.first_sequence;
             if place.large {
-                let id = crate::engine::large::large_id(part, *place)?;
+                let id = crate::engine::read::large::large_id(part, *place)?;
                 self.ids.add(graph.id_hash(&id), graph.owner(sequence));
                 self.changes += 1;
                 continue;

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::OnRead;
 use super::tally::Tally;
-use crate::engine::large::Large;
+use crate::engine::read::large::Large;
 use crate::log::block::Block;
 use crate::log::fingerprint::Fingerprint;
 use crate::log::fingerprints::FingerprintEntry;

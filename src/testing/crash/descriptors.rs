@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::api::store::JobStore;
-use crate::engine::compaction;
+use crate::engine::background::compaction;
 use crate::log::disk::Disk;
 use crate::log::disk::os::OsDirectory;
 use crate::log::event::{Event, SubmissionTexts};

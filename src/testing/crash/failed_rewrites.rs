@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::engine::compaction;
+use crate::engine::background::compaction;
 use crate::log::disk::memory::MemoryDisk;
 use crate::log::disk::memory::trial::Fault;
 use crate::log::pack::Pack;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::engine::directory::open_directory;
+use crate::engine::open::directory::open_directory;
 use crate::model::options::Durability;
 use crate::testing::crash::client::{Client, Store, assert_no_thread_panicked, options};
 use crate::testing::crash::world::Seen;

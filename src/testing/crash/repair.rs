@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::api::graph::Graph;
-use crate::engine::{check, compaction};
+use crate::engine::background::compaction;
+use crate::engine::maintenance::check;
 use crate::log::disk::memory::MemoryDisk;
 use crate::log::file_names;
 use crate::model::error::Error;

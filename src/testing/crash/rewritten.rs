@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use crate::api::import::OnBadLine;
 use crate::base::sync::Mutex;
-use crate::engine::check::verify;
-use crate::engine::garbage::{Weight, weigh};
-use crate::engine::idempotency_keys::KeyOwner;
+use crate::engine::background::garbage::{Weight, weigh};
+use crate::engine::background::packing::is_settled;
+use crate::engine::maintenance::check::verify;
 use crate::engine::open::{self, IndexLocation};
-use crate::engine::packing::is_settled;
+use crate::engine::read::idempotency_keys::KeyOwner;
 use crate::index::memory::MemoryIndex;
 use crate::index::{Batch, Index};
 use crate::log::disk::Disk;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::engine::directory::open_directory;
+use crate::engine::open::directory::open_directory;
 use crate::model::error::Error;
 use crate::model::health::Health;
 use crate::model::job_query::JobQuery;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::base::sync::atomic::Ordering;
 use crate::base::sync::{Condvar, Mutex};
 use crate::engine::core::INDEX_LAG_MAX;
-use crate::engine::directory::open_directory;
+use crate::engine::open::directory::open_directory;
 use crate::engine::open::{IndexLocation, open};
 use crate::engine::state::store_lock::lock;
 use crate::engine::state::watchdog::HANG_TIMEOUT;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::Input;
 use super::parts::{STORE, check_error};
 use crate::api::graph::Graph;
-use crate::engine::check;
+use crate::engine::maintenance::check;
 use crate::engine::open::open_disk;
 use crate::engine::store_handle::StoreHandle;
 use crate::log::block::{Block, Scratch, Seed, seal_large, seal_piece};

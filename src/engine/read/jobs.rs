@@ -8,9 +8,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::engine::core::Engine;
-use crate::engine::large::large_id_in;
-use crate::engine::missing_job::missing;
-use crate::engine::read::{Reader, Snapshot, Unit};
+use crate::engine::read::large::large_id_in;
+use crate::engine::read::missing_job::missing;
+use crate::engine::read::reader::{Reader, Snapshot, Unit};
 use crate::engine::state::detail_rows;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::log_files::LogFiles;

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::engine::read::{Reader, Snapshot, Unit};
+use crate::engine::read::reader::{Reader, Snapshot, Unit};
 use crate::engine::replay::{Replay, ReplayError};
 use crate::engine::state::detail_rows;
 use crate::engine::state::graph::GraphCore;

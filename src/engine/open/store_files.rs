@@ -19,25 +19,25 @@ use crate::model::store_id::StoreId;
 
 /// The sorted files of a store.
 pub(crate) struct StoreFiles {
-    pub(super) packs: Vec<Arc<Pack>>,
+    pub(crate) packs: Vec<Arc<Pack>>,
     /// The segments that are not packed yet, in order.
-    pub(super) segments: Vec<Arc<Segment>>,
-    pub(super) closed: Option<Closed>,
+    pub(crate) segments: Vec<Arc<Segment>>,
+    pub(crate) closed: Option<Closed>,
     /// Files that a crash left behind and that are not needed.
-    pub(super) useless: Vec<String>,
-    pub(super) next_epoch: u64,
+    pub(crate) useless: Vec<String>,
+    pub(crate) next_epoch: u64,
 }
 
 impl StoreFiles {
     /// The size of the packs, and of the written part of the segments.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         let packs: u64 = self.packs.iter().map(|pack| pack.bytes).sum();
         let segments = self.segments.iter().map(|s| s.file.len().unwrap_or(0));
         packs + segments.sum::<u64>()
     }
 
     /// The last LSN that is known without reading events.
-    pub(super) fn known_lsn(&self) -> u64 {
+    pub(crate) fn known_lsn(&self) -> u64 {
         let packed = self.packs.last().map_or(0, |pack| pack.last_lsn);
         let begun = self.segments.last().map_or(0, |s| s.header.first_lsn - 1);
         packed.max(begun)
@@ -150,7 +150,7 @@ fn chain(mut packs: Vec<Pack>) -> Result<(Vec<Arc<Pack>>, Vec<Pack>)> {
     Ok((kept, replaced))
 }
 
-pub(super) fn gap(path: &Path, expected: u64, found: u64) -> Error {
+pub(crate) fn gap(path: &Path, expected: u64, found: u64) -> Error {
     let what = format!(
         "it starts with log sequence number {found} instead of {expected}: a file of the log is \
          missing, or belongs to another store"

@@ -1,6 +1,6 @@
 //! What a scan has to find, and what it has found.
 
-use crate::engine::read::Snapshot;
+use crate::engine::read::reader::Snapshot;
 
 /// What a scan has to find, and what it has found.
 #[derive(Default)]

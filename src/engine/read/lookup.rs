@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use crate::engine::core::Engine;
-use crate::engine::read::{Reader, Snapshot, Unit};
+use crate::engine::read::reader::{Reader, Snapshot, Unit};
 use crate::engine::state::graph::GraphCore;
 use crate::index::sorted_runs::Owner;
 use crate::model::error::Result;

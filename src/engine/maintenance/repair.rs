@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 
-use crate::engine::packed_events::{Jobs, packed_events};
+use crate::engine::background::packed_events::{Jobs, packed_events};
 use crate::engine::survey::{LogRange, RangeSource, SegmentSurvey, Survey, each_request};
 use crate::index::rows::GraphRow;
 use crate::log::block::Block;

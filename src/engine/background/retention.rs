@@ -21,7 +21,7 @@ pub(crate) use self::purge::STEP_JOBS;
 use crate::base::sync::atomic::Ordering;
 use crate::base::sync::time::Instant;
 #[cfg(feature = "archive")]
-use crate::engine::archiving;
+use crate::engine::background::archiving;
 use crate::engine::core::Engine;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::retention::RetentionState;

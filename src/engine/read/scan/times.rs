@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::engine::read::Snapshot;
+use crate::engine::read::reader::Snapshot;
 use crate::model::filter::Span;
 
 impl Snapshot {

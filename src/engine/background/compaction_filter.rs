@@ -24,8 +24,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use self::events::Events;
+use crate::engine::background::packed_events::packed_events;
 use crate::engine::core::Engine;
-use crate::engine::packed_events::packed_events;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::removed_jobs::RemovedJobs;
 use crate::log::block::Block;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::Weak;
 
 use super::purge_due;
-use crate::engine::archiving;
+use crate::engine::background::archiving;
 use crate::engine::core::Engine;
 use crate::engine::state::graph::GraphCore;
 

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::engine::core::Engine;
-use crate::engine::directory;
+use crate::engine::maintenance::repair::{self, nameless};
+use crate::engine::open::directory;
+use crate::engine::open::store_files::read_files;
 use crate::engine::open::{LogAccess, load_index, read_log};
-use crate::engine::read::Reader;
-use crate::engine::repair::{self, nameless};
+use crate::engine::read::reader::Reader;
 use crate::engine::replay::{Replay, ReplayError};
-use crate::engine::store_files::read_files;
 use crate::engine::survey::{self, Survey, check_pack};
 use crate::index::directory::IndexAtRest;
 use crate::index::empty::NoIndex;

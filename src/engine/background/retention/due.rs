@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::purge::{COMPLETE, STEP_JOBS};
+use crate::engine::background::garbage;
 use crate::engine::core::Engine;
-use crate::engine::garbage;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::retention::purge_lag::Overdue;
 use crate::engine::state::status::CHUNK_JOBS;

@@ -10,11 +10,12 @@ use std::time::Duration;
 use crate::base::sync::channel::{Receiver, RecvTimeoutError};
 use crate::base::sync::time::Instant;
 
+use crate::engine::background::compaction;
+use crate::engine::background::pack_files::{check_room, is_among};
+use crate::engine::background::packed_events::packed_events;
+use crate::engine::background::retention;
 use crate::engine::core::Engine;
-use crate::engine::pack_files::{check_room, is_among};
-use crate::engine::packed_events::packed_events;
 use crate::engine::state::retired::Retired;
-use crate::engine::{compaction, retention};
 use crate::log::clock_mark::ClockMark;
 use crate::log::disk::{self, File as _};
 use crate::log::event::Event;

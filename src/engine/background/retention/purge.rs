@@ -1,12 +1,12 @@
 //! Purges jobs in small separate commits, after archiving them if the policy asks for it.
 
 #[cfg(feature = "archive")]
-use crate::engine::archiving;
+use crate::engine::background::archiving;
 use crate::engine::core::Engine;
-use crate::engine::jobs::ExtraCache;
-use crate::engine::large::large_id_in;
-use crate::engine::missing_job::missing;
-use crate::engine::read::{Reader, Snapshot, Unit};
+use crate::engine::read::jobs::ExtraCache;
+use crate::engine::read::large::large_id_in;
+use crate::engine::read::missing_job::missing;
+use crate::engine::read::reader::{Reader, Snapshot, Unit};
 use crate::engine::state::calls::WriteResult;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::operation::{Action, Operation};

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use crate::base::sync::atomic::Ordering;
 use crate::engine::core::Engine;
+use crate::engine::open::store_files::StoreFiles;
 use crate::engine::open::{LogAccess, read_log};
 use crate::engine::replay::{Replay, ReplayError};
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::indexer::{FlushBatch, IndexedGraph, Indexer};
-use crate::engine::store_files::StoreFiles;
 use crate::index::directory::ROOM_BYTES;
 use crate::index::memory::MemoryIndex;
 use crate::index::{Fault, Index, all_rows};

@@ -7,8 +7,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::engine::core::Engine;
-use crate::engine::read::Snapshot;
-use crate::engine::scan::{ProgressReporter, Scan, ScanEnd, ScanMatches};
+use crate::engine::read::reader::Snapshot;
+use crate::engine::read::scan::{ProgressReporter, Scan, ScanEnd, ScanMatches};
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::graph_state::GraphState;
 use crate::engine::state::status::Selection;
@@ -222,7 +222,7 @@ fn limit_bytes(
         true => lengths.into_iter().rev().collect(),
         false => lengths,
     };
-    let mut sum = crate::engine::document::EMPTY_BYTES;
+    let mut sum = crate::engine::read::document::EMPTY_BYTES;
     let fits = in_order.iter().enumerate().take_while(|(n, (_, len))| {
         sum += len + u64::from(*n > 0);
         *n == 0 || sum <= bytes

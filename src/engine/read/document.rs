@@ -7,8 +7,8 @@ use std::io::Write;
 use std::ops::Range;
 
 use crate::base::parallel::in_order;
-use crate::engine::large::Large;
-use crate::engine::read::{Reader, Snapshot, Unit};
+use crate::engine::read::large::Large;
+use crate::engine::read::reader::{Reader, Snapshot, Unit};
 use crate::engine::state::graph::GraphCore;
 use crate::log::block::{BLOCK_STATUS, Row};
 use crate::model::error::{Error, Result};

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::engine::missing_job::missing;
+use crate::engine::read::missing_job::missing;
 use crate::engine::state::unpacked::{TailPlace, TailRun};
 use crate::log::block::{
     BLOCK_STATUS, PIECE_BYTES, PIECE_HEADER_BYTES, Row, Seed, open_large, open_piece, piece_len,

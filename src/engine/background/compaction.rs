@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use crate::base::sync::atomic::Ordering;
 use crate::base::sync::time::Instant;
-use crate::engine::compaction_filter::CompactionFilter;
+use crate::engine::background::compaction_filter::CompactionFilter;
+use crate::engine::background::garbage;
+use crate::engine::background::pack_files::{check_room, is_among};
 use crate::engine::core::Engine;
-use crate::engine::garbage;
-use crate::engine::pack_files::{check_room, is_among};
 use crate::engine::state::retired::Retired;
 use crate::log::clock_mark::ClockMark;
 use crate::log::disk::is_full;

@@ -1,9 +1,9 @@
 //! The thread that purges graphs that have an archive, and finishes their archives on close.
 
 use crate::base::sync::channel::{Receiver, RecvTimeoutError};
-use crate::engine::archiving::{RETRY, finish};
+use crate::engine::background::archiving::{RETRY, finish};
+use crate::engine::background::retention;
 use crate::engine::core::Engine;
-use crate::engine::retention;
 
 /// Runs the archiver thread: purges the graphs that have an archive whenever it is woken, until
 /// the store closes.

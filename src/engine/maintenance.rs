@@ -1,0 +1,4 @@
+//! Verification and repair of a store.
+
+pub(crate) mod check;
+pub(crate) mod repair;
