@@ -28,6 +28,7 @@ use crate::engine::core::Engine;
 use crate::engine::state::calls::{Queued, RoundResults, WriteResult};
 use crate::engine::state::committer::Committer;
 use crate::engine::state::operation::{Action, Operation};
+use crate::engine::state::waiters::Waiter;
 use crate::log::preallocation::Room;
 use crate::log::writer::{AppendError, Appended};
 use crate::model::error::{Error, Result};
@@ -65,6 +66,9 @@ impl Committer {
         // If anything below panics, the contents of the log are unknown.
         let unwinding = FailOnUnwind(engine);
         let results = self.commit_writes(engine, &taken);
+        for (queued, result) in taken.iter().zip(&results) {
+            note_hand_back(engine, &queued.operation().action, result);
+        }
         if engine.has_failed() {
             self.waiters.extend(engine.take_all_waiters());
         }
@@ -77,6 +81,22 @@ impl Committer {
             wakers: bytes.release(),
             waiters: std::mem::take(&mut self.waiters),
         })
+    }
+
+    /// Hands back the jobs of dropped claims for which it was refused before. The caller wakes the
+    /// waiters once the committer is unlocked.
+    pub(crate) fn retry_hand_backs(&mut self, engine: &Engine, now_ms: u64) -> Vec<Arc<Waiter>> {
+        let owed = std::mem::take(&mut *engine.owed_hand_backs.lock());
+        self.now_ms = self.now_ms.max(now_ms);
+        let unwinding = FailOnUnwind(engine);
+        for (graph, claim) in owed {
+            let action = Action::HandBack { graph, claim };
+            let committed = self.commit(engine, &[&action], room_for(&[&action]));
+            let result = committed.and_then(|mut results| results.remove(0));
+            note_hand_back(engine, &action, &result);
+        }
+        drop(unwinding);
+        std::mem::take(&mut self.waiters)
     }
 
     /// Commits all writes together. If no segment can be created for them, those that complete
@@ -234,6 +254,19 @@ impl Committer {
 }
 
 /// Where writes that share a frame may be stored.
+/// Keeps a hand-back that was refused, for another try: its caller is gone.
+fn note_hand_back(engine: &Engine, action: &Action, result: &Result<WriteResult>) {
+    use Error::{DiskFull, Io, TooManyOpenFiles};
+    let Action::HandBack { graph, claim } = action else {
+        return;
+    };
+    if let Err(error @ (DiskFull { .. } | Io { .. } | TooManyOpenFiles { .. })) = result {
+        tracing::warn!(%error, "cannot hand back the job of a dropped claim; retrying");
+        let owed = (graph.clone(), claim.clone());
+        engine.owed_hand_backs.lock().push(owed);
+    }
+}
+
 fn room_for(actions: &[&Action]) -> Room {
     if actions.iter().all(|action| action.is_freeing()) {
         Room::Freeing

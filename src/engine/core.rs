@@ -16,6 +16,7 @@ use crate::base::sync::thread::JoinHandle;
 use crate::base::sync::{Mutex, OnceLock, RwLock};
 use crate::engine::state::attached_service::ServiceSlot;
 use crate::engine::state::catalog::Graphs;
+use crate::engine::state::claim::Claim;
 use crate::engine::state::committer::Committer;
 use crate::engine::state::committer_guard::{CommitterGuard, CommitterLock};
 use crate::engine::state::external_ids::ExternalIds;
@@ -89,6 +90,8 @@ pub(crate) struct Engine {
     pub(crate) index_lag: AtomicU64,
     /// Why packing currently fails.
     pub(crate) packing_problem: Mutex<Option<Arc<str>>>,
+    /// Jobs to hand back whose dropped claims could not be recorded yet.
+    pub(crate) owed_hand_backs: Mutex<Vec<(Arc<GraphCore>, Arc<Claim>)>>,
     /// Locked while packs or segments are replaced, and while they must keep their names.
     pub(crate) files_lock: Mutex<()>,
     /// Replaced packs that may still be read.
@@ -191,6 +194,7 @@ impl Engine {
             packing_problem: Mutex::default(),
             files_lock: Mutex::default(),
             retired: Mutex::default(),
+            owed_hand_backs: Mutex::default(),
             unexpiring: AtomicU64::new(0),
             recorded_age_ms: AtomicU64::new(parts.clock.mark().age_ms),
             clock: Mutex::new(parts.clock),

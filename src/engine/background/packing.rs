@@ -55,6 +55,7 @@ pub(crate) fn work_noted(engine: &Engine) {
         tracing::warn!(%error, "packing failed; retrying later");
     }
     engine.expire_retired(Instant::now());
+    retry_hand_backs(engine);
     *engine.packing_problem.lock() = problem.map(|error| error.to_string().into());
 }
 
@@ -134,6 +135,16 @@ fn work(engine: &Engine) -> Result<()> {
 }
 
 /// Makes the log continue in an ordinary segment after a large write; returns whether it did.
+/// Hands back the jobs of dropped claims that a full disk or a failing call has kept.
+fn retry_hand_backs(engine: &Engine) {
+    if engine.owed_hand_backs.lock().is_empty() || engine.check_writable().is_err() {
+        return;
+    }
+    let now_ms = engine.read_clock_for_queue();
+    let waiters = engine.lock_committer().retry_hand_backs(engine, now_ms);
+    waiters.iter().for_each(|waiter| waiter.wake());
+}
+
 fn leave_oversized_segment(engine: &Engine) -> Result<bool> {
     let is_larger = |segment: &Arc<Segment>| {
         let bytes = segment.file.len().unwrap_or_default();

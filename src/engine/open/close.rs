@@ -152,6 +152,7 @@ impl Engine {
             if self.shutdown.log().is_some() {
                 return;
             }
+            let waiters = committer.retry_hand_backs(self, now_ms);
             let ended = self.write_end(&mut committer, now_ms);
             if may_wait && ended.as_ref().is_err_and(disk::is_full) {
                 drop(committer);
@@ -160,6 +161,8 @@ impl Engine {
                 continue;
             }
             self.shutdown.change().log = Some(ended);
+            drop(committer);
+            waiters.iter().for_each(|waiter| waiter.wake());
             return;
         }
     }
