@@ -12,6 +12,7 @@ use crate::base::sync::MutexGuard;
 use crate::engine::open::open_disk;
 use crate::engine::state::calls::Call;
 use crate::engine::state::operation::{Action, Operation, Submission};
+use crate::engine::state::recovered::RecoveredJobs;
 use crate::index::Fault as IndexFault;
 use crate::log::disk::memory::MemoryDisk;
 use crate::log::disk::memory::trial::{Fault, Image};
@@ -603,6 +604,49 @@ fn a_close_waits_for_the_scratch_file_on_a_full_disk() {
         closing.join().expect("no panic")
     });
     closed.expect("it closes");
+}
+
+/// The claim has started the job, and then the reserve is used up.
+#[test]
+fn a_job_is_handed_back_once_there_is_space_for_it() {
+    for is_closed in [false, true] {
+        let (disk, client, store) = filled(12);
+        let graph = store.graph(&client.world.graphs[0].0);
+        let running = || graph.count(State::Running).expect("a count");
+        let files = store.engine.files_lock.lock();
+        let before = running();
+        let claim = graph.nonblocking().claim_next();
+        wait_for(&store, "a claim", || running() == before + 1);
+        let refused = (0..STEPS_MAX).find_map(|_| {
+            let run = match graph.claim_next() {
+                Ok(run) => run.expect("a job"),
+                Err(error) => return Some(error),
+            };
+            let requeued = run.requeue().err();
+            run.detach();
+            requeued
+        });
+        let refused = refused.expect("a refusal");
+        assert!(matches!(refused, Error::DiskFull { .. }), "{refused}");
+        let others = running() - 1;
+        drop(claim);
+        wait_for(&store, "a refusal", || {
+            !store.engine.owed_hand_backs.lock().is_empty()
+        });
+        assert_eq!(running(), others + 1);
+        drop(files);
+        disk.unbound();
+        if !is_closed {
+            wait_for(&store, "the job", || running() == others);
+            continue;
+        }
+        store.engine.close().expect("it closes");
+        let store = Store::open(disk, Durability::Synced).expect("it opens");
+        let of_graph = |jobs: &&RecoveredJobs| jobs.graph == graph.core.number;
+        let recovered = store.engine.recovered.iter().filter(of_graph);
+        let recovered: usize = recovered.map(|jobs| jobs.sequences.len()).sum();
+        assert_eq!(recovered as u64, others);
+    }
 }
 
 /// Recording the keys takes a file, for which there is neither a byte nor an inode.
