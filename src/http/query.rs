@@ -51,6 +51,20 @@ impl Query {
         of_key.into_iter().map(|(_, value)| value).collect()
     }
 
+    /// Returns all values of a filter by text. An empty one is refused: it would match every job.
+    fn texts(&mut self, key: &'static str) -> Result<Vec<String>, ApiError> {
+        let texts = self.all(key);
+        match texts.iter().any(String::is_empty) {
+            true => Err(ApiError::from(InvalidParameter {
+                name: key,
+                given: "",
+                allowed: "a text that is not empty",
+                remedy: "correct or omit it",
+            })),
+            false => Ok(texts),
+        }
+    }
+
     /// Returns the value of a key that may occur once.
     pub(crate) fn one(&mut self, key: &'static str) -> Result<Option<String>, ApiError> {
         let mut values = self.all(key).into_iter();
@@ -154,7 +168,7 @@ impl Query {
         for kind in self.words("outcome", allowed, OutcomeKind::from_word)? {
             list = list.outcome(kind);
         }
-        for command in self.all("command") {
+        for command in self.texts("command")? {
             list = list.command(command);
         }
         type Text = fn(JobQuery, String) -> JobQuery;
@@ -164,7 +178,7 @@ impl Query {
             ("body_contains", JobQuery::body_contains),
         ];
         for (key, add) in texts {
-            list = self.all(key).into_iter().fold(list, add);
+            list = self.texts(key)?.into_iter().fold(list, add);
         }
         let (pointers, values) = (self.all("body_pointer"), self.all("body_value"));
         if pointers.len() != values.len() {

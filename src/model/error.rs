@@ -7,6 +7,7 @@ mod code;
 mod excerpt;
 mod io_error;
 mod json_problem;
+mod transition;
 
 use std::io;
 use std::path::PathBuf;
@@ -111,7 +112,7 @@ pub enum Error {
         max_bytes: usize,
     },
     /// The job's state does not allow this step. Nothing was changed.
-    #[error("job {id} is {from} and cannot become {to}")]
+    #[error("job {id} is {from} and cannot become {to}{}", transition::remedy(*from, *to))]
     IllegalTransition {
         /// The id of the job.
         id: JobId,

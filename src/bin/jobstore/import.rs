@@ -30,8 +30,8 @@ Each line is a job written by `jobstore export`, a request
 Jobs that already exist are left as they are, so lines that have a jobId, such
 as those of an export, can be imported repeatedly. A line without a jobId
 creates a new job each time: if an import stops at a line, continue from that
-line. The graph and the store are created if they do not exist, unless no line
-contains a valid job.
+line. The graph and the store are created if they do not exist, unless there are
+lines and none contains a valid job.
 
 Examples:
   jobstore import --graph 10001/movie movie.jsonl
