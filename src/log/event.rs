@@ -245,7 +245,7 @@ impl<'a> Event<'a> {
 /// The texts of a submission: the id of the job, its masked request, and the masked values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SubmissionTexts<'a> {
-    /// See [`crate::model::secrets::Kept`].
+    /// See [`crate::model::secrets::MaskedRequest`].
     pub(crate) secrets: &'a [u8],
     pub(crate) id: &'a str,
     pub(crate) request: &'a str,
