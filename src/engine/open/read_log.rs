@@ -116,7 +116,7 @@ pub(crate) fn read_log(
             return Err(Error::damaged(last, 0, what).into());
         }
     }
-    // The store may have stayed open for long after its last write.
+    // The store may have stayed open for a long time after its last write.
     let at_close = files.closed.as_ref().map(|closed| closed.clock);
     replay.clock = at_close.or(replay.clock);
     replay.check_whole(&last)?;
