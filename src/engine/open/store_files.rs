@@ -1,7 +1,7 @@
 //! The files of a store's log, sorted.
 //!
 //! Determines which packs and segments form the log, and which are left over. The log has no
-//! gaps. A file that another one replaces is removed only if the replacement is sound.
+//! gaps. A file that another one replaces is removed only if the replacement is intact.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -104,7 +104,7 @@ pub(crate) fn read_files(disk: &dyn Disk, store: StoreId) -> Result<StoreFiles> 
     })
 }
 
-/// After a crash, the files that a pack replaces are removed only if the whole pack is sound.
+/// After a crash, the files that a pack replaces are removed only if the whole pack is intact.
 fn check_replacement(pack: &Pack) -> Result<()> {
     let checked = check_pack(pack, &mut |_| Ok(()))?;
     match checked.into_damage().into_iter().next() {

@@ -18,7 +18,7 @@ pub(crate) struct Graphs {
 }
 
 impl Graphs {
-    /// No graphs; `created` graphs were created earlier.
+    /// Contains no graphs; the next one gets the number `created`.
     pub(crate) fn after(created: u32) -> Graphs {
         Graphs {
             created,

@@ -43,7 +43,7 @@ struct Wake<'e>(&'e Queue);
 
 impl Drop for Wake<'_> {
     fn drop(&mut self) {
-        // A caller that queued a write meanwhile found the committer locked, and waits.
+        // A caller that queued a write while the committer was locked is waiting for it.
         if !self.0.is_empty() {
             self.0.wake_committer();
         }

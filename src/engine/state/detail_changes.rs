@@ -10,7 +10,7 @@ use crate::index::rows::Detail;
 /// At most this many changes are kept in a list.
 const FEW: usize = 8;
 
-/// Changes by job, later ones merged in.
+/// Changes by job; later changes of a job are merged into earlier ones.
 #[derive(Default)]
 pub(crate) struct DetailChanges {
     /// In no particular order; empty once there are many.

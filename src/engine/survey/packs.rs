@@ -1,6 +1,6 @@
-//! Reads all of a pack, and determines which of its chunks and blocks are sound.
+//! Reads all of a pack, and determines which of its chunks and blocks are intact.
 //!
-//! Every byte that matters is read; a byte that cannot be read counts as damage.
+//! Every byte that matters is read. A byte that cannot be read is considered damaged.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::log::pack::{Pack, Part};
 use crate::model::error::{Error, Result};
 use crate::model::id;
 
-/// What is damaged in a pack, and what its sound events record.
+/// What is damaged in a pack, and what its intact events record.
 pub(crate) struct PackSurvey {
     pub(crate) bad_chunks: BTreeSet<usize>,
     pub(crate) bad_blocks: BTreeSet<(u32, usize)>,
@@ -126,7 +126,7 @@ fn entry_hash((Fingerprint(fingerprint), sequence): FingerprintEntry) -> u64 {
     id::mix(id::mix(fingerprint) ^ sequence)
 }
 
-/// What the system cannot read, such as a bad sector, counts as damaged.
+/// Whatever the system cannot read, such as a bad sector, is considered damaged.
 pub(super) fn unreadable(error: Error, offset: u64) -> Error {
     match error {
         Error::Io { path, message, .. } => {

@@ -1,4 +1,4 @@
-//! What the sound part of a file records about graphs, and what is damaged.
+//! What the intact part of a file records about graphs, and what is damaged.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use crate::log::event::{Event, last_of_sequences};
 use crate::log::purged_jobs;
 use crate::model::error::Error;
 
-/// What the sound part of a file records about graphs, and what is damaged.
+/// What the intact part of a file records about graphs, and what is damaged.
 #[derive(Default)]
 pub(crate) struct Tally {
     pub(super) created: Vec<(u32, (String, String))>,
