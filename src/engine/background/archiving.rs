@@ -23,8 +23,8 @@ use crate::model::states::{State, States};
 /// How long to wait before a failed archive operation is retried.
 pub(crate) const RETRY: Duration = Duration::from_secs(4);
 
-/// Why jobs cannot be purged, or why archived files are missing. Checks only graphs whose
-/// archive was used since the last call, or has a problem.
+/// Why jobs cannot be purged, or why archive files are missing. Checks only graphs whose archive
+/// was used since the last call or has a problem.
 pub(crate) fn problem(engine: &Engine, now: Instant) -> Option<String> {
     let mut troubled = engine.archive_trouble.lock();
     let graphs: Vec<_> = troubled.iter().map(|&n| (n, engine.graph(n))).collect();

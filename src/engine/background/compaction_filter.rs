@@ -39,7 +39,7 @@ pub(crate) struct CompactionFilter<'e> {
     engine: &'e Engine,
     /// Whether to omit events of all graphs, and jobs of graphs that were not dropped.
     leaves_out: bool,
-    /// By graph, in order.
+    /// The parts of each graph in these packs, in order.
     parts: BTreeMap<u32, Vec<Arc<Part>>>,
     /// The jobs of each graph in those parts, from the first to the last.
     jobs: BTreeMap<u32, Range<u64>>,

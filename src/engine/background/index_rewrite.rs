@@ -134,7 +134,7 @@ impl Engine {
         can_be.then_some((directory, self.index().ok()?))
     }
 
-    /// Whether a rewrite should continue. Calling this shows that it makes progress.
+    /// Whether a rewrite should continue. Calling this records that the rewrite makes progress.
     fn wants_rewrite(&self, directory: &IndexDirectory) -> bool {
         self.index_watchdog.note_progress();
         let lag = self.index_lag.load(Ordering::Relaxed);

@@ -26,8 +26,8 @@ use crate::model::error::{Error, Result};
 
 /// How long to wait before failed work is retried.
 const RETRY: Duration = Duration::from_secs(5);
-/// This many neighboring packs of about one size are merged; fewer in tests of thread
-/// schedules, which have few packs.
+/// How many neighboring packs of about the same size are merged at once. Tests of thread schedules
+/// have few packs, so they merge fewer.
 const MERGE_PACKS: usize = if cfg!(jobstore_shuttle) { 2 } else { 8 };
 /// All packs below this size count as one size class; each further class is eight times larger.
 const SMALLEST_BYTES: u64 = 64 << 10;
@@ -270,7 +270,7 @@ fn write_pack(
     writer.finish()
 }
 
-/// The newest neighboring packs of about one size, if there are enough of them that are not in
+/// The newest neighboring packs of about the same size, if there are enough of them that are not in
 /// `beside`.
 fn to_merge(packs: &[Arc<Pack>], beside: &[Arc<Pack>]) -> Option<Vec<Arc<Pack>>> {
     let mut runs = packs.rsplit(|pack| is_among(beside, pack));

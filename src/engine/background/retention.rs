@@ -29,7 +29,7 @@ use crate::engine::state::retention::purge_lag::Overdue;
 use crate::model::error::Result;
 use crate::model::retention::Retention;
 
-/// How long after an open the default policy does not apply. Before that, a graph without a policy
+/// For this long after an open, the default policy does not apply, because a graph without a policy
 /// may still be given the policy that it had earlier.
 const UNSAID: Duration = Duration::from_secs(3600);
 
@@ -42,7 +42,7 @@ impl Engine {
         self.retention.lock().opened = Some(Instant::now());
     }
 
-    /// Records changes of a graph that became visible.
+    /// Records that changes of a graph have become visible.
     pub(crate) fn note_changed(&self, graph: &Arc<GraphCore>, is_smaller: bool) {
         if !is_smaller && graph.retention.read().is_none() {
             return;

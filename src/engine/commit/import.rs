@@ -108,7 +108,7 @@ impl Staging<'_> {
         self.round.now_ms = now_ms;
     }
 
-    /// Records an outcome that a recovery gave the job, with the number of that open.
+    /// Records the outcome that recovery gave the job at an open, with the number of that open.
     fn recovered(
         &mut self,
         graph: &Arc<GraphCore>,

@@ -229,7 +229,7 @@ impl Engine {
         }
         for segment in &segments {
             let is_active = Arc::ptr_eq(segment, &active);
-            // A segment that was begun after the scrub is not checked.
+            // A segment that was begun after the scrub began is not checked.
             let end = segment.end().or(is_active.then_some(end));
             if let Some(end) = end {
                 report.bytes += end;

@@ -211,8 +211,8 @@ impl<'r> Repair<'r> {
         writer.event(event)
     }
 
-    /// Writes one event for `count` lost ones. Graphs whose creation was lost are created here,
-    /// and those whose drop was lost are dropped.
+    /// Writes replacements for `count` lost events: the creations of graphs whose creation was
+    /// lost, the drops of graphs whose drop was lost, and one event for all others.
     fn lost(&mut self, writer: &mut PackWriter<'_>, count: u64) -> Result<()> {
         self.lost_left = self.lost_left.saturating_sub(count);
         let mut left = count;

@@ -32,7 +32,7 @@ pub(super) struct ReadEnd {
     pub(super) epoch: u64,
     /// The offset after its last frame.
     pub(super) at: u64,
-    /// Whether everything after that is known to be zeros, durably.
+    /// Whether everything after that is known to be zeros on the disk.
     pub(super) is_blank: bool,
 }
 

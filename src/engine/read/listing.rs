@@ -190,7 +190,7 @@ fn by_scan(
     }
     let is_whole = ended == ScanEnd::AtEnd;
     let total = (list.count_total && is_whole).then_some(matches.matched);
-    // Quarantined jobs change only at an open.
+    // Which jobs are quarantined changes only at an open.
     let quarantined = {
         let state = graph.state.read();
         let order = Order {

@@ -1,12 +1,12 @@
 //! Finds jobs that can be selected only by reading them: by outcome, times, and text.
 //!
-//! The scan visits jobs in the order of the list. Every job shown matches, and no match is
-//! skipped, whatever the clocks did. A scan holds no lock while it reads, and keeps one block
-//! and one row, or one large request, in memory per thread.
+//! The scan visits jobs in the order of the list. Every job shown matches, and no match is skipped,
+//! no matter what the clocks did. A scan holds no lock while it reads, and each thread keeps one
+//! block and one row, or one large request, in memory.
 //!
-//! The scan proceeds window by window. It excludes jobs first by what is in memory, then by
-//! rows of the index; several threads read the texts of the others. These threads hold no lock
-//! and do not query the index: they run at low priority, and whatever waited for them would be
+//! The scan proceeds window by window. It first excludes jobs by what is in memory, then by rows of
+//! the index. Several threads read the texts of the remaining jobs. These threads hold no lock and
+//! do not query the index: they run at low priority, and anything that waited for them would be
 //! delayed, too.
 
 mod details_filter;
@@ -166,7 +166,7 @@ impl Scan<'_> {
         is_stopped.then_some(ScanEnd::Stopped(place))
     }
 
-    /// The next selected jobs, as many as have their details in `rows` rows.
+    /// The next selected jobs whose details are in at most `rows` rows.
     fn window(&self, selection: &Selection, place: u64, rows: usize) -> Window {
         let mut window = Window::new();
         let (mut place, mut at) = (place, selection.place(place));

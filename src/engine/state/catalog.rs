@@ -52,7 +52,7 @@ impl Graphs {
             let Some(named) = self.by_name.get_mut(&graph.project) else {
                 return;
             };
-            // After a repair, another graph may have its name already.
+            // After a repair, another graph may already have the same name.
             if named.get(&graph.name).is_some_and(|g| g.number == number) {
                 named.remove(&graph.name);
             }

@@ -1,7 +1,7 @@
 //! The guard through which the committer is accessed.
 //!
-//! A write that is queued while the committer is locked does not wait forever: dropping the
-//! guard wakes the committer thread, also after an early return or a panic.
+//! A write that is queued while the committer is locked does not wait forever: dropping the guard
+//! wakes the committer thread, even after an early return or a panic.
 
 use std::ops::{Deref, DerefMut};
 

@@ -45,7 +45,7 @@ impl QueueState {
     }
 }
 
-/// A write for which there was no space, and how many bytes the queue has.
+/// A write for which there was no space, and how many bytes are in the queue.
 pub(crate) struct Full(pub(crate) Box<Queued>, pub(crate) u64);
 
 impl Queue {

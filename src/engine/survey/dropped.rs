@@ -52,7 +52,7 @@ impl Survey {
         older.map(|&(number, _)| number).collect()
     }
 
-    /// The graphs whose jobs were omitted, if no damaged file can have contained them.
+    /// The graphs whose jobs were omitted, if no damaged file can have contained these jobs.
     fn left_out(&self) -> BTreeSet<u32> {
         let mut places = Places::default();
         for (n, log_range) in self.log_ranges.iter().enumerate() {

@@ -36,9 +36,9 @@ impl LogRange {
 pub(crate) enum RangeSource {
     Pack {
         pack: Arc<Pack>,
-        /// By index among the pack's chunks.
+        /// The damaged chunks, by their index in the pack.
         bad_chunks: BTreeSet<usize>,
-        /// By graph and index among its blocks.
+        /// The damaged blocks, by graph and by their index among the graph's blocks.
         bad_blocks: BTreeSet<(u32, usize)>,
     },
     Segment(SegmentSurvey),

@@ -102,7 +102,7 @@ impl Survey {
         Ok(())
     }
 
-    /// Sound packs that cover one LSN to another without gaps, if there are any.
+    /// Intact packs that cover all LSNs from one to another without gaps, if there are any.
     fn sound_chain(
         &self,
         packs: &BTreeMap<(u64, u64), Arc<Pack>>,

@@ -103,8 +103,8 @@ pub(crate) fn check_pack(pack: &Pack, on_read: OnRead<'_>) -> Result<PackSurvey>
     Ok(checked)
 }
 
-/// Reads all of a part's fingerprints and compares them with those of the requests in its
-/// blocks, as the sum of [`entry_hash`] over all of them, if all could be read.
+/// Reads all of a part's fingerprints. If all requests in the part's blocks could be read,
+/// `requests` is the sum of [`entry_hash`] over their fingerprints, and the two are compared.
 fn check_fingerprints(part: &Part, requests: Option<u64>, on_read: OnRead<'_>) -> Result<()> {
     let mut sum = 0u64;
     for (n, place) in part.fingerprints.iter().enumerate() {

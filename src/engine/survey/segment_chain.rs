@@ -36,8 +36,8 @@ impl Survey {
         let (found, gone): (Vec<_>, Vec<_>) = found
             .into_iter()
             .partition(|segment: &SegmentSurvey| segment.first_lsn() >= packed);
-        // A segment that is already packed may be incomplete. However, an open must be able to
-        // recognize it.
+        // A segment that is already packed may be incomplete. However, its header must be valid, so
+        // that an open can see that the segment is packed.
         for segment in gone {
             let (lsn, is_whole) = (segment.first_lsn(), segment.header.is_some());
             let at = self.log_ranges.partition_point(|s| s.last_lsn < lsn);

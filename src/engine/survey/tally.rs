@@ -13,7 +13,7 @@ pub(crate) struct Tally {
     pub(super) dropped: Vec<u32>,
     /// The sequence number after the last job that events refer to, by graph.
     pub(super) mentioned: BTreeMap<u32, u64>,
-    /// The same, for jobs that a pack's events submit.
+    /// The sequence number after the last job that a pack's events submit, by graph.
     pub(super) submitted: BTreeMap<u32, u64>,
     pub(super) quarantined: BTreeMap<u32, u64>,
     pub(super) damage: Vec<(Error, u64, u64)>,

@@ -129,7 +129,7 @@ impl<'k, 'e, 'w, 'd> Events<'k, 'e, 'w, 'd> {
 
     /// A purge whose tombstones are forgotten records only which jobs are gone, and omits those
     /// that blocks record as purged. References to results are removed with the tombstones. The
-    /// limits on tombstones therefore determine how long a caller can look up which results to
+    /// limits on tombstones therefore determine until when a caller can find out which results to
     /// delete, and how much space the references take.
     fn purged(&mut self, lsn: u64, head: (u32, u64, i64, u8), jobs: &[u8]) -> Result<()> {
         let (graph, time_ms, age_shift_ms, why) = head;

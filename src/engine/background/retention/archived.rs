@@ -69,7 +69,7 @@ pub(crate) fn step_archived(engine: &Engine) -> bool {
         let Some(policy) = &policy else {
             continue;
         };
-        // These graphs are checked in each round, whenever their jobs become due.
+        // These graphs are checked in each round, regardless of when their jobs become due.
         let purged = purge_due(engine, &graph, policy, is_ready, &mut None);
         engine.note_problem(&graph, &purged, &Ok(false));
         is_more |= purged.unwrap_or(false);
