@@ -54,8 +54,8 @@ impl Drop for FailOnUnwind<'_> {
 }
 
 impl Committer {
-    /// Commits the queued writes that are dated, up to one group; returns `None` if there are
-    /// none.
+    /// Commits queued writes whose commit time is known, up to one group. Returns `None` if there
+    /// are none.
     pub(crate) fn round(&mut self, engine: &Engine) -> Option<RoundResults> {
         let (taken, bytes, now_ms) = engine.queue.take(GROUP_BYTES);
         if taken.is_empty() {
@@ -83,8 +83,8 @@ impl Committer {
         })
     }
 
-    /// Hands back the jobs of dropped claims for which it was refused before. The caller wakes the
-    /// waiters once the committer is unlocked.
+    /// Tries again to hand back the jobs of dropped claims that could not be handed back before.
+    /// The caller wakes the waiters once the committer is unlocked.
     pub(crate) fn retry_hand_backs(&mut self, engine: &Engine, now_ms: u64) -> Vec<Arc<Waiter>> {
         let owed = std::mem::take(&mut *engine.owed_hand_backs.lock());
         self.now_ms = self.now_ms.max(now_ms);
@@ -119,7 +119,7 @@ impl Committer {
                 }
                 Err(refused) => {
                     for n in group {
-                        // The rest of the reserve is for these.
+                        // Such writes may also use the rest of the reserve.
                         let alone = match all[n].is_freeing() && actions.len() > 1 {
                             true => self.commit(engine, &[all[n]], Room::Freeing),
                             false => Err(refused.clone()),
@@ -151,7 +151,7 @@ impl Committer {
         }
         let mut round = staging.finish();
         if self.frame.is_unreadable() && actions.len() > 1 {
-            // Commit each alone, so that only the one that cannot be read back is refused.
+            // Commit each write alone, so that only the one that cannot be read back is refused.
             let alone = |action: &&Action| self.commit(engine, &[*action], room)?.remove(0);
             return Ok(actions.iter().map(alone).collect());
         }
@@ -253,8 +253,7 @@ impl Committer {
     }
 }
 
-/// Where writes that share a frame may be stored.
-/// Keeps a hand-back that was refused, for another try: its caller is gone.
+/// If a hand-back was refused, keeps it so that it can be retried: its caller no longer exists.
 fn note_hand_back(engine: &Engine, action: &Action, result: &Result<WriteResult>) {
     use Error::{DiskFull, Io, TooManyOpenFiles};
     let Action::HandBack { graph, claim } = action else {
@@ -267,6 +266,7 @@ fn note_hand_back(engine: &Engine, action: &Action, result: &Result<WriteResult>
     }
 }
 
+/// Where writes that share a frame may be stored.
 fn room_for(actions: &[&Action]) -> Room {
     if actions.iter().all(|action| action.is_freeing()) {
         Room::Freeing

@@ -74,7 +74,7 @@ pub(crate) struct Engine {
     /// The absolute path of the store's directory, if it has one.
     pub(crate) place: OnceLock<PathBuf>,
     pub(crate) index_fault: Mutex<Option<Arc<str>>>,
-    /// Why the index is in memory, although it has a place on disk.
+    /// Why the index is in memory, although it should be on disk.
     pub(crate) index_in_memory: Mutex<Option<Arc<str>>>,
     /// Why writes are refused, and since when.
     pub(crate) failure: OnceLock<(Arc<str>, SystemTime)>,
@@ -90,7 +90,7 @@ pub(crate) struct Engine {
     pub(crate) index_lag: AtomicU64,
     /// Why packing currently fails.
     pub(crate) packing_problem: Mutex<Option<Arc<str>>>,
-    /// Jobs to hand back whose dropped claims could not be recorded yet.
+    /// Jobs of dropped claims that could not be handed back yet.
     pub(crate) owed_hand_backs: Mutex<Vec<(Arc<GraphCore>, Arc<Claim>)>>,
     /// Locked while packs or segments are replaced, and while they must keep their names.
     pub(crate) files_lock: Mutex<()>,
@@ -266,8 +266,7 @@ impl Engine {
         }
     }
 
-    /// Stops all writes: a write or sync failed, and it is unknown how much of it is on the
-    /// disk.
+    /// Stops all writes: a write or sync failed, and it is unknown how much of it reached the disk.
     pub(crate) fn fail(&self, why: &Error) -> Arc<str> {
         tracing::error!(error = %why, "write failed; the store is read-only until it is reopened");
         // The committer is locked, so the host's clock is not read.
@@ -313,7 +312,7 @@ impl Engine {
         self.failure.get().is_some()
     }
 
-    /// Records that the index cannot be trusted: the next open rebuilds it.
+    /// Records that the index cannot be trusted, so that the next open rebuilds it.
     pub(crate) fn index_failed(&self, fault: Fault) -> Error {
         let what: Arc<str> = fault.0.into();
         // While the index moves to memory, readers may find its parts inconsistent.
@@ -335,13 +334,13 @@ impl Engine {
         *self.index_fault.lock() = None;
     }
 
-    /// Leaves the mark of an open that was interrupted. If the mark cannot be created, the next
-    /// open detects the fault itself.
+    /// Marks the index as if an open had been interrupted, so that the next open rebuilds it. If
+    /// the mark cannot be created, the next open detects the fault itself.
     pub(crate) fn mark_index(&self) {
         let made = self.disk.create(file_names::INDEX_OPENING);
         if made.is_err_and(|e| e.kind() != io::ErrorKind::AlreadyExists) {
-            // On a full disk, rename the file that is prepared for a clean close; that one can
-            // be replaced.
+            // On a full disk, rename a file instead: the one prepared for a clean close can be
+            // replaced later.
             let marked = self
                 .disk
                 .rename(file_names::CLOSING, file_names::INDEX_OPENING);
@@ -358,8 +357,8 @@ impl Engine {
         self.index.read().clone().ok_or(Error::Closed)
     }
 
-    /// Queries the index. If the index moved to memory meanwhile, together with the hashes of
-    /// its rows, the result may mix both, so the query is repeated.
+    /// Queries the index. If the index moves to memory during the query, the hashes of its rows
+    /// move with it, and the result may mix old and new data. Therefore, the query is repeated.
     pub(crate) fn ask_index<T>(&self, ask: impl Fn(&dyn Index) -> Result<T, Fault>) -> Result<T> {
         let mut index = self.index()?;
         loop {
@@ -396,8 +395,8 @@ impl Engine {
         }
     }
 
-    /// All graphs, in order of creation. Locks the list for a few graphs at a time, so that no
-    /// commit waits while thousands are read.
+    /// All graphs, in order of creation. Locks the list for some graphs at a time, so that no
+    /// commit waits until thousands have been read.
     pub(crate) fn all_graphs(&self) -> Vec<Arc<GraphCore>> {
         const STEP: usize = 1024;
         let (mut all, mut from) = (Vec::<Arc<GraphCore>>::new(), 0);
@@ -412,7 +411,7 @@ impl Engine {
                 _ => break,
             }
         }
-        // A graph of the same name may have been created after one that was dropped meanwhile.
+        // A listed graph may have been dropped since, and a new one may have its name.
         all.retain(|graph| !graph.is_dropped());
         all
     }
@@ -455,7 +454,7 @@ impl Engine {
         std::mem::take(&mut background.threads)
     }
 
-    /// Keeps a thread that a close could not wait for, so that the next close waits for it.
+    /// Keeps a thread that a close could not wait for, so that another close can wait for it.
     pub(crate) fn keep_thread(&self, worker: Worker, thread: JoinHandle<()>) {
         self.background.lock().threads.push((worker, thread));
     }

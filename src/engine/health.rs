@@ -71,7 +71,8 @@ impl Engine {
         }
     }
 
-    /// Which other users may read the directory; checked again, because it may have been fixed.
+    /// Which other users may read the directory. This is checked again, because the permissions may
+    /// have been corrected.
     fn permission_warning(&self) -> Option<String> {
         let mut known = self.permission_warning.lock();
         if known.is_some() {

@@ -5,10 +5,10 @@
 //! nothing more is written until the store is reopened; reads continue.
 //!
 //! Each module may use those before it: [`state`] is the data of a store, and [`core`] puts it
-//! together; [`read`] selects and reads jobs; [`replay`] and [`survey`] read the log as a whole,
-//! a sound one and a damaged one; [`commit`] carries writes to the log and publishes them;
+//! together; [`read`] selects and reads jobs; [`replay`] reads a whole log that is intact, and
+//! [`survey`] one that may be damaged; [`commit`] writes changes to the log and publishes them;
 //! [`background`] packs, merges, purges, archives, and indexes; [`open`] builds a store from its
-//! files and closes it; [`maintenance`] verifies and repairs one.
+//! files and closes it; [`maintenance`] verifies and repairs a store.
 
 pub(crate) mod age_clock;
 pub(crate) mod background;

@@ -101,13 +101,14 @@ pub(crate) fn assemble(
         end,
         found,
     } = read.map_err(ReplayError::into_error)?;
-    // From here on, the directory changes. A replaced file may be removed only after the name
-    // of its replacement is durable; it is removed first, to free its space.
+    // From here on, the directory changes. The names of new files are made durable first, because
+    // only then may the files that they replace be removed. Those are removed before anything is
+    // written, to free their space.
     disk.sync_names()
         .map_err(|e| Error::io("sync", disk.path(""), &e))?;
     for name in &files.useless {
         match disk.remove(name) {
-            // It does not belong to the store, whatever its name.
+            // A directory does not belong to the store, whatever its name.
             Err(e) if disk::is_directory(&e) => {}
             removed => removed.map_err(|e| Error::io("remove", disk.path(name), &e))?,
         }
@@ -119,7 +120,7 @@ pub(crate) fn assemble(
         );
     }
     let preallocation = Arc::new(Preallocation::new(files.next_epoch, options.segment_bytes));
-    // Written before anything is recorded that they apply to.
+    // Write the secret keys before recording anything that they apply to.
     if options.secret_keys != recorded {
         secret_keys::write_in((&*disk, &*preallocation), store, &options.secret_keys)?;
     }

@@ -1,4 +1,4 @@
-//! Checks whether the store is where it was opened, and in the process that opened it.
+//! Checks whether the store is where it was opened, and is used by the process that opened it.
 //!
 //! A store whose directory or log is deleted, moved, or replaced reports this, and acknowledges
 //! nothing that an open would not find. (A commit itself checks the directory and its segment:
@@ -63,7 +63,7 @@ impl Engine {
         let log_files = self.log_files.read().clone();
         for segment in &log_files.segments {
             if let Err(removed) = check_file(&*self.disk, &segment.name, &*segment.file) {
-                // The segment is removed once a pack has replaced it.
+                // If a pack has replaced the segment by now, its removal is no problem.
                 let still = self.log_files.read().clone();
                 if still.segments.iter().any(|s| Arc::ptr_eq(s, segment)) {
                     return Err(removed);

@@ -1,6 +1,6 @@
 //! Replays the log: restores the state in memory from each event.
 //!
-//! Whatever LSN the index is at, the states after the last event are those recorded in the log.
+//! The restored states are those after the last event of the log, whatever LSN the index is at.
 
 mod changes;
 mod in_doubt;
@@ -54,9 +54,9 @@ pub(crate) struct Replay {
     pub(crate) next_lsn: u64,
     changes: u64,
     pack: PackState,
-    /// Graphs that lack events or requests, and where that was found; the rest of their events
-    /// is skipped. This is damage unless the log drops the graph later: packing and rewriting
-    /// omit the events of dropped graphs, in one pack after another.
+    /// Graphs that lack events or requests, and where that was found. The rest of their events is
+    /// skipped. This is damage unless the log drops the graph later: packing and rewriting omit the
+    /// events of dropped graphs, in one pack after another.
     broken: HashMap<u32, Error>,
     pub(crate) in_doubt: InDoubt,
     follower: Option<Follower>,
@@ -92,7 +92,7 @@ impl Replay {
         }
     }
 
-    /// For a single pack; `graphs` are the graphs as they are before it.
+    /// Begins a replay of a single pack; `graphs` contains the graphs as they are before the pack.
     pub(crate) fn of_one(graphs: Graphs, pack: &Pack) -> Replay {
         let mut indexer = Indexer::new(pack.store);
         indexer.applied_lsn = pack.first_lsn - 1;
@@ -146,7 +146,7 @@ impl Replay {
         self.event(lsn, event, &segment.path, Some((segment, end)))
     }
 
-    /// Replays what recovery did, which was just appended to the log.
+    /// Replays the event that recovery has just appended to the log.
     pub(crate) fn settled_event(
         &mut self,
         event: &Event<'_>,
@@ -196,7 +196,7 @@ impl Replay {
             });
         }
         self.advance_to(lsn + 1);
-        // At the end of a pack, its external ids are still to come.
+        // At the last event of a pack, the pack's external ids have not been added yet.
         if is_new && Some(lsn) != self.pack.end {
             self.write_index_if_due()?;
         }
@@ -363,8 +363,8 @@ impl Replay {
         Ok(())
     }
 
-    /// Returns a live graph, or `None` if it was dropped, or has to be dropped later because
-    /// part of it is missing. A number that was never assigned is damage.
+    /// Returns a graph. Returns `None` if the graph was dropped, or if part of it is missing, so
+    /// that a later event has to drop it. A number that was never assigned is damage.
     fn graph_or_dropped(&self, number: u32, path: &Path) -> Result<Option<Arc<GraphCore>>, Error> {
         if number >= self.graphs.created {
             let what = format!("it refers to graph {number}, which was never created");
@@ -376,7 +376,7 @@ impl Replay {
         Ok(self.graphs.by_number.get(&number).cloned())
     }
 
-    /// Writes changes to the index and removes them from memory, if there are many.
+    /// If there are many changes, writes them to the index and removes them from memory.
     fn write_index_if_due(&mut self) -> Result<(), Fault> {
         // The index cannot record which jobs are in doubt.
         let in_doubt = !self.in_doubt.is_empty();

@@ -12,7 +12,7 @@ pub(crate) struct StoreHandle {
 impl Drop for StoreHandle {
     fn drop(&mut self) {
         if self.engine.check_process().is_err() {
-            // In a forked child, nothing may be released: it all belongs to the parent.
+            // In a forked child, nothing may be released, because all of it belongs to the parent.
             std::mem::forget(self.engine.clone());
             return;
         }

@@ -1,7 +1,7 @@
 //! Fully verifies a store's log, whatever its condition.
 //!
-//! Determines which stretches of the log are sound. Nothing is changed. Every byte that matters
-//! is read, and damage is reported with file and place.
+//! Determines which stretches of the log are intact. Nothing is changed. Every byte that matters is
+//! read, and damage is reported with file and position.
 
 mod dropped;
 mod log_range;
@@ -28,7 +28,7 @@ use crate::model::error::{Error, Result};
 use crate::model::report::{Damage, GraphReport};
 use crate::model::store_id::StoreId;
 
-/// What sound events record about a graph.
+/// What intact events record about a graph.
 #[derive(Default)]
 pub(crate) struct GraphSurvey {
     pub(crate) names: Option<(String, String)>,
@@ -47,14 +47,14 @@ pub(crate) struct Survey {
     /// Whether the file `SECRET-KEYS` is damaged.
     pub(crate) secret_keys_are_damaged: bool,
     pub(crate) closed: Option<Closed>,
-    /// Whether `CLOSED` does not match the log, or is damaged.
+    /// Whether the file `CLOSED` is damaged or does not match the log.
     pub(crate) closed_is_damaged: bool,
     /// The whole log, in order, without gaps.
     pub(crate) log_ranges: Vec<LogRange>,
-    /// Files that no stretch is read from, although they may contain data.
+    /// Files that no stretch is read from, although they may contain events or jobs.
     pub(crate) unreadable: Vec<String>,
     pub(crate) graphs: BTreeMap<u32, GraphSurvey>,
-    /// Graphs whose drop is lost, although the files show that they were dropped.
+    /// Graphs whose drop event is lost, although the files show that they were dropped.
     pub(crate) lost_drops: BTreeSet<u32>,
     pub(crate) damage: Vec<Damage>,
     pub(crate) files: u64,
@@ -65,8 +65,8 @@ pub(crate) struct Survey {
 pub(crate) type OnRead<'p> = &'p mut dyn FnMut(u64) -> Result<()>;
 
 impl Survey {
-    /// Reads everything. Returns `Ok` even if much is damaged; errors are those of the system,
-    /// and of files of a later format.
+    /// Reads everything. Returns `Ok` even if much is damaged. An error is one of the system, or
+    /// means that a file has a later format.
     pub(crate) fn take(disk: &dyn Disk, on_read: OnRead<'_>) -> Result<Survey> {
         let names = disk
             .names()
@@ -144,7 +144,7 @@ impl Survey {
             GraphReport {
                 project_id,
                 name,
-                // The places in two files may overlap.
+                // The jobs in two files may overlap.
                 sound: found.end.saturating_sub(found.damaged + found.quarantined),
                 damaged: found.damaged,
                 quarantined: found.quarantined,

@@ -23,8 +23,8 @@ use crate::model::states::{State, States};
 /// How long to wait before a failed archive operation is retried.
 pub(crate) const RETRY: Duration = Duration::from_secs(4);
 
-/// Why jobs cannot be purged, or why archived files are missing. Checks only graphs whose
-/// archive was used since the last call, or has a problem.
+/// Why jobs cannot be purged, or why archive files are missing. Checks only graphs whose archive
+/// was used since the last call or has a problem.
 pub(crate) fn problem(engine: &Engine, now: Instant) -> Option<String> {
     let mut troubled = engine.archive_trouble.lock();
     let graphs: Vec<_> = troubled.iter().map(|&n| (n, engine.graph(n))).collect();
@@ -75,8 +75,8 @@ pub(crate) fn has_problem(graph: &GraphCore) -> bool {
     state.is_some_and(|state| state.problem.lock().is_some())
 }
 
-/// Opens the archive of a graph if its policy has one, and finishes an archive that the policy
-/// no longer has. Returns whether jobs can be purged, as far as known.
+/// Opens the archive of a graph if its policy has one, and finishes an archive that the policy no
+/// longer has. Returns whether jobs can be purged, as far as is known.
 pub(crate) fn maintain_archive(engine: &Engine, graph: &Arc<GraphCore>) -> bool {
     let state = graph.archive.state();
     let known = state.problem.lock().clone();
@@ -92,8 +92,8 @@ pub(crate) fn maintain_archive(engine: &Engine, graph: &Arc<GraphCore>) -> bool 
     state.note(engine, graph.number, ready).is_ok()
 }
 
-/// Whether a graph has an archive: by its policy, or still open from an earlier one. The
-/// archiver thread purges such graphs, because an archive may hang.
+/// Whether a graph has an archive: either its policy has one, or one is still open from an earlier
+/// policy. The archiver thread purges such graphs, because an archive may hang.
 pub(crate) fn concerns(graph: &GraphCore, policy: Option<&Retention>) -> bool {
     let is_wanted = policy.is_some_and(|policy| policy.archive.is_some());
     let is_open = |state: &ArchiveState| state.open.try_lock().is_none_or(|open| open.is_some());
@@ -108,7 +108,7 @@ pub(crate) fn finish(graph: &GraphCore) {
         .and_then(|state| state.open.lock().take());
     let finished = open.map(|mut open| open.archive.finish());
     if let Some(Err(error)) = finished {
-        // The next open does this.
+        // The next open renames it.
         tracing::warn!(%error, "cannot rename a finished archive file to its final name; retrying \
              later");
     }
@@ -199,7 +199,7 @@ impl ArchiveState {
     }
 }
 
-/// One purge of some jobs, from selecting them to the commit.
+/// A purge, from the selection of its jobs to its commit.
 pub(crate) struct Archiving<'g> {
     engine: &'g Engine,
     graph: &'g Arc<GraphCore>,
@@ -241,13 +241,13 @@ impl Archiving<'_> {
         let state = graph.archive.state();
         let appended = state.during(engine, graph.number, "append", append);
         match unreadable {
-            // The cause is not a missing archive.
+            // The archive is not the cause, so no problem with it is recorded.
             Some(error) => Err(error),
             None => state.note(engine, graph.number, appended).map(Some),
         }
     }
 
-    /// Removes jobs from the archive that were not purged after all.
+    /// Removes jobs from the archive if they were not purged after all.
     pub(crate) fn settle(&mut self, archived: Option<Mark>, purged: &Result<u64>) {
         // If it is unknown whether they were purged, they may be archived twice.
         let is_refused = match purged {

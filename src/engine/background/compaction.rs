@@ -33,8 +33,8 @@ impl Drop for Unexpiring<'_> {
 }
 
 impl Engine {
-    /// For operations that have to read all files to the end, however long that takes. Call it
-    /// before the files are looked up.
+    /// Keeps replaced files for operations that have to read all files to the end, however long
+    /// that takes. Call this before the files are looked up.
     pub(crate) fn keep_retired(&self) -> Unexpiring<'_> {
         self.unexpiring.fetch_add(1, Ordering::AcqRel);
         Unexpiring(self)
@@ -94,9 +94,9 @@ pub(crate) fn to_compact(engine: &Engine, beside: &[Arc<Pack>]) -> Option<Arc<Pa
         .find(|pack| garbage::counted(pack).is_mostly_garbage())
 }
 
-/// Writes one pack from neighboring ones, without what was purged, as far as the index has
-/// those purges. Adds packs that cannot be rewritten to `failed`. The caller must hold no other
-/// reference to the packs: their space is freed at the end.
+/// Writes one pack from neighboring ones. Omits what was purged, if the index has those purges.
+/// Adds packs that cannot be rewritten to `failed`. The caller must hold no other reference to the
+/// packs: their space is freed at the end.
 pub(crate) fn rewrite(
     engine: &Engine,
     packs: Vec<Arc<Pack>>,
@@ -122,8 +122,8 @@ fn replace(engine: &Engine, packs: &[Arc<Pack>], operation: &'static str) -> Res
     let leave_out = erasable_lsn(engine).is_some_and(|lsn| last.last_lsn <= lsn);
     let bytes: u64 = packs.iter().map(|pack| pack.bytes).sum();
     let needed = match packs {
-        // The new pack needs space only until it replaces the old one, and then frees more than
-        // it took, so it may use space for missing reserves, too.
+        // The new pack needs space only until it replaces the old one, and then frees more than it
+        // took. Therefore, it may also use the space that missing reserves need.
         [pack] => {
             let garbage = garbage::counted(pack).garbage;
             bytes.saturating_sub(garbage)
@@ -142,7 +142,7 @@ fn replace(engine: &Engine, packs: &[Arc<Pack>], operation: &'static str) -> Res
                 replaced_bytes: bytes,
             };
             let in_scratch = write(engine, packs, leave_out, target);
-            // If neither place has space, report the original error.
+            // If neither location has space, report the original error.
             in_scratch.map_err(|tried| if is_full(&tried) { error } else { tried })?
         }
         written => written?,

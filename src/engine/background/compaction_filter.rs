@@ -5,15 +5,15 @@
 //! sequence numbers do not change. A pack that a replay would not accept never replaces
 //! another.
 //!
-//! The rule is decided once for each graph, before any of it is written:
+//! The rule for each graph is decided before any of the graph is written:
 //! - Of a dropped graph, only the fact that its number was used is kept.
-//! - Of any other graph, jobs that are gone keep a place without a block, which neighbors
-//!   share, and an `Erased` for their events, which others share too. An event about many jobs
-//!   is kept as long as any of them exists.
+//! - Of any other graph, jobs that are gone keep a place without a block. Neighbors share such a
+//!   place. Their events are replaced by an `Erased`, which can also be shared. An event about many
+//!   jobs is kept as long as any of them exists.
 //!
-//! An index that ends within a pack whose events were omitted could not detect what it lacks,
-//! so only events that the index has are omitted. If an older index is restored, it is rebuilt.
-//! Blocks of dropped graphs are always omitted.
+//! Events are omitted only if the index has them. Otherwise, an index that ends within the pack
+//! could not detect what it lacks. If an older index is restored, it is rebuilt. Blocks of dropped
+//! graphs are always omitted.
 
 mod check;
 mod events;
@@ -37,15 +37,15 @@ use crate::model::error::{Error, Result};
 /// Which contents of some neighboring packs are kept.
 pub(crate) struct CompactionFilter<'e> {
     engine: &'e Engine,
-    /// Whether to omit events, and jobs of graphs that were not dropped.
+    /// Whether to omit events of all graphs, and jobs of graphs that were not dropped.
     leaves_out: bool,
-    /// By graph, in order.
+    /// The parts of each graph in these packs, in order.
     parts: BTreeMap<u32, Vec<Arc<Part>>>,
     /// The jobs of each graph in those parts, from the first to the last.
     jobs: BTreeMap<u32, Range<u64>>,
     /// The jobs among them that are gone.
     removed: BTreeMap<u32, RemovedJobs>,
-    /// The graphs that were looked up, as they were then; `None` for a dropped one.
+    /// The graphs that were looked up, in their state at that time; `None` for a dropped one.
     graphs: RefCell<HashMap<u32, Option<Known>>>,
 }
 
@@ -162,15 +162,15 @@ impl<'e> CompactionFilter<'e> {
         }
     }
 
-    /// Whether the blocks, as they are written, or those of packs that are not rewritten,
-    /// record that this job was purged.
+    /// Whether a block will record that this job was purged: a block that is being written, or a
+    /// block of a pack that is not being rewritten.
     fn is_purged_in_blocks(&self, graph: &GraphCore, sequence: u64) -> bool {
         let here = self.removed.get(&graph.number);
         here.is_some_and(|removed| removed.contains(sequence))
             || graph.state.read().is_purged_in_packs(sequence)
     }
 
-    /// Writes the events and blocks of the packs that are kept.
+    /// Writes those events and blocks of the packs that are kept.
     pub(crate) fn write(&self, packs: &[Arc<Pack>], writer: &mut PackWriter<'_>) -> Result<()> {
         let mut events = Events::new(self, writer);
         for pack in packs {
@@ -194,7 +194,7 @@ impl<'e> CompactionFilter<'e> {
         Ok(())
     }
 
-    /// Writes the events of a segment that are kept, and blocks of its jobs.
+    /// Writes those events of a segment that are kept, and blocks of its jobs.
     pub(crate) fn write_segment(
         &self,
         all: &[(u64, Event<'_>)],
@@ -251,7 +251,7 @@ impl<'e> CompactionFilter<'e> {
                             sequence,
                             texts,
                             time_ms: block.rows[n].submitted_ms,
-                            // These are copied separately.
+                            // Fingerprints are copied separately.
                             fingerprint: crate::log::fingerprint::Fingerprint(0),
                         };
                         jobs.push(&job, is_external(texts.id, sequence))?;

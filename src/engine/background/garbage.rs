@@ -1,12 +1,12 @@
 //! Measures how much of the packs is garbage, and how much is live.
 //!
-//! Directly after a pack is rewritten, all that is left of it counts as live.
+//! Directly after a pack is rewritten, everything left in it is considered live.
 //!
-//! **Live bytes** of a store are the bytes that its packs would have if all of them were
-//! rewritten now: the stored blocks of listed jobs, in graphs that were not dropped; the stored
-//! events of those jobs; purges whose tombstones are not forgotten, with the keys that they
-//! keep taken; and the fixed cost of each graph and pack. Packs are rewritten so that they take
-//! at most twice as much. In addition, there are one or two segments and the index.
+//! **Live bytes** of a store are the bytes that its packs would have if all of them were rewritten
+//! now: the stored blocks of listed jobs, in graphs that were not dropped; the stored events of
+//! those jobs; purges whose tombstones are not forgotten, with the keys that they keep taken; and
+//! the fixed cost of each graph and pack. Packs are rewritten so that they take at most twice the
+//! live bytes. Besides packs, a store has one or two segments and the index.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -82,7 +82,7 @@ fn count_events(graph: Option<&GraphCore>, pack: &Pack, event_sizes: &PackedEven
 pub(crate) fn counted(pack: &Pack) -> Weight {
     let blocks = pack.garbage.blocks.load(Ordering::Relaxed);
     let event_sizes = pack.garbage.events.load(Ordering::Relaxed);
-    // Events count with their compressed size, assuming the same ratio for all.
+    // The size of events is their compressed size, assuming the same ratio for all.
     let stored = pack.event_bytes;
     Weight {
         all: pack.block_bytes + stored,
@@ -141,12 +141,12 @@ fn in_events(graph: &GraphCore, event_sizes: &EventSizes) -> u64 {
         + forgotten.map(|&(_, bytes)| bytes).sum::<u64>()
 }
 
-/// The small events of a run are spread evenly over this many jobs at a time.
+/// The bytes of a run's small events are divided evenly among its jobs, this many jobs at a time.
 const SPREAD_JOBS: u64 = 1024;
 
-/// Calls `each` for the events that a pack has of a graph's listed jobs: with the sequence
-/// number after the job, or after the last of several neighbors, and with about how many bytes
-/// their events take.
+/// Calls `each` for events of the graph's listed jobs in this pack, either for one job or for
+/// several neighbors together. Passes the sequence number after the last of these jobs, and about
+/// how many bytes their events take.
 pub(crate) fn live_events(
     state: &GraphState,
     graph: u32,

@@ -18,14 +18,13 @@ use crate::model::error::{Error, Result};
 const LAG_MAX: u64 = 256 << 10;
 /// After a check or a rewrite, the next check waits for this many times its duration.
 const WAIT_FACTOR: u32 = 200;
-/// The bounds of that wait: garbage should be gone a minute after the last write.
+/// The bounds of that wait: garbage should be removed within a minute after the last write.
 const WAIT_MIN: Duration = Duration::from_secs(5);
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
 impl Engine {
-    /// Rewrites the index's files if they are mostly garbage. The engine frees garbage only as
-    /// it writes, so an idle store would keep it, and as long as there is some, the engine is
-    /// never idle.
+    /// Rewrites the index's files if they are mostly garbage. The index engine frees garbage only
+    /// while it writes. Without a rewrite, an idle store would keep its garbage.
     pub(crate) fn rewrite_index_if_due(&self) {
         let mut indexer = self.indexer.lock();
         let applied_lsn = indexer.applied_lsn;
@@ -60,7 +59,7 @@ impl Engine {
         });
         match rewritten {
             Ok(true) => rewrites.looked_lsn = applied_lsn,
-            // It is tried again, even if nothing is written meanwhile.
+            // This is retried, even if nothing more is written to the index.
             Ok(false) => {}
             Err(error) => tracing::warn!(%error, "cannot rewrite the index"),
         }
@@ -110,7 +109,7 @@ impl Engine {
         })
     }
 
-    /// Rewrites the index's files, however little garbage they have. Returns whether it did.
+    /// Rewrites the index's files, even if they have little garbage. Returns whether it did.
     #[cfg(feature = "simulation")]
     pub(crate) fn rewrite_index_now(&self) -> bool {
         let mut indexer = self.indexer.lock();
@@ -135,16 +134,16 @@ impl Engine {
         can_be.then_some((directory, self.index().ok()?))
     }
 
-    /// Whether a rewrite should continue. Calling this shows that it makes progress.
+    /// Whether a rewrite should continue. Calling this records that the rewrite makes progress.
     fn wants_rewrite(&self, directory: &IndexDirectory) -> bool {
         self.index_watchdog.note_progress();
         let lag = self.index_lag.load(Ordering::Relaxed);
         lag < LAG_MAX && self.check_writable().is_ok() && directory.has_room()
     }
 
-    /// Copies all rows to new files, which then replace the index. Returns `false` if it gave
-    /// up. Must be called with the indexer locked, so that no other thread writes rows, and
-    /// after the index that was replaced before is released.
+    /// Copies all rows to new files, which then replace the index. Returns `false` if it gave up.
+    /// Must be called with the indexer locked, so that no other thread writes rows, and after the
+    /// index that the previous rewrite replaced has been released.
     fn rewrite_index(
         &self,
         rewrites: &mut Rewrites,
@@ -186,8 +185,8 @@ impl Engine {
         replaced
     }
 
-    /// Releases a replaced index, and removes its files, once it has no readers. Returns
-    /// whether no replaced index remains.
+    /// Once a replaced index has no readers, releases it and removes its files. Returns whether no
+    /// replaced index remains.
     pub(crate) fn release_replaced(&self, rewrites: &mut Rewrites) -> bool {
         let Some(replaced) = rewrites.replaced.take() else {
             return true;
@@ -225,9 +224,9 @@ mod tests {
     use crate::log::file_names;
     use crate::{Body, JobQuery, JobStore, Outcome, Request};
 
-    /// Writes rows until the files have more than `bytes` bytes, and removes the rows. (While
-    /// rows are overwritten, the engine truncates its file again and again, and this could wait
-    /// forever.)
+    /// Writes rows until the files have more than `bytes` bytes, and removes the rows. (Overwriting
+    /// the same rows would not work: the engine would truncate its file repeatedly, and this loop
+    /// might never end.)
     fn leave_garbage(index: &dyn Index, directory: &IndexDirectory, bytes: u64) {
         let key = |n: u64| format!("zz-{n}").into_bytes();
         let mut rows = 0;
@@ -278,7 +277,7 @@ mod tests {
         let directory = engine.index_directory.as_ref().unwrap();
         engine.apply_to_index();
         {
-            // Otherwise, the store's own thread would rewrite it meanwhile.
+            // Otherwise, the store's own thread might rewrite the index first.
             let _indexer = engine.indexer.lock();
             leave_garbage(&*engine.index().unwrap(), directory, 2 * GARBAGE_FREE);
         }
@@ -286,7 +285,7 @@ mod tests {
         movie.cancel(&ids[8]).unwrap();
         let before = seen(&movie);
         engine.apply_to_index();
-        // The store's own thread does it as well when the store is idle.
+        // When the store is idle, the store's own thread also rewrites the index.
         let is_rewritten = (0..600).any(|_| {
             engine.rewrite_index_if_due();
             std::thread::sleep(Duration::from_millis(50));
@@ -383,7 +382,7 @@ mod tests {
         for index in [&reader, &engine.index().unwrap()] {
             assert!(index.get(b"zz-100").unwrap().is_some());
         }
-        // A second replaced index would need the same place.
+        // A second replaced index would need the same directory.
         assert!(!engine.release_replaced(rewrites));
         assert!(has_leftovers(&path));
         drop(reader);

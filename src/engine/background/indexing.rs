@@ -9,7 +9,7 @@ use crate::engine::core::Engine;
 use crate::engine::state::indexer::{Applied, FlushBatch, Indexer};
 use crate::engine::state::watchdog::WatchedIndex;
 
-/// About the most that the index lags behind when there are few writes.
+/// About how far the index lags behind at most when there are few writes.
 const LAG: Duration = Duration::from_secs(1);
 
 /// Runs the indexer thread: writes to the index whenever it is woken or enough time has passed,
@@ -22,7 +22,7 @@ pub(crate) fn run(engine: &Engine, calls: &Receiver<()>) {
                 engine.apply_to_index();
                 engine.index_to_disk();
                 if woken.is_err() {
-                    // It was not woken for a while.
+                    // The thread has not been woken for a while.
                     engine.rewrite_index_if_due();
                 }
             }
@@ -31,7 +31,7 @@ pub(crate) fn run(engine: &Engine, calls: &Receiver<()>) {
 }
 
 impl Engine {
-    /// Writes to the index what it does not have yet.
+    /// Writes to the index all changes that it does not have yet.
     pub(crate) fn apply_to_index(&self) {
         let mut indexer = self.indexer.lock();
         if let Some(why) = self.lacks_room_for_index() {
@@ -81,8 +81,8 @@ impl Engine {
     /// ahead of the log.
     fn take_flush_batch(&self, indexer: &Indexer) -> Option<(FlushBatch, u64)> {
         let mut committer = self.lock_committer();
-        // A failed sync is recorded in the store's health; nothing is written to the index
-        // then.
+        // A failed sync is recorded in the store's health. In that case, nothing is written to the
+        // index.
         let synced = committer.sync(self).is_ok() && !self.has_failed();
         let lsn = committer.log.synced_lsn();
         let is_wanted = lsn > indexer.applied_lsn || indexer.can_forget_dropped();

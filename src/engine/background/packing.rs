@@ -26,8 +26,8 @@ use crate::model::error::{Error, Result};
 
 /// How long to wait before failed work is retried.
 const RETRY: Duration = Duration::from_secs(5);
-/// This many neighboring packs of about one size are merged; fewer in tests of thread
-/// schedules, which have few packs.
+/// How many neighboring packs of about the same size are merged at once. Tests of thread schedules
+/// have few packs, so they merge fewer.
 const MERGE_PACKS: usize = if cfg!(jobstore_shuttle) { 2 } else { 8 };
 /// All packs below this size count as one size class; each further class is eight times larger.
 const SMALLEST_BYTES: u64 = 64 << 10;
@@ -69,7 +69,7 @@ fn work(engine: &Engine) -> Result<()> {
     while engine.check_writable().is_ok() {
         // First, free the space of replaced files that are no longer read.
         engine.expire_retired(Instant::now());
-        // If there is no space for it, packing may free some.
+        // If there is no space for the next segment, packing may free some.
         let mut refilled = engine.preallocation.refill(&*engine.disk);
         if refilled.as_ref().is_err_and(disk::is_full)
             && engine.expire_retired_on_full_disk(Instant::now())
@@ -98,7 +98,7 @@ fn work(engine: &Engine) -> Result<()> {
         } else if let Some(pack) = compaction::to_compact(engine, &not_compacted) {
             let compacted = compaction::rewrite(engine, vec![pack], "compact", &mut not_compacted);
             match &compacted {
-                // There may be space now for work that failed for lack of it.
+                // Work that failed for lack of space may succeed now.
                 Ok(()) if done.as_ref().is_err_and(disk::is_full) => {
                     can_pack = true;
                     done = Ok(());
@@ -134,8 +134,8 @@ fn work(engine: &Engine) -> Result<()> {
     done
 }
 
-/// Makes the log continue in an ordinary segment after a large write; returns whether it did.
-/// Hands back the jobs of dropped claims that a full disk or a failing call has kept.
+/// Tries again to hand back the jobs of dropped claims after a full disk or another failure
+/// prevented it.
 fn retry_hand_backs(engine: &Engine) {
     if engine.owed_hand_backs.lock().is_empty() || engine.check_writable().is_err() {
         return;
@@ -145,6 +145,7 @@ fn retry_hand_backs(engine: &Engine) {
     waiters.iter().for_each(|waiter| waiter.wake());
 }
 
+/// Makes the log continue in an ordinary segment after a large write; returns whether it did.
 fn leave_oversized_segment(engine: &Engine) -> Result<bool> {
     let is_larger = |segment: &Arc<Segment>| {
         let bytes = segment.file.len().unwrap_or_default();
@@ -166,7 +167,7 @@ fn leave_oversized_segment(engine: &Engine) -> Result<bool> {
     left
 }
 
-/// Whether nothing is left to pack, merge, or rewrite, as far as the index's progress permits.
+/// Whether nothing is left to pack, merge, or rewrite, given how far the index has progressed.
 #[cfg(test)]
 #[cfg_attr(jobstore_shuttle, allow(dead_code))]
 pub(crate) fn is_settled(engine: &Engine) -> bool {
@@ -206,7 +207,7 @@ fn pack(engine: &Engine, segment: Arc<Segment>) -> Result<()> {
                 let clock = scanned.clock;
                 let in_scratch =
                     compaction::pack_in_scratch(engine, replaced, range, clock, &events);
-                // If neither place has space, report the original error.
+                // If neither location has space, report the original error.
                 in_scratch.map_err(|tried| if disk::is_full(&tried) { error } else { tried })?
             }
             written => written?,
@@ -269,7 +270,7 @@ fn write_pack(
     writer.finish()
 }
 
-/// The newest neighboring packs of about one size, if there are enough of them that are not in
+/// The newest neighboring packs of about the same size, if there are enough of them that are not in
 /// `beside`.
 fn to_merge(packs: &[Arc<Pack>], beside: &[Arc<Pack>]) -> Option<Vec<Arc<Pack>>> {
     let mut runs = packs.rsplit(|pack| is_among(beside, pack));

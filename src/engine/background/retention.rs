@@ -29,8 +29,8 @@ use crate::engine::state::retention::purge_lag::Overdue;
 use crate::model::error::Result;
 use crate::model::retention::Retention;
 
-/// After an open, a graph without a policy may still be given its earlier one; until this time
-/// has passed, nothing is forgotten by default.
+/// For this long after an open, the default policy does not apply, because a graph without a policy
+/// may still be given the policy that it had earlier.
 const UNSAID: Duration = Duration::from_secs(3600);
 
 /// How long to wait before a failed lookup of tombstones is retried.
@@ -42,7 +42,7 @@ impl Engine {
         self.retention.lock().opened = Some(Instant::now());
     }
 
-    /// Records changes of a graph that became visible.
+    /// Records that changes of a graph have become visible.
     pub(crate) fn note_changed(&self, graph: &Arc<GraphCore>, is_smaller: bool) {
         if !is_smaller && graph.retention.read().is_none() {
             return;
@@ -82,13 +82,13 @@ impl Engine {
         }
         let round = work.schedule.begin_round(now_ms);
         drop(work);
-        // One at a time, so that a commit that creates or drops a graph does not wait for all
-        // of them.
+        // Look up one graph at a time, so that a commit that creates or drops a graph does not wait
+        // for all of them.
         let there = round.into_iter().filter_map(|number| self.graph(number));
         there.collect()
     }
 
-    /// Once enough time has passed to set policies, the default applies to graphs without one.
+    /// Once there was enough time to set policies, applies the default to graphs without one.
     fn begin_defaults(&self) {
         {
             let mut work = self.retention.lock();
@@ -152,7 +152,7 @@ fn visit(engine: &Engine, graph: &Arc<GraphCore>, defaults: Option<&Retention>) 
         Some(policy) => forget_due(engine, graph, policy, &mut next_ms),
         None => Ok(false),
     };
-    // Problems with purging it are recorded by the archiver.
+    // The archiver records problems with purging archived graphs.
     if !is_archived || forgotten.is_err() {
         engine.note_problem(graph, &purged, &forgotten);
     }
@@ -166,7 +166,8 @@ fn visit(engine: &Engine, graph: &Arc<GraphCore>, defaults: Option<&Retention>) 
     is_more
 }
 
-/// If jobs have to be archived first and this fails, the graph waits, and the others continue.
+/// Purges jobs of a graph that are due. If they have to be archived first and this fails, the graph
+/// has to wait, and others continue.
 fn purge_due(
     engine: &Engine,
     graph: &Arc<GraphCore>,
@@ -211,7 +212,7 @@ mod tests {
             ]
         };
         {
-            // Under one lock, because the background thread checks, too.
+            // Set and checked under one lock, because the background thread checks the graph, too.
             let mut work = engine.retention.lock();
             work.ages(number, &Arc::new(Retention::new()), &Gaps::default());
             work.purge_lag

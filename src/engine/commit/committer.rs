@@ -35,8 +35,8 @@ impl Engine {
         call.wait()
     }
 
-    /// Queues a detached write once the queue has space. This may run on the committer thread,
-    /// in a waker, so it commits if no other thread does.
+    /// Queues a detached write once the queue has space. This may run on the committer thread, in a
+    /// waker, so it commits itself if no other thread does.
     pub(crate) fn queue_detached(&self, queued: Queued) {
         let mut outside = Some(queued);
         while let Some(queued) = outside.take() {

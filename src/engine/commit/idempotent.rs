@@ -22,8 +22,8 @@ impl Staging<'_> {
         let known = self.round.keyed.get(&(graph.number, key.to_owned()));
         let owner = match known {
             Some((id, request)) => KeyOwner::Job(id.clone(), request.clone()),
-            // As with ids: what was added after the caller checked is in memory, or has moved
-            // to the index meanwhile.
+            // As with ids, an owner added after the caller checked is in memory, or has already
+            // moved to the index.
             None => match self.engine.recent_owner_of(graph, key)? {
                 KeyOwner::Nobody if self.engine.ids.generation() != lookup.generation => {
                     self.engine.owner_of(graph, key)?

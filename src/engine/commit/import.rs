@@ -49,7 +49,7 @@ impl Staging<'_> {
             Some(id) => {
                 let known = match self.round.brought.get(&(graph.number, id.clone())) {
                     Some(known) => Ok(Some(known.clone())),
-                    // The caller may have checked before another import.
+                    // Another import may have added the job after the caller checked.
                     None => self.engine.request_of(graph, id.as_str()),
                 };
                 match known {
@@ -108,7 +108,7 @@ impl Staging<'_> {
         self.round.now_ms = now_ms;
     }
 
-    /// Records an outcome that a recovery gave the job, with the number of that open.
+    /// Records the outcome that recovery gave the job at an open, with the number of that open.
     fn recovered(
         &mut self,
         graph: &Arc<GraphCore>,
@@ -191,7 +191,7 @@ mod tests {
             graph: graph.core.clone(),
             submission: submission(),
         };
-        // All in one commit.
+        // All jobs in one commit.
         let actions = [good(), bad(u64::MAX, 1), good(), bad(1, u64::MAX), good()];
         let mut committer = engine.lock_committer();
         let calls = actions.map(|action| {
@@ -206,7 +206,7 @@ mod tests {
         drop(committer);
         let is_made = calls.map(|call| call.wait().is_ok());
         assert_eq!(is_made, [true, false, true, false, true]);
-        // Each alone, too.
+        // Each job in its own commit.
         assert!(engine.commit(Operation::small(bad(u64::MAX, 1))).is_err());
         graph
             .submit(Request::new("c", "/", Body::empty()).unwrap())

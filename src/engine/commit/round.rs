@@ -47,7 +47,7 @@ pub(super) struct Round {
     pub(super) requeued: BTreeSet<(u32, u64)>,
     /// Claims that can be withdrawn, by the jobs started for them in this round.
     pub(super) claims: HashMap<(u32, u64), Arc<Claim>>,
-    /// Whether the time that the age clock did not count is confirmed.
+    /// Whether this round confirms the time that the age clock did not count.
     pub(super) confirms_clock: bool,
     /// Jobs purged in this round.
     pub(super) purged: HashSet<(u32, u64)>,
@@ -59,7 +59,7 @@ impl Round {
         self.clock.age_at(self.now_ms, &self.gaps)
     }
 
-    /// The same, as an event stores it.
+    /// The age clock at `now_ms`, in the form in which an event stores it.
     pub(super) fn age_shift_ms(&self) -> i64 {
         self.clock.shift(self.now_ms, &self.gaps)
     }
@@ -119,7 +119,7 @@ impl Round {
         let published = {
             let state = graph.state.read();
             let pending = States::NONE.with(State::Pending);
-            // Jobs that this round has claimed already are still pending there.
+            // In the published states, jobs that this round has already claimed are still pending.
             let taken = self.states.len() as u64 + 1;
             let selection = state.status.select(pending, 0, 0, taken);
             let (mut at, mut from, mut found) = (0, 0, None);
@@ -145,7 +145,7 @@ impl Round {
             .or_else(submitted)
     }
 
-    /// Completes every write with "unknown": the log may or may not contain their frame.
+    /// Completes every write with an "unknown" error: the log may or may not contain their frame.
     pub(super) fn end_unknown(&mut self, why: &Arc<str>) {
         let mut ids = self.ids.drain(..).peekable();
         for (n, result) in self.results.iter_mut().enumerate() {

@@ -16,8 +16,8 @@ impl Staging<'_> {
     pub(super) fn submit(&mut self, graph: &Arc<GraphCore>, submission: &Submission) -> JobId {
         let sequence = self.round.next_sequence(graph);
         let mut id = graph.ids.make(sequence, self.round.now_ms);
-        // A caller may have used this very id already; if so, the generated id gets a later
-        // time.
+        // A caller may already have used this very id. If so, the id is generated again with a
+        // later time.
         for later_ms in 1.. {
             let taken = self.engine.ids.may_contain(graph.id_hash(id.as_str()))
                 || (!self.round.brought.is_empty()
@@ -40,9 +40,9 @@ impl Staging<'_> {
         let key = (graph.number, id.clone());
         let existing = match (self.round.brought.get(&key), &lookup.found) {
             (Some(existing), _) | (None, Some(existing)) => Some(existing.clone()),
-            // The caller checked the index, so only later additions can be new. Those are in
-            // memory, unless they have moved to the index meanwhile. The generation is compared
-            // after the lookup, because the move may happen between the two.
+            // The caller found nothing in the index. A job that was added since then is in memory,
+            // or has already moved to the index. The generation is compared after the lookup,
+            // because the move may happen between the two lookups.
             (None, None) => match self.engine.recent_request_of(graph, id.as_str())? {
                 None if self.engine.ids.generation() != lookup.generation => {
                     self.engine.request_of(graph, id.as_str())?
@@ -57,7 +57,7 @@ impl Staging<'_> {
                 Err(Error::JobIdTaken { id: id.clone() })
             };
         }
-        // A job that was added and removed since the caller checked.
+        // The job may have been added and removed after the caller checked.
         if !self
             .engine
             .ids

@@ -1,7 +1,7 @@
 //! Verifies a store, open or closed, and repairs a closed one.
 //!
-//! Verification changes nothing and does not block other work. A store that verifies as sound
-//! can be opened.
+//! Verification changes nothing and does not block other work. A store that passes verification can
+//! be opened.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -42,7 +42,7 @@ fn survey_and_report(
     let survey = Survey::take(disk, on_read)?;
     let mut report = report_of(disk, &survey);
     if survey.is_sound() {
-        // Each file is sound by itself; check that an open would accept all of them together.
+        // Each file is intact by itself; check that an open would accept all of them together.
         let (options, index) = (Options::default(), Arc::new(NoIndex));
         let files = read_files(disk, survey.store).map_err(ReplayError::LogFiles);
         let read = files.and_then(|files| {
@@ -80,7 +80,7 @@ fn report_of(disk: &dyn Disk, survey: &Survey) -> VerifyReport {
     }
 }
 
-/// The index of a store that is not open.
+/// Returns the index of a store that is not open.
 pub(crate) type IndexOf<'a> = &'a dyn Fn(IndexAtRest<'_>) -> Result<Option<Arc<dyn Index>>>;
 
 /// Quarantines the damaged parts of a store that is not open.
@@ -106,7 +106,7 @@ pub(crate) fn repair(disk: &dyn Disk, index: IndexOf<'_>) -> Result<RepairReport
     repaired.quarantined = done.quarantined;
     repaired.jobs = done.jobs;
     repaired.events = done.events;
-    // Verify what was just written, like anything else.
+    // Verify the result of the repair, too.
     let again = verify(disk)?;
     match again.damage.into_iter().next() {
         None => Ok(repaired),
@@ -114,8 +114,8 @@ pub(crate) fn repair(disk: &dyn Disk, index: IndexOf<'_>) -> Result<RepairReport
     }
 }
 
-/// Facts in the index that the log may have lost: names of graphs, and the last LSN, which a
-/// clean close records itself. The index of a sound, closed store is not read.
+/// What the log may have lost but the index may still have: the names of graphs and, unless a clean
+/// close recorded it, the last LSN. If the log has all of this, the index is not read.
 fn known_by_index(survey: &Survey, index: IndexOf<'_>) -> Option<Replay> {
     let is_asked = survey.closed.is_none() || survey.graphs.values().any(|g| g.names.is_none());
     let seal = survey
@@ -184,7 +184,7 @@ impl Throttle<'_> {
 }
 
 impl Engine {
-    /// Verifies an open store, as it is now.
+    /// Verifies an open store in its current state.
     pub(crate) fn scrub(&self) -> Result<VerifyReport> {
         self.check_open()?;
         let _to_the_end = self.keep_retired();
@@ -229,7 +229,7 @@ impl Engine {
         }
         for segment in &segments {
             let is_active = Arc::ptr_eq(segment, &active);
-            // A segment that was begun since then is not checked.
+            // A segment that was begun after the scrub began is not checked.
             let end = segment.end().or(is_active.then_some(end));
             if let Some(end) = end {
                 report.bytes += end;
@@ -239,7 +239,7 @@ impl Engine {
             }
         }
         if report.is_sound() {
-            // Each file is sound by itself; check that a replay accepts all of them together.
+            // Each file is intact by itself; check that a replay accepts all of them together.
             let end_of = |segment: &Arc<Segment>| {
                 let is_active = Arc::ptr_eq(segment, &active);
                 segment.end().or(is_active.then_some(end))

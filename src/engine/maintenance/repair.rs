@@ -1,12 +1,12 @@
 //! Repairs a damaged store so that it opens: damaged parts are quarantined.
 //!
-//! Nothing that is sound is lost. Quarantined files stay in the store's directory as they were
-//! found. An interrupted repair can be repeated.
+//! Nothing that is intact is lost. Quarantined files stay unchanged in the store's directory. An
+//! interrupted repair can be repeated.
 //!
-//! A stretch of the log that is not sound becomes a pack: it keeps the sound events and blocks,
-//! one event that counts the lost events, and places without a block for the lost jobs. Lost
-//! events that the log cannot do without are written again first: the creation of each graph
-//! that other events refer to, and the drop of each graph that files omit.
+//! A damaged stretch of the log becomes a pack. The pack contains the intact events and blocks, one
+//! event with the number of lost events, and places without a block for the lost jobs. Some lost
+//! events are necessary and are therefore written again first: the creation of each graph that
+//! other events refer to, and the drop of each graph that files omit.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -35,7 +35,7 @@ pub(crate) struct Done {
 /// The project for graphs whose names are lost.
 const LOST_PROJECT: &str = "lost";
 
-/// A substitute for a graph whose creation is lost, and is not in the index either. Without its
+/// A substitute for a graph whose creation is in neither the log nor the index. Without the graph's
 /// key, all its ids have to be looked up.
 pub(crate) fn nameless(graph: u32, id_number: u64) -> GraphRow {
     GraphRow {
@@ -48,7 +48,7 @@ pub(crate) fn nameless(graph: u32, id_number: u64) -> GraphRow {
     }
 }
 
-/// Rewrites what is not sound. `created` contains the graphs whose creation is lost.
+/// Rewrites the damaged parts. `created` contains the graphs whose creation is lost.
 pub(crate) fn repair(
     disk: &dyn Disk,
     survey: &Survey,
@@ -79,7 +79,7 @@ pub(crate) fn repair(
     let log_ranges = &survey.log_ranges;
     let last_bad = log_ranges.iter().rposition(|log_range| !log_range.is_sound);
     let is_rewritten = |n: usize| {
-        // Packs come before segments, so the segments before a bad one become packs, too.
+        // Packs come before segments, so the segments before a damaged one become packs, too.
         let is_segment = matches!(log_ranges[n].source, RangeSource::Segment(_));
         !log_ranges[n].is_sound || (is_segment && last_bad.is_some_and(|last| n < last))
     };
@@ -125,7 +125,7 @@ struct Repair<'r> {
     survey: &'r Survey,
     /// For each graph, the sequence number after the last job so far.
     ends: BTreeMap<u32, u64>,
-    /// Graphs created so far: only they have places.
+    /// Graphs created so far: only these have places.
     known: BTreeSet<u32>,
     /// Graphs whose creation still has to be written in place of a lost event.
     created: VecDeque<(u32, GraphRow)>,
@@ -133,7 +133,7 @@ struct Repair<'r> {
     begun: BTreeSet<u32>,
     /// Graphs whose drop still has to be written in place of a lost event.
     dropped: BTreeSet<u32>,
-    /// The number of lost events that remain.
+    /// How many lost events are still to be written.
     lost_left: u64,
     done: Done,
 }
@@ -190,12 +190,12 @@ impl<'r> Repair<'r> {
         let mut graphs: Vec<u32> = self.survey.graphs.keys().copied().collect();
         graphs.retain(|graph| self.known.contains(graph) && !self.survey.graphs[graph].is_dropped);
         for graph in graphs {
-            // Where the graph continues: jobs before that place must exist before later events
-            // refer to them.
+            // The position at which the graph continues: jobs before it must exist before later
+            // events refer to them.
             let log_ranges = &self.survey.log_ranges;
             let mut later = log_ranges[n + 1..].iter();
             let next = later.find_map(|later| Some(later.spans.get(&graph)?.first()?.0));
-            // Or jobs that have events but no request.
+            // Otherwise, the end of the jobs that have events but no request.
             let mentioned = |s: &LogRange| s.mentioned.get(&graph).copied();
             let next = next.or_else(|| log_ranges[n..].iter().filter_map(mentioned).max());
             self.jobs(&mut writer, log_range, graph, jobs.remove(&graph), next)?;
@@ -203,7 +203,7 @@ impl<'r> Repair<'r> {
         writer.finish().map(|_| ())
     }
 
-    /// Keeps a sound event.
+    /// Keeps an intact event.
     fn event(&mut self, writer: &mut PackWriter<'_>, event: &Event<'_>) -> Result<()> {
         if let Event::GraphCreated { graph, .. } = event {
             self.begun.insert(*graph);
@@ -211,8 +211,8 @@ impl<'r> Repair<'r> {
         writer.event(event)
     }
 
-    /// Writes one event for `count` lost ones. Graphs whose creation was lost are created here,
-    /// and those whose drop was lost are dropped.
+    /// Writes replacements for `count` lost events: the creations of graphs whose creation was
+    /// lost, the drops of graphs whose drop was lost, and one event for all others.
     fn lost(&mut self, writer: &mut PackWriter<'_>, count: u64) -> Result<()> {
         self.lost_left = self.lost_left.saturating_sub(count);
         let mut left = count;
@@ -234,8 +234,8 @@ impl<'r> Repair<'r> {
             )?;
             left -= 1;
         }
-        // Other events lost here have to be recorded as well, unless there is no place for that
-        // later.
+        // At least one of the lost events has to be recorded as lost, unless the remaining drops
+        // need every position that is left.
         let mut begun = self.dropped.intersection(&self.begun).copied();
         let mut dropped = Vec::new();
         while left > 1
@@ -289,8 +289,8 @@ impl<'r> Repair<'r> {
         Ok(jobs)
     }
 
-    /// Writes the jobs of a graph in a stretch: the existing ones, and places for the missing
-    /// ones, up to `next`, where the graph continues elsewhere.
+    /// Writes the jobs of a graph in a stretch: the existing ones, and places for the missing ones,
+    /// up to `next`, the position at which the graph continues in a later stretch.
     fn jobs(
         &mut self,
         writer: &mut PackWriter<'_>,
@@ -313,7 +313,7 @@ impl<'r> Repair<'r> {
         let mut quarantined = 0;
         if let (Some(part), RangeSource::Pack { bad_blocks, .. }) = (part, &log_range.source) {
             writer.begin_graph(graph);
-            // They are rebuilt, because those of damaged jobs must not stay.
+            // The fingerprints are rebuilt, because those of damaged jobs must be removed.
             let store = self.survey.store;
             let mut fingerprints = Vec::new();
             let (mut block, mut piece) = (Block::default(), Vec::new());
@@ -336,7 +336,7 @@ impl<'r> Repair<'r> {
             let mut written = JobsWriter::begin(writer, graph);
             for job in jobs {
                 let sequence = job.sequence;
-                // A store never writes a number twice; keep the first job that has it.
+                // A store never writes a sequence number twice; keep the first job that has it.
                 if sequence < at {
                     continue;
                 }

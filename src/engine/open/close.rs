@@ -83,7 +83,7 @@ impl Engine {
             |state: &ShutdownState| state.log.is_some() || !state.running[committer];
         let in_time = self.shutdown.wait(Some(deadline), log_or_nobody);
         if in_time && self.shutdown.log().is_none() {
-            // There is no such thread: it could not be started, or it panicked.
+            // There is no committer thread: it could not be started, or it panicked.
             self.end_log();
         }
         let mut writing = Vec::new();
@@ -93,7 +93,7 @@ impl Engine {
             }
         }
         if !is_this(Worker::Archiver) && !self.shutdown.wait_ended(Worker::Archiver, deadline) {
-            // It writes to the store only by commits, and those are refused by now.
+            // The archiver writes to the store only by commits, and those are refused by now.
             tracing::error!(
                 "an archive does not respond; its thread is abandoned, and the next open finishes \
                  the archive file"
@@ -101,7 +101,7 @@ impl Engine {
         }
         let log = self.shutdown.log();
         if self.shutdown.wait_ended(Worker::Indexer, deadline) {
-            // As above.
+            // The indexer thread has done this, unless it could not be started or panicked.
             self.end_index();
         } else if log.is_some() {
             self.shutdown.change().index_is_left_behind = true;
@@ -183,7 +183,7 @@ impl Engine {
         self.check_sound()?;
         self.preallocation.discard(&*self.disk)?;
         let end = committer.log_end();
-        // The index is sealed once it is released; releasing it may hang.
+        // The index is sealed after it is released, and releasing it may hang.
         let closed = Closed {
             end,
             clock: self.clock_mark_at(now_ms),

@@ -28,8 +28,8 @@ use crate::log::permissions;
 use crate::model::error::{Error, Result};
 use crate::model::options::Options;
 
-/// The index engine gets one part in this many of the cache budget. It uses about as much again
-/// in addition, and the filters for lookups need some.
+/// The index engine gets this fraction of the cache budget. It actually uses about twice that, and
+/// the filters for lookups also need memory.
 const INDEX_CACHE_SHARE: u64 = 4;
 
 /// Opens the store in a directory.
@@ -99,10 +99,10 @@ fn sealed_index(
     }
 }
 
-/// How often files are reread if an open store has replaced them meanwhile.
+/// How often files are reread if another process opened the store and replaced them.
 const READ_TRIES: usize = 5;
 
-/// Reads a store that is not open, without preventing others from opening it. The result counts
+/// Reads a store that is not open, without preventing others from opening it. The result is valid
 /// only if the store is still not open at the end.
 pub(crate) fn read_at_rest<T>(
     path: &Path,
@@ -123,7 +123,7 @@ pub(crate) fn read_at_rest<T>(
             BoundedDisk::new(directory.clone(), FileAccess::ReadOnly),
         );
         check_not_in_use(&directory)?;
-        // The store may have been opened and closed meanwhile.
+        // Another process may have opened and closed the store since.
         if names()? == before || tries == READ_TRIES {
             return done;
         }
@@ -142,13 +142,13 @@ fn check_not_in_use(disk: &OsDirectory) -> Result<()> {
             path: disk.path(""),
             holder: lock_holder::find(&[file]),
         }),
-        // Directories cannot be locked here, or no process can have locked the file.
+        // This system cannot lock directories, or no process can have locked the file.
         Err(_) => Ok(()),
     };
     free(disk.handle())?;
     match disk.open_plain(file_names::LOCK, OFlags::RDONLY) {
         Ok(file) => free(&file),
-        // It was never opened, or is a copy.
+        // The store was never opened, or is a copy.
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(e) => Err(Error::io("open", disk.path(file_names::LOCK), &e)),
     }
@@ -157,12 +157,12 @@ fn check_not_in_use(disk: &OsDirectory) -> Result<()> {
 /// What a directory contains.
 enum Kind {
     Store,
-    /// A store's files, but not its `STORE` file.
+    /// A store's files, without the file `STORE`.
     Nameless,
-    /// Nothing, or what a crash leaves while a store is being created, or what a file system
-    /// puts into any directory.
+    /// Nothing, or only files that remain if a crash interrupts the creation of a store, or files
+    /// that a file system puts into any directory.
     Empty,
-    /// Something else, such as the named file.
+    /// Anything else, such as a file with this name.
     Foreign(String),
 }
 
@@ -238,7 +238,7 @@ pub(crate) fn directory_at_rest(path: &Path) -> Result<(BoundedDisk, Arc<OsDirec
     Ok((disk, directory, lock))
 }
 
-/// Opens a directory that contains a store, sound or not.
+/// Opens a directory that contains a store, even a damaged one.
 fn store_directory(path: &Path) -> Result<OsDirectory> {
     let there = path.to_path_buf();
     let disk = match OsDirectory::open(path) {

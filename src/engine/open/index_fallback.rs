@@ -28,8 +28,8 @@ impl Engine {
         Some("the disk is nearly full".into())
     }
 
-    /// Replaces the index with one in memory, rebuilt from the log. Commits wait meanwhile.
-    /// Returns the old index, to be released without holding a lock.
+    /// Replaces the index with one in memory, rebuilt from the log. Commits wait until this is
+    /// done. Returns the old index, to be released without holding a lock.
     pub(crate) fn index_to_memory(
         &self,
         indexer: &mut Indexer,
@@ -47,7 +47,7 @@ impl Engine {
             index,
             ..
         } = rebuilt;
-        // Readers that see both halves of the change must not report damage. Callers that need
+        // A reader that sees a mixture of both indexes must not report damage. Callers that need
         // the index wait until the change is complete.
         *self.index_in_memory.lock() = Some(why);
         let mut current = self.index.write();
@@ -127,7 +127,7 @@ impl Engine {
         Ok(replay)
     }
 
-    /// Releases the index that one in memory has replaced, and frees its space.
+    /// Releases the index that was replaced with one in memory, and frees its space.
     pub(crate) fn release_index(&self, moved: Result<Option<Arc<dyn Index>>>) {
         let old = match moved {
             Ok(old) => old,

@@ -12,7 +12,8 @@ use crate::log::disk;
 use crate::log::identity::IndexSeal;
 use crate::model::error::{Error, Result};
 
-/// The result of reading the log, and why its index is in memory, if it is.
+/// The result of reading the log. If the index is in memory because of a problem, includes the
+/// reason.
 pub(super) type ReadResult = (Result<ReadLog, ReplayError>, Option<Arc<str>>);
 
 /// The size limit of an index: this many bytes, plus twice the size of the log.
@@ -21,7 +22,7 @@ const INDEX_BYTES_FREE: u64 = 32 << 20;
 /// Where the index is.
 pub(crate) enum IndexLocation<'a> {
     Directory(IndexDirectory),
-    /// In memory; called with whether to rebuild it.
+    /// In memory. The function returns the index; its argument is whether to rebuild it.
     Memory(&'a dyn Fn(bool) -> Arc<dyn Index>),
 }
 
@@ -88,8 +89,8 @@ impl IndexLocation<'_> {
         }
     }
 
-    /// Whether its files have grown far beyond what an index of this log needs: the engine
-    /// keeps garbage for a while, and a rebuilt index has none.
+    /// Whether the index's files are much larger than an index of this log needs to be. The engine
+    /// keeps garbage for some time; a rebuilt index has none.
     pub(super) fn is_overgrown(&self, files: &StoreFiles) -> bool {
         let IndexLocation::Directory(directory) = self else {
             return false;

@@ -1,4 +1,4 @@
-//! Loads the states of jobs from the index, if all of it is sound.
+//! Loads the states of jobs from the index, if the whole index is intact.
 
 use std::sync::{Arc, Weak};
 
@@ -15,7 +15,7 @@ use crate::index::{Fault, Index};
 use crate::model::error::Result;
 use crate::model::store_id::StoreId;
 
-/// The contents of the index, if all of it is sound.
+/// Returns the contents of the index, if the whole index is intact.
 pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay, ReplayError> {
     let mut indexer = Indexer::new(store);
     let Some(value) = index.get(rows::HEAD)? else {

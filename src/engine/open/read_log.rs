@@ -32,7 +32,7 @@ pub(super) struct ReadEnd {
     pub(super) epoch: u64,
     /// The offset after its last frame.
     pub(super) at: u64,
-    /// Whether everything after that is known to be zeros, durably.
+    /// Whether everything after that is known to be zeros on the disk.
     pub(super) is_blank: bool,
 }
 
@@ -116,7 +116,7 @@ pub(crate) fn read_log(
             return Err(Error::damaged(last, 0, what).into());
         }
     }
-    // The store may have stayed open for long after its last write.
+    // The store may have stayed open for a long time after its last write.
     let at_close = files.closed.as_ref().map(|closed| closed.clock);
     replay.clock = at_close.or(replay.clock);
     replay.check_whole(&last)?;

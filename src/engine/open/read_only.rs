@@ -59,7 +59,7 @@ pub(crate) fn open_read_only(
     let log = LogWriter::detached(store, replay.next_lsn)?;
     let now_ms = crate::base::clock::to_ms(options.clock.now());
     let clock = AgeClock::begin((replay.clock, replay.gaps.clone()), Instant::now(), now_ms);
-    // A complete index leaves nothing to replay.
+    // With a complete index, nothing is replayed, so the last open is not known from the replay.
     let open_event = match replay.open_event {
         None => opens::last_open_event(&log_files.packs)?,
         open_event => open_event,

@@ -1,8 +1,9 @@
 //! Settles the jobs that were running when the store was last closed or crashed.
 //!
-//! Each job found running is reported by exactly one open, with what was done about it. Jobs
-//! whose cancellation was requested are cancelled. Jobs that lost events may have completed are
-//! interrupted, whatever the `Recovery` is: no job runs twice because its completion was lost.
+//! Each job found running is reported by exactly one open, with what was done about it. Jobs whose
+//! cancellation was requested are cancelled. Some jobs may have been completed by events that are
+//! now lost. These are interrupted, whatever the `Recovery` is: no job runs twice because its
+//! completion was lost.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -110,7 +111,7 @@ fn secrets_lost_among(
     Ok(sequences.into_iter().partition(secrets_lost))
 }
 
-/// Cancel requests that the index contains are not replayed, so they are read from the index.
+/// Cancel requests that are already in the index are not replayed, so they are read from it.
 fn mark_cancelling(graph: &GraphCore, index: &dyn Index, sequences: &[u64]) -> Result<(), Fault> {
     for group in sequences.chunk_by(|a, b| a / DETAIL_JOBS == b / DETAIL_JOBS) {
         let row = detail_rows::read(index, graph, group[0] / DETAIL_JOBS)?;

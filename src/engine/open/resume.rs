@@ -11,7 +11,7 @@ use crate::log::writer::{LogWriter, Resume};
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
 
-/// The most bytes after the log's end that an open zeroes rather than begin a new segment.
+/// The most bytes after the log's end that an open zeroes; for more, it begins a new segment.
 const ZEROS_MAX: u64 = 1 << 20;
 
 /// Continues the log in its last segment, unless that is full, so that opens leave no files
@@ -41,7 +41,7 @@ pub(super) fn begin_log(
         None => Ok(None),
     };
     let resumed = match resume(ZEROS_MAX, preallocation.segment_bytes()) {
-        // On file systems where overwriting needs new space, there may be none.
+        // On file systems where overwriting needs new space, there may be no space for it.
         Err(Error::DiskFull { .. }) => None,
         resumed => resumed?,
     };

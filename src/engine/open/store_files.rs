@@ -1,7 +1,7 @@
 //! The files of a store's log, sorted.
 //!
 //! Determines which packs and segments form the log, and which are left over. The log has no
-//! gaps. A file that another one replaces is removed only if the replacement is sound.
+//! gaps. A file that another one replaces is removed only if the replacement is intact.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -81,7 +81,7 @@ pub(crate) fn read_files(disk: &dyn Disk, store: StoreId) -> Result<StoreFiles> 
             SegmentFile::Segment(segment) if segment.header.first_lsn >= next_lsn => {
                 segments.push(Arc::new(segment));
             }
-            // Packed already.
+            // The segment is already packed.
             SegmentFile::Segment(segment) => {
                 let lsn = segment.header.first_lsn;
                 let pack = kept.partition_point(|pack| pack.last_lsn < lsn);
@@ -89,7 +89,7 @@ pub(crate) fn read_files(disk: &dyn Disk, store: StoreId) -> Result<StoreFiles> 
                     .map_or(Ok(()), |pack| check_replacement(pack))?;
                 useless.push(segment.name);
             }
-            // Preallocated and never used.
+            // The segment was preallocated and never used.
             SegmentFile::Unused => useless.push(file_names::segment(epoch)),
         }
     }
@@ -104,7 +104,7 @@ pub(crate) fn read_files(disk: &dyn Disk, store: StoreId) -> Result<StoreFiles> 
     })
 }
 
-/// After a crash, the files that a pack replaces are removed only if the whole pack is sound.
+/// After a crash, the files that a pack replaces are removed only if the whole pack is intact.
 fn check_replacement(pack: &Pack) -> Result<()> {
     let checked = check_pack(pack, &mut |_| Ok(()))?;
     match checked.into_damage().into_iter().next() {
@@ -113,9 +113,9 @@ fn check_replacement(pack: &Pack) -> Result<()> {
     }
 }
 
-/// Returns the fewest packs that cover the first LSN to the last without a gap, and the packs
-/// that are not needed: merged packs stay until the larger pack is durable, and a failed merge
-/// may leave a pack that overlaps others.
+/// Returns the fewest packs that cover all LSNs from the first to the last without a gap, and the
+/// packs that are not needed. Merged packs stay until the larger pack is durable, and a failed
+/// merge may leave a pack that overlaps others.
 fn chain(mut packs: Vec<Pack>) -> Result<(Vec<Arc<Pack>>, Vec<Pack>)> {
     packs.sort_by_key(|pack| (pack.first_lsn, Reverse(pack.last_lsn)));
     // For each LSN that can be reached: the number of packs needed, and the last of them.

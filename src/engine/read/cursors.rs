@@ -1,4 +1,4 @@
-//! Issues cursors, and checks where they continue.
+//! Issues cursors, and determines where a list continues for a cursor.
 
 use crate::engine::core::Engine;
 use crate::engine::state::graph::GraphCore;

@@ -1,7 +1,7 @@
 //! A page as the JSON document of the GES job-list API, assembled from stored text.
 //!
-//! The output is exactly the API's success document, compact, and needs bounded memory with any
-//! number of threads. Request bodies are copied verbatim, because nothing is parsed.
+//! The output is exactly the API's success document, in compact form. Producing it needs bounded
+//! memory with any number of threads. Request bodies are copied verbatim, without being parsed.
 
 use std::io::Write;
 use std::ops::Range;
@@ -23,7 +23,7 @@ pub(crate) const EMPTY_BYTES: u64 = (START.len() + END.len()) as u64;
 /// With fewer stretches per thread, another thread costs more than it saves.
 const RANGES_PER_THREAD: usize = 8;
 
-/// A stretch with more text than this is not produced further ahead.
+/// A stretch is produced ahead only up to this much text.
 const RANGE_BYTES_MAX: usize = 1 << 20;
 
 /// A document that is produced in parts, on demand.
@@ -78,7 +78,7 @@ pub(crate) fn write(
     out: &mut impl Write,
 ) -> Result<()> {
     let cuts = match snapshot.newest_first {
-        // Its blocks are read one by one.
+        // The blocks of a newest-first list are read one by one.
         true => vec![0, u64::MAX],
         false => snapshot.cut_points(),
     };
@@ -150,7 +150,7 @@ struct JobTexts {
     /// A job that is read in pieces and not complete yet.
     large: Option<Large>,
     piece: Vec<u8>,
-    /// In a newest-first list: all jobs from this one on were written.
+    /// In a newest-first list: all jobs from this sequence number up have been written.
     upto: Option<u64>,
 }
 
@@ -235,7 +235,7 @@ impl JobTexts {
         splice(text, &row, state, out)
     }
 
-    /// Writes the selected jobs of the reader's block. Its text shows them as complete and
+    /// Writes the selected jobs of the reader's block. The block's text shows jobs as complete and
     /// includes commas, so a run of complete jobs is copied at once.
     fn block(&mut self, snapshot: &Snapshot, out: &mut impl Write) -> Result<()> {
         let first = self.reader.block.first_sequence;

@@ -1,7 +1,7 @@
-//! Reads the log as a feed: the events after a place, stretch by stretch.
+//! Reads the log as a feed: the events after a position, stretch by stretch.
 //!
-//! [`Feed`] returns every durable event after the place, once and in order, even if files are
-//! packed, merged, or rewritten meanwhile. It keeps one stretch in memory, not the log.
+//! [`Feed`] returns every durable event after the position, once and in order, even if files are
+//! packed, merged, or rewritten while it reads. It keeps one stretch in memory, not the log.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::model::retention::PurgeReason;
 /// rewritten.
 pub(crate) type FeedPosition = (u64, u64);
 
-/// Used instead of a job: the whole event.
+/// Stands for the whole event, in place of a job.
 pub(crate) const WHOLE: u64 = u64::MAX;
 
 /// A change of a job, as read from the log.
@@ -36,18 +36,18 @@ pub(crate) struct FeedChange {
 /// Changes that were read ahead.
 enum Ahead {
     One(FeedChange),
-    /// Consecutive submissions: LSN and sequence number of the first, and how many.
+    /// Consecutive submissions: the LSN and the sequence number of the first one, and their number.
     Submits(u64, u64, u64),
 }
 
-/// Reads the changes after a place.
+/// Reads the changes after a position.
 pub(crate) struct Feed {
     graph: Arc<GraphCore>,
     /// The next LSN to read.
     next_lsn: u64,
-    /// Changes that were read and not returned yet.
+    /// Changes that were read and have not been returned yet.
     ahead: VecDeque<Ahead>,
-    /// Everything up to this place was returned before.
+    /// Everything up to this position was returned earlier.
     seen: FeedPosition,
 }
 
@@ -62,7 +62,7 @@ impl Feed {
         }
     }
 
-    /// The place up to which everything was returned.
+    /// The position up to which everything was returned.
     pub(crate) fn seen(&self) -> FeedPosition {
         self.seen
     }
@@ -106,7 +106,7 @@ impl Feed {
                 self.seen = found.at;
                 Some(found)
             }
-            // It was not returned by `peek` yet.
+            // `peek` has not returned it yet.
             submits => {
                 self.ahead.push_front(submits);
                 None
@@ -157,7 +157,8 @@ impl Feed {
     }
 }
 
-/// This many events up to this LSN are no longer available.
+/// A change that stands for events that are no longer available: this many, the last one at this
+/// LSN.
 fn gap(last_lsn: u64, events: u64) -> FeedChange {
     FeedChange {
         at: (last_lsn, WHOLE),
@@ -244,8 +245,8 @@ fn told_by(event: &Event<'_>, number: u32, lsn: u64, ahead: &mut VecDeque<Ahead>
             ..
         } if graph == number => {
             let jobs = purged_jobs::unpack(jobs).unwrap_or_default();
-            // Once its tombstones are forgotten, a purge has lost its references and some of
-            // its jobs; the remaining ones would look like a purge of jobs without results.
+            // Once its tombstones are forgotten, a purge no longer has its references and some of
+            // its jobs. The remaining jobs would look like purged jobs without results.
             if jobs.iter().any(|job| job.id.is_none()) {
                 ahead.push_back(Ahead::One(gap(lsn, 1)));
                 return;
@@ -260,7 +261,7 @@ fn told_by(event: &Event<'_>, number: u32, lsn: u64, ahead: &mut VecDeque<Ahead>
         }
         _ => {}
     }
-    // Once the last change of an event is returned, the whole event is.
+    // Once the last change of an event is returned, the whole event has been returned.
     if let Some(Ahead::One(last)) = ahead.back_mut() {
         if last.at.0 == lsn {
             last.at.1 = WHOLE;

@@ -47,7 +47,7 @@ impl Engine {
         self.owner_among(graph, key, owners)
     }
 
-    /// The same, for a key that is known not to be in the index.
+    /// Like [`Engine::owner_of`], for a key that is known not to be in the index.
     pub(crate) fn recent_owner_of(&self, graph: &Arc<GraphCore>, key: &str) -> Result<KeyOwner> {
         let owners = self.ids.recent(graph.key_hash(key));
         self.owner_among(graph, key, owners)

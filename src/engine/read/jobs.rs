@@ -1,5 +1,5 @@
-//! Jobs as values: the text of a page, joined with the times and outcomes in memory, index, and
-//! log.
+//! Jobs as values: the text of a page, joined with times and outcomes from memory, the index, and
+//! the log.
 //!
 //! A job shows nothing later than its state at the instant of the snapshot. A stale index is
 //! detected, because the state determines which facts must exist.
@@ -40,8 +40,8 @@ pub(crate) struct JobReader {
     at: usize,
     details: Option<(u64, Box<DetailRow>)>,
     outcomes: ExtraCache,
-    /// In a newest-first list: all jobs from this one on were returned. `ahead` contains the
-    /// jobs that were read, the next one last.
+    /// In a newest-first list: all jobs from this sequence number up have been returned or are in
+    /// `ahead`, whose last job is the next one to return.
     upto: u64,
     ahead: Vec<Job>,
 }
@@ -213,8 +213,8 @@ fn parse(id: &[u8], request: &[u8], secrets: &[u8]) -> Option<(JobId, MaskedRequ
     Some((id, MaskedRequest::from_stored(request, secrets)?))
 }
 
-/// Caches the extra parts of outcomes that were read last: jobs that completed one after
-/// another find theirs in one read.
+/// Caches the extra parts of outcomes that were read last: one read often contains those of several
+/// jobs that completed one after another.
 #[derive(Default)]
 pub(crate) struct ExtraCache {
     extras: HashMap<u64, Box<Extra>>,
@@ -240,7 +240,7 @@ impl Engine {
         }
     }
 
-    /// Id and request of one job, with secrets masked; does not read its times and outcome.
+    /// The id and request of one job, with secrets masked. Does not read its times and outcome.
     pub(crate) fn id_and_request(
         &self,
         graph: &Arc<GraphCore>,
@@ -250,7 +250,7 @@ impl Engine {
         Ok(found.map(|(id, masked_request)| (id, masked_request.request)))
     }
 
-    /// The same, with the masked values.
+    /// Like [`Engine::id_and_request`], with the masked values.
     pub(crate) fn id_and_kept(
         &self,
         graph: &Arc<GraphCore>,
@@ -276,8 +276,8 @@ impl Engine {
             .ok_or_else(|| missing(&graph.path(), sequence))
     }
 
-    /// Ids and submission times of the jobs that are read together with an existing job, from
-    /// the first of them on.
+    /// Ids and submission times of the jobs that are read together with an existing job, beginning
+    /// with the first of these jobs.
     pub(crate) fn ids_near(
         &self,
         graph: &Arc<GraphCore>,
@@ -285,7 +285,8 @@ impl Engine {
     ) -> Result<Option<NearIds>> {
         let snapshot = {
             let state = graph.state.read();
-            // A pack returns a whole block; in a segment, the jobs that follow are read too.
+            // A pack returns a whole block. In a segment, the jobs that follow this one are also
+            // read.
             let jobs = match sequence < state.packed_end() {
                 true => 1,
                 false => BLOCK_JOBS_MAX as u64,
@@ -322,7 +323,7 @@ impl Engine {
     pub(crate) fn detail(&self, graph: &GraphCore, sequence: u64) -> Result<Detail> {
         let changes = graph.state.read().detail_changes(sequence);
         let mut detail = Detail::default();
-        // Both facts of a finished job may still be in memory.
+        // Both facts about a finished job may still be in memory.
         if !matches!(
             changes,
             [
@@ -367,9 +368,9 @@ impl Engine {
         self.ask_index(|index| detail_rows::read(index, graph, group))
     }
 
-    /// The outcome of a complete job. If the job was purged since the page was taken, it is
-    /// read from the log as it was then. The state says that the job is complete, so an index
-    /// without its completion is stale.
+    /// The outcome of a complete job. If the job was purged after the page was taken, its outcome
+    /// is read from the log as it was when the page was taken. The state says that the job is
+    /// complete, so an index without its completion is stale.
     pub(crate) fn outcome(
         &self,
         graph: &GraphCore,
@@ -378,13 +379,13 @@ impl Engine {
         (log, outcomes): (Option<&LogFiles>, &mut ExtraCache),
     ) -> Result<Outcome> {
         let stale = || {
-            // The index removes a dropped graph.
+            // The rows of a dropped graph are removed from the index.
             if graph.is_dropped() {
                 return Error::GraphDropped {
                     graph: graph.name.to_string(),
                 };
             }
-            // It also removes a job that was purged since the page was taken.
+            // The same is true of a job that was purged after the page was taken.
             if graph.state.read().status.is_removed(sequence) {
                 return Error::PageExpired;
             }
@@ -436,13 +437,13 @@ impl Engine {
         })
     }
 
-    /// Calls `each` with the events that are read together with that of this LSN.
+    /// Calls `each` with the event of this LSN and those that are read together with it.
     pub(crate) fn events_near(&self, lsn: u64, each: impl FnMut(u64, &Event<'_>)) -> Result<()> {
         let log_files = self.log_files.read().clone();
         log_files.events_near(lsn, each)
     }
 
-    /// The same, with some of the events that follow, for readers that continue.
+    /// Like [`Engine::events_near`], but also reads some later events, for readers that continue.
     pub(crate) fn events_from(&self, lsn: u64, each: impl FnMut(u64, &Event<'_>)) -> Result<()> {
         let log_files = self.log_files.read().clone();
         match log_files.file_of(lsn) {

@@ -1,7 +1,7 @@
 //! Reads jobs that are too large for a block, piece by piece.
 //!
-//! Reading a job of any size takes the memory of one piece. Each piece, or the whole text at
-//! its last piece, is verified.
+//! Reading a job of any size takes the memory of one piece. In a pack, each piece is verified; in a
+//! segment, the whole text is verified once its last piece has been read.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -159,7 +159,7 @@ impl Large {
         if usize::from(self.row.id_len) == id.len() && found.starts_with(id.as_bytes()) {
             return Ok(true);
         }
-        // "No" is trusted only if the text is complete.
+        // The answer "no" is trusted only if the whole text can be read.
         while self.next_piece(&mut rest)? {}
         Ok(false)
     }
@@ -189,8 +189,8 @@ impl Large {
     }
 
     fn whole_text(&mut self) -> Result<Vec<u8>> {
-        // Grown piece by piece, because the recorded length is trusted only as far as the text
-        // was read.
+        // The buffer grows piece by piece, because the recorded length is trusted only as far as
+        // the text has been read.
         let (mut text, mut piece) = (Vec::new(), Vec::new());
         while self.next_piece(&mut piece)? {
             text.extend_from_slice(&piece);

@@ -20,7 +20,7 @@ use crate::model::states::States;
 /// The store and graph that a list reads.
 type ListedGraph<'p> = (&'p Engine, &'p Arc<GraphCore>);
 
-/// The jobs of a page, and the facts about those around it.
+/// The jobs of a page, and facts about the jobs around it.
 pub(crate) struct Listing {
     pub(crate) snapshot: Snapshot,
     pub(crate) total: Option<u64>,
@@ -59,7 +59,7 @@ pub(crate) fn whole(listed: ListedGraph<'_>, list: &JobQuery) -> Result<Listing>
     page(listed, &list)
 }
 
-/// The order of a list, for selecting jobs: from a place, after skipping some, up to a limit.
+/// Selects jobs in the order of a list: from a position, after skipping some, up to a limit.
 struct Order<'s> {
     state: &'s GraphState,
     states: States,
@@ -78,7 +78,7 @@ impl Order<'_> {
         }
     }
 
-    /// Where a list continues after these jobs.
+    /// The position at which a list continues after these jobs.
     fn after(&self, selection: &Selection) -> Option<u64> {
         match self.newest_first {
             true => selection.first(),
@@ -86,7 +86,7 @@ impl Order<'_> {
         }
     }
 
-    /// The jobs between two places.
+    /// The jobs between two positions.
     fn between(&self, from: Option<u64>, end: Option<u64>) -> Range<u64> {
         match self.newest_first {
             true => end.unwrap_or(0)..from.unwrap_or(self.state.status.len()),
@@ -107,7 +107,8 @@ fn by_state((engine, graph): ListedGraph<'_>, list: &JobQuery, from: Option<u64>
     let next = order.after(&selection);
     let more = next.filter(|&next| order.select(Some(next), 0, 1).len > 0);
     let quarantined = state.quarantined_in(|| {
-        // From where the page begins to its last job, or to the list's end.
+        // From the beginning of the page to the position after its last job or, if no more jobs
+        // follow, to the end of the list.
         let passed = (list.offset > 0).then(|| order.select(from, list.offset - 1, 1));
         let begin = match &passed {
             None => from,
@@ -137,8 +138,8 @@ fn by_scan(
     skip: u64,
 ) -> Result<Listing> {
     let matcher = list.matcher()?;
-    // The jobs before the page and after it are only counted. If the count stops early, the
-    // page is complete already.
+    // The jobs before the page and after it are only counted. If the count stops early, the page
+    // itself is already complete.
     let (ahead, before) = {
         let state = graph.state.read();
         let order = Order {
@@ -189,7 +190,7 @@ fn by_scan(
     }
     let is_whole = ended == ScanEnd::AtEnd;
     let total = (list.count_total && is_whole).then_some(matches.matched);
-    // This changes only at open.
+    // Which jobs are quarantined changes only at an open.
     let quarantined = {
         let state = graph.state.read();
         let order = Order {

@@ -14,12 +14,12 @@ use crate::model::job::Job;
 use crate::model::request::Request;
 
 impl GraphCore {
-    /// The owner of an id.
+    /// This job as the owner of an id.
     pub(crate) fn owner(&self, sequence: u64) -> Owner {
         self.owner_of_key(sequence, 0)
     }
 
-    /// The owner of a key that was assigned by this event.
+    /// This job as the owner of a key that was assigned by this event.
     pub(crate) fn owner_of_key(&self, sequence: u64, lsn: u64) -> Owner {
         Owner {
             graph: self.number,
@@ -28,7 +28,7 @@ impl GraphCore {
         }
     }
 
-    /// The graph's jobs among the owners of an id.
+    /// Those of an id's owners that are jobs of this graph.
     pub(crate) fn with_id(&self, owners: Vec<Owner>) -> impl Iterator<Item = u64> {
         let of_graph = owners.into_iter().filter(|o| o.graph == self.number);
         of_graph.filter(|owner| owner.lsn == 0).map(|o| o.sequence)
@@ -52,7 +52,7 @@ impl Engine {
         })
     }
 
-    /// The same, for an id that is known not to be in the index.
+    /// Like [`Engine::request_of`], for an id that is known not to be in the index.
     pub(crate) fn recent_request_of(
         &self,
         graph: &Arc<GraphCore>,

@@ -1,14 +1,14 @@
 //! Which point of its history a store had reached when it issued a position or a cursor.
 //!
-//! [`LogPoint`] records that point. What a store issued is accepted by this store and by every
-//! later copy of it. A copy that was made earlier, and was opened on its own since, always
-//! refuses it.
+//! [`LogPoint`] records that point. Anything that a store issued is accepted by this store and by
+//! every copy that is made of it later. A copy that was made earlier and has been opened on its own
+//! since then always refuses it.
 //!
-//! Copies share their events up to the point where they diverge; beyond it, they assign the
-//! same LSNs and job numbers to different things. They diverge when one of them is opened
-//! again: each open writes a `StoreOpened` event with its time. So a moment names the open in which
-//! it was issued. It is in the history of a store that has this open, and no later one before
-//! the moment's LSN.
+//! Copies share their events up to the point where they diverge; beyond it, they assign the same
+//! LSNs and job numbers to different things. They diverge when one of them is opened again: each
+//! open writes a `StoreOpened` event with its time. Therefore, a log point names the open during
+//! which it was issued. The log point is in the history of a store if the store has this open and
+//! no later open before the log point's LSN.
 
 use std::sync::Arc;
 
@@ -48,7 +48,7 @@ pub(crate) fn last_open_event(packs: &[Arc<Pack>]) -> Result<Option<OpenEvent>> 
 }
 
 impl Engine {
-    /// The current moment, which is later than anything read before.
+    /// The current point, which is later than anything read before.
     pub(crate) fn log_point(&self) -> LogPoint {
         self.log_point_at(self.visible_lsn.load(Ordering::Acquire))
     }
@@ -60,8 +60,8 @@ impl Engine {
         }
     }
 
-    /// What is wrong with something issued at a moment. `is_sealed` verifies its checksum,
-    /// which also covers the open.
+    /// What is wrong with something that was issued at this point. `is_sealed` verifies its
+    /// checksum, which also covers the open.
     pub(crate) fn problem_of(
         &self,
         point: LogPoint,
@@ -78,7 +78,7 @@ impl Engine {
         Ok((!self.is_in_history(point, open_event)?).then_some(ELSEWHERE))
     }
 
-    /// The open that a moment belongs to, if it is one of this store's.
+    /// The open that a point belongs to, if it is one of this store's opens.
     fn open_event_of(&self, point: LogPoint) -> Result<Option<OpenEvent>> {
         let lsn = point.open_lsn;
         if lsn >= self.open_event.lsn {
@@ -101,7 +101,7 @@ impl Engine {
         Ok(found)
     }
 
-    /// Whether a moment of this open is in this store's history.
+    /// Whether a point that belongs to this open is in this store's history.
     fn is_in_history(&self, point: LogPoint, open_event: OpenEvent) -> Result<bool> {
         if open_event == self.open_event {
             return Ok(point.lsn <= self.visible_lsn.load(Ordering::Acquire));
@@ -109,8 +109,8 @@ impl Engine {
         if point.lsn >= self.open_event.lsn {
             return Ok(false);
         }
-        // The end of the second-last open is known; that of an earlier one is searched for
-        // once.
+        // The end of the second-last open is known. The end of an earlier one is searched for once
+        // and then remembered.
         if point.lsn < open_event.lsn || open_event.open_number + 1 == self.open_event.open_number {
             return Ok(true);
         }

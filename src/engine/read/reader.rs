@@ -38,7 +38,7 @@ pub(crate) struct Snapshot {
     parts: Arc<[Arc<Part>]>,
     tail: Arc<Vec<TailRun>>,
     cancelling: Vec<u64>,
-    /// The whole log, if jobs that are purged meanwhile must still be readable in full.
+    /// The whole log, if jobs must still be readable in full even if they are purged later.
     log: Option<Arc<LogFiles>>,
     /// Whether its jobs are listed from the last to the first.
     pub(crate) newest_first: bool,
@@ -62,8 +62,8 @@ impl Snapshot {
         }
     }
 
-    /// The same for a page. The caller has locked the graph's state, so the log is that of this
-    /// instant.
+    /// The same snapshot, with the log, for a page. The caller has locked the graph's state, so the
+    /// log is that of this instant.
     pub(crate) fn with_log(mut self, engine: &Engine) -> Snapshot {
         self.log = Some(engine.log_files.read().clone());
         self
@@ -73,7 +73,7 @@ impl Snapshot {
         self.log.as_deref()
     }
 
-    /// The same files, for some of its jobs.
+    /// A snapshot of these jobs, with the same files.
     pub(crate) fn of(&self, selection: Selection) -> Snapshot {
         Snapshot {
             selection,
@@ -83,7 +83,7 @@ impl Snapshot {
         }
     }
 
-    /// The same files and states, for some of its jobs.
+    /// The snapshot without the unwanted jobs, with the same files.
     pub(crate) fn only(self, is_wanted: impl Fn(u64) -> bool) -> Snapshot {
         Snapshot {
             selection: self.selection.only(is_wanted),
@@ -136,7 +136,8 @@ impl Snapshot {
             let Some(next) = [by_jobs, by_blocks].into_iter().flatten().min() else {
                 break;
             };
-            // Do not cut inside a block, except after the block in which this stretch begins.
+            // Cut before the block of the next job. If this stretch begins in that block, cut after
+            // it.
             let begun = self.block_after(next, 0).filter(|&begun| begun > from);
             let next = begun.or_else(|| self.block_after(next, 1)).unwrap_or(next);
             cuts.push(next);
@@ -155,7 +156,7 @@ impl Snapshot {
         Some(block.unwrap_or(part.end_sequence))
     }
 
-    /// The jobs, in order, and how many bytes each takes in the document.
+    /// The sequence numbers of the jobs, in order, and how many bytes each takes in the document.
     pub(crate) fn text_lengths(&self, graph: &GraphCore) -> Result<Vec<(u64, u64)>> {
         let (mut reader, mut at, mut lengths) = (Reader::default(), 0, Vec::new());
         let complete = State::Complete.as_str().len() as u64;
@@ -186,7 +187,7 @@ impl Snapshot {
         self.cancelling.binary_search(&sequence).is_ok()
     }
 
-    /// The jobs that are read in one operation that ends with this job.
+    /// The jobs that are read together in one operation if this job is the last one.
     pub(crate) fn unit_back(&self, sequence: u64) -> Range<u64> {
         if let Some(part) = self.part_of(sequence) {
             let block = part.block_of(sequence).map(|n| part.blocks[n]);
@@ -218,7 +219,7 @@ fn slice(run: &TailRun, first: u64, last: u64) -> Option<TailRun> {
 }
 
 impl TailRun {
-    /// The first of the jobs that can be read in one operation that ends with this one.
+    /// The first of the jobs that can be read in one operation if this job is the last one.
     pub(crate) fn back_from(&self, sequence: u64) -> u64 {
         let last = (sequence - self.first_sequence) as usize;
         let end = self.jobs.get(last).map_or(0, |job| {

@@ -1,12 +1,12 @@
 //! Finds jobs that can be selected only by reading them: by outcome, times, and text.
 //!
-//! The scan visits jobs in the order of the list. Every job shown matches, and no match is
-//! skipped, whatever the clocks did. A scan holds no lock while it reads, and keeps one block
-//! and one row, or one large request, in memory per thread.
+//! The scan visits jobs in the order of the list. Every job shown matches, and no match is skipped,
+//! no matter what the clocks did. A scan holds no lock while it reads, and each thread keeps one
+//! block and one row, or one large request, in memory.
 //!
-//! The scan proceeds window by window. It excludes jobs first by what is in memory, then by
-//! rows of the index; several threads read the texts of the others. These threads hold no lock
-//! and do not query the index: they run at low priority, and whatever waited for them would be
+//! The scan proceeds window by window. It first excludes jobs by what is in memory, then by rows of
+//! the index. Several threads read the texts of the remaining jobs. These threads hold no lock and
+//! do not query the index: they run at low priority, and anything that waited for them would be
 //! delayed, too.
 
 mod details_filter;
@@ -46,7 +46,8 @@ const TOLD_JOBS: u64 = 1024;
 /// The fewest stretches of text per thread.
 const RANGES_PER_THREAD: usize = 2;
 
-/// How a scan ended. If it ended early, this contains the place where the next scan continues.
+/// How a scan ended. If it ended early, this contains the position at which the next scan
+/// continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ScanEnd {
     AtEnd,
@@ -54,7 +55,7 @@ pub(crate) enum ScanEnd {
     Stopped(u64),
 }
 
-/// Some jobs, in the order of the list, whose details are in neighboring rows.
+/// Some jobs, in the order of the list, whose details are in neighboring rows of the index.
 type Window = Vec<(u64, State)>;
 
 /// A scan of the jobs of a snapshot.
@@ -82,7 +83,7 @@ struct Piece {
 }
 
 impl Scan<'_> {
-    /// The jobs to scan: those that memory does not exclude.
+    /// The jobs to scan: those that cannot be excluded by what is in memory.
     pub(crate) fn jobs(&self) -> Cow<'_, Selection> {
         let selection = &self.snapshot.selection;
         match self.filter.submitted.is_any() {
@@ -150,7 +151,7 @@ impl Scan<'_> {
         }
     }
 
-    /// Whether the scan ends at this place.
+    /// Whether the scan ends at this position.
     fn ended(
         &self,
         place: u64,
@@ -165,7 +166,7 @@ impl Scan<'_> {
         is_stopped.then_some(ScanEnd::Stopped(place))
     }
 
-    /// The next selected jobs, as many as have their details in `rows` rows.
+    /// The next selected jobs whose details are in at most `rows` rows.
     fn window(&self, selection: &Selection, place: u64, rows: usize) -> Window {
         let mut window = Window::new();
         let (mut place, mut at) = (place, selection.place(place));
@@ -189,7 +190,7 @@ impl Scan<'_> {
         }
     }
 
-    /// The jobs that memory and the index do not exclude.
+    /// The jobs that are not excluded by what is in memory or in the index.
     fn narrow(&self, window: &[(u64, State)]) -> Result<Vec<u64>> {
         let mut kept = Vec::new();
         for group in window.chunk_by(|a, b| a.0 / DETAIL_JOBS == b.0 / DETAIL_JOBS) {
@@ -206,7 +207,7 @@ impl Scan<'_> {
             }
         }
         let unsure = match self.filter.submitted.is_any() || !self.filter.texts.is_any() {
-            // Reading texts includes reading times.
+            // Reading the texts also reads the times.
             true => Vec::new(),
             false => self.snapshot.unsure(&self.filter.submitted, &kept),
         };
@@ -272,7 +273,7 @@ impl Scan<'_> {
             let place = match self.newest_first {
                 true => {
                     found.iter().rev().for_each(|&s| matches.take(s));
-                    // The stretch that comes first may be an empty one after all jobs.
+                    // In this order, the first stretch may be the empty one after all jobs.
                     let place = cuts[n].clamp(last, first);
                     looked_at = window.partition_point(|&(s, _)| s >= place);
                     place

@@ -1,7 +1,7 @@
 //! Tombstones: what is kept of a purged job, so that its id can be distinguished from one that
 //! never existed.
 //!
-//! The id of a purged job is recognized as long as its tombstone is kept, across restarts; no
+//! The id of a purged job is recognized as long as its tombstone is kept, even after a restart. No
 //! other id is mistaken for it.
 
 use std::sync::Arc;
@@ -90,7 +90,7 @@ impl Engine {
         Ok(kept.map(|found| found.lsn))
     }
 
-    /// The event that left a tombstone.
+    /// The purge that left this tombstone, as its event records it.
     pub(crate) fn purge_of(&self, tombstone: &TombstoneRow) -> Result<Option<PurgeRecord>> {
         let mut found = None;
         self.event_at(tombstone.lsn, |event| {

@@ -8,7 +8,7 @@ use crate::model::states::{State, States};
 
 static NONE: BTreeSet<u64> = BTreeSet::new();
 
-/// Jobs, by graph, that lost events may have started or completed.
+/// Jobs, by graph, that may have been started or completed by events that are now lost.
 #[derive(Default)]
 pub(crate) struct InDoubt(BTreeMap<u32, BTreeSet<u64>>);
 
@@ -25,7 +25,7 @@ impl InDoubt {
         self.0.entry(graph).or_default()
     }
 
-    /// Adds all open jobs: lost events may have changed them.
+    /// Adds all jobs that are not complete: lost events may have changed them.
     pub(super) fn add_open(&mut self, graphs: &Graphs) {
         let open = States::NONE.with(State::Pending).with(State::Running);
         for graph in graphs.by_number.values() {

@@ -67,8 +67,8 @@ impl Replay {
         Ok(())
     }
 
-    /// Adds jobs whose submission was lost but whose block exists. Jobs whose block was
-    /// quarantined, or that were purged, are no longer listed.
+    /// Adds jobs whose submission was lost but whose block exists. Jobs that were purged, or whose
+    /// block was quarantined, become unlisted.
     fn known_by_blocks(&mut self, graph: &Arc<GraphCore>, part: &Part) {
         if self.pack.has_lost && part.end_sequence > 0 {
             self.submitted_up_to(graph, part.end_sequence - 1);
@@ -77,7 +77,7 @@ impl Replay {
             return;
         }
         for place in part.blocks.iter().filter(|place| place.is_empty()) {
-            // Their submission may be erased or lost, too.
+            // The events that submitted them may also be erased or lost.
             self.erased_up_to(graph, place.end_sequence() - 1);
             self.submitted_up_to(graph, place.end_sequence() - 1);
             let range = place.first_sequence..place.end_sequence();
@@ -150,8 +150,8 @@ impl Replay {
             return Ok(());
         }
         if let &Event::Erased { count } = event {
-            // An index that ends within the pack is older than the pack's rewrite: it has some
-            // of what was erased, but it is unknown how much.
+            // An index that ends within the pack was written before the pack was rewritten. It
+            // contains some of the erased events, but it is unknown how many.
             if self.pack.began_in {
                 let what = "it ends inside a part of the log that has been rewritten since";
                 return Err(Fault(what.to_owned()).into());

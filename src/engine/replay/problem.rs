@@ -12,7 +12,7 @@ pub(crate) enum ReplayError {
 }
 
 impl ReplayError {
-    /// For callers whose index was rebuilt already.
+    /// The error for callers whose index has already been rebuilt.
     pub(crate) fn into_error(self) -> Error {
         match self {
             ReplayError::LogFiles(error) => error,

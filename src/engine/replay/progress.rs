@@ -16,7 +16,7 @@ pub(super) struct Follower {
 }
 
 impl Follower {
-    /// A replay that starts at `first_lsn`; the log is known to extend to `known_lsn`.
+    /// Follows a replay that starts at `first_lsn`; the log is known to extend to `known_lsn`.
     pub(super) fn new(call: OnReplay, first_lsn: u64, known_lsn: u64) -> Follower {
         Follower {
             call,

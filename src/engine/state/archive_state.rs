@@ -9,7 +9,7 @@ use crate::engine::state::watchdog::Watchdog;
 use crate::log::archive::Archive;
 use crate::model::retention::ArchiveTo;
 
-/// The archive of a graph. Most graphs have none; then it takes one word.
+/// The archive of a graph. Most graphs have none, and then this takes one word.
 #[derive(Default)]
 pub(crate) struct ArchiveSlot(OnceLock<Box<ArchiveState>>);
 
@@ -19,7 +19,7 @@ impl ArchiveSlot {
         self.0.get_or_init(Box::default)
     }
 
-    /// The same, if it was ever used.
+    /// Returns its state if it has been used.
     pub(crate) fn state_if_used(&self) -> Option<&ArchiveState> {
         self.0.get().map(|state| &**state)
     }

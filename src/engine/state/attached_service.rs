@@ -4,21 +4,21 @@ use std::sync::Arc;
 
 use crate::base::sync::Mutex;
 
-/// A component that uses the directory while the store is open, and must be out of it before
-/// the directory is unlocked.
+/// A component that uses the directory while the store is open. It must stop doing so before the
+/// directory is unlocked.
 pub(crate) trait AttachedService: Send + Sync {
-    /// Whether it has begun to stop: another one may be installed.
+    /// Whether it has begun to stop, so that another one may be installed.
     fn is_over(&self) -> bool;
-    /// Removes its files from the directory. Does not wait for work elsewhere.
+    /// Removes its files from the directory. Does not wait for work outside the directory.
     fn end(&self);
 }
 
-/// The store's guest, if there is one.
+/// The component that uses the store's directory, if there is one.
 #[derive(Default)]
 pub(crate) struct ServiceSlot(pub(crate) Mutex<Option<Arc<dyn AttachedService>>>);
 
 impl ServiceSlot {
-    /// Must be called before the directory is unlocked.
+    /// Ends the component. Must be called before the directory is unlocked.
     pub(crate) fn end(&self) {
         let mut slot = self.0.lock();
         if let Some(service) = slot.take().filter(|service| !service.is_over()) {

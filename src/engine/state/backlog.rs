@@ -1,12 +1,12 @@
 //! The graphs with changes that the index lacks.
 //!
-//! [`Backlog`] lists them, and keeps changes up to a round's LSN apart from later ones. A round
-//! of the index visits only the graphs that changed since the last round. Beginning a round
+//! [`Backlog`] lists these graphs, and keeps changes up to a round's LSN apart from later ones. A
+//! round of the index visits only the graphs that changed since the last round. Beginning a round
 //! costs the committer the same for any number of graphs.
 //!
-//! Each round has a number. A graph is on the list of the first round after its change. Once
-//! that round has begun, its changes belong to it: the indexer takes them when it reaches the
-//! graph, or the committer does before it changes the graph again.
+//! Each round has a number. A graph is on the list of the first round after its change. Once that
+//! round has begun, the change belongs to the round. The indexer takes it when it reaches the
+//! graph; if the committer changes the graph again before that, the committer sets it aside.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::engine::state::graph::GraphCore;
 use crate::engine::state::graph_changes::{GraphChanges, RoundNumber};
 use crate::engine::state::graph_state::GraphState;
 
-/// Locked with the committer: changes are made and rounds begin under one lock.
+/// Locked together with the committer, so that changes are made and rounds begin under one lock.
 pub(crate) struct Backlog {
     round: RoundNumber,
     graphs: Vec<Arc<GraphCore>>,
@@ -36,7 +36,7 @@ impl Default for Backlog {
 }
 
 impl Backlog {
-    /// What an open found changed and did not write.
+    /// Begins with changes that an open found in the log and has not written to the index.
     pub(crate) fn of_open(changed: Vec<Arc<GraphCore>>, dropped: Vec<Dropped>) -> Backlog {
         let mut backlog = Backlog {
             dropped,
@@ -54,7 +54,7 @@ impl Backlog {
             return;
         }
         if state.index_round != 0 {
-            // The indexer has not reached it yet.
+            // The indexer has not taken the graph's earlier changes yet.
             let taken_changes = state.take_changes();
             state.taken_changes = Some(Box::new(taken_changes));
         }
@@ -92,7 +92,7 @@ impl GraphState {
     pub(crate) fn take_changes(&mut self) -> GraphChanges {
         let details = Arc::new(std::mem::take(&mut self.changed));
         self.flushing = (!details.is_empty()).then(|| details.clone());
-        // A chunk is written with the rows of details whose hashes it contains.
+        // A status row is written together with the rows of details whose hashes it contains.
         for (sequence, _) in details.iter() {
             self.status.touch(sequence);
         }

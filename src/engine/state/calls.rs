@@ -30,7 +30,7 @@ pub(crate) enum WriteResult {
     AlreadyComplete,
     CancelledBeforeStart,
     CancelRequested,
-    /// How many jobs were imported; which were refused, by index, and why.
+    /// How many jobs were imported, and which ones were refused, by index, with the reason.
     Imported {
         made: u64,
         refused: Vec<(usize, Error)>,

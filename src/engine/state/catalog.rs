@@ -18,7 +18,7 @@ pub(crate) struct Graphs {
 }
 
 impl Graphs {
-    /// No graphs; `created` graphs were created earlier.
+    /// Contains no graphs; the next one gets the number `created`.
     pub(crate) fn after(created: u32) -> Graphs {
         Graphs {
             created,
@@ -52,7 +52,7 @@ impl Graphs {
             let Some(named) = self.by_name.get_mut(&graph.project) else {
                 return;
             };
-            // After a repair, another graph may have its name already.
+            // After a repair, another graph may already have the same name.
             if named.get(&graph.name).is_some_and(|g| g.number == number) {
                 named.remove(&graph.name);
             }

@@ -1,8 +1,8 @@
 //! A claim that can be withdrawn until its job is returned.
 //!
-//! [`Claim`] is shared by the committer and a future that claims a job. A claim that was
-//! withdrawn before it was staged starts no job. After the commit, a claim contains the job
-//! that was started for it.
+//! [`Claim`] is shared by the committer and a future that claims a job. If a claim is withdrawn
+//! before it is staged, no job is started for it. After the commit, a claim contains the job that
+//! was started for it.
 
 use std::sync::Arc;
 
@@ -10,17 +10,17 @@ use crate::base::sync::Mutex;
 use crate::base::sync::atomic::{AtomicBool, Ordering};
 use crate::engine::state::run_cell::RunCell;
 
-/// A claim that its caller may withdraw.
+/// A claim that can be withdrawn by its caller.
 #[derive(Default)]
 pub(crate) struct Claim {
     is_withdrawn: AtomicBool,
-    /// Shared with the run of the claimed job: shows whether this claim still owns the job.
+    /// Shared with the claimed job's run. Shows whether this claim still owns the job.
     pub(crate) run: Arc<RunCell>,
     sequence: Mutex<Option<u64>>,
 }
 
 impl Claim {
-    /// Prevents the committer from starting a job for it, if none was started yet.
+    /// Prevents the committer from starting a job for this claim, if it has not done so yet.
     pub(crate) fn withdraw(&self) {
         self.is_withdrawn.store(true, Ordering::Release);
     }

@@ -1,18 +1,18 @@
-//! The times of commits: decides which reading of the host's clock dates a commit.
+//! The times of commits: determines which reading of the host's clock is the time of a commit.
 //!
-//! As long as the clock is not set back, no commit is dated before a call that it includes, or
-//! before the previous commit.
+//! As long as the clock is not set back, the time of a commit is no earlier than any call that the
+//! commit includes, and no earlier than the previous commit.
 //!
-//! A clock may block, so it is read without holding locks, and never by a call that must not
-//! block. Therefore, a reading dates only the writes that were in the queue when it began;
-//! later ones wait for the next reading.
+//! A clock may block, so it is read without holding locks, and never by a call that must not block.
+//! Therefore, a reading applies only to the writes that were in the queue when it began; later
+//! writes wait for the next reading.
 
 /// A reading that has begun.
 #[must_use]
 pub(crate) struct ClockReading {
-    /// How many writes had been queued.
+    /// How many writes had been queued when it began.
     writes: u64,
-    /// How many readings had ended.
+    /// How many readings had ended when it began.
     ended: u64,
 }
 
@@ -24,7 +24,7 @@ pub(crate) struct ClockReadings {
     of: u64,
     /// How many readings have ended.
     ended: u64,
-    /// How many of the writes ever queued can be dated.
+    /// How many of all writes ever queued were queued before a completed reading began.
     writes: u64,
 }
 
@@ -39,8 +39,8 @@ impl ClockReadings {
 
     pub(crate) fn end(&mut self, begun: &ClockReading, ms: u64) {
         self.ended += 1;
-        // The order of concurrent readings is unknown, so they never move time back; a reading
-        // that began after the last one ended may show that the clock was set back.
+        // The order of concurrent readings is unknown, so they never move time back. A reading that
+        // began after the last one ended may show that the clock was set back.
         if begun.ended >= self.of || ms > self.now_ms {
             self.now_ms = ms;
             self.of = self.ended;
@@ -53,7 +53,7 @@ impl ClockReadings {
         self.now_ms
     }
 
-    /// How many of the writes ever queued can be in it.
+    /// How many of all writes ever queued a commit made now may include.
     pub(crate) fn writes(&self) -> u64 {
         self.writes
     }
@@ -71,7 +71,7 @@ mod tests {
         let late = clock_readings.begin(7);
         clock_readings.end(&late, 20);
         assert_eq!((clock_readings.writes(), clock_readings.now_ms()), (7, 20));
-        // It may have been read before the seventh was queued.
+        // The clock may have been read before the seventh write was queued.
         clock_readings.end(&early, 10);
         assert_eq!((clock_readings.writes(), clock_readings.now_ms()), (7, 20));
     }
@@ -87,7 +87,7 @@ mod tests {
         clock_readings.end(&two, 20);
         clock_readings.end(&one, 10);
         assert_eq!(clock_readings.now_ms(), 20);
-        // Begins after the reading of 20 has ended.
+        // This reading begins after the one that returned 20 has ended.
         let back = clock_readings.begin(1);
         clock_readings.end(&three, 30);
         clock_readings.end(&back, 5);

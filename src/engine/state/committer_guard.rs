@@ -1,7 +1,7 @@
 //! The guard through which the committer is accessed.
 //!
-//! A write that is queued while the committer is locked does not wait forever: dropping the
-//! guard wakes the committer thread, also after an early return or a panic.
+//! A write that is queued while the committer is locked does not wait forever: dropping the guard
+//! wakes the committer thread, even after an early return or a panic.
 
 use std::ops::{Deref, DerefMut};
 
@@ -43,7 +43,7 @@ struct Wake<'e>(&'e Queue);
 
 impl Drop for Wake<'_> {
     fn drop(&mut self) {
-        // A caller that queued a write meanwhile found the committer locked, and waits.
+        // A caller that queued a write while the committer was locked is waiting for it.
         if !self.0.is_empty() {
             self.0.wake_committer();
         }

@@ -10,10 +10,10 @@ use crate::index::rows::Detail;
 /// At most this many changes are kept in a list.
 const FEW: usize = 8;
 
-/// Changes by job, later ones merged in.
+/// Changes by job; later changes of a job are merged into earlier ones.
 #[derive(Default)]
 pub(crate) struct DetailChanges {
-    /// In no particular order; empty once there are many.
+    /// All changes while there are few, in no particular order; empty once there are many.
     few: Vec<(u64, Detail)>,
     /// All changes, once there are more than a few.
     #[expect(
@@ -92,7 +92,7 @@ impl DetailChanges {
         }
     }
 
-    /// In no particular order.
+    /// Returns the changes in no particular order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &Detail)> {
         let few = self
             .few

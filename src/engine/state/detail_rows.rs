@@ -1,21 +1,21 @@
 //! Reads the rows of details and verifies their hashes.
 //!
-//! A row that is returned is the one written last. If the index restores an old row, the read
-//! fails instead of returning an old time.
+//! A row that is returned is the one that was written last. If the index returns an older row, the
+//! read fails.
 
 use crate::engine::state::details::hash;
 use crate::engine::state::graph::GraphCore;
 use crate::index::rows::{self, DetailRow};
 use crate::index::{Fault, Index};
 
-/// How often a row is reread if its hash does not match and nothing was written meanwhile,
-/// before it is considered stale.
+/// A row whose hash does not match is read again. After this many reads without a new expected
+/// hash, the row is considered stale.
 const READS: u32 = 4;
 
 /// Reads the row of a group; returns an error if it is not the row written last.
 ///
-/// This takes no lock that the indexer holds: a commit reads rows, too, and the indexer waits
-/// for commits. A row that is rewritten meanwhile is read again.
+/// This takes no lock that the indexer holds: commits also read rows, and the indexer waits for
+/// commits. A row that is rewritten during the read is read again.
 pub(crate) fn read(index: &dyn Index, graph: &GraphCore, group: u64) -> Result<DetailRow, Fault> {
     let key = rows::detail_key(graph.number, group);
     let read_allowed = || graph.state.read().details.allowed(group);
@@ -83,7 +83,8 @@ mod tests {
         assert_eq!(started(), None, "a row that was never written");
         let mut state = graph.state.write();
         state.details.written(group, hash(&key, &old));
-        // While it is written, and after a failed write, either row is correct.
+        // While a row is being written, and after a failed write, both the old and the new row are
+        // correct.
         state.details.write(group, hash(&key, &new));
         drop(state);
         assert_eq!(started(), Some(Some(1)));

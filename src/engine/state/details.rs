@@ -14,16 +14,16 @@ pub(crate) type ChunkHashes = [u64; CHUNK_ROWS as usize];
 /// The hash of every row of details of a graph.
 #[derive(Default)]
 pub(crate) struct DetailHashes {
-    /// The chunks that have rows, in order, each with the hashes of its rows up to the last; 0
-    /// if there is no row.
+    /// The chunks that have rows, in order, each with the hashes of its rows up to its last row; 0
+    /// stands for a missing row.
     chunks: VecDeque<(u64, Vec<u64>)>,
-    /// The hashes of rows that are being written: either the old row or this one is correct,
-    /// also after a failed write.
+    /// The hashes of rows that are being written. While that is the case, and after a failed write,
+    /// both the old row and this one are correct.
     writing: BTreeMap<u64, u64>,
 }
 
 impl DetailHashes {
-    /// The position of a chunk's hashes, or where to insert them.
+    /// The position of a chunk's hashes, or the position at which to insert them.
     fn place(&self, chunk: u64) -> Result<usize, usize> {
         self.chunks.binary_search_by_key(&chunk, |known| known.0)
     }

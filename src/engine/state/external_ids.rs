@@ -1,7 +1,7 @@
 //! External ids: those that callers chose.
 //!
-//! [`ExternalIds`] keeps the ids that are not in the index yet, and looks up the others in the
-//! index. An id is removed from memory only after the index has it.
+//! [`ExternalIds`] keeps the ids that are not in the index yet, and looks up all others in the
+//! index. An id is removed from memory only once it is in the index.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub(crate) struct ExternalIds {
 #[derive(Default)]
 struct Recent {
     added: Pairs,
-    /// Being written to the index.
+    /// Ids that are being written to the index.
     flushing: Arc<Pairs>,
 }
 
@@ -94,7 +94,7 @@ impl ExternalIds {
 
     /// The owners of ids and keys that have this hash.
     pub(crate) fn lookup(&self, index: &dyn Index, hash: u64) -> Result<Vec<Owner>, Fault> {
-        // Memory first: what is removed from memory is already in the index.
+        // Memory first: whatever has been removed from memory is already in the index.
         let mut found = self.recent(hash);
         found.extend(self.runs.lookup(index, hash)?);
         found.sort_unstable();

@@ -17,7 +17,7 @@ pub(crate) struct GraphCore {
     pub(crate) ids: OwnIds,
     pub(crate) created_ms: u64,
     dropped: AtomicBool,
-    /// Whether it is recorded for retention.
+    /// Whether it has been noted for retention as changed.
     pub(crate) is_noted_changed: AtomicBool,
     pub(crate) state: RwLock<GraphState>,
     /// How long complete jobs are kept.
@@ -56,7 +56,7 @@ impl GraphCore {
         self.dropped.load(Ordering::Acquire)
     }
 
-    /// Whether this policy is in force.
+    /// Whether this is still the graph's policy.
     pub(crate) fn is_purged_by(&self, policy: &Arc<Retention>) -> bool {
         let in_force = self.retention.read();
         in_force.as_ref().is_some_and(|p| Arc::ptr_eq(p, policy))
@@ -66,8 +66,8 @@ impl GraphCore {
         self.dropped.store(true, Ordering::Release);
     }
 
-    /// Whether the event that created it was lost: generated ids cannot be recognized anymore,
-    /// so all ids are looked up.
+    /// Whether the event that created the graph was lost. If so, the ids that it generated cannot
+    /// be recognized anymore, so all ids are looked up.
     pub(crate) fn has_lost_its_key(&self) -> bool {
         self.ids.key() == [0; 2]
     }

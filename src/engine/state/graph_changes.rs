@@ -8,7 +8,7 @@ use crate::engine::state::status::SavedChunk;
 /// The number of a round; 0 for none.
 pub(crate) type RoundNumber = u64;
 
-/// What changed in a graph up to the LSN of a round.
+/// The changes of a graph up to the LSN of a round.
 pub(crate) struct GraphChanges {
     pub(crate) details: Arc<DetailChanges>,
     pub(crate) chunks: Vec<SavedChunk>,

@@ -27,11 +27,11 @@ pub(crate) struct GraphState {
     pub(crate) status: StatusColumn,
     /// Packed requests, in order.
     pub(crate) parts: Arc<[Arc<Part>]>,
-    /// The requests after them, in segments.
+    /// Requests after the packed ones, in segments.
     pub(crate) tail: Vec<TailRun>,
     /// The fingerprints of the requests in segments.
     tail_fingerprints: Vec<Fingerprint>,
-    /// Purges up to this LSN no longer have tombstones.
+    /// Purges up to this LSN have no tombstones anymore.
     pub(crate) forgotten_lsn: u64,
     /// Running jobs with a cancel request.
     pub(crate) cancelling: BTreeSet<u64>,
@@ -43,7 +43,7 @@ pub(crate) struct GraphState {
     pub(crate) details: DetailHashes,
     /// Changes since the indexer last took them.
     pub(crate) changed: DetailChanges,
-    /// Being written to the index.
+    /// Changes that are being written to the index.
     pub(crate) flushing: Option<Arc<DetailChanges>>,
     /// The round of the index that takes the changes; 0 if there are none.
     pub(crate) index_round: RoundNumber,
@@ -70,7 +70,7 @@ impl GraphState {
         match *change {
             StateChange::Completed { sequence, .. }
             | StateChange::Purged { sequence, .. }
-            // These ask a run to stop, or end it.
+            // A run waits for these, too: they ask it to stop, or end it.
             | StateChange::CancelRequested { sequence }
             | StateChange::Requeued { sequence } => self.waiters.take(sequence, waiters),
             StateChange::Submitted { .. }
@@ -88,8 +88,8 @@ impl GraphState {
         self.status.total(States::NONE.with(State::Pending))
     }
 
-    /// Removes waiters for a pending job: one for each of `jobs` jobs, at most as many as are
-    /// still pending.
+    /// Removes waiters for a pending job: one for each of `jobs` jobs, but no more than there are
+    /// pending jobs.
     pub(crate) fn take_claimers(&mut self, jobs: u64, waiters: &mut Vec<Arc<Waiter>>) {
         if self.waiters.has(PENDING) {
             let jobs = jobs.min(self.pending());
@@ -97,14 +97,14 @@ impl GraphState {
         }
     }
 
-    /// Marks the run of a job as over: it no longer owns the job.
+    /// Marks the run of a job as over, so that it no longer owns the job.
     fn end_run(&mut self, sequence: u64) {
         if let Some(cell) = self.watched.remove(&sequence) {
             cell.end();
         }
     }
 
-    /// Marks all runs as over: they no longer own their jobs.
+    /// Marks all runs as over, so that they no longer own their jobs.
     pub(crate) fn end_runs(&mut self) {
         std::mem::take(&mut self.watched)
             .into_values()
@@ -161,7 +161,7 @@ impl GraphState {
                 through_lsn,
             } => {
                 self.forgotten_lsn = self.forgotten_lsn.max(through_lsn);
-                // It was purged, even if the event that records this is lost.
+                // The job was purged, even if the event that records the purge is lost.
                 self.status.set_removed(sequence);
                 self.cancelling.remove(&sequence);
                 let forget = Detail {
@@ -196,7 +196,7 @@ impl GraphState {
         }
     }
 
-    /// Makes a job pending that is new, or that the index did not record as pending.
+    /// Makes a job pending: a new one, or one that the index did not record as pending.
     pub(crate) fn add_pending(&mut self, sequence: u64) {
         if sequence == self.status.len() {
             self.status.push();
@@ -211,7 +211,7 @@ impl GraphState {
         for sequence in &cancelling {
             self.cancelling.remove(sequence);
         }
-        // Their details are removed, except for their tombstones.
+        // Their details are removed; only tombstones are kept.
         if range.end - range.start < self.changed.len() as u64 {
             for sequence in range.clone() {
                 let known = self.changed.get(sequence);
@@ -253,8 +253,8 @@ impl GraphState {
         place.is_some_and(|place| place.purged)
     }
 
-    /// The earliest possible submission time of a job, as far as memory has it, and whether it
-    /// is exact.
+    /// The earliest possible submission time of a job, if it is in memory, and whether it is the
+    /// exact time.
     pub(crate) fn submitted_ms(&self, sequence: u64) -> Option<(u64, bool)> {
         let part = self.parts.partition_point(|p| p.end_sequence <= sequence);
         if let Some(part) = self.parts.get(part) {
@@ -276,13 +276,13 @@ impl GraphState {
 
     /// Replaces a segment's requests with the pack that contains them now.
     pub(crate) fn pack(&mut self, segment: &Arc<Segment>, part: Option<Arc<Part>>) {
-        // The oldest segment is packed first, so its jobs are the first of the tail.
+        // The oldest segment is packed first, so its jobs come first in the tail.
         let of_it = |run: &&TailRun| Arc::ptr_eq(&run.segment, segment);
         let packed: usize = self.tail.iter().filter(of_it).map(|r| r.jobs.len()).sum();
         self.tail_fingerprints.drain(..packed);
         self.tail.retain(|run| !Arc::ptr_eq(&run.segment, segment));
         if self.tail.is_empty() {
-            // Free the capacity that a segment's jobs needed.
+            // Free the memory that a segment's jobs needed.
             self.tail = Vec::new();
             self.tail_fingerprints = Vec::new();
         }
@@ -315,8 +315,8 @@ impl GraphState {
         self.parts = merged.concat().into();
     }
 
-    /// The facts about a job that the index may not have yet. Must be read before the index:
-    /// what is removed here is already in the index.
+    /// The facts about a job that may not be in the index yet. Read these before the index:
+    /// whatever has been removed here is already in the index.
     pub(crate) fn detail_changes(&self, sequence: u64) -> [Option<Detail>; 2] {
         [
             self.flushing

@@ -1,7 +1,7 @@
 //! What the index has, and what it lacks.
 //!
-//! The index records up to which LSN it is complete. Changes that it does not have stay in
-//! memory until it does.
+//! The index records the LSN up to which it is complete. Later changes stay in memory until they
+//! are in the index.
 
 mod chunk_rows;
 pub(crate) mod removal;
@@ -25,7 +25,7 @@ use crate::index::{Fault, Index};
 use crate::log::clock_gaps::Gaps;
 use crate::model::store_id::StoreId;
 
-/// If a close finds more graphs to be written than this, it leaves them to the next open, which
+/// If more graphs than this are to be written at a close, they are left to the next open, which
 /// replays them from the log.
 const CLOSE_GRAPHS_MAX: usize = 4096;
 
@@ -51,10 +51,10 @@ pub(crate) struct Indexer {
     pub(crate) dropped: Vec<(u32, Weak<GraphCore>)>,
     /// Which chunks share status rows, by graph.
     pub(crate) removed_runs: HashMap<u32, RemovedRuns>,
-    /// About how many jobs' ids and keys may have become dead since dead ones were last removed
-    /// from the runs.
+    /// About how many jobs may have left dead ids and keys in the runs since those were last
+    /// removed.
     pub(crate) lost_ids: u64,
-    /// Whether it was interrupted by a close.
+    /// Whether a close interrupted the writing of a round.
     pub(crate) is_interrupted: bool,
     pub(crate) rewrites: Rewrites,
 }
@@ -66,10 +66,10 @@ pub(crate) struct IndexedGraph {
     pub(crate) forgotten_lsn: u64,
 }
 
-/// The length of the longest key that is named, in bytes.
+/// The length of the longest key whose row is hashed individually, in bytes.
 pub(crate) const ROW_KEY_BYTES_MAX: usize = 13;
 
-/// The key of a named row, padded with zeros: the first byte determines its length.
+/// The key of such a row, padded with zeros: the first byte determines its length.
 type RowKey = [u8; ROW_KEY_BYTES_MAX];
 
 fn row_key(key: &[u8]) -> RowKey {
@@ -91,7 +91,7 @@ pub(crate) struct FlushBatch {
 }
 
 impl FlushBatch {
-    /// All changes up to this LSN, of graphs that do not change meanwhile.
+    /// All changes up to this LSN. The graphs must not change until they are written.
     pub(crate) fn of_replay(
         indexer: &Indexer,
         graphs: &Graphs,
@@ -151,7 +151,7 @@ impl Indexer {
         self.digest
     }
 
-    /// The graphs that have changes that the index lacks.
+    /// The graphs that have changes that are not in the index.
     pub(crate) fn lacking(&self, graphs: &Graphs) -> Vec<Arc<GraphCore>> {
         graphs.changed(|number, forgotten_lsn| {
             let known = self.graphs.get(&number);
@@ -159,7 +159,7 @@ impl Indexer {
         })
     }
 
-    /// The graphs that have rows and do not exist anymore.
+    /// The graphs that have rows, although they no longer exist.
     pub(crate) fn not_among(&self, graphs: &Graphs) -> Vec<Dropped> {
         let known = self.graphs.iter();
         known
@@ -212,7 +212,7 @@ impl Indexer {
         let dropped: HashSet<u32> = batch.dropped.iter().map(|dropped| dropped.0).collect();
         for (n, graph) in batch.graphs.iter().enumerate() {
             if is_too_much(batch.graphs.len() - n) {
-                // All rows that were put are written, under a header that records this.
+                // All rows have been written, under a header that records this.
                 writer.write_out()?;
                 return Ok(Applied::Interrupted);
             }

@@ -12,8 +12,8 @@ pub(crate) fn find(files: &[&File]) -> Option<u32> {
         .iter()
         .filter_map(|file| Some(identity(&file.metadata().ok()?)))
         .collect();
-    // For other containers, this lists only visible processes, with their ids in this
-    // container.
+    // Of the processes in other containers, this lists only those that are visible here, with the
+    // ids that they have in this container.
     let locks = fs::read_to_string("/proc/locks").ok()?;
     let holders = locks
         .lines()

@@ -9,7 +9,7 @@ use crate::model::stats::{BOUNDS, Histogram};
 
 /// Counts durations.
 pub(crate) struct DurationHistogram {
-    /// By upper bound; the last counts durations above all bounds.
+    /// The number of durations, by upper bound; the last one is for durations above all bounds.
     counts: [AtomicU64; BOUNDS.len() + 1],
     sum_ns: AtomicU64,
 }

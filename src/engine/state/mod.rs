@@ -1,4 +1,4 @@
-//! The data of an open store. Uses nothing of the engine outside of this directory.
+//! The data of an open store. Uses nothing of the engine outside this directory.
 
 #[cfg(feature = "archive")]
 pub(crate) mod archive_state;

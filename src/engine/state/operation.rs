@@ -14,7 +14,7 @@ use crate::model::secrets::MaskedRequest;
 use crate::model::states::State;
 use crate::model::store_id::StoreId;
 
-/// The size of a write without a request in the queue, in bytes.
+/// The size that a write without a request has in the queue, in bytes.
 pub(crate) const SMALL_WRITE_BYTES: u64 = 256;
 
 /// A write in the form that the committer takes.
@@ -75,7 +75,7 @@ pub(crate) enum Action {
         sequence: u64,
         id: JobId,
         outcome: Outcome,
-        /// The run that completes it, if any.
+        /// The run that completes the job, if any.
         run: Option<Arc<RunCell>>,
     },
     /// Ends a run without an outcome.
@@ -94,7 +94,7 @@ pub(crate) enum Action {
     },
     Claim {
         graph: Arc<GraphCore>,
-        /// Set if the caller may withdraw it.
+        /// Set if the caller may withdraw the claim.
         claim: Option<Arc<Claim>>,
     },
     /// Requeues the job that was started for a claim, if there is one.
@@ -122,7 +122,7 @@ pub(crate) enum Action {
     Clock,
     /// Confirms the clock.
     ConfirmClock,
-    /// Interrupts a job that was claimed and could not be returned to the caller.
+    /// Interrupts a job that was claimed but could not be returned to the caller.
     Abandon {
         graph: Arc<GraphCore>,
         sequence: u64,
@@ -130,8 +130,8 @@ pub(crate) enum Action {
 }
 
 impl Action {
-    /// Whether it advances, completes, or removes something: such writes must work even when
-    /// the disk is full. The other writes add something.
+    /// Whether it advances, completes, or removes something. Such writes must work even when the
+    /// disk is full. Other writes add something.
     pub(crate) fn is_ending(&self) -> bool {
         match self {
             Action::CreateGraph { .. }
@@ -194,8 +194,8 @@ impl Submission {
     }
 }
 
-/// What a caller that chose an id found before it queued the write, so that the committer need
-/// not query the index.
+/// The result of looking up an id that a caller chose. The caller looks it up before it queues the
+/// write, so that the committer need not query the index.
 pub(crate) struct JobLookup {
     /// The request of the job with that id.
     pub(crate) found: Option<Request>,
@@ -204,7 +204,7 @@ pub(crate) struct JobLookup {
     pub(crate) generation: u64,
 }
 
-/// The same, for a key that had no owner when the caller looked it up.
+/// The same for an idempotency key; the key had no owner when the caller looked it up.
 pub(crate) struct KeyLookup {
     /// The generation of [`ExternalIds`](crate::engine::state::external_ids::ExternalIds) before
     /// the lookup.

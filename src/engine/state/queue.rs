@@ -30,7 +30,7 @@ struct QueueState {
     in_flight: usize,
     /// Whether new writes are refused.
     closed: bool,
-    /// Why, if not because the store was closed.
+    /// Why new writes are refused, if not because the store was closed.
     refusal: Option<Error>,
     /// Futures that wait for space.
     wakers: Wakers,
@@ -45,7 +45,7 @@ impl QueueState {
     }
 }
 
-/// A write that did not fit.
+/// A write for which there was no space, and how many bytes are in the queue.
 pub(crate) struct Full(pub(crate) Box<Queued>, pub(crate) u64);
 
 impl Queue {
@@ -118,7 +118,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Adds a write if there is space; otherwise, has the future woken when there is.
+    /// Adds a write if there is space; otherwise, wakes the future once there is.
     pub(crate) fn poll_push(&self, queued: Queued, context: &mut Context<'_>) -> Option<Queued> {
         let state = self.state.lock();
         let is_full =
@@ -127,7 +127,7 @@ impl Queue {
             self.put_or_refuse(state, queued);
             return None;
         }
-        // Clone the waker without holding the lock; there may be space by then.
+        // Clone the waker without holding the lock. There may be space afterward.
         drop(state);
         let waker = context.waker().clone();
         let mut state = self.state.lock();
@@ -160,7 +160,7 @@ impl Queue {
         }
     }
 
-    /// Begins to read the clock for the writes that are waiting now.
+    /// Begins a reading of the clock for the writes that are waiting now.
     pub(crate) fn begin_clock_reading(&self) -> ClockReading {
         let state = self.state.lock();
         state
@@ -178,8 +178,9 @@ impl Queue {
         self.state.lock().clock_readings.end(begun, now_ms);
     }
 
-    /// Takes writes that can be dated, in order: up to about `bytes` bytes, and at least one if
-    /// there is one, with the time of their commit. Their bytes count until they are released.
+    /// Takes, in order, writes that were queued before the last clock reading began: about `bytes`
+    /// bytes at most, but at least one write if there is one. Returns them with their commit time.
+    /// Their bytes are included in the queue's size until they are released.
     pub(crate) fn take(&self, bytes: u64) -> (Vec<Queued>, TakenBytes<'_>, u64) {
         let mut state = self.state.lock();
         let (mut taken, mut sum) = (Vec::new(), 0);

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-/// The jobs of a range that were no longer listed at one moment.
+/// The jobs of a range that were unlisted at one moment.
 #[derive(Default)]
 pub(crate) struct RemovedJobs {
     pub(crate) first: u64,

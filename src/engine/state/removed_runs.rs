@@ -1,7 +1,7 @@
-//! Status rows of chunks whose jobs are all gone: any number of neighboring chunks share one.
+//! Status rows of chunks whose jobs are all gone: any number of neighboring chunks share one row.
 //!
-//! [`RemovedRuns`] records which chunks of a graph share such rows. An open does not read more
-//! rows as the number of such jobs grows.
+//! [`RemovedRuns`] records which chunks of a graph share such rows. The number of rows that an open
+//! reads does not grow with the number of jobs that are gone.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 #[derive(Default)]
 pub(crate) struct RemovedRuns(BTreeMap<u64, u64>);
 
-/// The row of a run, by its first chunk: its number of chunks, or `None` if the row is removed.
+/// The row of a run: the run's first chunk, and its number of chunks, or `None` if the row is
+/// removed.
 pub(crate) type RunChange = (u64, Option<u64>);
 
 impl RemovedRuns {

@@ -32,7 +32,7 @@ pub(crate) struct RetentionState {
     pub(crate) archived: BTreeMap<u32, Weak<GraphCore>>,
     /// Ages by graph; each is valid for one policy and one set of confirmed gaps.
     pub(crate) ages: BTreeMap<u32, (Arc<Retention>, Gaps, Ages)>,
-    /// Purges that have tombstones, by graph.
+    /// Purges whose tombstones are kept, by graph.
     pub(crate) tombstones: BTreeMap<u32, TombstoneQueue>,
     /// Whether the purges of earlier opens are included.
     pub(crate) knows_earlier: bool,

@@ -5,7 +5,8 @@ use std::sync::{Arc, Weak};
 use crate::base::sync::time::Instant;
 use crate::log::revocable::Revocable;
 
-/// A replaced file of the log that pages may still read. It is closed with the last of them.
+/// A replaced file of the log that pages may still read. It is closed once the last of them is
+/// dropped.
 pub(crate) struct Retired {
     pub(crate) file: Weak<Revocable>,
     pub(crate) since: Instant,

@@ -37,8 +37,8 @@ impl Size {
         self.file_bytes > GARBAGE_FREE + 2 * self.row_bytes
     }
 
-    /// Whether there is much more garbage than after the last rewrite: the engine's files are
-    /// never full.
+    /// Whether there is much more garbage than after the last rewrite. (Some always remains,
+    /// because the engine's files are never full.)
     pub(crate) fn is_worse_than(self, rewritten: Size) -> bool {
         self.file_bytes > rewritten.file_bytes / 2 * 3
             || self.row_bytes < rewritten.row_bytes / 4 * 3

@@ -1,4 +1,4 @@
-//! The states of a graph's jobs, two bits each: the index of the list.
+//! The states of a graph's jobs, two bits each, used as the index of lists.
 //!
 //! Keeps counts by state, and finds the job at an offset. A page costs only what it returns,
 //! not what comes before it: totals are kept, and the n-th match is found by counts over
@@ -218,7 +218,7 @@ impl StatusColumn {
         self.chunks.push(chunk);
     }
 
-    /// Marks the chunk of this job as dirty, although its state did not change.
+    /// Marks the chunk of this job as dirty, although the job's state did not change.
     pub(crate) fn touch(&mut self, sequence: u64) {
         let number = (sequence / CHUNK_JOBS) as usize;
         if let Some(chunk) = self.chunks.get_mut(number) {

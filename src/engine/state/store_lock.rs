@@ -16,9 +16,9 @@ use crate::model::error::{Error, Result};
 
 /// The store's lock, held until it is dropped.
 ///
-/// Two files are locked. The directory itself cannot be deleted or replaced without everything
-/// in it. The file `LOCK` can be deleted alone, but it works on file systems that cannot lock
-/// directories (NFS), and other programs can check it.
+/// Two files are locked. The directory itself cannot be deleted or replaced without everything in
+/// it. The file `LOCK` can be deleted alone. However, it can be locked even on file systems that
+/// cannot lock directories (NFS), and other programs can check it.
 pub(crate) struct StoreLock {
     directory: Option<Arc<File>>,
     file: Option<File>,
@@ -39,7 +39,7 @@ impl Drop for StoreLock {
         if std::process::id() != self.owner {
             return;
         }
-        // Unlocked explicitly: a process that is being started has a copy of the handle, so
+        // Unlock explicitly: a process that is being started may have a copy of the handle, so
         // closing ours would not release the lock.
         for file in self.file.iter().chain(self.directory.as_deref()) {
             rustix::fs::flock(file, FlockOperation::Unlock).ok();
@@ -47,8 +47,8 @@ impl Drop for StoreLock {
     }
 }
 
-/// How often an open tries to acquire the lock: readers hold it briefly, to check whether it is
-/// free.
+/// How often an open tries to acquire the lock. Readers hold the lock briefly to check whether it
+/// is free.
 const LOCK_TRIES: usize = 25;
 const LOCK_REST: Duration = Duration::from_millis(2);
 
@@ -79,12 +79,12 @@ pub(crate) fn lock(disk: &OsDirectory) -> Result<StoreLock> {
     match lock_exclusively(disk.handle()) {
         Ok(()) => lock.directory = Some(disk.handle().clone()),
         Err(Errno::WOULDBLOCK) => return Err(in_use(&[disk.handle()])),
-        // Directories cannot be locked here.
+        // This file system cannot lock directories.
         Err(_) => {}
     }
     let file = match disk.open_or_create(file_names::LOCK) {
         Ok(file) => file,
-        // There is no space for it, and it is not needed.
+        // There is no space for the file `LOCK`, and it is not needed.
         Err(e) if lock.directory.is_some() && is_full(&e) => return Ok(lock),
         Err(e) => return Err(failed(e)),
     };

@@ -28,8 +28,8 @@ struct WaiterState {
 }
 
 impl Waiter {
-    /// Wakes it to check the job again. Must not be called while a lock is held: a waker may
-    /// run any code.
+    /// Wakes the waiter, so that it checks the job again. Must not be called while a lock is held:
+    /// a waker may run any code.
     pub(crate) fn wake(&self) {
         let mut state = self.state.lock();
         state.is_woken = true;
@@ -41,7 +41,7 @@ impl Waiter {
         }
     }
 
-    /// Waits until it is woken; returns whether that was before the deadline.
+    /// Waits until this is woken. Returns whether that happened before the deadline.
     pub(crate) fn wait(&self, deadline: Option<Instant>) -> bool {
         let mut state = self.state.lock();
         while !state.is_woken {
@@ -57,7 +57,7 @@ impl Waiter {
         true
     }
 
-    /// Whether it was woken; if not, the waker is called when it is.
+    /// Whether this has been woken. If not, the waker is called when it is.
     pub(crate) fn poll(&self, waker: &Waker) -> bool {
         let waker = waker.clone();
         let mut state = self.state.lock();

@@ -1,5 +1,5 @@
-//! Calls wakers, which are code of the host's async runtime. A waker that panics affects no
-//! other.
+//! Calls wakers, which are code of the host's async runtime. A panic of one waker does not affect
+//! others.
 //!
 //! A waker may run any code when it is cloned, called, or dropped, and may call the store.
 //! Therefore, none of this is done while a lock is held.

@@ -1,7 +1,7 @@
 //! A watchdog for the index's thread: records which call to the index the thread is in, and
 //! since when.
 //!
-//! A call that hangs is noticed by other threads; nothing waits here.
+//! Other threads notice a call that hangs; the watchdog itself waits for nothing.
 
 use std::time::Duration;
 

@@ -52,14 +52,14 @@ pub(crate) struct ShutdownState {
 pub(crate) enum Close {
     #[default]
     NotBegun,
-    /// Begun, with this deadline.
+    /// The close has begun, and has this deadline.
     Begun(Instant),
-    /// It gave up: the directory is still locked, and another close tries again.
+    /// The close gave up. The directory is still locked, and another close tries again.
     Stuck,
     Done,
 }
 
-/// A running thread, from before it is started until it drops this.
+/// Represents a running thread, from before the thread is started until it drops this.
 pub(crate) struct Running {
     shutdown: Arc<Shutdown>,
     worker: Worker,
@@ -88,7 +88,7 @@ impl Shutdown {
 
     pub(crate) fn change(&self) -> MutexGuard<'_, ShutdownState> {
         let state = self.state.lock();
-        // Waiters check again once the guard is dropped.
+        // Waiters check again once the guard has been dropped.
         self.changed.notify_all();
         state
     }
@@ -126,7 +126,7 @@ impl Shutdown {
         self.state.lock().log.clone()
     }
 
-    /// Whether the close is complete: another process may own the directory.
+    /// Whether the close is complete, so that another process may own the directory.
     pub(crate) fn is_over(&self) -> bool {
         self.state.lock().close == Close::Done
     }

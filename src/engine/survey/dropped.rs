@@ -1,12 +1,12 @@
 //! Finds graphs that were dropped by a lost event.
 //!
-//! Only graphs that were dropped are reported as such. If the drop leaves no trace in the
-//! files, all of the graph still exists, so it becomes available again.
+//! Only graphs that really were dropped are reported. If the drop leaves no trace in the files, the
+//! whole graph still exists, so it becomes available again.
 //!
-//! A pack may omit jobs without leaving places only for a dropped graph, and only a dropped
-//! graph's name can be reused. Such files are sound as long as the log records later that the
-//! graph was dropped. Without that event, a replay would find jobs without a request, or two
-//! graphs with one name.
+//! Two things are possible only after a drop: a pack omits jobs without leaving places, or a
+//! graph's name is reused. Such files are intact as long as the log records later that the graph
+//! was dropped. Without that event, a replay would find jobs without a request, or two graphs with
+//! the same name.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -14,7 +14,7 @@ use super::{LogRange, RangeSource, Survey};
 use crate::index::rows::GraphRow;
 
 impl Survey {
-    /// Records which graphs were dropped by a lost event. `created` contains those whose
+    /// Records which graphs were dropped by a lost event. `created` contains the graphs whose
     /// creation is lost.
     pub(crate) fn note_lost_drops(&mut self, created: &[(u32, GraphRow)]) {
         let mut dropped = self.left_out();
@@ -29,7 +29,7 @@ impl Survey {
         self.lost_drops = dropped;
     }
 
-    /// How many events of the log no file contains.
+    /// How many events of the log are in no file.
     pub(crate) fn lost_events(&self) -> u64 {
         self.log_ranges.iter().map(LogRange::lost_events).sum()
     }
@@ -52,7 +52,7 @@ impl Survey {
         older.map(|&(number, _)| number).collect()
     }
 
-    /// The graphs whose jobs were omitted, if no damaged file can have contained them.
+    /// The graphs whose jobs were omitted, if no damaged file can have contained these jobs.
     fn left_out(&self) -> BTreeSet<u32> {
         let mut places = Places::default();
         for (n, log_range) in self.log_ranges.iter().enumerate() {
@@ -74,7 +74,7 @@ impl Survey {
                 places.require_jobs(graph, jobs);
             }
             for (&graph, &jobs) in &log_range.submitted {
-                // Regardless of earlier files: their places would be in the same pack.
+                // Earlier files do not matter: the places of these jobs would be in this pack.
                 if jobs > places.end(graph) {
                     places.left_out.insert(graph);
                 }
@@ -84,15 +84,15 @@ impl Survey {
     }
 }
 
-/// Which jobs have places, up to a stretch.
+/// Which jobs have places, up to and including the current stretch.
 #[derive(Default)]
 struct Places {
     /// The sequence number after the last job that has a place, and the last stretch that has
     /// one or creates the graph.
     ends: BTreeMap<u32, (u64, usize)>,
-    /// The last stretch that may have contained any jobs.
+    /// The last stretch that has lost events and may therefore have contained any jobs.
     unknown: Option<usize>,
-    /// The graphs whose jobs no stretch can have contained.
+    /// The graphs whose jobs cannot have been in any stretch.
     left_out: BTreeSet<u32>,
 }
 
@@ -101,7 +101,7 @@ impl Places {
         self.ends.get(&graph).map_or(0, |&(end, _)| end)
     }
 
-    /// Requires that this many jobs have places, or had them in a part that is lost.
+    /// Requires that this many jobs have places, or may have had them in a lost part.
     fn require_jobs(&mut self, graph: u32, jobs: u64) {
         let since = self.ends.get(&graph).map(|&(_, at)| at);
         let may_be_lost = self.unknown.is_some() && self.unknown >= since;
@@ -112,8 +112,8 @@ impl Places {
 }
 
 impl LogRange {
-    /// The jobs that have a place in it, whether or not it is sound: graph, first job, and the
-    /// sequence number after the last.
+    /// The jobs that have a place in this range, even if it is damaged: graph, first job, and the
+    /// sequence number after the last job.
     fn places(&self) -> Vec<(u32, u64, u64)> {
         match &self.source {
             RangeSource::Pack { pack, .. } => {
@@ -131,7 +131,8 @@ impl LogRange {
         }
     }
 
-    /// A pack records which jobs have a place in it, even if it is not sound.
+    /// Whether this range may have contained jobs other than those in [`LogRange::places`]. A pack
+    /// cannot: it records its jobs even if it is damaged.
     fn may_have_held_others(&self) -> bool {
         match &self.source {
             RangeSource::Pack { .. } => false,

@@ -13,15 +13,15 @@ pub(crate) struct LogRange {
     pub(crate) source: RangeSource,
     pub(crate) is_sound: bool,
     /// Jobs whose requests are readable in it, by graph: the first job of each run, and the
-    /// sequence number after the last.
+    /// sequence number after the run's last job.
     pub(crate) spans: BTreeMap<u32, Vec<(u64, u64)>>,
     /// The sequence number after the last job that its events refer to, by graph.
     pub(crate) mentioned: BTreeMap<u32, u64>,
-    /// The sequence number after the last job that must have a place in it, by graph: a pack's
-    /// events submit it.
+    /// The sequence number after the last job that must have a place in it, by graph: the events of
+    /// a pack submit these jobs.
     pub(super) submitted: BTreeMap<u32, u64>,
-    /// How many jobs earlier stretches must contain, by graph: a segment's events before the
-    /// first lost one require them.
+    /// How many jobs earlier stretches must contain, by graph. The events of a segment before its
+    /// first lost one require these jobs.
     pub(super) required: BTreeMap<u32, u64>,
     /// Graphs that its events create.
     pub(crate) created: BTreeSet<u32>,
@@ -36,13 +36,13 @@ impl LogRange {
 pub(crate) enum RangeSource {
     Pack {
         pack: Arc<Pack>,
-        /// By index among the pack's chunks.
+        /// The damaged chunks, by their index in the pack.
         bad_chunks: BTreeSet<usize>,
-        /// By graph and index among its blocks.
+        /// The damaged blocks, by graph and by their index among the graph's blocks.
         bad_blocks: BTreeSet<(u32, usize)>,
     },
     Segment(SegmentSurvey),
-    /// No file contains it.
+    /// No file contains the range.
     Missing,
 }
 

@@ -1,4 +1,4 @@
-//! Jobs that have no sound place.
+//! Jobs that have no intact place.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::log::disk::Disk;
 use crate::model::error::{Error, Result};
 
 impl Survey {
-    /// Finds the jobs that have no sound place.
+    /// Finds the jobs that have no intact place.
     pub(super) fn join_jobs(&mut self) {
         let mut mentioned: BTreeMap<u32, u64> = BTreeMap::new();
         for log_range in &self.log_ranges {
@@ -25,7 +25,7 @@ impl Survey {
                     end.max(mentioned.get(&number).copied().unwrap_or(0)),
                 );
             }
-            // Bad blocks at a pack's end belong to it, too.
+            // A pack's jobs include those in damaged blocks at its end.
             if let RangeSource::Pack { pack, .. } = &log_range.source {
                 for part in &pack.parts {
                     let found = self.graphs.entry(part.graph).or_default();
@@ -34,7 +34,7 @@ impl Survey {
                 }
             }
         }
-        // Jobs that have events but no request.
+        // Include jobs that have events but no request.
         for (number, end) in mentioned {
             let found = self.graphs.entry(number).or_default();
             found.damaged += end.saturating_sub(found.end);
@@ -42,8 +42,8 @@ impl Survey {
         }
     }
 
-    /// Reports missing jobs if all files are sound: events that no store would write refer to
-    /// them.
+    /// Reports missing jobs if all files are intact. In that case, the missing jobs are mentioned
+    /// by events that no store would write.
     pub(super) fn unexplained(&mut self, disk: &dyn Disk) -> Result<()> {
         if !self.damage.is_empty() {
             return Ok(());

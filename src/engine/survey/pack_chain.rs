@@ -40,8 +40,8 @@ impl Survey {
             if start > self.next_lsn() {
                 self.note_missing(disk, start - 1)?;
             }
-            // The longest pack that begins here. A merge may have left the packs it replaced;
-            // they count if all of them are sound and the longest is not.
+            // Take the longest pack that begins here. After a merge, the packs that it replaced may
+            // still exist. They are used if all of them are intact and the longest pack is not.
             let longest = packs.range((start, 0)..=(start, u64::MAX)).next_back();
             let Some((&(_, end), longest)) = longest else {
                 break;
@@ -102,7 +102,7 @@ impl Survey {
         Ok(())
     }
 
-    /// Sound packs that cover one LSN to another without gaps, if there are any.
+    /// Intact packs that cover all LSNs from one to another without gaps, if there are any.
     fn sound_chain(
         &self,
         packs: &BTreeMap<(u64, u64), Arc<Pack>>,

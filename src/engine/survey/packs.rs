@@ -1,6 +1,6 @@
-//! Reads all of a pack, and determines which of its chunks and blocks are sound.
+//! Reads all of a pack, and determines which of its chunks and blocks are intact.
 //!
-//! Every byte that matters is read; a byte that cannot be read counts as damage.
+//! Every byte that matters is read. A byte that cannot be read is considered damaged.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::log::pack::{Pack, Part};
 use crate::model::error::{Error, Result};
 use crate::model::id;
 
-/// What is damaged in a pack, and what its sound events record.
+/// What is damaged in a pack, and what its intact events record.
 pub(crate) struct PackSurvey {
     pub(crate) bad_chunks: BTreeSet<usize>,
     pub(crate) bad_blocks: BTreeSet<(u32, usize)>,
@@ -103,8 +103,8 @@ pub(crate) fn check_pack(pack: &Pack, on_read: OnRead<'_>) -> Result<PackSurvey>
     Ok(checked)
 }
 
-/// Reads all of a part's fingerprints and compares them with those of the requests in its
-/// blocks, as the sum of [`entry_hash`] over all of them, if all could be read.
+/// Reads all of a part's fingerprints. If all requests in the part's blocks could be read,
+/// `requests` is the sum of [`entry_hash`] over their fingerprints, and the two are compared.
 fn check_fingerprints(part: &Part, requests: Option<u64>, on_read: OnRead<'_>) -> Result<()> {
     let mut sum = 0u64;
     for (n, place) in part.fingerprints.iter().enumerate() {
@@ -126,7 +126,7 @@ fn entry_hash((Fingerprint(fingerprint), sequence): FingerprintEntry) -> u64 {
     id::mix(id::mix(fingerprint) ^ sequence)
 }
 
-/// What the system cannot read, such as a bad sector, counts as damaged.
+/// Whatever the system cannot read, such as a bad sector, is considered damaged.
 pub(super) fn unreadable(error: Error, offset: u64) -> Error {
     match error {
         Error::Io { path, message, .. } => {

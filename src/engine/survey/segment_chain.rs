@@ -36,8 +36,8 @@ impl Survey {
         let (found, gone): (Vec<_>, Vec<_>) = found
             .into_iter()
             .partition(|segment: &SegmentSurvey| segment.first_lsn() >= packed);
-        // Segments that are packed already may be incomplete, but an open must know whether
-        // they are.
+        // A segment that is already packed may be incomplete. However, its header must be valid, so
+        // that an open can see that the segment is packed.
         for segment in gone {
             let (lsn, is_whole) = (segment.first_lsn(), segment.header.is_some());
             let at = self.log_ranges.partition_point(|s| s.last_lsn < lsn);
@@ -136,7 +136,7 @@ impl Survey {
             }
         }
         if header.is_none() && segment.frames.is_empty() {
-            // Nothing is known about it: it may be a file of another store.
+            // Nothing is known about this segment: it may belong to another store.
             self.damaged(&segment.no_header(), 0, 0)?;
             self.unreadable.push(segment.name);
             return Ok(None);
@@ -144,7 +144,7 @@ impl Survey {
         Ok(Some(segment))
     }
 
-    /// Adds a segment whose frames were selected.
+    /// Adds a segment whose valid frames have been selected.
     fn segment(
         &mut self,
         disk: &dyn Disk,
@@ -212,7 +212,7 @@ impl Survey {
     }
 }
 
-/// How many jobs of its graph must exist before an event.
+/// How many jobs of its graph must exist before an event, and which graph that is.
 fn jobs_before(event: &Event<'_>) -> Option<(u32, u64)> {
     if let Event::Submitted {
         graph, sequence, ..

@@ -1,7 +1,7 @@
 //! A segment as it was found, complete or not.
 //!
-//! Determines which of its frames count, and where frames are missing. A torn end is not
-//! damage. A frame counts only if a later frame, the next segment, or a close confirms it.
+//! Determines which of its frames are valid, and where frames are missing. A torn end is not
+//! damage. A frame is valid only if a later frame, the next segment, or a close confirms it.
 
 use std::path::PathBuf;
 
@@ -23,7 +23,7 @@ pub(crate) struct SegmentSurvey {
     pub(super) binding: Binding,
     /// First LSN, the segment before it, and that segment's end, if the header is valid.
     pub(super) header: Option<(u64, u64, u64)>,
-    /// The frames that count.
+    /// The valid frames.
     pub(crate) frames: Vec<FrameSurvey>,
     /// The last LSN that frames without events, before those in `frames`, record as synced.
     pub(super) synced_lsn: u64,
@@ -57,7 +57,7 @@ impl SegmentSurvey {
         Ok(bytes)
     }
 
-    /// The events of a frame that counts.
+    /// The events of a valid frame.
     pub(crate) fn events<'b>(
         &self,
         frame: &FrameSurvey,
@@ -84,7 +84,7 @@ pub(super) fn frame_events<'b>(frame: &Frame<'b>) -> Option<Vec<(u64, Event<'b>)
     (whole == Ok(true)).then_some(events)
 }
 
-/// LSNs that no frame contains, and the offset where a frame is missing; the range is empty if
+/// LSNs that no frame contains, and the offset at which a frame is missing. The range is empty if
 /// the next frame is only misplaced.
 pub(super) struct Hole {
     pub(super) first_lsn: u64,
@@ -104,10 +104,10 @@ impl SegmentSurvey {
         header.or(first_frame).unwrap_or(u64::MAX)
     }
 
-    /// Keeps the frames that count, starting at `lsn`, and returns where frames are missing. If
-    /// the LSN `limit` is known, these are the frames before it. Otherwise, they are the
-    /// contiguous frames, and those for which a later frame confirms that the missing ones were
-    /// synced.
+    /// Keeps the valid frames, starting at `lsn`, and returns where frames are missing. If the LSN
+    /// `limit` is known, the frames before it are valid. Otherwise, contiguous frames are valid.
+    /// After missing frames, others are valid only if a later frame confirms that the missing ones
+    /// were synced.
     pub(super) fn keep(&mut self, mut lsn: u64, limit: Option<u64>) -> Vec<Hole> {
         let mut holes = Vec::new();
         let mut kept: Vec<FrameSurvey> = Vec::new();
@@ -119,7 +119,7 @@ impl SegmentSurvey {
                 }
                 continue;
             }
-            // A reader of a segment finds a frame only at the end of the one before it.
+            // A reader of a segment finds a frame only directly after the previous one.
             if frame.first_lsn > lsn || frame.at != at {
                 let vouched = |later: &FrameSurvey| later.synced_lsn >= lsn;
                 if limit.is_none() && !self.frames[n..].iter().any(vouched) {
@@ -135,7 +135,7 @@ impl SegmentSurvey {
             at = frame.at + frame.len;
             kept.push(*frame);
         }
-        // Replay also trusts what those frames record as synced.
+        // A replay also trusts what frames without events record as synced.
         let limit = limit.or_else(|| Some(self.synced_lsn + 1));
         if let Some(limit) = limit.filter(|&limit| lsn < limit) {
             holes.push(Hole {

@@ -1,4 +1,4 @@
-//! What the sound part of a file records about graphs, and what is damaged.
+//! What the intact part of a file records about graphs, and what is damaged.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,14 +6,14 @@ use crate::log::event::{Event, last_of_sequences};
 use crate::log::purged_jobs;
 use crate::model::error::Error;
 
-/// What the sound part of a file records about graphs, and what is damaged.
+/// What the intact part of a file records about graphs, and what is damaged.
 #[derive(Default)]
 pub(crate) struct Tally {
     pub(super) created: Vec<(u32, (String, String))>,
     pub(super) dropped: Vec<u32>,
     /// The sequence number after the last job that events refer to, by graph.
     pub(super) mentioned: BTreeMap<u32, u64>,
-    /// The same, for jobs that a pack's events submit.
+    /// The sequence number after the last job that a pack's events submit, by graph.
     pub(super) submitted: BTreeMap<u32, u64>,
     pub(super) quarantined: BTreeMap<u32, u64>,
     pub(super) damage: Vec<(Error, u64, u64)>,

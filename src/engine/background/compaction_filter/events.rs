@@ -99,7 +99,7 @@ impl<'k, 'e, 'w, 'd> Events<'k, 'e, 'w, 'd> {
                 sequences,
             } => self.forgotten((graph, through_lsn), sequences),
             Event::Erased { count } => self.erase(count),
-            // A pack has the clocks in its footer.
+            // A pack stores the clocks in its footer.
             Event::Clock => self.erase(1),
             _ => self.keep(event),
         }
@@ -128,9 +128,9 @@ impl<'k, 'e, 'w, 'd> Events<'k, 'e, 'w, 'd> {
     }
 
     /// A purge whose tombstones are forgotten records only which jobs are gone, and omits those
-    /// that blocks record as purged. References to results are removed with the tombstones: the
-    /// limits on tombstones bound how late a caller may delete results, and how much space the
-    /// references take.
+    /// that blocks record as purged. References to results are removed with the tombstones. The
+    /// limits on tombstones therefore determine until when a caller can find out which results to
+    /// delete, and how much space the references take.
     fn purged(&mut self, lsn: u64, head: (u32, u64, i64, u8), jobs: &[u8]) -> Result<()> {
         let (graph, time_ms, age_shift_ms, why) = head;
         let whole = Event::Purged {
@@ -168,8 +168,8 @@ impl<'k, 'e, 'w, 'd> Events<'k, 'e, 'w, 'd> {
         }
     }
 
-    /// The index has forgotten the tombstones of the jobs listed here. They stay listed as long
-    /// as no block records that they were purged, because the event of the purge may be lost.
+    /// The index has forgotten the tombstones of the jobs listed here. A job stays listed as long
+    /// as no block records that it was purged, because the event of its purge may be lost.
     fn forgotten(&mut self, head: (u32, u64), sequences: &[u8]) -> Result<()> {
         let (graph, through_lsn) = head;
         let mut left = Vec::new();

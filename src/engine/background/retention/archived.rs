@@ -33,7 +33,7 @@ impl Engine {
                 archiving::finish(graph);
             }
             let graph = graph.filter(|graph| !graph.is_dropped());
-            // A policy is recorded under this lock after it was set.
+            // After a policy is set, it is recorded under this lock.
             let mut work = self.retention.lock();
             let is_archived = graph.as_ref().is_some_and(|graph| {
                 let policy = graph.retention.read().clone();
@@ -69,7 +69,7 @@ pub(crate) fn step_archived(engine: &Engine) -> bool {
         let Some(policy) = &policy else {
             continue;
         };
-        // These graphs are checked in each round, whenever their jobs become due.
+        // These graphs are checked in each round, regardless of when their jobs become due.
         let purged = purge_due(engine, &graph, policy, is_ready, &mut None);
         engine.note_problem(&graph, &purged, &Ok(false));
         is_more |= purged.unwrap_or(false);

@@ -1,7 +1,7 @@
 //! Finds the jobs that are due for purging.
 //!
 //! [`Due`] lists them by count, bytes, and age, without reading more jobs than may be due. Only
-//! complete jobs are due; by count and bytes, those submitted first.
+//! complete jobs are due. If there are too many jobs or bytes, those submitted first are due.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -150,7 +150,7 @@ impl Engine {
         if policy.shortest_age_ms().is_none() {
             return in_all(due, late_ms, next);
         }
-        // If a gap is confirmed after this, the graph is recorded again.
+        // If a gap is confirmed after this, the graph is checked again.
         let gaps = self.gaps();
         let now_ms = self.clock_mark().age_ms as i64;
         let jobs = graph.state.read().status.len();
@@ -183,14 +183,15 @@ impl Engine {
                 let details = self.details(graph, group)?;
                 for sequence in selection.sequences() {
                     let detail = details.0[(sequence % DETAIL_JOBS) as usize];
-                    // A job without a known completion was purged meanwhile.
+                    // A job without a known completion has just been purged.
                     let Some(end) = detail.finished else { continue };
                     let Some(age_ms) = policy.age_ms(end.kind) else {
                         continue;
                     };
                     let since_ms = gaps.since(end.age_ms);
                     let due_ms = match age_ms {
-                        // A job that completed ahead of the clock counts as having the age 0.
+                        // A job whose completion time is in the future is considered to have the
+                        // age 0.
                         0 => since_ms.min(now_ms),
                         _ => since_ms.saturating_add_unsigned(age_ms),
                     };
@@ -207,7 +208,7 @@ impl Engine {
                     return in_all(due, late_ms, now_ms);
                 }
             }
-            // Correct once the due jobs are purged: then this many are left.
+            // This is correct once the due jobs are purged: then, this many are left.
             let here = due.iter().rev().take_while(|s| *s / CHUNK_JOBS == chunk);
             let left = complete - (here.count() as u64).min(complete);
             let mut work = self.retention.lock();

@@ -12,7 +12,7 @@ use crate::model::retention::Retention;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Forgets the tombstones of the first purges of this graph, if they exceed the bounds.
+/// Forgets the tombstones of this graph's first purges, if there are too many or they are too old.
 pub(super) fn forget_due(
     engine: &Engine,
     graph: &Arc<GraphCore>,

@@ -20,8 +20,8 @@ use std::sync::Arc;
 
 /// The most jobs that one event purges.
 pub(crate) const STEP_JOBS: usize = 1024;
-/// About how many bytes an event may record about the jobs that it purges; at most half of the
-/// reserve kept for it.
+/// About how many bytes an event may record about the jobs that it purges. This is at most half of
+/// the reserve that is kept for such events.
 const STEP_BYTES_MAX: u64 = 64 << 10;
 
 pub(super) const COMPLETE: States = States::NONE.with(State::Complete);
@@ -96,7 +96,8 @@ impl Engine {
         let WriteResult::Purged { lsn, jobs } = result else {
             return Ok(0);
         };
-        // The caller holds locks, so the host's clock is not read: the last commit read it.
+        // The caller holds locks, so this uses the last commit's reading instead of reading the
+        // host's clock.
         let clock = self.clock_mark_at(self.queue.commit_time_ms());
         let age_ms = clock.age_ms as i64;
         let mut work = self.retention.lock();

@@ -22,7 +22,7 @@ pub(crate) struct ScanMatches {
 /// job of the graph.
 #[derive(Default)]
 pub(crate) struct ShownJobs {
-    /// In the order of the list: 32 neighbors each, with a bit for each that is shown.
+    /// Groups of 32 neighbors, in the order of the list, with a bit for each job that is shown.
     words: Vec<(u64, u32)>,
     pub(crate) len: u64,
 }

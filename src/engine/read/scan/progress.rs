@@ -14,7 +14,7 @@ pub(crate) struct ProgressReporter<'s> {
 }
 
 impl<'s> ProgressReporter<'s> {
-    /// For a scan of `of` jobs.
+    /// Reports on a scan of `of` jobs.
     pub(crate) fn new(call: Option<&'s OnProgress>, of: u64) -> ProgressReporter<'s> {
         ProgressReporter {
             call,

@@ -1,4 +1,4 @@
-//! Excludes jobs by submission time, as far as memory has it.
+//! Excludes jobs by those submission times that are in memory.
 
 use std::ops::Range;
 
@@ -6,8 +6,8 @@ use crate::engine::read::reader::Snapshot;
 use crate::model::filter::Span;
 
 impl Snapshot {
-    /// All jobs except those that memory knows to have been submitted at other times. Memory
-    /// has two times per block; 10 million jobs take a few milliseconds.
+    /// All jobs except those that, by the times in memory, were submitted outside this span. There
+    /// are two times per block in memory, so this takes a few milliseconds for 10 million jobs.
     pub(super) fn not_ruled_out(&self, span: &Span) -> Vec<Range<u64>> {
         let (mut ranges, mut from) = (Vec::new(), 0);
         let mut rule_out = |range: Range<u64>| {
@@ -35,8 +35,8 @@ impl Snapshot {
         ranges
     }
 
-    /// The jobs among these, in ascending order, that are not known from memory to have been
-    /// submitted within this span.
+    /// Those of these jobs for which the times in memory do not prove that they were submitted
+    /// within this span, in ascending order.
     pub(super) fn unsure(&self, span: &Span, sequences: &[u64]) -> Vec<u64> {
         let mut known = 0..0;
         let mut unsure: Vec<u64> = sequences
@@ -47,8 +47,8 @@ impl Snapshot {
                     return false;
                 }
                 let Some(part) = self.part_of(sequence) else {
-                    // A job that is not packed has its exact time in memory, so it was excluded
-                    // already if it did not match.
+                    // The exact time of a job that is not packed is in memory, so the job has
+                    // already been excluded if it does not match.
                     return self.run_of(sequence).is_none();
                 };
                 let Some(place) = part.block_of(sequence).map(|n| part.blocks[n]) else {

@@ -17,13 +17,13 @@ pub(super) struct ChunkRows {
     pub(super) rows: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     /// Group and hash of each row of details.
     pub(super) hashes: Vec<(u64, u64)>,
-    /// Whether all its jobs are gone, without any other facts about them.
+    /// Whether all jobs of the chunk are gone, and no other facts about them are kept.
     is_removed: bool,
 }
 
 impl ChunkRows {
-    /// Merges changes to the details of these jobs of the chunk into the rows that the index
-    /// has, and computes the hashes of the results.
+    /// Merges changes to the details of this chunk's jobs into the existing rows of the index, and
+    /// computes the hashes of the results.
     pub(super) fn make(
         index: &dyn Index,
         graph: &GraphCore,

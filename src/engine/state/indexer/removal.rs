@@ -15,8 +15,8 @@ use crate::index::{Fault, Index};
 pub(crate) const LOST_IDS_MIN: u64 = 1024;
 
 impl Indexer {
-    /// Removes the main rows of a dropped graph, and its details once no reader can have a page
-    /// of it. Until then, a row marks the graph as dropped.
+    /// Removes the main rows of a dropped graph. Removes its details once no reader can have a page
+    /// of it; until then, a row marks the graph as dropped.
     pub(super) fn remove_dropped(
         &mut self,
         writer: &mut Writer<'_>,
@@ -43,7 +43,7 @@ impl Indexer {
             .partition(|(_, graph)| graph.strong_count() > 0);
         self.dropped = kept;
         for (number, _) in removed {
-            // The last process may have ended before all of them were removed.
+            // A process may have ended before it removed all of them.
             self.remove_rows(writer, &rows::status_prefix(number))?;
             self.remove_rows(writer, &rows::detail_prefix(number))?;
             writer.remove(rows::dropped_key(number))?;
@@ -51,8 +51,8 @@ impl Indexer {
         Ok(())
     }
 
-    /// Removes ids and keys from the runs whose jobs were purged and have no tombstones, or
-    /// whose graphs were dropped, once that may be half of them.
+    /// Removes dead ids and keys from the runs once about half of all may be dead. An id or key is
+    /// dead if its job was purged and has no tombstone, or if its graph was dropped.
     pub(super) fn remove_dead_ids(
         &mut self,
         writer: &mut Writer<'_>,
@@ -65,7 +65,7 @@ impl Indexer {
         if self.lost_ids < LOST_IDS_MIN.max(all / 2) {
             return Ok(());
         }
-        // The details that are read here are in the index by then.
+        // Write first: the details that are read below must be in the index.
         writer.write_out()?;
         let index = writer.index;
         let graphs = std::mem::take(&mut self.graphs);

@@ -7,8 +7,8 @@ use crate::engine::state::graph::GraphCore;
 use crate::index::rows;
 use crate::index::{Batch, Fault, Index};
 
-/// Batches of rows to be written to the index. If there is more than one, the header meanwhile
-/// records that rows may be newer than it.
+/// Batches of rows to be written to the index. If there is more than one batch, the header records
+/// that rows may be newer than the header, until all batches have been written.
 pub(super) struct Writer<'i> {
     pub(super) index: &'i dyn Index,
     pub(super) batch: Batch,
@@ -71,8 +71,8 @@ impl<'i> Writer<'i> {
         self.write_batch()
     }
 
-    /// Writes the batch. Meanwhile, readers may get the old or the new version of its rows of
-    /// details.
+    /// Writes the batch. Until this is done, readers may get either the old or the new version of
+    /// its rows of details.
     pub(super) fn write_batch(&mut self) -> Result<(), Fault> {
         for (graph, group, hash) in &self.details {
             graph.state.write().details.write(*group, *hash);

@@ -1,9 +1,9 @@
-//! The age clock, and for each chunk of jobs when the first of them completed.
+//! The age clock, and for each chunk of jobs when its first completed job becomes due.
 //!
-//! The age clock advances with monotonic time while the store is open. At an open, it advances
-//! by the time that the store was closed, if the system clock shows a plausible one. Nothing
-//! else moves it, so no single reading of the system clock makes a job older. Time that it did
-//! not count and that is confirmed later is a gap, which makes only earlier events older.
+//! The age clock advances with monotonic time while the store is open. At an open, it advances by
+//! the time that the store was closed, if the system clock shows a plausible duration. Nothing else
+//! moves it, so no single reading of the system clock makes a job older. A gap is time that the age
+//! clock did not count but that was confirmed later. It makes only earlier events older.
 
 use std::time::Duration;
 
@@ -74,12 +74,12 @@ impl AgeClock {
         self.mark
     }
 
-    /// Applies a durable confirmation of what could be confirmed at this reading.
+    /// Applies a durable confirmation of whatever could be confirmed when `staged` was read.
     pub(crate) fn confirmed(&mut self, staged: &ClockMark) {
         if let Some(gap) = staged.unconfirmed() {
             self.gaps.add(gap);
         }
-        // A jump of the clock since then is kept.
+        // Keep jumps of the clock that occurred after that reading.
         let mark = &mut self.mark;
         mark.drift_ms -= staged.drift_ms;
         mark.doubted_ms = mark.doubted_ms.saturating_sub(staged.doubted_ms);
@@ -102,7 +102,7 @@ fn jump(mark: &mut ClockMark, by_ms: i64, doubted_ms: u64) {
     mark.drift_ms += by_ms;
     let doubted_ms = (mark.doubted_ms + doubted_ms).saturating_sub(by_ms.min(0).unsigned_abs());
     mark.doubted_ms = doubted_ms.min(mark.drift_ms.max(0) as u64);
-    // So little would not have been doubted. It does not count, and no action is needed.
+    // A jump this small would not have been doubted, so it need not be confirmed.
     if mark.doubted_ms <= PLAUSIBLE_MS as u64 {
         mark.doubted_ms = 0;
     }
@@ -121,14 +121,13 @@ fn jump(mark: &mut ClockMark, by_ms: i64, doubted_ms: u64) {
         (false, false) => is_even(before.drift_ms),
     };
     if begins {
-        // Ensures that what was recorded before a forward jump is also earlier by the age
-        // clock.
+        // Ensures that events recorded before a forward jump are also earlier by the age clock.
         mark.age_ms += u64::from(by_ms > 0);
         mark.jumped_at_ms = mark.age_ms;
     }
 }
 
-/// Whether the system clock is right, or so little behind that it counts as right.
+/// Whether the system clock is right, or so little behind that it is considered right.
 fn is_even(drift_ms: i64) -> bool {
     (-(SLACK_MS as i64)..=0).contains(&drift_ms)
 }
@@ -136,12 +135,12 @@ fn is_even(drift_ms: i64) -> bool {
 /// For each chunk, when its first remaining complete job becomes due.
 #[derive(Default)]
 pub(crate) struct Ages {
-    /// By chunk: how many jobs were complete at the last check, and the earliest time.
+    /// By chunk: how many jobs were complete at the last check, and when the first becomes due.
     chunks: Vec<Option<(u64, i64)>>,
 }
 
 impl Ages {
-    /// The earliest time, if the chunk still has the same number of complete jobs.
+    /// When the first job becomes due, if the chunk still has the same number of complete jobs.
     pub(crate) fn earliest(&self, chunk: usize, complete: u64) -> Option<i64> {
         let (known, earliest) = (*self.chunks.get(chunk)?)?;
         (known == complete).then_some(earliest)
@@ -163,7 +162,7 @@ mod tests {
     const DAY_MS: u64 = 24 * HOUR_MS;
     const NOW: u64 = 20_000 * DAY_MS;
 
-    /// A clock and the monotonic time for its readings.
+    /// A system clock, and the monotonic time of its readings.
     struct Trial {
         clock: AgeClock,
         now: Instant,
@@ -237,7 +236,7 @@ mod tests {
     fn closed_time_counts_if_it_is_plausible() {
         let mut trial = Trial::new(NOW);
         assert_eq!(trial.reopen(NOW + DAY_MS).age_ms, NOW + DAY_MS);
-        // A step back, and the time after it.
+        // The clock is set back, and some time passes.
         assert_eq!(trial.reopen(NOW).age_ms, NOW + DAY_MS);
         let mark = trial.reopen(NOW + HOUR_MS);
         assert_eq!((mark.age_ms, mark.doubted_ms), (NOW + DAY_MS + HOUR_MS, 0));
@@ -250,7 +249,7 @@ mod tests {
         let mark = trial.reopen(NOW + 3 * DAY_MS);
         assert_eq!((mark.age_ms, mark.doubted_ms), (NOW + 1, 3 * DAY_MS));
         let after = mark.age_ms;
-        // Also if it is opened once more before that.
+        // The same is true if the store is opened once more before that.
         let mark = trial.reopen(NOW + 3 * DAY_MS + HOUR_MS);
         assert_eq!(
             (mark.age_ms, mark.doubted_ms),
@@ -306,7 +305,7 @@ mod tests {
             let mark = trial.read();
             assert_eq!((mark.doubted_ms, mark.drift_ms), (0, 0));
         }
-        // The reverse: 1970 for one open.
+        // The reverse: the clock shows 1970 during one open.
         let mut trial = Trial::new(NOW);
         assert_eq!(trial.reopen(0).doubted_ms, 0);
         let mark = trial.reopen(NOW + 1000);
@@ -320,7 +319,7 @@ mod tests {
             trial.passes(1);
             trial.wall_ms = 0;
             trial.read();
-            // Closed for 13 days, which the wrong clock counts.
+            // The store is closed for 13 days, and the wrong clock shows these.
             trial.reopen(13 * DAY_MS);
             trial.passes(HOUR_MS);
             let during = trial.read().age_ms;
@@ -337,7 +336,7 @@ mod tests {
 
     #[test]
     fn a_wrong_jump_that_is_taken_back_leaves_no_doubt_about_earlier_ones() {
-        // The clock is set after the store was created, in 1970 by its clock.
+        // The store is created in 1970 by its clock, and the clock is set afterward.
         let mut trial = Trial::new(0);
         trial.wall_ms = NOW;
         let before = trial.read().age_ms;
@@ -350,7 +349,7 @@ mod tests {
 
     #[test]
     fn a_confirmed_absence_does_not_count_jumps_from_before() {
-        // A store that was created in 1970, by its clock.
+        // A store that was created in 1970 by its clock.
         let mut trial = Trial::new(0);
         trial.wall_ms = NOW;
         let before = trial.read().age_ms;

@@ -1,7 +1,7 @@
 //! How long purges have been overdue.
 //!
-//! [`PurgeLag`] records for each graph how long jobs have been due. Jobs that are due and not
-//! purged count, whatever prevents the purge; a graph without such jobs is not overdue.
+//! [`PurgeLag`] records for each graph how long jobs have been due without being purged, for
+//! whatever reason. A graph without such jobs is not overdue.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,7 +15,7 @@ pub(crate) struct PurgeLag(BTreeMap<u32, Since>);
 #[derive(Clone, Copy)]
 struct Since {
     seen: Instant,
-    /// How long they had been due at that time.
+    /// How long they had been due then.
     by: Duration,
 }
 
@@ -32,7 +32,8 @@ pub(crate) enum Overdue {
     Nothing,
     /// By age only: how long the first job has been due.
     ByAge(Duration),
-    /// Too many jobs or bytes; since when is not recorded.
+    /// There are too many jobs or bytes; since when is not recorded. If jobs are also due by age,
+    /// how long the first one has been due.
     Over(Duration),
 }
 
@@ -55,7 +56,7 @@ impl PurgeLag {
         self.0.remove(&graph);
     }
 
-    /// The longest time over all graphs.
+    /// The longest time of all graphs.
     pub(crate) fn longest(&self, now: Instant) -> Option<Duration> {
         self.0.values().map(|since| since.at(now)).max()
     }
@@ -77,7 +78,7 @@ mod tests {
         purge_lag.note(1, Overdue::Over(Duration::ZERO), begun);
         purge_lag.note(1, Overdue::Over(Duration::ZERO), begun + hour);
         assert_eq!(purge_lag.of(1, begun + 2 * hour), Some(2 * hour));
-        // The oldest was purged, and the next became due later.
+        // The oldest job was purged, and the next one became due later.
         purge_lag.note(1, Overdue::ByAge(5 * hour), begun + 2 * hour);
         purge_lag.note(1, Overdue::ByAge(hour), begun + 2 * hour);
         assert_eq!(purge_lag.of(1, begun + 3 * hour), Some(2 * hour));

@@ -2,7 +2,7 @@
 //!
 //! [`RetentionSchedule`] contains graphs that changed, graphs in which something becomes due at a
 //! known time, and graphs that are checked in each round. A round checks only what changed or is
-//! due, however many graphs there are.
+//! due, even if there are many graphs.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -67,7 +67,7 @@ impl RetentionSchedule {
         self.of_age.remove(&graph);
     }
 
-    /// Returns the graphs of a round at this time, by the age clock.
+    /// Returns the graphs to check in a round at this time, by the age clock.
     pub(crate) fn begin_round(&mut self, now_ms: i64) -> BTreeSet<u32> {
         let mut round = std::mem::take(&mut self.next);
         let later = self.due.split_off(&(now_ms.saturating_add(1), 0));

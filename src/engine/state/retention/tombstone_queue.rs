@@ -1,8 +1,8 @@
 //! The purges of a graph whose tombstones are kept.
 //!
-//! [`TombstoneQueue`] records which purges, how many jobs, and how old the oldest is. Adding a
-//! purge, reading the age, and forgetting the first purge take the same time for any number of
-//! purges.
+//! [`TombstoneQueue`] records these purges, the number of tombstones, and how old the oldest is.
+//! Adding a purge, reading the age, and forgetting the first purge take the same time for any
+//! number of purges.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -16,8 +16,8 @@ pub(crate) struct TombstoneQueue {
     /// LSN and number of jobs, in the order of the purges.
     purges: VecDeque<PurgeEntry>,
     jobs: u64,
-    /// LSN and time of each purge that is older than all later ones. Purges before an old one
-    /// count as even older, whatever their recorded times are.
+    /// LSN and time of each purge that is older than all later ones. Any purge before an old one is
+    /// considered even older, whatever its recorded time is.
     times: VecDeque<(u64, i64)>,
 }
 
@@ -48,8 +48,8 @@ impl TombstoneQueue {
         }
     }
 
-    /// The time from which the age of the oldest purge counts, by the age clock. A time in the
-    /// future was recorded by a clock that had jumped, and counts from now on.
+    /// The time from which the age of the oldest purge is measured, by the age clock. A time in the
+    /// future was recorded by a clock that had jumped; it is replaced with the current time.
     pub(crate) fn oldest_ms(&mut self, now_ms: i64, gaps: &Gaps) -> Option<i64> {
         let mut ahead = None;
         while self.times.back().is_some_and(|&(_, time)| time > now_ms) {
@@ -61,16 +61,16 @@ impl TombstoneQueue {
         self.times.front().map(|&(_, time)| gaps.since(time))
     }
 
-    /// The last purge whose age counts from before this time, if any; the same is true of all
-    /// purges before it.
+    /// The last purge whose age is measured from before this time, if any. All purges before it are
+    /// at least as old.
     pub(crate) fn older_than(&self, time_ms: i64, gaps: &Gaps) -> Option<u64> {
         let is_older = |time| gaps.since(time) < time_ms;
         let n = self.times.partition_point(|&(_, time)| is_older(time));
         n.checked_sub(1).map(|n| self.times[n].0)
     }
 
-    /// The first purges that have to be forgotten: those up to one that is old, and enough to
-    /// leave at most `jobs` tombstones. Returns at most about `at_once` tombstones.
+    /// The first purges that have to be forgotten: all up to `old`, and enough to leave at most
+    /// `jobs` tombstones. Together, the returned purges have about `at_once` tombstones at most.
     pub(crate) fn first_over(&self, jobs: u64, old: Option<u64>, at_once: u64) -> Vec<u64> {
         let over = self.jobs.saturating_sub(jobs);
         let (mut taken, mut lsns) = (0, Vec::new());
@@ -129,7 +129,7 @@ mod tests {
         queue.forget(2);
         assert_eq!(queue.oldest_ms(100, &Gaps::default()), Some(30));
         queue.forget(3);
-        // A time in the future counts from now on.
+        // A time in the future is replaced with the current time.
         assert_eq!(queue.oldest_ms(60, &Gaps::default()), Some(60));
         assert_eq!(queue.oldest_ms(100, &Gaps::default()), Some(60));
         queue.forget(9);

@@ -14,10 +14,10 @@ pub(super) const REMOVED: u64 = 3;
 
 #[derive(Clone)]
 pub(super) struct Chunk {
-    /// As many as its jobs need; `None` once all of them are gone.
+    /// As many words as its jobs need; `None` once all jobs are gone.
     pub(super) words: Option<Vec<u64>>,
     pub(super) counts: [u32; 4],
-    /// Changed since it was last saved.
+    /// Whether it has changed since it was last saved.
     pub(super) dirty: bool,
 }
 

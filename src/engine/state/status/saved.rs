@@ -11,7 +11,8 @@ pub(crate) const CHUNK_ROWS: u64 = CHUNK_JOBS / DETAIL_JOBS;
 /// Precedes a saved chunk whose jobs are all gone: no words follow.
 const ALL_GONE: u16 = 1 << 15;
 
-/// A row with more gone jobs than this is treated as damaged: its memory would not be bounded.
+/// A row with more gone jobs than this is considered damaged, because it could need too much
+/// memory.
 const RESTORED_JOBS_MAX: u64 = 1 << 34;
 
 /// A chunk as it is saved.

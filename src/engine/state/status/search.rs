@@ -63,7 +63,7 @@ impl StatusColumn {
     }
 
     /// The same in reverse: of the jobs in these states before number `until`, skips the last
-    /// `offset`, then selects at most `limit`.
+    /// `offset`, then selects the last `limit` at most.
     pub(crate) fn select_back(
         &self,
         states: States,

@@ -19,7 +19,7 @@ pub(crate) struct Selection {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SelectedWord {
-    /// Its first job's sequence number.
+    /// The sequence number of its first job.
     pub(super) first: u64,
     pub(super) states: u64,
     /// A bit for each job.
