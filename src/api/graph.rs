@@ -95,8 +95,8 @@ impl Graph {
     /// purged. [`Graph::tombstone`] distinguishes the two.
     ///
     /// # Cost
-    /// An id that the graph generated leads to its job without the index. One block is read and
-    /// decompressed; times and outcome are one row of the index.
+    /// If the graph generated the id, the job is found without the index. One block is read and
+    /// decompressed. Times and outcome are read from one row of the index.
     ///
     /// # Errors
     /// [`Error::InvalidJobId`], [`Error::GraphDropped`], [`Error::Closed`],
@@ -200,7 +200,7 @@ impl Graph {
         self.engine().options.secret_keys.masked(request)
     }
 
-    /// Looks up the job that has this id, chosen by the engine.
+    /// Looks up the job with this id, which was chosen by the engine.
     pub(crate) fn look_up(&self, id: &JobId) -> Result<JobLookup> {
         self.check()?;
         let generation = self.engine().ids.generation();
@@ -211,7 +211,7 @@ impl Graph {
         Ok(JobLookup { found, generation })
     }
 
-    /// Finds the job with an id from outside.
+    /// Finds the job with an id that a caller gave, which may be invalid.
     pub(crate) fn resolve(&self, id: &str) -> Result<(u64, JobId)> {
         self.check_writable()?;
         self.resolve_to_read(id)
@@ -226,7 +226,7 @@ impl Graph {
         }
     }
 
-    /// The error for an id from outside that has no job.
+    /// The error for an id that a caller gave, which may be invalid, and that has no job.
     #[cfg(feature = "http")]
     pub(crate) fn not_there_by_text(&self, id: &str) -> Error {
         JobId::new(id).map_or_else(|error| error, |id| self.not_there(&id))

@@ -13,7 +13,7 @@ use crate::model::cursor::Cursor;
 use crate::model::error::{Error, Result};
 use crate::model::job::Job;
 
-/// Approximate size of a chunk of JSON. A smaller chunk is the last one.
+/// Approximate size of a chunk of JSON. Only the last chunk is smaller.
 pub(crate) const CHUNK_BYTES: usize = 64 << 10;
 
 /// Smaller pieces are buffered before they are written.
@@ -23,8 +23,9 @@ const GATHERED_BYTES: usize = 16 << 10;
 /// [`Graph::list`](crate::Graph::list).
 ///
 /// A page contains the states and positions of its jobs. Their requests, which never change, are
-/// read from the files one block at a time. The page keeps these files, so drop it when you are
-/// done. It can be read several times, and by several threads.
+/// read from the files one block at a time. The page prevents the deletion of these files until it
+/// expires ([`Options::snapshot_timeout`](crate::Options::snapshot_timeout)), so drop it when you
+/// are done. It can be read several times, and by several threads.
 ///
 /// # Examples
 /// ```
@@ -212,7 +213,7 @@ impl Page {
         let written = self
             .write(&mut out)
             .and_then(|()| out.flush().map_err(|e| Error::output(&e)));
-        // Otherwise, the drop would write again after a failure.
+        // Dropping `out` itself would write its buffer again after a failure.
         drop(out.into_parts());
         written
     }
@@ -238,7 +239,7 @@ impl Page {
         Ok(out)
     }
 
-    /// This page of one job after `offset` jobs are skipped: empty unless `offset` is 0.
+    /// Skips `offset` jobs of this page of one job: the result is empty unless `offset` is 0.
     #[cfg(feature = "http")]
     pub(crate) fn past(mut self, offset: u64) -> Page {
         if offset > 0 {
