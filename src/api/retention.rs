@@ -77,7 +77,7 @@ impl Graph {
         self.core.retention.read().as_deref().cloned()
     }
 
-    /// Purges, immediately, all complete jobs that match a query, however many there are. Returns
+    /// Immediately purges all complete jobs that match a query, however many there are. Returns
     /// when all of them are durably purged. The jobs are purged in commits of at most 1024; other
     /// writes can complete between these.
     ///

@@ -124,7 +124,7 @@ impl Routes {
     /// The header `X-Total-Count` is the number of jobs in the whole list, if known.
     /// `X-Next-Cursor` is the cursor of the next page, if there is one. Responses longer than 64
     /// KiB are sent in chunks, without `Content-Length`, and compressed with gzip or zstd if the
-    /// client accepts it.
+    /// client accepts that.
     ///
     /// [`Page::detailed_chunks`]: crate::Page::detailed_chunks
     pub fn list<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
@@ -135,9 +135,9 @@ impl Routes {
     ///
     /// `{"jobId":"..","status":"..","submittedAt":..}`, with the members that follow the request in
     /// a detailed list. `status` is `pending`, `running`, `success` for a job that succeeded, or
-    /// `failed` for every other outcome, including a partial failure; `outcome.kind` tells them
-    /// apart. The GES API documents `offset` and `limit` for this path as well: they are checked as
-    /// in the list, but have no effect.
+    /// `failed` for every other outcome, including a partial failure; `outcome.kind` tells these
+    /// outcomes apart. The GES API documents `offset` and `limit` for this path as well: they are
+    /// checked as in the list, but have no effect.
     pub fn job<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         self.router(JOB, get(job).fallback(wrong_method))
     }

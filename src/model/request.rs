@@ -272,7 +272,7 @@ impl Request {
     /// text.
     pub(crate) fn from_stored(wire: &str) -> Option<Request> {
         let parts = WireRequest::parse(wire).ok()?;
-        // The body is at the end of the text. The rest is compared with what `new` would write.
+        // The body is at the end of the text, before the last brace.
         let head = wire.strip_suffix('}')?.strip_suffix(parts.body?.get())?;
         let before_body = head.strip_suffix(BEFORE_BODY)?;
         let Url(url) = parts.url?;
