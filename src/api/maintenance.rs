@@ -70,12 +70,12 @@ impl JobStore {
     ///
     /// Jobs in damaged blocks are removed from lists;
     /// [`Page::quarantined`](crate::Page::quarantined) and
-    /// [`Graph::quarantined`](crate::Graph::quarantined) count them. If events were lost, a job may
-    /// have completed in one of them. The next open completes such jobs as interrupted under any
-    /// [`Recovery`], so that no job that may have completed runs again. These are the jobs that
-    /// were not complete before the lost events and have no later events. A graph whose name was
-    /// lost from both the log and the index is named `graph-N` in the project `lost`. The next open
-    /// rebuilds the index.
+    /// [`Graph::quarantined`](crate::Graph::quarantined) count them. If events were lost, one of
+    /// them may have been the completion of a job. This is possible for jobs that were not complete
+    /// before the lost events and have no later events. The next open completes all these jobs as
+    /// interrupted under any [`Recovery`], so that no job that may have completed runs again. A
+    /// graph whose name was lost from both the log and the index is named `graph-N` in the project
+    /// `lost`. The next open rebuilds the index.
     ///
     /// Each damaged file is kept in the directory, with `.damaged` appended to its name;
     /// [`RepairReport`] lists these files. Remove them when they are no longer needed. An

@@ -23,11 +23,11 @@ use crate::model::error::{Error, Result};
 /// The result of a queued write: await it, or block on [`PendingWrite::wait`]. It works in any
 /// async runtime.
 ///
-/// The write completes whether or not anyone waits for it, except for a claim, whose job is
-/// [handed back](crate::NonBlocking::claim_next). If the queue was full, the write enters it when
-/// the pending write is polled or waited for and there is space. If the pending write is dropped
-/// before that, the drop blocks until there is space, so that the write is not lost and the
-/// queue stays within its limit. Async code that must not block awaits the pending write, or uses
+/// The write completes whether or not anyone waits for it, except for a claim, whose job is [handed
+/// back](crate::NonBlocking::claim_next). If the queue was full, the write enters it when the
+/// pending write is polled or waited for and there is space. If the pending write is dropped before
+/// that, dropping it blocks until there is space, so that the write is not lost and the queue stays
+/// within its limit. Async code that must not block awaits the pending write, or uses
 /// [`Graph::try_submit`](crate::Graph::try_submit), which returns an error instead.
 ///
 /// Polling does not block on queue space, on a sync, or on a lock that is held during one. If the
@@ -207,8 +207,8 @@ impl<T> PendingWrite<T> {
         Some(self.finished(result))
     }
 
-    /// Queues the write even if there is no space: for runs, whose drop must not block. There is at
-    /// most one such write for each running job.
+    /// Queues the write even if there is no space: for runs, because dropping a run must not block.
+    /// There is at most one such write for each running job.
     pub(crate) fn detach(mut self) {
         if let State::Outside(queued, _) = &mut self.state {
             if let Some(queued) = queued.take() {

@@ -59,11 +59,11 @@ const SETTLED: u64 = 2;
 /// forever, so a panic never requeues. A job whose secrets are lost
 /// ([`Job::secrets_lost`](crate::Job::secrets_lost)) is interrupted instead of requeued.
 ///
-/// The drop waits up to a second for this to be recorded. As long as the store is open, it is
-/// recorded even if that takes longer. After the store is closed, nothing is recorded, and the next
-/// open recovers the job. After a failed `complete` or `requeue`, the drop records nothing: the job
-/// stays running until it is completed by its id, [attached](crate::Graph::attach), or recovered by
-/// the next open.
+/// Dropping the run waits up to a second until this is recorded. As long as the store is open, it
+/// is recorded even if that takes longer. After the store is closed, nothing is recorded, and the
+/// next open recovers the job. After a failed `complete` or `requeue`, dropping the run records
+/// nothing: the job stays running until it is completed by its id,
+/// [attached](crate::Graph::attach), or recovered by the next open.
 ///
 /// # Delivery
 /// A job may run twice under [`Recovery::Requeue`](crate::Recovery::Requeue), but never under

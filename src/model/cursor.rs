@@ -12,7 +12,8 @@ use crate::model::job_query::JobQuery;
 use crate::model::token::{self, Fields, LogPoint, OpenEvent};
 
 /// The position at which a list continues: opaque text of 100 characters. It is valid as long as
-/// the graph exists, even after a restart. [`JobQuery::cursor`](crate::JobQuery::cursor) takes it.
+/// the graph exists, even after a restart. Pass it to
+/// [`JobQuery::cursor`](crate::JobQuery::cursor).
 ///
 /// # Examples
 /// ```

@@ -362,7 +362,7 @@ pub enum Error {
     /// recorded completely or not at all. Until then, the store accepts no writes.
     #[error("it is unknown whether the commit is durable ({why}); reopen the store and check")]
     CommitUnknown {
-        /// The jobs of the commit that have ids.
+        /// The ids of the jobs that this write refers to, as far as they are known.
         ids: Arc<[JobId]>,
         /// The cause.
         why: Arc<str>,

@@ -117,7 +117,7 @@ impl JobQuery {
         self
     }
 
-    /// Skips this many jobs; 0 by default. If no more jobs match, the page is empty.
+    /// Skips this many jobs; 0 by default. If the list contains no other jobs, the page is empty.
     ///
     /// # Examples
     /// ```

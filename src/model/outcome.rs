@@ -46,7 +46,8 @@ impl OutcomeKind {
         OutcomeKind::Interrupted,
     ];
 
-    /// An exclusive upper bound for the stored numbers of kinds (and for 0, which stands for none).
+    /// An exclusive upper bound for the stored numbers of kinds (and for 0, which means "not
+    /// complete").
     pub(crate) const STORED_END: usize = OutcomeKind::ALL.len() + 1;
 
     /// Returns the kind as a word in lower case.

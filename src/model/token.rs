@@ -16,7 +16,7 @@ pub(crate) struct OpenEvent {
 pub(crate) struct LogPoint {
     /// The last event known at that point.
     pub(crate) lsn: u64,
-    /// The LSN of the open that the point belongs to.
+    /// The LSN of the open during which the point was taken.
     pub(crate) open_lsn: u64,
 }
 
