@@ -102,17 +102,18 @@ impl Page {
         self.total
     }
 
-    /// Returns the number of quarantined jobs that this page skips: those from its first job up to
-    /// its last, or to the end of the list. Over all pages of a list, each quarantined job is
-    /// counted once. 0 in a store that was never repaired.
+    /// Returns the number of quarantined jobs that this page skips: those between the beginnings of
+    /// this page and the next one, or, on the last page, up to the end of the list. Over all pages
+    /// of a list, each quarantined job is counted once. 0 in a store that was never repaired.
     #[must_use]
     pub fn quarantined(&self) -> u64 {
         self.quarantined
     }
 
     /// Returns the cursor of the next page, or `None` if there were no more jobs at that instant. A
-    /// query that scans may stop soon after its limit, and may return pages that are empty but have
-    /// a next page.
+    /// scan may stop soon after the page is full, before it is known whether more jobs match, so
+    /// the next page may be empty. If [`JobQuery::on_progress`](crate::JobQuery::on_progress)
+    /// stopped the scan, an empty page may have a next page.
     ///
     /// # Examples
     /// ```

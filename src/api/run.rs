@@ -72,7 +72,7 @@ const SETTLED: u64 = 2;
 /// | | a job runs |
 /// |---|---|
 /// | [`Recovery::Interrupt`](crate::Recovery::Interrupt) | at most once |
-/// | [`Recovery::Requeue`](crate::Recovery::Requeue) | at least once: again after a crash, a shutdown, or a drop, even if its work was done but its outcome had not been recorded yet |
+/// | [`Recovery::Requeue`](crate::Recovery::Requeue) | at least once: again after a crash, after a shutdown, or if its run is dropped, even if the work was done and only its outcome had not been recorded |
 /// | [`Recovery::Leave`](crate::Recovery::Leave) | at most once, unless it is attached again |
 ///
 /// [`Run::requeue`] makes a job run again under any policy. Under `Requeue`, the work must be

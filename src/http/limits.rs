@@ -82,8 +82,8 @@ impl Limits {
     }
 
     /// How long a client may take to read a block of about 64 KiB. If it takes longer, the page's
-    /// resources are released, and the connection is aborted when the server next polls it.
-    /// ([`serve()`](crate::http::serve()) does this immediately.)
+    /// resources are released, and the connection is aborted when the server next polls the
+    /// response. ([`serve()`](crate::http::serve()) does this immediately.)
     pub fn stall(mut self, time: Duration) -> Limits {
         self.stall = bounded(time);
         self

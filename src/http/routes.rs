@@ -32,8 +32,8 @@ const CANCEL: &str = "/ges/v1.0/{project_id}/graphs/{graph_name}/jobs/{job_id}";
 ///
 /// Every response is JSON with `Cache-Control: no-store` and an `X-Request-Id`: the client's own,
 /// if it has at most 128 characters of `[0-9A-Za-z-_.:/+=]`, or a new one. The id is also in the
-/// log's spans. A method that a path does not accept gets a 405 in the form of the API. The engine
-/// provides the fallback.
+/// log's spans. A request with a method that its path does not accept gets a 405 in the form of the
+/// API. The engine provides the fallback.
 ///
 /// All routers made from one `Routes` share its limits.
 ///
