@@ -74,7 +74,7 @@ impl JobStore {
     /// # Examples
     /// ```
     /// # let store = jobstore::JobStore::in_memory()?;
-    /// let movie = store.get_or_create_graph("10001", "movie")?; // created, or opened with all its jobs
+    /// let movie = store.get_or_create_graph("10001", "movie")?; // new, or the existing graph
     /// assert_eq!(store.get_or_create_graph("10001", "movie")?.number(), movie.number());
     /// # Ok::<(), jobstore::Error>(())
     /// ```
