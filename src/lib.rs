@@ -25,9 +25,9 @@
 //! ```
 //!
 //! Start with [`JobStore`], which opens a store, and [`Graph`], which contains the calls on jobs.
-//! [`Options`] configures a store. [`Durability`] describes what a crash can lose, [`Recovery`]
-//! what happens to jobs that were running, and [`Run`] how often a job can run and how to shut down
-//! gracefully.
+//! [`Options`] configures a store. [`Durability`] describes what a crash can lose. [`Recovery`]
+//! describes what happens to jobs that were running. [`Run`] describes how often a job can run and
+//! how to shut down gracefully.
 //!
 //! # Calls by task
 //!
@@ -36,18 +36,18 @@
 //! | submit | [`Graph::submit`]; a batch with [`submit_all`](Graph::submit_all); under your own id with [`submit_as`](Graph::submit_as); once per idempotency key with [`submit_once`](Graph::submit_once) |
 //! | claim | [`claim_next`](Graph::claim_next) and [`claim`](Graph::claim) return a [`Run`]; to wait for a job, [`claim_next_timeout`](Graph::claim_next_timeout) and the future [`claim_next_async`](Graph::claim_next_async) |
 //! | complete | [`Run::complete`] with an [`Outcome`]; by id, [`start`](Graph::start) and [`complete`](Graph::complete) |
-//! | cancel | [`Graph::cancel`]; a worker sees it with [`Run::cancel_requested`], [`Run::wait_cancelled`], or the future [`Run::cancelled`] |
+//! | cancel | [`Graph::cancel`]; a worker sees the cancel request with [`Run::cancel_requested`], [`Run::wait_cancelled`], or the future [`Run::cancelled`] |
 //! | get | [`job`](Graph::job), [`count`](Graph::count), [`tombstone`](Graph::tombstone) |
 //! | list | [`list`](Graph::list) with a [`JobQuery`] returns a [`Page`] of jobs or JSON; filter by state, outcome, command, time, URL, and body |
 //! | find | [`find`](Graph::find) returns the jobs of a request |
 //! | wait | [`wait`](Graph::wait) and [`wait_async`](Graph::wait_async) for the completion of a job |
 //! | follow | [`changes`](Graph::changes) returns the change feed of a graph |
-//! | retain | [`set_retention`](Graph::set_retention) with a [`Retention`]; by hand with [`purge`](Graph::purge) |
+//! | retain | [`set_retention`](Graph::set_retention) with a [`Retention`]; manually with [`purge`](Graph::purge) |
 //! | export, import | [`export`](Graph::export) and [`import`](Graph::import), as JSON lines |
 //! | back up | [`JobStore::backup`], while the store is in use |
 //! | maintain | [`health`](JobStore::health), [`stats`](JobStore::stats), [`verify`](JobStore::verify), [`scrub`](JobStore::scrub), [`repair`](JobStore::repair) |
 //!
-//! These pages describe a topic as a whole:
+//! Each of these pages describes one topic completely:
 //!
 //! | topic | page |
 //! |---|---|
@@ -58,10 +58,10 @@
 //! | change feed | [`Changes`] |
 //! | export and import | [`Export`] |
 //! | async code | [`NonBlocking`] |
-//! | errors, by who acts | [`Error`] |
+//! | errors, by who has to act | [`Error`] |
 //!
-//! Writes block until they are durable. [`Graph::nonblocking`] has the same writes as futures, each
-//! a [`PendingWrite`], for any async runtime. `examples/async_service.rs` is a service with async
+//! Writes block until they are durable. [`Graph::nonblocking`] offers the same writes as futures
+//! ([`PendingWrite`]) for any async runtime. `examples/async_service.rs` is a service with async
 //! workers. No call panics, whatever its input and whatever the files contain.
 //!
 //! ```

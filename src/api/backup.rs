@@ -35,8 +35,8 @@ impl JobStore {
     /// Backs up the store, while it is in use, to a directory that is empty or does not exist yet.
     ///
     /// The backup contains everything that was acknowledged before the call. A commit made during
-    /// the call is in it completely or not at all. The backup is a closed store:
-    /// [`JobStore::verify`] detects if its end is cut off. When it is opened, jobs that were
+    /// the call is included in the backup either completely or not at all. The backup is a closed
+    /// store: [`JobStore::verify`] detects if its end is cut off. When it is opened, jobs that were
     /// running at the time of the backup are recovered as after a crash, and the index is rebuilt.
     ///
     /// The backup shares no files with the store, so damage to one does not affect the other.
@@ -48,7 +48,7 @@ impl JobStore {
     /// copy of a store's directory that was opened. Do not mix the files of the two stores.
     ///
     /// # Cost
-    /// Commits wait for one sync and for the list of files to be made. The backup takes as much
+    /// Commits wait for one sync and until the list of files is complete. The backup takes as much
     /// space as the log.
     ///
     /// # Errors
@@ -102,7 +102,8 @@ impl JobStore {
     }
 
     /// Like [`JobStore::backup_with_progress`], but shares packs with the store by hard links if
-    /// both are on the same file system. Shared packs take no space and no time to copy.
+    /// both are on the same file system. Shared packs take up no additional space and are not
+    /// copied.
     ///
     /// A store never modifies a pack. But a linked pack is one file with two names, so a `chmod`, a
     /// stray write, or a bad sector affects both. A linked backup protects against mistakes in the
@@ -230,7 +231,8 @@ impl<P: FnMut(BackupReport)> Backup<'_, P> {
         let mut to_copy = Vec::new();
         for pack in &packs {
             let to = self.dir.join(&pack.name);
-            // Next to a reader, another file may have the pack's name by now.
+            // If this process only reads the store, another process may have given the pack's name
+            // to another file.
             let links = self.links && !self.engine.read_only;
             if links && self.engine.disk.link_out(&pack.name, &to).is_ok() {
                 self.made.push(to);
@@ -260,7 +262,7 @@ impl<P: FnMut(BackupReport)> Backup<'_, P> {
         Ok(())
     }
 
-    /// Marks the backup as closed at its end.
+    /// Records in the backup that the store was closed, and where its log ends.
     fn write_closed(&mut self, closed: &Closed) -> Result<()> {
         let text = identity::closed_text(self.engine.store, closed);
         let mut file = self.create(file_names::CLOSED)?;
@@ -314,7 +316,7 @@ impl<P: FnMut(BackupReport)> Backup<'_, P> {
                 .map_err(|e| Error::io("read", path, &e))?;
             file.write_all(&buffer).map_err(|e| failed(&e))?;
             at += step;
-            // Progress counts the log, not the few bytes of the small files.
+            // The progress covers the log, but not the few bytes of the small files.
             if ![file_names::STORE, file_names::SECRET_KEYS].contains(&name) {
                 self.done.bytes += step;
             }

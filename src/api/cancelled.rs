@@ -53,7 +53,7 @@ impl Cancelled {
         }
     }
 
-    /// Whether the run should stop. Call it after the waiter was registered.
+    /// Whether the run should stop. Call this after the waiter has been registered.
     fn is_due(&self) -> bool {
         self.cell.cancel.load(Ordering::Acquire)
             || self.cell.is_over()

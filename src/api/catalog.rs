@@ -16,8 +16,8 @@ use crate::model::error::{Error, Result, excerpt, excerpt_over};
 const NAME_BYTES_MAX: usize = 255;
 
 impl JobStore {
-    /// Creates the graph `name` in the project with the id `project_id`. Each of the two is 1 to
-    /// 255 bytes long, without control characters or `/`. The graph starts empty, even if a graph
+    /// Creates the graph `name` in the project with the id `project_id`. Both are 1 to 255 bytes
+    /// long and contain no control characters and no `/`. The graph starts empty, even if a graph
     /// of that name was dropped before.
     ///
     /// # Durability
@@ -58,7 +58,7 @@ impl JobStore {
         self.engine().check_open()?;
         match self.engine().graphs.read().named(project_id, name) {
             Some(core) => Ok(Graph::new(&self.handle, core)),
-            // The exact message of the GES job-list API, if the name is a valid one.
+            // If the name is valid, the error has the exact message of the GES job-list API.
             None => Err(Error::UnknownGraph {
                 graph: excerpt_over(NAME_BYTES_MAX, name),
             }),
@@ -74,7 +74,7 @@ impl JobStore {
     /// # Examples
     /// ```
     /// # let store = jobstore::JobStore::in_memory()?;
-    /// let movie = store.get_or_create_graph("10001", "movie")?; // new, or with all its jobs
+    /// let movie = store.get_or_create_graph("10001", "movie")?; // new, or the existing graph
     /// assert_eq!(store.get_or_create_graph("10001", "movie")?.number(), movie.number());
     /// # Ok::<(), jobstore::Error>(())
     /// ```
@@ -119,8 +119,8 @@ impl JobStore {
     /// Drops a graph and all its jobs, whatever their state. Handles to it return
     /// [`Error::GraphDropped`]; pages that were listed before can still be written as JSON.
     ///
-    /// Disk space is reclaimed as packs are merged and rewritten, once no handle or page of the
-    /// graph is left. After that, nothing of its jobs is stored any more.
+    /// Once no handle or page of the graph is left, its disk space is reclaimed as packs are merged
+    /// and rewritten. After that, none of the data of its jobs is stored any more.
     ///
     /// # Errors
     /// [`Error::UnknownGraph`], and those of every write.

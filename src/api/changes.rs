@@ -94,11 +94,11 @@ impl Graph {
         })
     }
 
-    /// Returns the changes of one job, after a position or from the beginning, its purge included.
+    /// Returns the changes of one job, including its purge, after a position or from the beginning.
     /// A gap ([`ChangeKind::Gone`]) may have contained only changes of other jobs.
     ///
     /// # Cost
-    /// The graph's whole feed is scanned, starting as close to the job's first change as is known.
+    /// The feed of the whole graph is scanned from the given position, or from the beginning.
     ///
     /// # Errors
     /// [`Error::UnknownJob`], [`Error::JobPurged`]; those of [`Graph::changes`] and [`Graph::job`].
@@ -174,7 +174,7 @@ pub struct Changes {
     feed: Feed,
     /// Only changes of this job.
     only: Option<u64>,
-    /// The blocks that were read last, most recent last.
+    /// The ids in the blocks that were read most recently; the most recent block is last.
     blocks: VecDeque<NearIds>,
     waiter: Option<Arc<Waiter>>,
 }
@@ -203,7 +203,8 @@ impl Changes {
         Position::new(&self.graph, self.feed.seen())
     }
 
-    /// Returns the next change, waiting for it up to the timeout. Returns `None` if there is none.
+    /// Returns the next change, and waits for it if necessary. Returns `None` if the timeout passes
+    /// first.
     ///
     /// # Errors
     /// Those of the iterator.
@@ -238,8 +239,8 @@ impl Changes {
         }
     }
 
-    /// Polls for the next change; wakes the task when there may be one. It works in any async
-    /// runtime.
+    /// Polls for the next change. If there is none yet, wakes the task when there may be one. It
+    /// works in any async runtime.
     ///
     /// Reading blocks on the log's files, which are almost always in the system's file cache. In
     /// [`Durability::Interval`], a sync does not wake the task: poll again after the interval.
@@ -276,7 +277,8 @@ impl Changes {
         }
     }
 
-    /// In interval mode, syncs do not wake waiters.
+    /// When to look for changes again if no waiter was woken. With [`Durability::Interval`], syncs
+    /// do not wake waiters.
     fn look_again_at(&self, deadline: Option<Instant>) -> Option<Instant> {
         match self.graph.engine().options.durability {
             Durability::Synced => deadline,
@@ -390,15 +392,15 @@ impl fmt::Debug for Changes {
 pub struct Position {
     /// The graph's 19-digit number.
     graph: u64,
-    /// The event up to which changes were returned, and the open of the store that issued the
-    /// position.
+    /// The event up to which changes were returned, and the open of the store during which the
+    /// position was issued.
     point: LogPoint,
     /// The job within that event up to which changes were returned.
     job: u64,
     check: u32,
 }
 
-/// version 1, graph 8, moment 16, job of the event 8, check 4.
+/// The fields and their sizes in bytes: version 1, graph 8, point 16, job 8, check 4.
 const POSITION_BYTES: usize = 37;
 const VERSION: u8 = 2;
 

@@ -24,8 +24,8 @@ impl Graph {
     /// `None` if no job is pending. Two callers never get the same job.
     ///
     /// # Cost
-    /// If no job is pending, a counter in memory is read. Otherwise, one commit, and reading one
-    /// block.
+    /// If no job is pending, a counter in memory is read. Otherwise, one commit is made and one
+    /// block is read.
     ///
     /// # Errors
     /// Those of every write ([`Graph::submit`]), and those of [`Graph::claim`] for a job that
@@ -71,7 +71,8 @@ impl Graph {
 
     /// Whether a claim may find a job. If not, no commit is made.
     fn may_have_pending(&self) -> bool {
-        // The order matters: a write that was queued before is visible once the queue is idle.
+        // The order of the two checks matters: once the queue is idle, every write that was queued
+        // earlier is visible in the state.
         if !self.engine().queue.is_idle() {
             return true;
         }
@@ -114,8 +115,8 @@ impl Graph {
         }))
     }
 
-    /// Returns a [`Run`] for a job that is already running: one that an earlier process left
-    /// ([`Recovery::Leave`](crate::Recovery::Leave)), that was started by its id, or whose run was
+    /// Returns a [`Run`] for a job that is already running: an earlier process left it running
+    /// ([`Recovery::Leave`](crate::Recovery::Leave)), it was started by its id, or its run was
     /// [detached](Run::detach). The caller must make sure that no other worker has it.
     ///
     /// # Errors

@@ -24,9 +24,9 @@ impl Graph {
     /// The timeout limits the wait for a job. A claim that has begun by then completes. A zero
     /// timeout does not wait, and a timeout too long for the clock waits forever.
     ///
-    /// A wait ends when a job is submitted, imported as pending, or requeued. Each such job
-    /// wakes one waiter, the one that has waited longest. Callers that were not waiting may
-    /// claim the job before it; then it waits again.
+    /// A wait ends when a job is submitted, imported as pending, or requeued. Each such job wakes
+    /// one waiter, the one that has waited longest. A caller that was not waiting may claim the job
+    /// first; then the woken waiter waits again.
     ///
     /// # Cost
     /// That of [`Graph::claim_next`]. A waiting call uses a few hundred bytes of memory, and does
@@ -71,19 +71,19 @@ impl Graph {
     }
 
     /// Returns a future that claims the oldest pending job, and waits for one if there is none. It
-    /// works in any async runtime. [`Graph::claim_next_timeout`] is the same as a blocking call.
+    /// works in any async runtime. [`Graph::claim_next_timeout`] is the blocking equivalent.
     ///
-    /// Nothing happens before the future is first polled. Waiters are woken in the order of
-    /// their first poll, one for each job. Poll or drop a woken future promptly:
-    /// until then, its job waits as well.
+    /// Nothing happens before the future is first polled. Waiters are woken in the order of their
+    /// first poll, one for each job. Poll or drop a woken future promptly: until then, the job for
+    /// which it was woken also waits.
     ///
     /// # Cancel safety
-    /// The future can be dropped at any time, for example in a `select!`, and no job is lost.
-    /// If a claim is in flight, it is withdrawn; if its job is running already, the job is
-    /// handed back: it is pending again, at its original place in the order, under any
+    /// The future can be dropped at any time, for example in a `select!`, and no job is lost. If a
+    /// claim is in flight, it is withdrawn; if its job is running already, the job is handed back:
+    /// it is pending again, at its original position in the order, under any
     /// [`Recovery`](crate::Recovery). The [changes](Graph::changes) then show it as started and
-    /// requeued. If the future was woken for a job, another waiter is woken in its place.
-    /// Dropping does not block.
+    /// requeued. If the future was woken for a job, another waiter is woken in its place. Dropping
+    /// does not block.
     ///
     /// The hand-back is queued when the future is dropped, so drop the future before you close the
     /// store. If the store is closed first, the next open recovers the job like that of any other
@@ -126,8 +126,8 @@ impl Graph {
 struct Claimer {
     graph: Graph,
     waiter: Option<Arc<Waiter>>,
-    /// It was woken for a job, or is claiming one. If it stops without a job, it wakes the next
-    /// waiter.
+    /// Whether the caller was woken for a job or is claiming one. If it then stops without a job,
+    /// it wakes the next waiter.
     owes: bool,
 }
 
@@ -157,7 +157,7 @@ impl Claimer {
         }
     }
 
-    /// Whether a job is pending. Call it after the waiter was registered.
+    /// Whether a job is pending. Call this after the waiter has been registered.
     fn sees_job(&self) -> Result<bool> {
         self.graph.check_writable()?;
         Ok(self.graph.core.state.read().has_pending())

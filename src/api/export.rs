@@ -1,9 +1,9 @@
 // Exporting jobs as JSON lines.
 //
-// An export is a snapshot of one instant, in list order, with requests byte for byte, in bounded
-// memory. It can be resumed where another export stopped.
+// An export is a snapshot of one instant, in list order. It contains requests byte for byte, and
+// uses bounded memory. It can continue where another export stopped.
 //
-// A line, without the members that do not apply:
+// A line with all its members; those that do not apply to a job are omitted:
 // ```json
 // {"jobId":"..","status":"complete","request":{..},"masked":true,"cancelRequested":true,
 //  "outcome":{"kind":"failed","code":"..","message":"..","resultRef":"..","detail":..,"recoveredAtOpen":2},
@@ -35,7 +35,7 @@ impl Graph {
     /// however many there are. The query's offset and cursor apply; a limit is an error.
     /// [`Graph::import`] is the inverse.
     ///
-    /// A line, without the members that do not apply:
+    /// A line with all its members; those that do not apply to a job are omitted:
     /// ```json
     /// {"jobId":"..","status":"complete","request":{..},"masked":true,"cancelRequested":true,
     ///  "outcome":{"kind":"failed","code":"..","message":"..","resultRef":"..","detail":..,"recoveredAtOpen":2},
@@ -108,23 +108,24 @@ struct PartialJob {
 
 /// An export of a graph's jobs: returned by [`Graph::export`].
 ///
-/// It keeps the store open, and the files that it needs, so drop it when it is finished. It expires
-/// like a page ([`Options::snapshot_timeout`](crate::Options::snapshot_timeout)).
+/// It keeps the store open and prevents the deletion of the files that it needs, so drop it when it
+/// is finished. It expires like a page
+/// ([`Options::snapshot_timeout`](crate::Options::snapshot_timeout)).
 ///
 /// # Moving jobs between stores
 /// Write an export with [`Export::write_all`], and read it with [`Graph::import`]. Call
 /// [`Export::reveal_secrets`] if the other store will run the jobs. An import can be repeated: it
-/// skips the jobs that exist already. [`Export::cursor`] continues an export later, with the jobs
-/// submitted since. To copy a whole store, use [`JobStore::backup`](crate::JobStore::backup), which
-/// also preserves idempotency keys and tombstones.
+/// skips the jobs that exist already. With [`Export::cursor`], a later export continues with the
+/// jobs submitted since. To copy a whole store, use [`JobStore::backup`](crate::JobStore::backup),
+/// which also preserves idempotency keys and tombstones.
 pub struct Export {
     graph: Graph,
     snapshot: Arc<Snapshot>,
     query: JobQuery,
     form: LineFormat,
     reader: Reader,
-    /// The position up to which lines were written: the next job is at or after it, or before it if
-    /// the newest come first.
+    /// The position up to which lines were written. In ascending order, the next job is at this
+    /// position or after it; in descending order, before it.
     place: Option<u64>,
     jobs: u64,
     of: u64,
@@ -230,12 +231,13 @@ impl Export {
         }
     }
 
-    /// Like [`Export::write_some`], but the output may end within a large job, so that it is
-    /// bounded whatever the size of a job. (A job whose secrets are revealed is written in one
-    /// piece.)
+    /// Like [`Export::write_some`], but the output may end within a large job, so that the size of
+    /// the output is bounded even if a job is larger. (A job whose secrets are revealed is written
+    /// in one piece.)
     pub(crate) fn write_piece(&mut self, out: impl Write) -> Result<bool> {
         let jobs = self.jobs;
-        // The lines are written again, a partially written job from its beginning.
+        // After an error, the next call writes these lines again, and a partially written job from
+        // its beginning.
         self.write_next(out).inspect_err(|_| {
             self.jobs = jobs;
             self.begun = None;
@@ -322,7 +324,8 @@ impl Export {
         self.stopped_at.is_some()
     }
 
-    /// Returns the number of jobs written so far, without those of a call that failed.
+    /// Returns the number of jobs written so far. Jobs written by a call that failed are not
+    /// included.
     #[must_use]
     pub fn jobs(&self) -> u64 {
         self.jobs

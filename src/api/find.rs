@@ -80,12 +80,13 @@ impl Graph {
 
 /// The jobs with the same request, newest first: returned by [`Graph::find`].
 ///
-/// It keeps the store open, and the files that it needs, so drop it when you are done.
+/// It keeps the store open and prevents the deletion of the files that it needs, so drop it when
+/// you are done.
 pub struct Matches {
     graph: Graph,
     request: Request,
     fingerprint: Fingerprint,
-    /// Jobs that may match, the next one last.
+    /// Jobs that may match, in reverse order: the next one is last.
     candidates: Vec<u64>,
     parts: Arc<[Arc<Part>]>,
     /// Number of parts not searched yet. They contain older jobs.

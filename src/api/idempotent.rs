@@ -1,6 +1,7 @@
 // Idempotent submission.
 //
-// A key creates one job, however many callers use it concurrently, and whatever crashes in between.
+// A key creates one job, even if many callers use it concurrently, and even if the process crashes
+// before a call returns.
 
 use crate::api::graph::Graph;
 use crate::api::nonblocking::NonBlocking;

@@ -186,8 +186,9 @@ impl Graph {
 
 #[cfg(feature = "http")]
 impl JobStore {
-    /// Like [`Graph::import`], but creates the graph if it does not exist, at the first valid line
-    /// or, if no line was bad, at the end. Returns whether it was created.
+    /// Like [`Graph::import`], but creates the graph if it does not exist. The graph is created at
+    /// the first valid line. If there is no valid line, it is created at the end, unless a line was
+    /// bad. Returns whether the graph was created.
     pub(crate) fn import_or_create(
         &self,
         project_id: &str,
@@ -207,8 +208,8 @@ impl JobStore {
     }
 }
 
-/// Imports into the graph that `into` returns. `into` is called at the first valid line, or at the
-/// end if no line was bad.
+/// Imports into the graph that `into` returns. `into` is called at the first valid line. If there
+/// is no valid line, it is called at the end, unless a line was bad.
 fn import(
     engine: &Engine,
     mut into: impl FnMut() -> Result<Graph>,

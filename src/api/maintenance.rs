@@ -10,8 +10,8 @@ use crate::model::report::{RepairReport, VerifyProgress, VerifyReport};
 impl JobStore {
     /// Verifies the store in `dir`, which must not be open. Reads and checks every byte of the log,
     /// checks whether an open would succeed, and changes nothing. The index is not checked, since
-    /// an open rebuilds it if necessary. (An open and a repair use it for one check: whether the
-    /// end of the log of a store that was not closed cleanly is lost.)
+    /// an open rebuilds it if necessary. (An open and a repair use the index for one check: if the
+    /// store was not closed cleanly, whether the end of its log is lost.)
     ///
     /// No lock is taken, so an engine can open the store in the meantime. In that case, this
     /// returns [`Error::StoreInUse`].
@@ -70,26 +70,26 @@ impl JobStore {
     ///
     /// Jobs in damaged blocks are removed from lists;
     /// [`Page::quarantined`](crate::Page::quarantined) and
-    /// [`Graph::quarantined`](crate::Graph::quarantined) count them. If events were lost, a job may
-    /// have completed in one of them. The next open completes such jobs as interrupted under any
-    /// [`Recovery`], so that no job that may have completed runs again. These are the jobs that
-    /// were not complete before the lost events and have no later events. A graph whose name was
-    /// lost, also from the index, is named `graph-N` in the project `lost`. The next open rebuilds
-    /// the index.
+    /// [`Graph::quarantined`](crate::Graph::quarantined) count them. If events were lost, one of
+    /// them may have been the completion of a job. This is possible for jobs that were not complete
+    /// before the lost events and have no later events. The next open completes all these jobs as
+    /// interrupted under any [`Recovery`], so that no job that may have completed runs again. A
+    /// graph whose name was lost from both the log and the index is named `graph-N` in the project
+    /// `lost`. The next open rebuilds the index.
     ///
     /// Each damaged file is kept in the directory, with `.damaged` appended to its name;
     /// [`RepairReport`] lists these files. Remove them when they are no longer needed. An
     /// interrupted repair can be run again.
     ///
     /// If a pack's directory (at its end) is damaged, the whole pack is quarantined with all its
-    /// jobs, because nothing else records where they are. Until the affected jobs are resolved, the
-    /// next open keeps the events after the first lost one in memory, about 100 bytes each.
+    /// jobs, because nothing else records where they are. The next open keeps the events after the
+    /// first lost one in memory, about 100 bytes each, until it has found the affected jobs.
     ///
     /// If the end of the log is lost, the sequence numbers of the jobs recorded there may be
     /// reused; their ids are not.
     ///
     /// An open fails with [`Error::Damaged`] only if the part of the log that it reads is damaged.
-    /// Other damage, such as that of a block of jobs, does not prevent an open:
+    /// Other damage, such as damage to a block of jobs, does not prevent an open:
     /// [`JobStore::verify`] and [`JobStore::scrub`] find it, and reading such a job returns
     /// [`Error::Damaged`].
     ///
@@ -127,9 +127,9 @@ impl JobStore {
     }
 
     /// Verifies this store while it is in use: reads and checks every byte of the log and every row
-    /// of the index. It runs at low priority, pausing as long as it reads. Blocks until it is
-    /// complete; closing the store ends it. If the last scrub found damage, [`JobStore::health`]
-    /// reports it.
+    /// of the index. It runs at low priority: after each step, it pauses for as long as the step
+    /// took. Blocks until it is complete; closing the store ends it. If the last scrub found
+    /// damage, [`JobStore::health`] reports it.
     ///
     /// # Errors
     /// Damage is not an error; it is listed in the [`VerifyReport`]. [`Error::Closed`],
@@ -151,21 +151,21 @@ impl JobStore {
     }
 
     /// Confirms that the system's clock is right, so that the time during which the store was
-    /// closed counts for the ages of jobs.
+    /// closed is added to the ages of jobs.
     ///
     /// While the store is open, jobs age by a monotonic clock. If the system's clock advanced by
     /// more than a day while the store was closed, either it was closed that long or the clock
-    /// jumped, and only an operator can tell. That time does not count until this is called, and
-    /// [`JobStore::health`] reports it if a graph purges by age. If the clock jumped, set it right
-    /// instead; the report then ends without a confirmation.
+    /// jumped, and only an operator can tell. That time is not added until this is called, and
+    /// [`JobStore::health`] reports it if a graph purges by age. If the clock jumped, correct the
+    /// clock instead; [`JobStore::health`] then stops reporting it without a confirmation.
     ///
     /// If there is nothing to confirm, this adds the time by which the clock jumped ahead while the
-    /// store was open, for example because the machine slept. Do not call it because a clock that
-    /// was behind has been corrected.
+    /// store was open, for example because the machine was asleep. Do not call it if the clock
+    /// jumped ahead because it had been behind and was corrected.
     ///
-    /// The confirmed time counts only for jobs that had completed before it began. If several such
-    /// times are confirmed in one call, they count for jobs that had completed before the first of
-    /// them.
+    /// The confirmed period is added only to the ages of jobs that completed before the period
+    /// began. If one call confirms several periods, they are added only to the ages of jobs that
+    /// completed before the first period.
     ///
     /// # Durability
     /// When this returns, the confirmation survives a crash, like any write.

@@ -43,7 +43,8 @@ impl Graph {
 ///
 /// # Ordering
 /// Writes of one thread are committed in the order of the calls, as long as there is space in the
-/// queue. If the queue is full, a pending write enters it when it is polled and there is space.
+/// queue. If the queue is full, a pending write enters the queue at the first poll at which there
+/// is space.
 ///
 /// # Other calls for async code
 /// | to | use |
@@ -127,8 +128,8 @@ impl<'g> NonBlocking<'g> {
     /// Like [`Graph::claim_next`]. [`Graph::claim_next_async`] also waits if no job is pending.
     ///
     /// # Cancel safety
-    /// If the pending write is dropped, the claim is withdrawn. If a job was claimed already, it
-    /// is handed back: it is pending again, in its old place in the order, under any
+    /// If the pending write is dropped, the claim is withdrawn. If a job was claimed already, it is
+    /// handed back: it is pending again, at its original position in the order, under any
     /// [`Recovery`](crate::Recovery). Dropping does not block.
     ///
     /// # Cost

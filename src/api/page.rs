@@ -13,7 +13,7 @@ use crate::model::cursor::Cursor;
 use crate::model::error::{Error, Result};
 use crate::model::job::Job;
 
-/// Approximate size of a chunk of JSON. A smaller chunk is the last one.
+/// Approximate size of a chunk of JSON. Only the last chunk is smaller.
 pub(crate) const CHUNK_BYTES: usize = 64 << 10;
 
 /// Smaller pieces are buffered before they are written.
@@ -23,8 +23,9 @@ const GATHERED_BYTES: usize = 16 << 10;
 /// [`Graph::list`](crate::Graph::list).
 ///
 /// A page contains the states and positions of its jobs. Their requests, which never change, are
-/// read from the files one block at a time. The page keeps these files, so drop it when you are
-/// done. It can be read several times, and by several threads.
+/// read from the files one block at a time. The page prevents the deletion of these files until it
+/// expires ([`Options::snapshot_timeout`](crate::Options::snapshot_timeout)), so drop it when you
+/// are done. It can be read several times, and by several threads.
 ///
 /// # Examples
 /// ```
@@ -101,17 +102,18 @@ impl Page {
         self.total
     }
 
-    /// Returns the number of quarantined jobs that this page skips: those from its first job up to
-    /// its last, or to the end of the list. Over all pages of a list, each quarantined job is
-    /// counted once. 0 in a store that was never repaired.
+    /// Returns the number of quarantined jobs that this page skips: those between the beginnings of
+    /// this page and the next one, or, on the last page, up to the end of the list. Over all pages
+    /// of a list, each quarantined job is counted once. 0 in a store that was never repaired.
     #[must_use]
     pub fn quarantined(&self) -> u64 {
         self.quarantined
     }
 
     /// Returns the cursor of the next page, or `None` if there were no more jobs at that instant. A
-    /// query that scans may stop soon after its limit, and may return pages that are empty but have
-    /// a next page.
+    /// scan may stop soon after the page is full, before it is known whether more jobs match, so
+    /// the next page may be empty. If [`JobQuery::on_progress`](crate::JobQuery::on_progress)
+    /// stopped the scan, an empty page may have a next page.
     ///
     /// # Examples
     /// ```
@@ -212,7 +214,7 @@ impl Page {
         let written = self
             .write(&mut out)
             .and_then(|()| out.flush().map_err(|e| Error::output(&e)));
-        // Otherwise, the drop would write again after a failure.
+        // Dropping `out` itself would write its buffer again after a failure.
         drop(out.into_parts());
         written
     }
@@ -238,7 +240,7 @@ impl Page {
         Ok(out)
     }
 
-    /// This page of one job after `offset` jobs are skipped: empty unless `offset` is 0.
+    /// Skips `offset` jobs of this page of one job: the result is empty unless `offset` is 0.
     #[cfg(feature = "http")]
     pub(crate) fn past(mut self, offset: u64) -> Page {
         if offset > 0 {

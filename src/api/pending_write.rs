@@ -1,7 +1,7 @@
 // A queued write whose result is read later.
 //
-// Dropping a pending write never withdraws its write, unless it is a claim, and never exceeds the
-// queue's limit. Polling never blocks on queue space, a sync, or another thread.
+// Dropping a pending write withdraws its write only if that is a claim, and never makes the queue
+// exceed its limit. Polling never blocks on queue space, a sync, or another thread.
 
 use std::fmt;
 use std::future::Future;
@@ -23,11 +23,11 @@ use crate::model::error::{Error, Result};
 /// The result of a queued write: await it, or block on [`PendingWrite::wait`]. It works in any
 /// async runtime.
 ///
-/// The write completes whether or not anyone waits for it, except for a claim, whose job is
-/// [handed back](crate::NonBlocking::claim_next). If the queue was full, the write enters it when
-/// the pending write is polled or waited for and there is space. If the pending write is dropped
-/// before that, the drop blocks until there is space, so that the write is not lost and the
-/// queue stays within its limit. Async code that must not block awaits the pending write, or uses
+/// The write completes whether or not anyone waits for it, except for a claim, whose job is [handed
+/// back](crate::NonBlocking::claim_next). If the queue was full, the write enters it when the
+/// pending write is polled or waited for and there is space. If the pending write is dropped before
+/// that, dropping it blocks until there is space, so that the write is not lost and the queue stays
+/// within its limit. Async code that must not block awaits the pending write, or uses
 /// [`Graph::try_submit`](crate::Graph::try_submit), which returns an error instead.
 ///
 /// Polling does not block on queue space, on a sync, or on a lock that is held during one. If the
@@ -56,12 +56,12 @@ pub struct PendingWrite<T> {
     handle: Arc<StoreHandle>,
     state: State,
     finish: Option<Finish<T>>,
-    /// Of a claim: what hands its job back if nobody takes it.
+    /// For a claim: the graph and the claim, to hand the job back if nobody takes it.
     claim: Option<(Arc<GraphCore>, Arc<Claim>)>,
 }
 
 enum State {
-    /// The result was known before the write was queued: `finish` has it.
+    /// The result is known without a write: `finish` returns it.
     Known,
     /// The queue was full, and the write is not in it yet.
     Outside(Option<Queued>, Arc<Call>),
@@ -95,8 +95,8 @@ impl<T> PendingWrite<T> {
         }
     }
 
-    /// The same for a claim, which is withdrawn, or its job handed back, if the pending write is
-    /// dropped before its result was returned.
+    /// Like `new`, but for a claim. If the pending write is dropped before its result has been
+    /// returned, the claim is withdrawn or its job is handed back.
     pub(crate) fn of_claim(
         handle: &Arc<StoreHandle>,
         claim: (Arc<GraphCore>, Arc<Claim>),
@@ -207,8 +207,8 @@ impl<T> PendingWrite<T> {
         Some(self.finished(result))
     }
 
-    /// Queues the write even if there is no space: for runs, whose drop must not block. There is
-    /// one such write for each running job.
+    /// Queues the write even if there is no space: for runs, because dropping a run must not block.
+    /// There is at most one such write for each running job.
     pub(crate) fn detach(mut self) {
         if let State::Outside(queued, _) = &mut self.state {
             if let Some(queued) = queued.take() {
@@ -217,8 +217,8 @@ impl<T> PendingWrite<T> {
         }
     }
 
-    /// Adds the write to the queue, waiting for space until the deadline; the calling thread blocks
-    /// anyway. Returns `false` if there was no space.
+    /// Adds the write to the queue. Blocks until there is space or the deadline passes. Returns
+    /// `false` if there was no space.
     fn enter(&mut self, deadline: Option<Instant>) -> bool {
         if let State::Outside(queued, call) = &mut self.state {
             let call = call.clone();
@@ -294,8 +294,8 @@ impl<T> Drop for PendingWrite<T> {
             (State::Outside(Some(queued), _), None) => self.handle.engine.queue_detached(queued),
             (State::Queued(_), Some((graph, claim))) => {
                 claim.withdraw();
-                // After the claim in the queue. There is one for each claim, so the queue stays
-                // bounded.
+                // The hand-back follows the claim in the queue. There is at most one for each
+                // claim, so the queue stays bounded.
                 let action = Action::HandBack { graph, claim };
                 let (_, queued) = Call::new(Operation::small(action));
                 self.handle.engine.queue.force_push(queued);

@@ -1,5 +1,5 @@
-// Retention policies, and purges by hand. By default nothing is purged, and only complete jobs ever
-// are.
+// Retention policies and manual purges. By default, nothing is purged. Only complete jobs can be
+// purged.
 
 use std::sync::Arc;
 
@@ -26,7 +26,8 @@ impl Graph {
     /// Jobs are purged in the background, within a few seconds, in commits of at most 1024 jobs. A
     /// purged job is not in any list, count, or search from that commit on. Its disk space is
     /// reclaimed once at least half of the file that contains it has been purged, so packs take at
-    /// most twice the space of the jobs in them. This includes outcomes and dropped graphs.
+    /// most twice the space of the jobs in them. The same applies to the space of outcomes and
+    /// dropped graphs.
     ///
     /// When this returns, the previous policy purges no more jobs: the call waits for a commit that
     /// is in progress, and for its archive.
@@ -76,9 +77,9 @@ impl Graph {
         self.core.retention.read().as_deref().cloned()
     }
 
-    /// Purges all complete jobs that match a query now, however many there are. Returns when all of
-    /// them are durably purged. The jobs are purged in commits of at most 1024; other writes can
-    /// complete between these.
+    /// Immediately purges all complete jobs that match a query, however many there are. Returns
+    /// when all of them are durably purged. The jobs are purged in commits of at most 1024; other
+    /// writes can complete between these.
     ///
     /// # Cost
     /// A query that scans is run first. For each job, its block is read, and
@@ -175,7 +176,8 @@ impl Graph {
         Ok(done)
     }
 
-    /// Returns whether the search was stopped.
+    /// Calls `each` with the complete jobs that match, some at a time. Returns whether the search
+    /// was stopped.
     fn each_to_purge(
         &self,
         mut query: JobQuery,

@@ -29,9 +29,9 @@ use crate::model::request::Request;
 /// The maximum length of a progress text, in bytes.
 const PROGRESS_BYTES_MAX: usize = 256;
 
-/// No outcome was recorded yet.
+/// No outcome has been recorded yet.
 const OPEN: u64 = 0;
-/// Recording an outcome was tried, and failed.
+/// An attempt to record an outcome failed.
 const FAILED: u64 = 1;
 /// An outcome was queued or recorded, or the run was detached.
 const SETTLED: u64 = 2;
@@ -59,11 +59,11 @@ const SETTLED: u64 = 2;
 /// forever, so a panic never requeues. A job whose secrets are lost
 /// ([`Job::secrets_lost`](crate::Job::secrets_lost)) is interrupted instead of requeued.
 ///
-/// The drop waits up to a second for this to be recorded. As long as the store is open, it is
-/// recorded even if that takes longer. After the store is closed, nothing is recorded, and the next
-/// open recovers the job. After a failed `complete` or `requeue`, the drop records nothing: the job
-/// stays running until it is completed by its id, [attached](crate::Graph::attach), or recovered by
-/// the next open.
+/// Dropping the run waits up to a second until this is recorded. As long as the store is open, it
+/// is recorded even if that takes longer. After the store is closed, nothing is recorded, and the
+/// next open recovers the job. After a failed `complete` or `requeue`, dropping the run records
+/// nothing: the job stays running until it is completed by its id,
+/// [attached](crate::Graph::attach), or recovered by the next open.
 ///
 /// # Delivery
 /// A job may run twice under [`Recovery::Requeue`](crate::Recovery::Requeue), but never under
@@ -72,7 +72,7 @@ const SETTLED: u64 = 2;
 /// | | a job runs |
 /// |---|---|
 /// | [`Recovery::Interrupt`](crate::Recovery::Interrupt) | at most once |
-/// | [`Recovery::Requeue`](crate::Recovery::Requeue) | at least once: again after a crash, a shutdown, or a drop, even if only its outcome was not recorded yet |
+/// | [`Recovery::Requeue`](crate::Recovery::Requeue) | at least once: again after a crash, after a shutdown, or if its run is dropped, even if the work was done and only its outcome had not been recorded |
 /// | [`Recovery::Leave`](crate::Recovery::Leave) | at most once, unless it is attached again |
 ///
 /// [`Run::requeue`] makes a job run again under any policy. Under `Requeue`, the work must be
@@ -143,14 +143,14 @@ pub struct Run {
     sequence: u64,
     secrets_lost: bool,
     cell: Arc<RunCell>,
-    /// How far its completion has come: see [`OPEN`].
+    /// [`OPEN`], [`FAILED`], or [`SETTLED`].
     end: AtomicU64,
 }
 
 /// The result of [`Run::requeue`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Requeued {
-    /// The job is pending again, at its original place in the order.
+    /// The job is pending again, at its original position in the order.
     Pending,
     /// A cancel request was recorded for the job: it is complete, as cancelled.
     Cancelled,
@@ -188,9 +188,9 @@ impl Run {
         &self.request
     }
 
-    /// Reports the progress of the work: 0 to 100 (more counts as 100), and a short text, which is
-    /// truncated to 256 bytes. Readers see the latest report. It is kept in memory only, so it is
-    /// cheap, and async code can call it directly.
+    /// Reports the progress of the work: 0 to 100 (a higher value is stored as 100), and a short
+    /// text, which is truncated to 256 bytes. Readers see the latest report. It is kept in memory
+    /// only, so it is cheap, and async code can call it directly.
     ///
     /// # Examples
     /// ```
@@ -232,7 +232,7 @@ impl Run {
     /// graph is dropped, the store is closed, or a failed write has made the store read-only. If
     /// one of these is already the case, it resolves immediately.
     ///
-    /// Dropping it has no effect on the run.
+    /// Dropping the future has no effect on the run.
     ///
     /// # Examples
     /// ```
@@ -284,9 +284,9 @@ impl Run {
         self.cancelled().wait(deadline)
     }
 
-    /// Returns `true` if the run no longer owns its job: the job was completed by its id, perhaps
-    /// by an operator, it was requeued by another run, or its graph was dropped. The result of the
-    /// work is no longer needed.
+    /// Returns `true` if the run no longer owns its job: the job was completed by its id (perhaps
+    /// by an operator) or requeued by another run, or its graph was dropped. The result of the work
+    /// is no longer needed.
     ///
     /// # Examples
     /// ```
@@ -307,15 +307,15 @@ impl Run {
         self.cell.is_over()
     }
 
-    /// Completes the job with an outcome, and blocks until that is durable. If the job was already
-    /// completed by its id, it keeps that outcome.
+    /// Completes the job with an outcome, and blocks until the outcome is durable. If the job was
+    /// already completed by its id, it keeps that outcome.
     ///
     /// # Errors
     /// Those of [`Graph::complete`](crate::Graph::complete);
     /// [`Error::InvalidUse`](crate::Error::InvalidUse) if the job was requeued. On an error, the
     /// run still owns the job: try again, perhaps with a smaller detail. If the run is dropped
-    /// instead, no other outcome is recorded: the job stays running, and
-    /// [`Graph::complete`](crate::Graph::complete) completes it.
+    /// instead, no other outcome is recorded: the job stays running, and can be completed with
+    /// [`Graph::complete`](crate::Graph::complete).
     ///
     /// # Examples
     /// ```
@@ -376,9 +376,9 @@ impl Run {
         PendingWrite::new(&self.graph.handle, self.complete_write(outcome))
     }
 
-    /// Makes the job pending again, at its original place in the order, and blocks until that is
-    /// durable. The next worker runs it from its start. A job with a cancel request is completed as
-    /// cancelled instead.
+    /// Makes the job pending again, at its original position in the order, and blocks until the
+    /// change is durable. The next worker runs the job from the beginning. A job with a cancel
+    /// request is completed as cancelled instead.
     ///
     /// The [changes](crate::Graph::changes) contain
     /// [`ChangeKind::Requeued`](crate::ChangeKind::Requeued). The job's progress is discarded.

@@ -18,9 +18,10 @@ impl JobStore {
     /// at 0 at each open.
     ///
     /// # Cost
-    /// For each graph, a copy of its counters, reading one pending job, and one row of the index
-    /// for every 128 running jobs. The sizes of the open log files and of the index's files are
-    /// read. Commits do not wait. In a store with many graphs, [`JobStore::stats_of`] is cheaper.
+    /// For each graph, its counters are copied, one pending job is read, and one row of the index
+    /// is read for every 128 running jobs. The sizes of the open log files and of the index's files
+    /// are read. Commits do not wait. In a store with many graphs, [`JobStore::stats_of`] is
+    /// cheaper.
     ///
     /// # Errors
     /// [`Error::Closed`](crate::Error::Closed), [`Error::Damaged`](crate::Error::Damaged),
@@ -47,8 +48,9 @@ impl JobStore {
     /// most jobs. [`Stats::totals`] still covers all graphs.
     ///
     /// # Cost
-    /// Less than a microsecond in memory for each graph; the reads of [`JobStore::stats`] only for
-    /// the graphs that are returned, and a few for the totals. Commits do not wait.
+    /// Less than a microsecond for each graph, in memory. Jobs and rows are read, as by
+    /// [`JobStore::stats`], only for the graphs that are returned; a few more are read for the
+    /// totals. Commits do not wait.
     ///
     /// # Errors
     /// Those of [`JobStore::stats`].
@@ -70,7 +72,7 @@ impl JobStore {
         let (totals, jobs) = totals::of(engine, &cores)?;
         let mut shown: Vec<usize> = (0..cores.len()).collect();
         if graphs < shown.len() {
-            // Among graphs with the same number of jobs, those created first.
+            // Graphs with the same number of jobs are in the order of their creation.
             shown.sort_unstable_by_key(|&n| (std::cmp::Reverse(jobs[n]), n));
             shown.truncate(graphs);
             shown.sort_unstable();

@@ -16,8 +16,8 @@ use crate::model::options::Options;
 ///
 /// A handle is cheap to clone and is `Send + Sync`. All clones, [`Graph`](crate::Graph)s, and
 /// [`Page`](crate::Page)s refer to the same store. The store runs the threads `jobstore-commit`,
-/// `jobstore-pack`, and `jobstore-index`, with the feature `archive` also `jobstore-purge`; the
-/// index engine runs a few more.
+/// `jobstore-pack`, `jobstore-index`, and, with the feature `archive`, `jobstore-purge`. The index
+/// engine runs a few more.
 ///
 /// A fork of the process cannot use the store: every call there returns [`Error::Forked`], and
 /// dropping its handles does nothing. Nor can the fork open another store for writing. Fork before
@@ -26,8 +26,9 @@ use crate::model::options::Options;
 /// The directory must be on a local file system, because locks and syncs are unreliable on others.
 /// It must not be moved while the store is open. If the directory or a file in it is deleted,
 /// moved, or replaced, or the path leads to another directory, the store stops accepting writes
-/// ([`Error::Removed`]). No write is acknowledged that opening the same path again would not find,
-/// and nothing is written to the directory that has taken its place. Reads still work.
+/// ([`Error::Removed`]). A write is acknowledged only if a store opened again by the same path
+/// would contain it. Nothing is written to a directory that has taken the place of the store's.
+/// Reads still work.
 ///
 /// # Examples
 /// ```
@@ -79,7 +80,7 @@ impl JobStore {
     /// # let dir = dir.path();
     /// let store = JobStore::open(dir)?;
     /// println!("opens so far: {}", store.opens());
-    /// // Only one handle in one process can have a store open.
+    /// // A store that is open cannot be opened again, in this process or another.
     /// assert!(matches!(JobStore::open(dir), Err(Error::StoreInUse { .. })));
     /// store.close()?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -143,7 +144,7 @@ impl JobStore {
     }
 
     /// Returns the number of writable opens of the store so far, including this one: 1 for a new
-    /// store. Read-only opens do not count.
+    /// store. Read-only opens are not included.
     #[must_use]
     pub fn opens(&self) -> u64 {
         self.engine().open_event.open_number

@@ -1,5 +1,5 @@
-// Submitting requests as jobs. If a call returns a job, it is recorded; if it returns an error that
-// rules this out, nothing changed.
+// Submitting requests as jobs. If a call returns a job, the job is recorded. If it returns an error
+// other than [`Error::CommitUnknown`], nothing was changed.
 
 use crate::api::graph::Graph;
 use crate::api::pending_write::PendingWrite;
@@ -50,8 +50,8 @@ impl Graph {
     ///
     /// # Durability
     /// When this returns, the job survives a crash of the process and a power failure, unless
-    /// [`Durability`](crate::Durability) is set to an interval. Lists do not show the job before
-    /// that. Concurrent calls share one sync.
+    /// [`Durability`](crate::Durability) is set to an interval. Until then, lists do not show the
+    /// job. Concurrent calls share one sync.
     ///
     /// # Errors
     /// [`Error::RequestTooLarge`], [`Error::GraphDropped`], and those of every write:
@@ -79,12 +79,12 @@ impl Graph {
         Ok(id)
     }
 
-    /// Submits several requests in one commit: all of them, contiguous and in order, or none. At
-    /// most 100,000 requests and 256 MiB. An empty batch records nothing.
+    /// Submits several requests in one commit: all of them, contiguous and in order, or none. A
+    /// batch contains at most 100,000 requests and 256 MiB. An empty batch records nothing.
     ///
     /// # Cost
-    /// One sync for the whole batch, so many requests take far less time than with
-    /// [`Graph::submit`]. Other writes wait in the meantime.
+    /// One sync for the whole batch, which takes far less time than calling [`Graph::submit`] for
+    /// each request. Other writes wait in the meantime.
     ///
     /// # Errors
     /// [`Error::BatchTooLarge`], and those of [`Graph::submit`].
@@ -96,7 +96,7 @@ impl Graph {
     /// # let movie = store.create_graph("10001", "movie")?;
     /// let request = |path: &str| Request::new("import_graph", "/ges", Body::from_value(&[path])?);
     /// let requests: Vec<Request> = ["a.csv", "b.csv"].map(request).into_iter().collect::<Result<_>>()?;
-    /// let ids = movie.submit_all(requests)?; // both, or an error and none
+    /// let ids = movie.submit_all(requests)?; // both are recorded, or neither
     /// assert_eq!(ids.len(), 2);
     /// # Ok::<(), jobstore::Error>(())
     /// ```
@@ -199,7 +199,7 @@ impl Graph {
         }))
     }
 
-    /// Returns a request in the form in which it is queued, and its size there.
+    /// Returns a request in the form in which it is queued, and its size in the queue.
     pub(crate) fn submission(&self, request: Request) -> Result<(Submission, u64)> {
         self.engine().check_index_lag()?;
         let max_bytes = self.engine().options.max_request_bytes;

@@ -22,8 +22,8 @@ pub(crate) fn of(engine: &Engine, cores: &[Arc<GraphCore>]) -> Result<(Totals, V
         ..Totals::default()
     };
     let mut jobs = Vec::with_capacity(cores.len());
-    // The oldest pending job of each graph: a lower bound of its submission time, and whether the
-    // bound is exact.
+    // For the oldest pending job of each graph: a lower bound of its submission time, and whether
+    // the bound is exact.
     let mut pending = Vec::new();
     let mut running = Vec::new();
     for (n, core) in cores.iter().enumerate() {

@@ -1,7 +1,7 @@
 // Waiting for a job to complete.
 //
-// A waiter sees a completion once it is durable, however early that is. A dropped wait leaves no
-// waiter behind.
+// A waiter sees a completion once it is durable, even if that was before the wait began. A dropped
+// wait leaves no waiter behind.
 
 use std::fmt;
 use std::future::Future;
@@ -105,8 +105,8 @@ pub struct JobCompletion {
 }
 
 impl JobCompletion {
-    /// Blocks until the job is complete. Returns `None` if the timeout passes first; it can be
-    /// called again.
+    /// Blocks until the job is complete. Returns `None` if the timeout passes first; then this can
+    /// be called again.
     ///
     /// # Errors
     /// Those of [`Graph::wait`].
@@ -161,8 +161,8 @@ impl JobCompletion {
         }
     }
 
-    /// Returns the job if it is complete, or the error if it cannot complete. Call it after the
-    /// waiter was registered.
+    /// Returns the job if it is complete, or the error if it cannot complete. Call this after the
+    /// waiter has been registered.
     fn poll_job(&self) -> Option<Result<Job>> {
         let engine = self.graph.engine();
         if let Err(error) = self.graph.check() {

@@ -1,5 +1,5 @@
-// A write before it is queued, shared by a blocking call and its nonblocking counterpart. A result
-// that is known without a write never reaches the queue.
+// A write before it is queued, shared by a blocking call and its nonblocking counterpart. A call
+// whose result is known without a write queues nothing.
 
 use crate::engine::core::Engine;
 use crate::engine::state::calls::WriteResult;
@@ -8,7 +8,7 @@ use crate::model::error::{Error, Result};
 
 pub(crate) type Finish<T> = Box<dyn FnOnce(Result<WriteResult>) -> Result<T> + Send>;
 
-/// A call after its arguments were checked.
+/// A call whose arguments have been checked.
 pub(crate) struct PreparedWrite<T> {
     /// `None` if the result is known without a write.
     pub(crate) operation: Option<Operation>,

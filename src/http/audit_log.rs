@@ -1,6 +1,6 @@
 //! The audit log: the changes that clients and operators make.
 //!
-//! Contains the log line and [`Actor`]. Each act that changed something is logged as one line at
+//! Contains the log line and [`Actor`]. Each action that changed something is logged as one line at
 //! the level INFO, with ids, and never with a request body, a message, or a token.
 
 use std::fmt;
@@ -10,9 +10,9 @@ use tokio::net::unix::UCred;
 /// Who made a change, if known.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Actor {
-    /// A client of the routes; the span around the line has the request's id.
+    /// A client of the routes. The span of the log line contains the request's id.
     HttpClient,
-    /// A process at the control socket.
+    /// A process that is connected to the control socket.
     Process { uid: u32, pid: Option<i32> },
 }
 

@@ -126,7 +126,7 @@ pub enum Permission {
 pub struct Token(String);
 
 impl Token {
-    /// For the test of a hook.
+    /// Creates a token, for the test of a hook.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Token {
         Token(text.into())
@@ -184,6 +184,6 @@ impl Hook {
 fn token(headers: &HeaderMap) -> Option<Token> {
     let mut given = headers.get_all(TOKEN_HEADER).iter();
     let token = given.next()?.to_str().ok()?;
-    // If there are two, it is unclear which one counts.
+    // If there are two tokens, it is unclear which one is meant.
     given.next().is_none().then(|| Token(token.to_owned()))
 }

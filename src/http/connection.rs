@@ -28,12 +28,12 @@ use crate::model::api_error::ApiError;
 /// The maximum number of bytes buffered for a client, in addition to the system's buffers; also the
 /// limit for a request's head.
 const BUFFER_BYTES: usize = 64 << 10;
-/// How long a connection that was asked to close may take to finish the request in progress.
+/// How long a connection that was asked to close may stay open without a request in progress.
 const LEAVE_TIME: Duration = Duration::from_secs(1);
-/// The maximum number of bytes read from a client after it was refused, so that it sees the
-/// response.
+/// The maximum number of bytes read from a client that was refused. They are read so that the
+/// client sees the response.
 const DISCARDED_BYTES_MAX: usize = 1 << 20;
-/// The time limit for reading them.
+/// The time limit for reading these bytes.
 const DISCARD_TIME: Duration = Duration::from_secs(1);
 
 /// Serves a client until it disconnects, until `ending`, or until another client needs its slot.
@@ -90,17 +90,17 @@ where
     }
 }
 
-/// A connection whose peer must read something from time to time, and which explains why it is
-/// closed if hyper refuses the input.
+/// A connection whose peer must read something from time to time. If hyper refuses the peer's
+/// input, the peer gets an error document before the connection is closed.
 struct StallTimeout<I> {
     io: I,
     stall: Duration,
-    /// Set since a write could not make progress.
+    /// The timeout of a write that cannot make progress.
     waits: Option<Pin<Box<Sleep>>>,
     refusal: Option<Refusal>,
 }
 
-/// The response written instead of hyper's own refusal, and how much of it is written.
+/// The response written instead of hyper's own refusal, and how much of it has been written.
 struct Refusal {
     text: Vec<u8>,
     written: usize,
@@ -135,7 +135,8 @@ impl<I: AsyncWrite + Unpin> StallTimeout<I> {
         })
     }
 
-    /// Writes the document of a refusal instead of its bare head; `None` for anything else.
+    /// If `given` is the bare head of a refusal, writes its document instead. `None` for anything
+    /// else.
     fn explained(
         &mut self,
         context: &mut Context<'_>,

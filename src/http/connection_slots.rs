@@ -1,7 +1,7 @@
 //! The connection slots of a server.
 //!
 //! Contains [`ConnectionSlots`], which counts the connections, tracks which one has waited longest
-//! for a request, and selects the one that closes for a new client.
+//! for a request, and selects the one to close to make room for a new client.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -31,7 +31,7 @@ struct TakenSlots {
 
 struct SlotState {
     /// Since when the connection has had no request in progress; `None` while it has one, and after
-    /// it was asked to close.
+    /// it has been asked to close.
     idle_since: Mutex<Option<Instant>>,
     leave: Notify,
 }
@@ -53,8 +53,8 @@ impl ConnectionSlots {
     }
 
     /// Returns a slot for a new connection. If none is free, connections without a request in
-    /// progress are closed, the one that has waited longest first, so idle connections do not keep
-    /// new clients out.
+    /// progress are closed, starting with the one that has waited longest. So idle connections do
+    /// not keep new clients out.
     pub(super) async fn take(&self) -> ConnectionSlot {
         let permit = loop {
             if let Ok(permit) = self.free.clone().try_acquire_owned() {
@@ -133,7 +133,7 @@ impl Drop for BusyGuard {
     }
 }
 
-/// A response body; its connection is busy until it is dropped.
+/// A response body. Its connection is busy until the body is dropped.
 pub(super) struct BusyBody<B> {
     pub(super) body: B,
     pub(super) _busy: BusyGuard,

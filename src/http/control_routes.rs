@@ -37,11 +37,11 @@ use crate::model::outcome::{Outcome, OutcomeKind};
 /// The maximum size of a body that is not a job's request.
 const BODY_BYTES_MAX: u64 = 128 << 10;
 
-/// Long, because an operator waits for a verification, reads in a pager, or sends data as it is
-/// produced; none of this competes with the engine's clients.
+/// Long, because an operator may wait for a verification, read the output in a pager, or send data
+/// as it is produced. None of this competes with the engine's clients.
 pub(crate) const PATIENT: Duration = Duration::from_secs(24 * 3600);
 
-/// One project may use half of each limit, which is more than the number of connections.
+/// One project may use half of each limit. Even that is more than the number of connections.
 fn limits() -> Limits {
     Limits::new()
         .long_pages(256)
@@ -95,7 +95,7 @@ pub(crate) fn router(store: &JobStore) -> Router {
     all.fallback(no_such_resource)
 }
 
-/// The same without a socket, as the engine's own process would use them.
+/// The same routes without a socket, as the engine's own process would use them.
 #[cfg(feature = "simulation")]
 pub(crate) fn routes_alone(store: &JobStore) -> Router {
     router(store).layer(Extension(Actor::HttpClient))
@@ -106,11 +106,11 @@ type Job = Result<Path<(String, String, String)>, PathRejection>;
 /// An error whose message includes the details of an internal fault, for the operator who fixes it.
 pub(crate) struct ControlError {
     failure: ApiError,
-    /// The code of the [`Error`], if it was one.
+    /// The code of the [`Error`], if one was the cause.
     code: Option<HeaderValue>,
 }
 
-/// The header with that code.
+/// The header that contains the code of an [`Error`].
 const ERROR_CODE: HeaderName = HeaderName::from_static("x-error-code");
 
 impl From<ApiError> for ControlError {

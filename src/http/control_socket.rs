@@ -32,16 +32,16 @@ use crate::model::error::{Error, Result};
 
 /// The longest path of a socket, in bytes: `sun_path` without the terminating NUL.
 const PATH_BYTES_MAX: usize = 107;
-/// Threads that read and write files for its clients.
+/// Number of threads that read and write files for the clients of the socket.
 const BLOCKING_THREADS: usize = 16;
 /// How long responses in progress may take during shutdown.
 const GRACE: Duration = Duration::from_secs(3);
 
 impl JobStore {
     /// Opens `control.sock` in the store's directory, through which operators inspect and change
-    /// the store while the engine has it open: HTTP/1.1 over a Unix socket, with the routes of
-    /// [`Routes`](crate::http::Routes) and more under `/control`. The CLI, `jobstore`, uses it if
-    /// the directory is locked.
+    /// the store while the engine has it open. The protocol is HTTP/1.1 over a Unix socket, with
+    /// the routes of [`Routes`](crate::http::Routes) and more under `/control`. The CLI,
+    /// `jobstore`, uses it if the directory is locked.
     ///
     /// No token is needed: only the store's own user (the socket has mode 0600) and root can
     /// connect; any other peer is disconnected. The socket allows whatever the store's user could
@@ -50,7 +50,7 @@ impl JobStore {
     /// `X-Error-Code`.
     ///
     /// A thread named `jobstore-control` serves the socket, so the engine does not need an async
-    /// runtime. It keeps the store open; closing the store ends it.
+    /// runtime. The thread keeps the store open, and ends when the store is closed.
     ///
     /// # Errors
     /// [`Error::InvalidUse`] if the store is in memory or the socket is already open;
@@ -106,7 +106,7 @@ impl Control {
     }
 
     /// Removes the socket and ends its thread; responses in progress have 3 seconds to finish.
-    /// Operations that were begun in the store run to completion.
+    /// Operations that have begun in the store run to completion.
     pub fn close(self) {
         drop(self);
     }
@@ -151,7 +151,7 @@ impl Open {
             });
         }
         let failed = |e: io::Error| Error::io("open", &path, &e);
-        // The socket is bound by its path.
+        // The socket is bound by its path, which must still lead to the store.
         store.engine().check_files()?;
         let disk = store.engine().disk.clone();
         let mut runtime = tokio::runtime::Builder::new_current_thread();
@@ -203,7 +203,7 @@ impl AttachedService for Open {
         if self.is_in_fork() {
             return;
         }
-        // Only once: afterward the name may belong to another socket.
+        // The socket is removed only once: afterward, the name may belong to another socket.
         if self.end.lock().take().is_some() {
             self.disk.remove(file_names::CONTROL).ok();
         }
@@ -227,7 +227,7 @@ fn bind(unfinished: &Path, path: &Path) -> io::Result<BoundListener> {
     ready.map(|()| listener)
 }
 
-/// An operator who reads in a pager stalls, and must not be disconnected.
+/// An operator who reads the output in a pager seems to stall, but must not be disconnected.
 fn bounds() -> Bounds {
     Bounds::new()
         .connections(64)

@@ -8,10 +8,10 @@ use std::io::{self, Write};
 use axum::http::{HeaderMap, HeaderValue, header};
 use flate2::write::GzEncoder;
 
-/// Shorter responses do not become smaller.
+/// Shorter responses are not compressed, because they would not become smaller.
 const SMALL_BYTES: usize = 1024;
 
-/// Fast levels: a list is read at hundreds of MB/s.
+/// The levels are fast ones, because a list is read at hundreds of MB/s.
 const GZIP_LEVEL: u32 = 1;
 const ZSTD_LEVEL: i32 = 1;
 /// The window of an encoder, which stays allocated for as long as a slow client reads: 128 KiB.

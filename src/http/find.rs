@@ -1,8 +1,8 @@
 //! Search for jobs whose ids are lost: by the whole request, or by parts of it.
 //!
 //! Contains the route `find` of the control socket. Results are listed newest first, one job per
-//! line. A search that is stopped or reaches its limit returns where it continues; a search whose
-//! client disconnects ends.
+//! line. A search that is stopped or reaches its limit returns the cursor from which another search
+//! continues. A search ends if its client disconnects.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -126,7 +126,7 @@ async fn by_parts(
         Ok((BodySource::begin(found, encoding)?, next, searched))
     });
     let (begun, next, searched) = begun.await?;
-    // Dropped earlier if the client disconnects, which ends the search.
+    // If the client disconnects, `client` is dropped earlier, which ends the search.
     drop(client);
     let mut response = shared.respond(&project_id, begun, LINES)?;
     let headers = response.headers_mut();

@@ -57,33 +57,33 @@ impl Limits {
         Limits::default()
     }
 
-    /// How many long pages are sent concurrently: those larger than a block of 64 KiB. Each needs
-    /// memory for one or two blocks and keeps its files open. Short pages are not counted. One
-    /// project can use at most half of the slots, so its clients cannot lock out those of other
-    /// projects.
+    /// How many long pages are sent concurrently. A long page is larger than a block of 64 KiB.
+    /// Each needs memory for one or two blocks and keeps its files open. Short pages are not
+    /// counted. One project can use at most half of the slots, so its clients cannot lock out those
+    /// of other projects.
     pub fn long_pages(mut self, pages: usize) -> Limits {
         self.long_pages = pages;
         self
     }
 
-    /// How many lists run concurrently whose filter scans jobs: any filter except the one by state
-    /// ([`JobQuery`](crate::JobQuery) documents the cost of each). One project can use at most half
-    /// of the slots.
+    /// How many lists with a filter that scans jobs run concurrently. Any filter scans, except the
+    /// one by state ([`JobQuery`](crate::JobQuery) documents the cost of each). One project can use
+    /// at most half of the slots.
     pub fn scans(mut self, scans: usize) -> Limits {
         self.scans = scans;
         self
     }
 
-    /// How long a response may take to begin, including the authorization hook. A scan that takes
-    /// longer is no longer waited for, but keeps its slot until it has ended.
+    /// How long a response may take to begin, including the authorization hook. If a scan takes
+    /// longer, the response does not wait for it, but the scan keeps its slot until it has ended.
     pub fn first_byte(mut self, time: Duration) -> Limits {
         self.first_byte = bounded(time);
         self
     }
 
     /// How long a client may take to read a block of about 64 KiB. If it takes longer, the page's
-    /// resources are released, and the connection is aborted when the server next polls it.
-    /// ([`serve()`](crate::http::serve()) does this immediately.)
+    /// resources are released, and the connection is aborted when the server next polls the
+    /// response. ([`serve()`](crate::http::serve()) does this immediately.)
     pub fn stall(mut self, time: Duration) -> Limits {
         self.stall = bounded(time);
         self

@@ -122,7 +122,8 @@ impl RoutesState {
             Ok((begun, page.total(), page.next(), page.quarantined()))
         });
         let (begun, total, next, quarantined) = found.await?;
-        // Dropped earlier if the client disconnects or the time is over, which ends the scan.
+        // If the client disconnects or the time is over, `client` is dropped earlier, which ends
+        // the scan.
         drop(client);
         let mut response = self.respond(&project_id, begun, form.content_type())?;
         let headers = response.headers_mut();
@@ -144,7 +145,7 @@ impl RoutesState {
         query: Option<&str>,
     ) -> Result<Response, ApiError> {
         let mut query = Query::parse(query)?;
-        // The GES API documents these parameters for this path as well; they select nothing here.
+        // The GES API documents these parameters for this path as well; they have no effect here.
         query.page()?;
         query.end()?;
         let state = self.with_graph(graph, move |graph| -> Result<_, ApiError> {

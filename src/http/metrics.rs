@@ -17,8 +17,8 @@ use crate::model::stats::{GraphStats, Histogram, Stats};
 /// The `Content-Type` of [`metrics()`](metrics).
 pub const METRICS_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The number of graphs, those with the most jobs, that have series of their own in
-/// [`metrics()`](metrics).
+/// The number of graphs that have their own series in [`metrics()`](metrics). The graphs with the
+/// most jobs are chosen.
 pub const METRICS_GRAPHS: usize = 100;
 
 /// The largest number of graphs for which [`metrics_of()`](metrics_of) returns series.
@@ -28,8 +28,8 @@ pub const METRICS_GRAPHS_MAX: usize = 10_000;
 /// `examples/alerts.yml` contains alerting rules for them.
 ///
 /// The series `jobstore_store_*` cover all graphs together. Series with the labels `project` and
-/// `graph` exist for at most [`METRICS_GRAPHS`] graphs, those with the most jobs: `jobstore_graphs`
-/// is the number of graphs, `jobstore_graphs_shown` the number of graphs with series.
+/// `graph` exist only for the [`METRICS_GRAPHS`] graphs with the most jobs. `jobstore_graphs` is
+/// the number of all graphs, and `jobstore_graphs_shown` is the number of graphs with series.
 /// [`metrics_of()`](metrics_of) includes more or fewer graphs.
 ///
 /// Counters start at 0 at each open, except `jobstore_opens_total`. If the statistics cannot be

@@ -1,7 +1,7 @@
 //! The middleware around every request: a request id, a span, a timeout, headers.
 //!
 //! Contains request ids and the logging of requests. Every request gets a response, and every
-//! response has the request id that appears in the log. Nothing of a query, a token, or a body is
+//! response has the request id that appears in the log. No part of a query, a token, or a body is
 //! logged.
 
 use std::future::{Future, poll_fn};
@@ -21,7 +21,7 @@ use crate::model::api_error::ApiError;
 use crate::model::error::excerpt_over;
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// A longer id from a client is replaced.
+/// The maximum length of a request id from a client. A longer id is replaced.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
 /// How long a response may take to begin.
@@ -62,8 +62,8 @@ pub(crate) async fn around(
     response
 }
 
-/// The result of the work; `None` if it panics, as the engine's hook may. The panic message is not
-/// logged, because it may contain a token.
+/// The result of the work. `None` if the work panics, which the engine's hook may do. The panic
+/// message is not logged, because it may contain a token.
 async fn caught<F: Future>(work: F) -> Option<F::Output> {
     let mut work = pin!(work);
     poll_fn(|context| {

@@ -1,8 +1,8 @@
 //! Query parameters.
 //!
 //! Contains the keys, the values that each accepts, and the errors. Parsing is strict: an unknown
-//! or repeated key, or an invalid value, is refused by name, so a misspelled filter never lists
-//! everything.
+//! or repeated key, or an invalid value, is refused with an error that names the key, so a
+//! misspelled filter never lists everything.
 
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -333,7 +333,7 @@ fn decoded(text: &str) -> Result<String, ApiError> {
 }
 
 /// Parses digits only; `parse` would accept a sign. A number that does not fit is replaced by the
-/// greatest one, which is past the end of every list.
+/// largest one, which is past the end of every list.
 fn number(text: &str) -> Option<u64> {
     let is_plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     is_plain.then(|| text.parse().unwrap_or(u64::MAX))

@@ -37,9 +37,9 @@ pub(crate) async fn text(body: Body, max_bytes: u64) -> Result<String, ApiError>
     })
 }
 
-/// A reader of the body for a thread, and the future that feeds it, which completes with the body.
-/// Bytes that the thread does not read are read anyway, because a client that is still sending does
-/// not read the response.
+/// Returns a reader of the body for a thread, and a future that feeds the reader and completes at
+/// the end of the body. The future also receives bytes that the thread does not read, because a
+/// client that is still sending does not read the response.
 pub(crate) fn reader(
     mut body: Body,
     stall: Duration,

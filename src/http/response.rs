@@ -1,8 +1,8 @@
 //! Converts results to HTTP responses.
 //!
-//! Contains [`RoutesState`], the state that all handlers share, the move of work off the server's
-//! threads, and the sending of texts. A short text is sent whole, with its length; a long one needs
-//! a slot, or is refused before its first byte.
+//! Contains [`RoutesState`], the state that all handlers share, and functions that move work off
+//! the server's threads and send texts. A short text is sent whole, with its length; a long one
+//! needs a slot, or is refused before its first byte.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -53,7 +53,7 @@ impl RoutesState {
         blocking(move || work(store.graph(&project_id, &name)?)).await
     }
 
-    /// The response to a client of this project, for a text that has begun.
+    /// The response to a client of this project, for a text whose first piece has been produced.
     pub(crate) fn respond(
         &self,
         project_id: &str,
@@ -108,7 +108,7 @@ pub(crate) fn off_thread<T: Send + 'static>(
 ) -> JoinHandle<T> {
     #[cfg(feature = "simulation")]
     if crate::base::simulated::is_here() {
-        // On another thread, the order of operations would not depend on the seed.
+        // On another thread, the order of operations would not depend only on the seed.
         return runtime.spawn(std::future::ready(work()));
     }
     runtime.spawn_blocking(work)

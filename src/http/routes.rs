@@ -32,8 +32,8 @@ const CANCEL: &str = "/ges/v1.0/{project_id}/graphs/{graph_name}/jobs/{job_id}";
 ///
 /// Every response is JSON with `Cache-Control: no-store` and an `X-Request-Id`: the client's own,
 /// if it has at most 128 characters of `[0-9A-Za-z-_.:/+=]`, or a new one. The id is also in the
-/// log's spans. A method that a path does not accept gets a 405 in the form of the API. The engine
-/// provides the fallback.
+/// log's spans. A request with a method that its path does not accept gets a 405 in the form of the
+/// API. The engine provides the fallback.
 ///
 /// All routers made from one `Routes` share its limits.
 ///
@@ -124,7 +124,7 @@ impl Routes {
     /// The header `X-Total-Count` is the number of jobs in the whole list, if known.
     /// `X-Next-Cursor` is the cursor of the next page, if there is one. Responses longer than 64
     /// KiB are sent in chunks, without `Content-Length`, and compressed with gzip or zstd if the
-    /// client accepts it.
+    /// client accepts that.
     ///
     /// [`Page::detailed_chunks`]: crate::Page::detailed_chunks
     pub fn list<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
@@ -135,9 +135,9 @@ impl Routes {
     ///
     /// `{"jobId":"..","status":"..","submittedAt":..}`, with the members that follow the request in
     /// a detailed list. `status` is `pending`, `running`, `success` for a job that succeeded, or
-    /// `failed` for every other outcome, including a partial failure; `outcome.kind` tells them
-    /// apart. The GES API documents `offset` and `limit` for this path as well: they are checked as
-    /// in the list, but have no effect.
+    /// `failed` for every other outcome, including a partial failure; `outcome.kind` tells these
+    /// outcomes apart. The GES API documents `offset` and `limit` for this path as well: they are
+    /// checked as in the list, but have no effect.
     pub fn job<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         self.router(JOB, get(job).fallback(wrong_method))
     }

@@ -1,7 +1,7 @@
 //! A server with limits.
 //!
 //! Contains [`serve()`] and [`Bounds`]: the number of connections, their timeouts, and the
-//! shutdown. No client keeps an idle connection forever, whether it sends or reads; a shutdown
+//! shutdown. No client can keep a connection forever if it stops sending or reading. A shutdown
 //! always finishes.
 
 use std::fmt::Debug;
@@ -47,9 +47,9 @@ impl Bounds {
         Bounds::default()
     }
 
-    /// The maximum number of concurrent connections, at least 1. When another client connects, the
-    /// connection that has been idle longest is closed for it; if all have a request in progress,
-    /// the new client waits.
+    /// The maximum number of concurrent connections, at least 1. If they are all in use and another
+    /// client connects, the connection that has been idle longest is closed to make room. If all
+    /// have a request in progress, the new client waits.
     pub fn connections(mut self, connections: usize) -> Bounds {
         self.connections = connections.clamp(1, Semaphore::MAX_PERMITS);
         self
@@ -77,7 +77,7 @@ impl Bounds {
 /// Serves HTTP/1.1 until `shutdown` completes. Then no more connections are accepted, responses in
 /// progress have [`Bounds::grace`] to finish, and the remaining connections are aborted.
 ///
-/// A client that stalls loses its connection; `axum::serve` does not do this.
+/// Clients that stall are disconnected, which `axum::serve` does not do.
 ///
 /// # Examples
 /// ```no_run

@@ -30,13 +30,13 @@ use crate::model::error::{Error, Result};
 /// Encoded pieces below this size are collected into larger ones.
 const GATHERED_BYTES: usize = 16 << 10;
 
-/// A text in pieces of [`CHUNK_BYTES`] or somewhat more; a shorter piece is the last.
+/// A text in pieces of [`CHUNK_BYTES`] or somewhat more. Only the last piece may be shorter.
 pub(crate) type Text = Box<dyn Iterator<Item = Result<Vec<u8>>> + Send>;
 
 /// The content type of a text of lines.
 pub(crate) const LINES: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 
-/// A text of lines: `some` appends a few and returns whether there are more.
+/// A text of lines: `some` appends a few lines and returns whether there are more.
 pub(crate) fn lines(mut some: impl FnMut(&mut Vec<u8>) -> Result<bool> + Send + 'static) -> Text {
     Box::new(std::iter::from_fn(move || {
         let mut piece = Vec::new();
@@ -56,7 +56,7 @@ pub(crate) struct BodySource {
     text: Text,
     /// `None` after the end.
     encoder: Option<Encoder>,
-    /// Its slot for a long page, released with it.
+    /// The slot for a long page, which is released when this source is dropped.
     _permit: Option<Permit>,
 }
 
@@ -124,7 +124,7 @@ type Polled = Poll<Option<Result<Frame<Bytes>, io::Error>>>;
 type Made = (BodySource, Result<(Vec<u8>, bool)>);
 
 /// A body whose pieces are produced on the runtime's blocking threads. A server with many slow
-/// clients should have few of them: see `max_blocking_threads` of tokio's builder.
+/// clients should have few of these threads: see `max_blocking_threads` of tokio's builder.
 pub(crate) struct StreamedBody {
     first: Option<Bytes>,
     waiting: Arc<Waiting>,
@@ -139,7 +139,8 @@ pub(crate) struct StreamedBody {
     span: tracing::Span,
 }
 
-/// The source, while the client has not asked for the next piece, and the deadline for that.
+/// The source, as long as the client has not asked for the next piece, and the deadline by which it
+/// must ask.
 struct Waiting(Mutex<(Option<BodySource>, Instant)>);
 
 impl StreamedBody {
@@ -166,7 +167,7 @@ impl StreamedBody {
     }
 
     /// Ends the body so that the server aborts the connection. Bytes that the server already has
-    /// are sent first: servers flush when a body has nothing ready.
+    /// are sent first, because servers flush when a body has nothing ready.
     fn fail(&mut self, context: &Context<'_>, why: &'static str) -> Polled {
         self.failing = Some(why);
         context.waker().wake_by_ref();
@@ -196,7 +197,7 @@ impl Waiting {
                 let now = Instant::now();
                 let by = match &waiting.0 {
                     Some(_) => waiting.1,
-                    // The source will not come back.
+                    // After this time, the source is not put back.
                     None if until <= now => return,
                     // A piece is being produced; its timeout begins afterward.
                     None => later(now, stall).min(until),
@@ -253,7 +254,7 @@ impl Body for StreamedBody {
         let made = ready!(Pin::new(making).poll(context));
         self.making = None;
         match made {
-            // Nothing is kept while the last piece is sent.
+            // The source is dropped before the last piece is sent.
             Ok((_, Ok((piece, true)))) => {
                 self.is_over = true;
                 match piece.is_empty() {

@@ -29,8 +29,8 @@ pub enum ChangeKind {
         result_ref: Option<String>,
     },
     /// The feed has a gap here: events no longer exist, because their jobs were purged, or because
-    /// they were lost and a repair quarantined the damage. They may belong to this graph or to
-    /// others. A reader that needs every job starts over from a list.
+    /// the events were lost and a repair quarantined the damage. The events may have belonged to
+    /// this graph or to others. A reader that needs every job starts over from a list.
     #[non_exhaustive]
     Gone {
         /// Number of missing events in the store's log. Each is one change, of this graph or

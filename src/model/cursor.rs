@@ -12,7 +12,8 @@ use crate::model::job_query::JobQuery;
 use crate::model::token::{self, Fields, LogPoint, OpenEvent};
 
 /// The position at which a list continues: opaque text of 100 characters. It is valid as long as
-/// the graph exists, even after a restart. [`JobQuery::cursor`](crate::JobQuery::cursor) takes it.
+/// the graph exists, even after a restart. Pass it to
+/// [`JobQuery::cursor`](crate::JobQuery::cursor).
 ///
 /// # Examples
 /// ```
@@ -36,18 +37,19 @@ pub struct Cursor {
     states: u8,
     /// A checksum of the order and the filter.
     filter: u32,
-    /// The next job has this sequence number or a later one, or an earlier one if the newest come
-    /// first.
+    /// In ascending order, the next job has this sequence number or a higher one; in descending
+    /// order, a lower one.
     next: u64,
     /// Number of matches to skip first, if a search was stopped within its offset.
     skip: u64,
-    /// When it was issued.
+    /// The point at which the cursor was issued.
     given: LogPoint,
     check: u32,
 }
 
 const VERSION: u8 = 4;
-/// version 1, states 1, filter 4, graph 8, next 8, pass 8, moment 16, check 4.
+/// The fields and their sizes in bytes: version 1, states 1, filter 4, graph 8, next 8, skip 8,
+/// point 16, check 4.
 const CURSOR_BYTES: usize = 50;
 
 impl Cursor {
@@ -82,7 +84,7 @@ impl Cursor {
         token::seal(VERSION, graph, (self.given, open_event), &own)
     }
 
-    /// Whether it is unaltered, was issued for this graph, and in an open up to this one.
+    /// Whether the cursor is unaltered and was issued for this graph, during this open.
     pub(crate) fn is_sealed(&self, graph: &OwnIds, open_event: OpenEvent) -> bool {
         self.check == self.seal(graph, open_event)
     }
@@ -99,7 +101,7 @@ impl Cursor {
         self.given
     }
 
-    /// Where it continues, and how many matches to skip there.
+    /// The position at which the list continues, and how many matches to skip there.
     pub(crate) fn place(&self) -> (u64, u64) {
         (self.next, self.skip)
     }

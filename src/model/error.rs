@@ -287,7 +287,7 @@ pub enum Error {
         /// The maximum length in bytes.
         max_bytes: usize,
     },
-    /// There is no store, and none was to be created.
+    /// There is no store, and [`Options::create`](crate::Options::create) is `false`.
     #[error("no store found at {}; to create one, open it with create(true)", path.display())]
     StoreMissing {
         /// The directory.
@@ -363,7 +363,7 @@ pub enum Error {
     /// recorded completely or not at all. Until then, the store accepts no writes.
     #[error("it is unknown whether the commit is durable ({why}); reopen the store and check")]
     CommitUnknown {
-        /// The jobs of the commit that have ids.
+        /// The ids of the jobs that this write refers to, as far as they are known.
         ids: Arc<[JobId]>,
         /// The cause.
         why: Arc<str>,
@@ -396,8 +396,8 @@ pub enum Error {
         /// The process that opened the store.
         opener: u32,
     },
-    /// The store was opened with [`Options::read_only`](crate::Options::read_only): nothing in it
-    /// can be changed, and nothing changes.
+    /// The store was opened with [`Options::read_only`](crate::Options::read_only). Calls that
+    /// would change something fail.
     #[error("the store was opened read-only; open it without `read_only` to change it")]
     OpenedReadOnly,
     /// The process or the system has too many open files. The store is not damaged.
@@ -438,8 +438,8 @@ pub enum Error {
         what: Arc<str>,
     },
     /// The store did not close in time. Every acknowledged write is durable, but a thread may still
-    /// write. The directory stays locked until that thread has stopped and the store was closed
-    /// again, or until this process ends.
+    /// write. The directory stays locked until that thread has stopped and the store has been
+    /// closed again, or until this process ends.
     #[error(
         "the store did not close in time: still waiting for {what}; acknowledged writes are \
          durable, but the directory stays locked; close the store again later, or end this \

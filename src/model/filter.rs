@@ -57,7 +57,7 @@ impl JobFilter {
         self.outcomes |= outcome_bit(kind.to_stored());
     }
 
-    /// Its bytes, for a checksum. Equal filters have equal bytes.
+    /// The filter as bytes, for a checksum. Equal filters have equal bytes.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut bytes = vec![self.outcomes];
         for span in [self.submitted, self.started, self.completed] {

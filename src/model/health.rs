@@ -46,8 +46,8 @@ impl Health {
         }
     }
 
-    /// `{"state":"degraded","why":".."}`; for a read-only store, also since when, in milliseconds
-    /// since 1970.
+    /// `{"state":"degraded","why":".."}`; for a read-only store, also the time at which it became
+    /// read-only, in milliseconds since 1970.
     pub(crate) fn json(&self) -> Value {
         let mut health = json!({ "state": self.as_str() });
         if let Health::Degraded { why } | Health::ReadOnly { why, .. } = self {

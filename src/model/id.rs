@@ -44,7 +44,8 @@ impl JobId {
     }
 }
 
-/// An invalid id for an error message, complete if it is no longer than an id may be.
+/// An invalid id for an error message, which is shortened only if it is longer than a valid id can
+/// be.
 pub(crate) fn excerpt_id(given: &str) -> String {
     excerpt_over(ID_CHARACTERS_MAX, given)
 }
@@ -98,7 +99,7 @@ impl fmt::Debug for JobId {
 
 const NUMBER_DIGITS: usize = 19;
 const UUID_CHARACTERS: usize = 36;
-/// Number of random bits at the low end of a version 7 UUID (RFC 9562, section 5.7).
+/// Half the number of random bits at the low end of a version 7 UUID (RFC 9562, section 5.7).
 const HALF_BITS: u32 = 31;
 const HALF_MASK: u64 = (1 << HALF_BITS) - 1;
 const ROUNDS: u64 = 6;
@@ -106,9 +107,9 @@ const ROUNDS: u64 = 6;
 /// The ids that a graph generates: its 19-digit number, followed by a version 7 UUID whose 62 low
 /// random bits are the job's sequence number under a keyed permutation.
 ///
-/// An id therefore leads to its job without an index, and is as unique as the sequence number. A
-/// made-up id almost always decodes to a number that no job has. (A Feistel network over two 31-bit
-/// halves. It hides the numbers, but it is not a secure cipher.)
+/// The job with an id is therefore found without an index, and ids are as unique as sequence
+/// numbers. A made-up id almost always decodes to a number that no job has. (The permutation is a
+/// Feistel network over two 31-bit halves. It hides the numbers, but it is not a secure cipher.)
 #[derive(Clone, Debug)]
 pub(crate) struct OwnIds {
     number: u64,

@@ -1,6 +1,7 @@
 // A recorded job as it is read.
 //
-// Times and outcome never show more than the job's state at the instant it was read.
+// Times and outcome are those of the job's state at the instant at which it was read. They never
+// show a later change.
 
 use std::fmt;
 use std::time::SystemTime;

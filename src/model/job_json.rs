@@ -166,7 +166,7 @@ impl Job {
         }
         json_fields.put_line(&mut out);
         out.push(b'}');
-        // All parts were text.
+        // All parts are valid UTF-8.
         String::from_utf8_lossy(&out).into_owned()
     }
 }

@@ -21,9 +21,10 @@ pub(crate) const PAGE_JOBS_MAX: u64 = 100_000;
 /// offset 0, at most 100,000. A job must match all filters that are set.
 ///
 /// # Cost
-/// A query by state and order only costs what the page returns, at any offset, and includes the
-/// exact total. Any other filter scans: jobs are checked in list order until the page is full. The
-/// `offset` is also scanned; a cursor continues where the page ended.
+/// If a query selects jobs by state and order only, its cost depends on the size of the page and
+/// not on the offset, and the page has the exact total. Any other filter scans: jobs are checked in
+/// list order until the page is full. The `offset` is also scanned; a cursor continues where the
+/// page ended.
 ///
 /// | filter | cost of a scan |
 /// |---|---|
@@ -85,7 +86,7 @@ impl JobQuery {
         JobQuery::default()
     }
 
-    /// Lists the jobs submitted last first. Offsets and cursors count in this order. Jobs that are
+    /// Lists the newest jobs first. Offsets and cursors apply to this order. Jobs that are
     /// submitted between two pages of a list are not included.
     ///
     /// # Examples
@@ -116,7 +117,7 @@ impl JobQuery {
         self
     }
 
-    /// Skips this many jobs; 0 by default. If the list has fewer, the page is empty.
+    /// Skips this many jobs; 0 by default. If the list contains no other jobs, the page is empty.
     ///
     /// # Examples
     /// ```
@@ -127,7 +128,7 @@ impl JobQuery {
     /// # for _ in 0..120 {
     /// #     movie.submit(Request::new("vertex_query", "/ges", Body::empty())?)?;
     /// # }
-    /// // The third page of 50, of 120 jobs; any page costs the same.
+    /// // The third page of up to 50 jobs, out of 120 jobs. All pages cost the same.
     /// let page = movie.list(JobQuery::new().offset(100).limit(50))?;
     /// assert_eq!((page.len(), page.total()), (20, Some(120)));
     /// # Ok::<(), jobstore::Error>(())
@@ -146,9 +147,9 @@ impl JobQuery {
         self
     }
 
-    /// Limits the page to this many bytes of JSON ([`Page::to_json`]); it contains at least one
-    /// job. Can be combined with a limit in jobs. The page's blocks are read once more to find its
-    /// end.
+    /// Limits the page to this many bytes of JSON ([`Page::to_json`]). A page contains at least one
+    /// job, even if that job exceeds the limit. Can be combined with a limit in jobs. To find the
+    /// end of the page, its blocks are read an additional time.
     ///
     /// # Examples
     /// ```
@@ -171,8 +172,9 @@ impl JobQuery {
         self
     }
 
-    /// Continues where a page ended: see [`Page::next`](crate::Page::next). An offset counts from
-    /// there, after the part of that page's own offset that was not skipped yet.
+    /// Continues where a page ended: see [`Page::next`](crate::Page::next). An offset is counted
+    /// from there. If the search for that page was stopped within its own offset, the rest of that
+    /// offset is skipped first.
     ///
     /// The graph, states, filter, and order must be those of that page; otherwise the call that
     /// runs the query returns [`Error::InvalidCursor`](crate::Error::InvalidCursor). The limit may
@@ -183,7 +185,7 @@ impl JobQuery {
         self
     }
 
-    /// Whether it selects all jobs, apart from its limits.
+    /// Whether the query selects all jobs, regardless of its limits.
     #[cfg(feature = "http")]
     pub(crate) fn is_any(&self) -> bool {
         self.states == States::NONE && self.filter.is_any()
@@ -223,9 +225,9 @@ impl JobQuery {
         Matcher::new(&self.filter.texts)
     }
 
-    /// Counts all jobs that match, even if that requires a scan of the whole list, whatever the
-    /// limit. The page is searched first. If [`JobQuery::on_progress`] stops the count, there is no
-    /// total, and the page is unaffected. For a query by state and order only,
+    /// Counts all jobs that match, regardless of the limit, even if that requires a scan of the
+    /// whole list. The page's jobs are searched first. If [`JobQuery::on_progress`] stops the
+    /// count, there is no total, and the page is unaffected. For a query by state and order only,
     /// [`Page::total`](crate::Page::total) is always known.
     ///
     /// # Examples

@@ -8,8 +8,9 @@ use std::borrow::Cow;
 
 use crate::model::error::{Error, JsonProblem, Result};
 
-/// The maximum nesting of arrays and objects. A body is four levels deep in the list's document;
-/// together they stay below 128, the limit of common JSON parsers.
+/// The maximum nesting of arrays and objects. A body is nested four levels down in the list's
+/// document. Those four plus the body's own levels stay below 128, the limit of common JSON
+/// parsers.
 pub(crate) const DEPTH_MAX: usize = 120;
 
 /// Appends `text` as a JSON string. Returns whether it needed no escapes.
@@ -29,11 +30,13 @@ pub(crate) fn push_quoted(text: &str, out: &mut String) -> bool {
 
 /// `text` as a JSON string.
 pub(crate) fn quote(text: &str) -> String {
-    // Serializing a string to memory cannot fail; an empty one is still valid JSON.
+    // Serializing a string to memory cannot fail. If it did, the empty string would still be valid
+    // JSON.
     serde_json::to_string(text).unwrap_or_else(|_| "\"\"".to_owned())
 }
 
-/// The problem of text that is not JSON. serde's own message may quote the text.
+/// The problem of text that is not JSON. serde's own message is not used, because it may quote the
+/// text.
 pub(crate) fn problem(error: &serde_json::Error) -> JsonProblem {
     match error.is_eof() {
         true => JsonProblem::UnexpectedEnd,
@@ -110,7 +113,7 @@ pub(crate) fn end_of_string(bytes: &[u8], mut at: usize) -> usize {
     bytes.len()
 }
 
-/// Line and column, both from 1, of the byte after `text`.
+/// Line and column, both starting at 1, of the byte after `text`.
 pub(crate) fn place(text: &str) -> (usize, usize) {
     let lines = text.bytes().filter(|&byte| byte == b'\n').count();
     let start = text.rfind('\n').map_or(0, |at| at + 1);
@@ -267,7 +270,7 @@ pub(crate) fn end_of_value(bytes: &[u8], mut at: usize) -> usize {
 }
 
 /// The members of an object in compact text: the key's token and the value's text. For text that is
-/// not an object, none or fewer.
+/// not a valid object, the iterator ends early.
 pub(crate) struct Members<'a> {
     text: &'a str,
     at: usize,
@@ -327,8 +330,8 @@ pub(crate) fn characters(token: &str) -> Option<Cow<'_, str>> {
         true => serde_json::from_str(token).ok().map(Cow::Owned),
     }
 }
-/// The same text for every way to escape the same characters. A token with a lone surrogate has no
-/// characters, so it is returned unchanged.
+/// Returns the same token for the same characters, however they are escaped. A token with a lone
+/// surrogate does not stand for characters, so it is returned unchanged.
 fn canonical_string(token: &str) -> String {
     if !token.contains('\\') {
         return token.to_owned();

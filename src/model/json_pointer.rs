@@ -39,7 +39,8 @@ impl Pointer {
         steps.filter(|step| place(step).is_none())
     }
 
-    /// Whether any value at the pointer is wanted. All members with equal keys are followed.
+    /// Whether any value at the pointer is wanted. If several members have the same key, all of
+    /// them are followed.
     pub(crate) fn leads_to(&self, text: &str, is_wanted: &impl Fn(&str) -> bool) -> bool {
         leads_to(&self.0, text, is_wanted)
     }

@@ -45,8 +45,8 @@ pub struct Options {
     pub(crate) clock: Arc<HostClock>,
     pub(crate) create: bool,
     pub(crate) named_secrets: Named,
-    /// The effective keys: those that were set, and otherwise those that the store has recorded.
-    /// Valid once the store is open.
+    /// The effective keys: those that were set or, if none were set, those that the store has
+    /// recorded. Valid once the store is open.
     pub(crate) secret_keys: SecretKeys,
     pub(crate) read_only: bool,
     pub(crate) on_replay: Option<OnReplay>,
@@ -133,7 +133,7 @@ impl Options {
     ///
     /// With two threads, a full page takes about 0.7 times as long, for slightly more work in
     /// total. More threads help only as long as the calling thread, which does all the writing,
-    /// waits for them. Pages below about 8000 jobs use only the calling thread.
+    /// waits for them. Pages of fewer than about 8000 jobs use only the calling thread.
     #[must_use]
     pub fn page_threads(mut self, threads: usize) -> Options {
         self.page_threads = threads;
@@ -226,27 +226,28 @@ impl Options {
     /// A read-only open shows the store as its last process left it. No recovery is performed: a
     /// job that was running is shown as running. The open is not counted by
     /// [`JobStore::opens`](crate::JobStore::opens) and records no secret keys; [`Options::create`]
-    /// has no effect. After a crash, the log ends where the next writable open would end it. Unlike
-    /// that open, this one cannot make durable what it reads there: a power failure can still
-    /// revert writes that were never acknowledged and, if nobody has opened the store since a
-    /// process was killed, those of its last commit.
+    /// has no effect. After a crash, a read-only open reads the log up to the point at which the
+    /// next writable open would end it. Unlike a writable open, it cannot make the writes before
+    /// that point durable. A power failure can still revert writes that were never acknowledged. If
+    /// a process was killed and the store has not been opened for writing since, a power failure
+    /// can also revert the writes of that process's last commit.
     ///
     /// No lock is taken: any number of readers can be open, and an engine can open the store at the
-    /// same time. Readers do not see what that engine does. It may also replace files that a reader
-    /// does not have open at that moment (a reader keeps at most 40 open); reading such a file
-    /// returns [`Error::PageExpired`](crate::Error::PageExpired): open the store again. While an
-    /// engine has the store open, a read-only open returns
+    /// same time. Readers do not see what that engine does. The engine may also replace files that
+    /// a reader does not have open at that moment (a reader keeps at most 40 files open). Reading
+    /// such a file returns [`Error::PageExpired`](crate::Error::PageExpired): open the store again.
+    /// While an engine has the store open, a read-only open returns
     /// [`Error::StoreInUse`](crate::Error::StoreInUse): ask the engine, which knows what is
     /// durable.
     ///
     /// # Cost
-    /// The index is in memory. After a clean close, it is read from the index's files. Because no
-    /// index engine opens its files without writing to them, they are first copied to a private
-    /// directory below [`std::env::temp_dir`]. The copy is compared with the checksum of the close,
-    /// read, and removed before the open returns. If that is not possible (after a crash, for an
-    /// index of more than 256 MiB, or without room for the copy), the index is rebuilt from the
-    /// log's events: for 1 million completed jobs about a second of one core and 60 MiB of memory.
-    /// The jobs themselves are not read.
+    /// The index is in memory. After a clean close, it is read from the index's files. Because the
+    /// index engine cannot open its files without writing to them, they are first copied to a
+    /// private directory below [`std::env::temp_dir`]. The copy is compared with the checksum that
+    /// the close recorded, read, and removed before the open returns. If that is not possible
+    /// (after a crash, for an index of more than 256 MiB, or if there is no space for the copy),
+    /// the index is rebuilt from the log's events. For 1 million completed jobs, this takes about a
+    /// second of one core and 60 MiB of memory. The jobs themselves are not read.
     ///
     /// # Examples
     /// ```

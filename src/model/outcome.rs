@@ -46,7 +46,8 @@ impl OutcomeKind {
         OutcomeKind::Interrupted,
     ];
 
-    /// The numbers that kinds are stored as, and 0, are less than this.
+    /// An exclusive upper bound for the stored numbers of kinds (and for 0, which means "not
+    /// complete").
     pub(crate) const STORED_END: usize = OutcomeKind::ALL.len() + 1;
 
     /// Returns the kind as a word in lower case.
@@ -67,7 +68,7 @@ impl OutcomeKind {
         kinds.find(|kind| kind.as_str() == word)
     }
 
-    /// The number it is stored as; 0 means "not complete".
+    /// The stored number of the kind; 0 means "not complete".
     pub(crate) fn to_stored(self) -> u8 {
         match self {
             OutcomeKind::Succeeded => 1,
@@ -105,7 +106,7 @@ pub(crate) struct Extra {
 
 impl std::fmt::Debug for Extra {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // It may contain text from a client.
+        // The fields are not shown, because they may contain text from a client.
         f.write_str("Extra")
     }
 }
@@ -140,7 +141,7 @@ impl Outcome {
         }
     }
 
-    /// Creates an outcome from outside input. Parts that are too long are rejected.
+    /// Creates an outcome from external input. Parts that are too long are rejected.
     pub(crate) fn new(
         kind: OutcomeKind,
         code: Option<String>,
@@ -212,7 +213,7 @@ impl Outcome {
     }
 
     /// Adds a detail: any value that serde can serialize, of at most 64 KiB of JSON text and 120
-    /// levels. If called again, the last detail is kept.
+    /// levels. If this is called again, the new detail replaces the previous one.
     ///
     /// # Errors
     /// [`Error::InvalidJson`] if the value cannot be represented as JSON, [`Error::TooDeep`],

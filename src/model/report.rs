@@ -1,5 +1,5 @@
-// Reports of full verification and repair. Every damaged place is listed with its file and offset.
-// No report contains the text of a request.
+// Reports of full verification and repair. All damage is listed with its file and offset. No report
+// contains the text of a request.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -28,8 +28,8 @@ pub struct VerifyReport {
     pub graphs: Vec<GraphReport>,
     /// All damage, in log order.
     pub damage: Vec<Damage>,
-    /// The problem of the index, if it has one. Nothing is lost by it. Only reported for an open
-    /// store, because an open rebuilds a damaged index.
+    /// The problem of the index, if there is one. Such a problem loses no data. It is reported only
+    /// for an open store, because an open rebuilds a damaged index.
     pub index_fault: Option<String>,
 }
 
@@ -55,13 +55,13 @@ pub struct GraphReport {
     /// Number of jobs whose request and id are intact. In a damaged store, purged jobs may be
     /// included.
     pub sound: u64,
-    /// Number of jobs in damaged places or missing from the files.
+    /// Number of jobs that are damaged or missing from the files.
     pub damaged: u64,
     /// Number of jobs that an earlier repair quarantined.
     pub quarantined: u64,
 }
 
-/// A corrupt place in a file.
+/// Damage at one position in a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[non_exhaustive]
 pub struct Damage {
@@ -78,7 +78,7 @@ pub struct Damage {
 }
 
 impl Damage {
-    /// The damage that an error reports; any other error is returned.
+    /// The damage that an [`Error::Damaged`] reports. Any other error is returned.
     pub(crate) fn of(error: &Error, jobs: u64, events: u64) -> Result<Damage> {
         match error {
             Error::Damaged { file, offset, what } => Ok(Damage {

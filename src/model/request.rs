@@ -16,8 +16,8 @@ use crate::model::json;
 pub(crate) const COMMAND_BYTES_MAX: usize = 256;
 /// The maximum length of a URL, in bytes.
 pub(crate) const URL_BYTES_MAX: usize = 8 * 1024;
-/// The maximum size of a text with a request besides the request itself: white space and, in a line
-/// of an import, the job's details.
+/// The maximum size of everything in a text other than the request itself: white space and, in an
+/// import line, the job's details.
 pub(crate) const BESIDE_REQUEST_BYTES: u64 = 1 << 20;
 
 /// The body of a request: any JSON value, stored as text.
@@ -70,7 +70,7 @@ impl Body {
         value_to_json("body", value).map(Body)
     }
 
-    /// Returns the body of a request without one: `{}`.
+    /// Returns the body of a request that has none: `{}`.
     #[must_use]
     pub fn empty() -> Body {
         Body("{}".to_owned())
@@ -148,7 +148,8 @@ impl Text {
         }
     }
 
-    /// The text that was read as the JSON string at this position. `None` if it is not there.
+    /// Stores `text`, which was read from the JSON string at this position of `wire`. `None` if it
+    /// is not there.
     fn read(text: Cow<'_, str>, wire: &str, at: usize) -> Option<Text> {
         match text {
             Cow::Borrowed(text) => {
@@ -267,10 +268,11 @@ impl Request {
         Request::new(parts.command.into_owned(), url.into_owned(), body)
     }
 
-    /// A request from its stored text, which [`Request::new`] made. `None` for any other text.
+    /// Reads a request from its stored text, which [`Request::new`] made. `None` for any other
+    /// text.
     pub(crate) fn from_stored(wire: &str) -> Option<Request> {
         let parts = WireRequest::parse(wire).ok()?;
-        // The body is at the end, and is cut off again.
+        // The body is at the end of the text, before the last brace.
         let head = wire.strip_suffix('}')?.strip_suffix(parts.body?.get())?;
         let before_body = head.strip_suffix(BEFORE_BODY)?;
         let Url(url) = parts.url?;
@@ -365,7 +367,7 @@ pub(crate) struct WireRequest<'a> {
     pub(crate) body: Option<&'a RawValue>,
 }
 
-/// serde borrows a string only if it is a field by itself.
+/// A wrapper, because serde does not borrow a string that is directly inside an `Option`.
 #[derive(Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Url<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);

@@ -1,7 +1,7 @@
 // Filters on the parts of a request: command, URL, and body.
 //
-// A request matches regardless of how it is escaped. The quick check never rules out a request that
-// matches.
+// A request matches regardless of how it is escaped. The quick check, [`Matcher::may_be_in`], never
+// rules out a request that matches.
 
 use std::fmt;
 
@@ -42,7 +42,7 @@ impl RequestFilter {
         *self == RequestFilter::default()
     }
 
-    /// Whether a search text is empty. Every URL and body contains it.
+    /// Whether a search text is empty. Every URL and body contains an empty text.
     pub(crate) fn has_empty(&self) -> bool {
         let mut all = [&self.url_prefixes, &self.in_url, &self.in_body].into_iter();
         all.any(|needles| needles.iter().any(|needle| needle.0.is_empty()))
@@ -111,8 +111,8 @@ impl Matcher {
         })
     }
 
-    /// Whether any request in this text may match. Search texts for the body occur in it as given,
-    /// and so do keys and values without escapes.
+    /// Whether any request in `text` may match. If one matches, search texts for the body occur in
+    /// `text` as given, and so do keys and values without escapes.
     pub(crate) fn may_be_in(&self, text: &[u8]) -> bool {
         self.in_body.iter().all(|f| f.find(text).is_some()) && self.has_traces(text)
     }
@@ -151,7 +151,7 @@ impl Value {
     fn new(pointer: &str, value: &str) -> Result<Value> {
         let pointer = Pointer::parse(pointer)?;
         let text = json::compact("value", value)?;
-        // Only the parts of an object or array are certain to occur.
+        // Of an object or array, only the parts are certain to occur in the text.
         let literal = match text.as_bytes().first() {
             Some(b'{' | b'[') => None,
             Some(b'"') => json::characters(&text),

@@ -18,11 +18,12 @@ pub(crate) struct ArchiveTo(pub(crate) PathBuf);
 ///
 /// # Purging
 /// Jobs are purged in the background, by age, number, or size.
-/// [`Graph::purge`](crate::Graph::purge) purges jobs by hand. A purged job leaves a [`Tombstone`]
-/// for a while, so that its id is not reused and [`Graph::tombstone`](crate::Graph::tombstone) can
-/// say when and why it was purged. With the feature `archive`, jobs can be archived first. The
-/// [change feed](crate::Graph::changes) reports each purge with the job's
-/// [`Outcome::result_ref`](crate::Outcome::result_ref), so that the engine can delete the result.
+/// [`Graph::purge`](crate::Graph::purge) purges the jobs that match a query. A purged job leaves a
+/// [`Tombstone`] for a while, so that its id is not reused and
+/// [`Graph::tombstone`](crate::Graph::tombstone) can say when and why it was purged. With the
+/// feature `archive`, jobs can be archived first. The [change feed](crate::Graph::changes) reports
+/// each purge with the job's [`Outcome::result_ref`](crate::Outcome::result_ref), so that the
+/// engine can delete the result.
 ///
 /// # Examples
 /// ```
@@ -41,7 +42,7 @@ pub(crate) struct ArchiveTo(pub(crate) PathBuf);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retention {
     age: Option<Duration>,
-    /// Indexed by the numbers that kinds are stored as.
+    /// Indexed by the stored number of the kind of outcome.
     outcome_ages: [Option<Duration>; OutcomeKind::STORED_END],
     pub(crate) jobs: Option<u64>,
     pub(crate) bytes: Option<u64>,
@@ -81,11 +82,11 @@ impl Retention {
     ///
     /// A job ages by a monotonic clock while the store is open, and by the system's clock while it
     /// is closed. If the system's clock advanced by more than a day while the store was closed,
-    /// that time does not count until [`JobStore::confirm_clock`](crate::JobStore::confirm_clock)
-    /// is called. Once confirmed, it counts only for the jobs that had completed before it. So a
-    /// clock that is briefly wrong, while the store is open or when it is opened, makes no job
-    /// older. The log records the age clock: ages survive a rebuild of the index and a restored
-    /// backup.
+    /// that time is not added to ages until
+    /// [`JobStore::confirm_clock`](crate::JobStore::confirm_clock) is called. Then it is added only
+    /// to the ages of jobs that completed before that time began. So a clock that is briefly wrong,
+    /// while the store is open or when it is opened, makes no job older. The log records the age
+    /// clock, so ages are preserved when the index is rebuilt or a backup is restored.
     ///
     /// The age of an imported job is the difference between its `completedAt` and the system's
     /// clock at the time of the import, or 0 if `completedAt` is in the future.
@@ -127,7 +128,7 @@ impl Retention {
 
     /// Purges complete jobs while the graph's requests and outcomes take more than this many bytes
     /// as stored (compressed, once they are packed). The jobs submitted first are purged first.
-    /// Outcomes count once they are packed.
+    /// Outcomes are included once they are packed.
     #[must_use]
     pub fn max_bytes(mut self, bytes: u64) -> Retention {
         self.bytes = Some(bytes);
@@ -156,26 +157,27 @@ impl Retention {
 
     /// Retains the tombstone of a purged job for this long; 30 days by default. Until then, calls
     /// with the job's id return [`Error::JobPurged`](crate::Error::JobPurged), and the id cannot be
-    /// reused. Time is measured as for [`Retention::max_age`]. In graphs without a policy, the
-    /// defaults apply too, starting an hour after the open.
+    /// reused. Time is measured as for [`Retention::max_age`]. The defaults also apply to graphs
+    /// without a policy, starting an hour after the open.
     #[must_use]
     pub fn tombstone_age(mut self, age: Duration) -> Retention {
         self.tombstone_age = age;
         self
     }
 
-    /// Archives each job in this directory before it is purged, by the policy or by hand. A job is
-    /// written as its line of [`Graph::export`](crate::Graph::export), compressed with gzip, and
-    /// synced before the purge. [`Graph::import`](crate::Graph::import) reads the lines. Requires
-    /// the feature `archive`.
+    /// Archives each job in this directory before the policy or
+    /// [`Graph::purge`](crate::Graph::purge) purges it. A job is written as its line of
+    /// [`Graph::export`](crate::Graph::export), compressed with gzip, and synced before the purge.
+    /// [`Graph::import`](crate::Graph::import) reads the lines. Requires the feature `archive`.
     ///
-    /// The directory is created if it does not exist, accessible only to this user. It must be
-    /// outside of the store's directory, and not be the archive of another store. Files are named
-    /// by graph and time, `movie-1234567890123456789-1700000000000.jsonl.gz`, so that their order
-    /// is that of the purges (if the clock has gone backward, a name continues from the last one).
-    /// A file that ends in `.gz` is complete and is not changed again. The file that is being
-    /// written ends in `.part`, and can be read, too. It is renamed when it is full, when the store
-    /// is closed, and after a crash, then without its torn end.
+    /// If the directory does not exist, it is created with access for this user only. It must be
+    /// outside of the store's directory, and must not be the archive of another store. Files are
+    /// named by graph and time, `movie-1234567890123456789-1700000000000.jsonl.gz`, so that they
+    /// sort in the order of the purges. (If the clock has gone backward, the time in a new name is
+    /// chosen to follow the time in the last one.) A file that ends in `.gz` is complete and is not
+    /// changed again. The file that is being written ends in `.part`, and can be read, too. It is
+    /// renamed when it is full, when the store is closed, and after a crash. After a crash, its
+    /// torn end is removed first.
     ///
     /// Move, compress, or remove only complete files. If a `.part` file is removed, a new one is
     /// started, and [`JobStore::health`](crate::JobStore::health) reports the missing one until the
@@ -183,9 +185,9 @@ impl Retention {
     /// own, and does not touch those that are being written.
     ///
     /// # Durability
-    /// A job that is purged is in the archive. It may be there twice if the process or the disk
-    /// failed between archiving and purging it. While the archive cannot be written, no job of the
-    /// graph is purged: [`JobStore::health`](crate::JobStore::health) reports why,
+    /// Every purged job is in the archive. It may be there twice if the process or the disk failed
+    /// between archiving and purging it. While the archive cannot be written, no job of the graph
+    /// is purged: [`JobStore::health`](crate::JobStore::health) reports why,
     /// [`Graph::purge`](crate::Graph::purge) fails, and the policy tries again every few seconds.
     ///
     /// # Examples
@@ -291,7 +293,7 @@ pub struct Tombstone {
     pub reason: PurgeReason,
 }
 
-/// The result of a purge by hand, or of a dry run.
+/// The result of [`Graph::purge`](crate::Graph::purge) or of a dry run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PurgeReport {

@@ -49,14 +49,14 @@ const KEYS_MAX: usize = 64;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Secrets {
-    /// Stores them apart from the request's text. Workers in this process get them:
+    /// Stores the values apart from the request's text. Workers in this process get the values:
     /// [`Job::request`](crate::Job::request), [`Run::request`](crate::Run::request),
     /// [`Outcome::detail`](crate::Outcome::detail). All output (lists, exports, archives) shows
     /// `"******"` instead.
     #[default]
     MaskOnOutput,
-    /// Never writes them to disk. The job and its outcome's detail are recorded with `"******"` in
-    /// their place. For a job whose request had any,
+    /// Never writes the values to disk. The job and its outcome's detail are recorded with
+    /// `"******"` instead of the values. For a job whose request had such values,
     /// [`Job::secrets_lost`](crate::Job::secrets_lost) returns `true`.
     MaskAtSubmit,
 }
@@ -117,7 +117,7 @@ impl Keys {
     }
 }
 
-/// The keys whose values are secret, and what happens to these.
+/// The keys whose values are secret, and what happens to the values.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct SecretKeys {
     pub(crate) keys: Keys,
@@ -141,7 +141,7 @@ pub(crate) struct Named {
 }
 
 impl Named {
-    /// What was set, and otherwise what the store has recorded.
+    /// The keys and the policy that were set, or those that the store has recorded if none was set.
     pub(crate) fn over(&self, recorded: &SecretKeys) -> SecretKeys {
         SecretKeys {
             keys: self.keys.clone().unwrap_or_else(|| recorded.keys.clone()),
@@ -162,7 +162,7 @@ impl SecretKeys {
                 secrets.push(0);
             }
             if body[value.clone()] == *MASK {
-                // It was masked before it was submitted.
+                // The value was masked before it was submitted.
                 secrets[0] |= REDACTED;
                 return;
             }
@@ -245,7 +245,7 @@ pub(crate) struct MaskedRequest {
 }
 
 impl MaskedRequest {
-    /// From what was stored. `None` if the text is not a request.
+    /// Reads a masked request from its stored parts. `None` if the text is not a request.
     pub(crate) fn from_stored(wire: &str, secrets: &[u8]) -> Option<MaskedRequest> {
         Some(MaskedRequest {
             request: Request::from_stored(wire)?,
@@ -267,12 +267,12 @@ impl MaskedRequest {
         self.secrets.len() > 1
     }
 
-    /// Its size.
+    /// The size of the request and its secrets, in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         (self.request.as_json().len() + self.secrets.len()) as u64
     }
 
-    /// Whether a value that it was submitted with is not known.
+    /// Whether any value that the request was submitted with is unknown.
     pub(crate) fn secrets_lost(&self) -> bool {
         secrets_lost(&self.secrets)
     }
@@ -299,7 +299,7 @@ impl MaskedRequest {
     }
 }
 
-/// Whether a value that a request was submitted with is not known.
+/// Whether any value that a request was submitted with is unknown.
 pub(crate) fn secrets_lost(secrets: &[u8]) -> bool {
     secrets.first().is_some_and(|flags| flags & REDACTED != 0)
 }

@@ -56,8 +56,9 @@ impl Histogram {
         &BOUNDS
     }
 
-    /// Returns the number of durations in each bucket: at most its bound, and above the previous
-    /// one. One more bucket counts those above all bounds.
+    /// Returns the number of durations in each bucket. A bucket contains the durations that are at
+    /// most its bound and above the previous bound. A last bucket, without a bound, contains the
+    /// rest.
     #[must_use]
     pub fn counts(&self) -> &[u64] {
         &self.counts
@@ -87,8 +88,8 @@ pub struct Stats {
     pub health: Health,
     /// The totals of all graphs.
     pub totals: Totals,
-    /// Each graph, or those with the most jobs ([`JobStore::stats_of`](crate::JobStore::stats_of)),
-    /// in the order of their creation.
+    /// All graphs, or only those with the most jobs
+    /// ([`JobStore::stats_of`](crate::JobStore::stats_of)), in the order of their creation.
     pub graphs: Vec<GraphStats>,
     /// Bytes in unpacked segments whose files are open.
     pub segment_bytes: u64,
@@ -122,12 +123,13 @@ pub struct Stats {
     pub segments_to_pack: u64,
     /// Approximate number of changes that are not in the index yet.
     pub index_lag: u64,
-    /// Number of jobs purged since the open, by policies and by hand.
+    /// Number of jobs purged since the open, by policies and by
+    /// [`Graph::purge`](crate::Graph::purge).
     pub purged: u64,
     /// The time of the last purge since the open.
     pub last_purge_at: Option<SystemTime>,
-    /// How long the oldest page has kept a file that was replaced; `None` if no page keeps one
-    /// ([`Options::snapshot_timeout`](crate::Options::snapshot_timeout)).
+    /// How long the oldest page has prevented the deletion of a replaced file; `None` if no page
+    /// does ([`Options::snapshot_timeout`](crate::Options::snapshot_timeout)).
     pub oldest_pin: Option<Duration>,
 }
 
@@ -157,8 +159,8 @@ pub struct Totals {
     pub quarantined: u64,
     /// When the oldest pending job was submitted; `None` if no job is pending.
     pub oldest_pending_at: Option<SystemTime>,
-    /// When the longest-running job was started, among 10,000 running jobs; `None` if no job is
-    /// running.
+    /// When the longest-running job was started; `None` if no job is running. At most 10,000
+    /// running jobs are examined.
     pub longest_running_at: Option<SystemTime>,
     /// The longest [`purge_lag`](GraphStats::purge_lag) of all graphs.
     pub purge_lag: Option<Duration>,
@@ -182,13 +184,13 @@ pub struct GraphStats {
     pub quarantined: u64,
     /// When the oldest pending job was submitted; `None` if no job is pending.
     pub oldest_pending_at: Option<SystemTime>,
-    /// When the longest-running job was started, among the 10,000 running jobs that were submitted
-    /// first; `None` if no job is running.
+    /// When the longest-running job was started; `None` if no job is running. Only the 10,000
+    /// running jobs that were submitted first are examined.
     pub longest_running_at: Option<SystemTime>,
     /// How long complete jobs have been overdue for purging under the graph's
-    /// [`Retention`](crate::Retention): by age, since the first of them was due; by number or size,
-    /// since the excess was detected. `None` if none is overdue, as far as has been checked since
-    /// the open.
+    /// [`Retention`](crate::Retention). For a limit by age, this is the time since the first of
+    /// them was due. For a limit by number or size, it is the time since the excess was detected.
+    /// `None` if no job is overdue, as far as has been checked since the open.
     pub purge_lag: Option<Duration>,
 }
 

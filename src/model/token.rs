@@ -16,11 +16,12 @@ pub(crate) struct OpenEvent {
 pub(crate) struct LogPoint {
     /// The last event known at that point.
     pub(crate) lsn: u64,
-    /// The LSN of the open that it belongs to.
+    /// The LSN of the open during which the point was taken.
     pub(crate) open_lsn: u64,
 }
 
-/// A checksum of such a text, its graph's key, and the open of the store that issued it.
+/// A checksum of the fields of an opaque text, its graph's key, and the open of the store that
+/// issued it.
 pub(crate) fn seal(
     version: u8,
     graph: &OwnIds,
@@ -44,7 +45,7 @@ pub(crate) fn seal(
     crc.finalize()
 }
 
-/// The fields of such a text, after its version.
+/// The fields of an opaque text, after its version.
 pub(crate) struct Fields<'t>(&'t str);
 
 impl<'t> Fields<'t> {

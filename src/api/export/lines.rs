@@ -73,7 +73,8 @@ impl Export {
                 let mut resume_at = if newest_first { unit.start } else { end };
                 let mut last = None;
                 let put = sequences.iter().try_for_each(|&(sequence, state)| {
-                    // Outcomes can be larger than their jobs. The rest is read again.
+                    // The output is limited here, too, because outcomes can be larger than their
+                    // jobs. The rest of the block is read again for the next unit.
                     if let Some(last) = last.filter(|_| out.len() >= PIECE_BYTES) {
                         resume_at = after(last);
                         return Ok(());
@@ -107,7 +108,7 @@ impl Export {
             false => None,
         };
         begun.left = left.ok_or_else(|| missing(&self.graph.core.path(), sequence))?;
-        // What follows goes before the job's last brace.
+        // The details are added before the job's last brace.
         let text = &piece[..piece.len() - usize::from(begun.left == 0)];
         match is_first {
             true => {
@@ -119,7 +120,7 @@ impl Export {
         self.piece = piece;
         let resume_at = begun.resume_at;
         match begun.left {
-            // It is masked if it has secrets at all.
+            // The text of a job that has secrets is masked.
             0 => self.put_json_fields(sequence, begun.state, &row, row.secrets_end > 0, out)?,
             _ => self.begun = Some(begun),
         }
@@ -148,7 +149,7 @@ impl Export {
             let real = real.ok_or_else(|| missing(&self.graph.core.path(), sequence))?;
             out.extend_from_slice(real.as_json().as_bytes());
         } else {
-            // What follows goes before the job's last brace.
+            // The details are added before the job's last brace.
             splice(&text[..text.len() - 1], row, state, out)?;
         }
         let masked = match is_revealed {
@@ -164,7 +165,7 @@ impl Export {
         }
     }
 
-    /// Adds the job's details after its request, and its end.
+    /// Adds the details that follow the job's request, and the end of the job.
     fn put_json_fields(
         &mut self,
         sequence: u64,

@@ -15,7 +15,7 @@ const BATCH_BYTES: u64 = 4 << 20;
 #[derive(Default)]
 pub(super) struct ImportBatch {
     pub(super) jobs: Vec<Imported>,
-    /// The positions of the jobs that have an id.
+    /// The positions in `jobs` of the jobs whose lines have an id.
     pub(super) ids: HashMap<JobId, usize>,
     pub(super) lines: Vec<u64>,
     pub(super) bytes: u64,

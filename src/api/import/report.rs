@@ -38,8 +38,8 @@ pub struct ImportReport {
     pub imported: u64,
     /// Number of jobs that already existed with the same id and request.
     pub there: u64,
-    /// The part of `there` whose line has secrets that the job lacks: the job was recorded masked,
-    /// or with different secrets. The job is not changed.
+    /// Number of the jobs in `there` whose line has secrets that the recorded job lacks, because it
+    /// was recorded masked or with different secrets. The job is not changed.
     pub secrets_left: u64,
     /// Number of lines skipped as bad.
     pub bad: u64,
@@ -50,8 +50,8 @@ pub struct ImportReport {
 }
 
 impl ImportReport {
-    /// Counts a bad line. An error of the store is always returned, and so is that of the line at
-    /// which the import stops.
+    /// Counts a bad line. Returns the error if it is an error of the store, or if the import stops
+    /// at bad lines.
     pub(super) fn skip_line(&mut self, error: Error, on_bad_line: OnBadLine) -> Result<()> {
         match error {
             Error::BadLine { line, problem } if on_bad_line == OnBadLine::Skip => {

@@ -1,4 +1,4 @@
-// The drop of a run that was neither completed, requeued, nor detached.
+// Dropping a run that was neither completed, requeued, nor detached.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::base::sync::thread;
 use crate::model::error::Error;
 use crate::model::options::Recovery;
 
-/// How long the drop of a run waits for its record. The record is queued in any case.
+/// How long dropping a run waits for its write to be durable. The write is queued in any case.
 const DROP_WAIT: Duration = Duration::from_secs(1);
 
 impl Drop for Run {
@@ -38,7 +38,7 @@ impl Drop for Run {
         };
         let mut write = PendingWrite::new(&self.graph.handle, self.give_up(requeue, done));
         match write.wait_timeout(DROP_WAIT) {
-            // The next open settles it, or it is settled already. There is nothing to report.
+            // The next open settles the job, or it is settled already. There is nothing to report.
             Some(Err(Error::Closed | Error::GraphDropped { .. } | Error::InvalidUse { .. })) => {}
             Some(Err(error)) => tracing::warn!(
                 job = %self.id,

@@ -6,10 +6,10 @@
 pub enum JsonProblem {
     /// The text ends too early.
     UnexpectedEnd,
-    /// A character that is not allowed here.
+    /// The text contains a character that is not allowed at its position.
     UnexpectedCharacter,
-    /// An escape that is half of a surrogate pair (`"\ud800"`). RFC 8259 leaves its meaning
-    /// open, and strict readers reject the whole document that contains it.
+    /// The text contains an escape that is half of a surrogate pair (`"\ud800"`). RFC 8259 leaves
+    /// its meaning open, and strict readers reject the whole document that contains it.
     LoneSurrogate,
     /// The value has no representation in JSON, such as a map whose keys are not strings.
     NotRepresentable,

@@ -4,8 +4,8 @@ use super::{JobQuery, PAGE_JOBS_MAX};
 use crate::model::error::{Error, Result};
 
 impl JobQuery {
-    /// Rejects what a purge would ignore, since it purges all jobs that match. The order matters if
-    /// [`JobQuery::on_progress`] stops the search.
+    /// Rejects parts of a query that a purge would ignore, since it purges all jobs that match. The
+    /// order of the list is accepted: it matters if [`JobQuery::on_progress`] stops the search.
     pub(crate) fn check_purge(&self) -> Result<()> {
         refuse(&[
             (
@@ -41,19 +41,19 @@ impl JobQuery {
         ])
     }
 
-    /// Rejects what an export would ignore, since it exports all jobs that match, from the offset
-    /// or the cursor on.
+    /// Rejects parts of a query that an export would ignore, since it exports all jobs that match,
+    /// from the offset or the cursor on.
     pub(crate) fn check_export(&self) -> Result<()> {
         refuse(&[
             (
                 self.limit.is_some(),
                 "an export does not accept a limit, because it covers all matching jobs; omit \
-                 JobQuery::limit, and stop reading early",
+                 JobQuery::limit, and to get fewer jobs, stop reading the export early",
             ),
             (
                 self.limit_bytes.is_some(),
                 "an export does not accept limit_bytes, because it covers all matching jobs; omit \
-                 JobQuery::limit_bytes, and stop reading early",
+                 JobQuery::limit_bytes, and to get fewer jobs, stop reading the export early",
             ),
             (
                 self.count_total,

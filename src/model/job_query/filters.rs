@@ -6,7 +6,8 @@ use crate::model::request_filter::Needle;
 use crate::model::states::State;
 
 impl JobQuery {
-    /// Selects jobs in this state. If called several times, jobs in any of the states match.
+    /// Selects jobs in this state. If this is called more than once, jobs in any of the given
+    /// states match.
     ///
     /// # Examples
     /// ```
@@ -26,8 +27,8 @@ impl JobQuery {
         self
     }
 
-    /// Selects jobs that completed with this kind of outcome.
-    /// If called several times, any of the kinds matches.
+    /// Selects jobs that completed with this kind of outcome. If this is called more than once,
+    /// jobs with any of the given kinds match.
     ///
     /// # Examples
     /// ```
@@ -49,8 +50,8 @@ impl JobQuery {
         self
     }
 
-    /// Selects jobs with exactly this command. If called several times, any of the commands
-    /// matches.
+    /// Selects jobs with exactly this command. If this is called more than once, jobs with any of
+    /// the given commands match.
     ///
     /// # Examples
     /// ```
@@ -70,8 +71,8 @@ impl JobQuery {
         self
     }
 
-    /// Selects jobs whose URL starts with this text.
-    /// If called several times, any of the texts matches.
+    /// Selects jobs whose URL starts with this text. If this is called more than once, jobs whose
+    /// URL starts with any of the given texts match.
     ///
     /// # Examples
     /// ```
@@ -99,8 +100,8 @@ impl JobQuery {
         self
     }
 
-    /// Selects jobs whose URL contains this text. If called several times, the URL must contain all
-    /// of the texts.
+    /// Selects jobs whose URL contains this text. If this is called more than once, the URL must
+    /// contain every given text.
     ///
     /// # Examples
     /// ```
@@ -120,10 +121,10 @@ impl JobQuery {
         self
     }
 
-    /// Selects jobs whose body contains this text in its JSON. If called several times, the body
-    /// must contain all of the texts. The JSON is the one that lists show: without white space
-    /// between values, with the escapes of the request, and with `"******"` in place of secret
-    /// values. [`JobQuery::body_value`] finds a value however it is written.
+    /// Selects jobs whose body contains this text in its JSON. If this is called more than once,
+    /// the body must contain every given text. The JSON is searched as lists show it: without white
+    /// space between values, with the escapes of the request, and with `"******"` in place of
+    /// secret values. [`JobQuery::body_value`] finds a value regardless of how it is escaped.
     ///
     /// # Examples
     /// ```
@@ -144,12 +145,12 @@ impl JobQuery {
     }
 
     /// Selects jobs whose body has this JSON value at a JSON pointer (RFC 6901), such as
-    /// `/parallel/edge` or `/files/0`. The empty pointer stands for the whole body. If called
-    /// several times, the body must have all of the values.
+    /// `/parallel/edge` or `/files/0`. The empty pointer stands for the whole body. If this is
+    /// called more than once, the body must have every given value.
     ///
     /// Values are compared like [`Request`](crate::Request)s: objects regardless of key order,
-    /// strings by their characters, numbers by their text. If a key occurs several times, any of
-    /// its values may match.
+    /// strings by their characters, numbers by their text. If a key occurs several times, a job
+    /// matches if any of its values does.
     ///
     /// An invalid pointer or value is reported by the call that runs the query, as
     /// [`Error::InvalidPointer`](crate::Error::InvalidPointer),

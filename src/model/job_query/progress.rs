@@ -31,15 +31,15 @@ impl fmt::Debug for OnProgress {
 }
 
 impl JobQuery {
-    /// Calls `call` during a scan, on the calling thread, about every thousand jobs, to report the
-    /// progress and to stop the scan if necessary. A query by state and order only does not scan,
+    /// Calls `call` during a scan, on the calling thread, about every thousand jobs. `call` can
+    /// report the progress, and can stop the scan. A query by state and order only does not scan,
     /// and never calls it.
     ///
     /// If `call` returns [`ControlFlow::Break`], the scan stops: the page contains what was found,
     /// [`Page::is_stopped`](crate::Page::is_stopped) returns `true`, and
     /// [`Page::next`](crate::Page::next) continues the scan. Likewise,
-    /// [`Graph::export`](crate::Graph::export) and [`Graph::purge`](crate::Graph::purge) then
-    /// export and purge what was found.
+    /// [`Graph::export`](crate::Graph::export) then exports only what was found, and
+    /// [`Graph::purge`](crate::Graph::purge) purges only what was found.
     ///
     /// # Examples
     /// ```

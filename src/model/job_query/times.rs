@@ -7,7 +7,7 @@ use crate::base::clock;
 
 impl JobQuery {
     /// Selects jobs that were submitted at this time or later, by the store's clock, to the
-    /// millisecond. If any of the six time filters is called again, the last time applies.
+    /// millisecond. If one of the six time filters is called more than once, its last call applies.
     ///
     /// # Examples
     /// ```
@@ -38,8 +38,8 @@ impl JobQuery {
         self
     }
 
-    /// Selects jobs that were started at this time or later: see [`JobQuery::started_before`]. Jobs
-    /// that were never started do not match.
+    /// Selects jobs that were started at this time or later. Jobs that were never started do not
+    /// match. [`JobQuery::started_before`] has an example.
     #[must_use]
     pub fn started_from(mut self, time: SystemTime) -> JobQuery {
         self.filter.started.from = Some(clock::to_ms(time));
@@ -68,8 +68,8 @@ impl JobQuery {
         self
     }
 
-    /// Selects jobs that completed at this time or later: see [`JobQuery::newest_first`]. Jobs that
-    /// are not complete do not match.
+    /// Selects jobs that completed at this time or later. Jobs that are not complete do not match.
+    /// [`JobQuery::newest_first`] has an example.
     #[must_use]
     pub fn completed_from(mut self, time: SystemTime) -> JobQuery {
         self.filter.completed.from = Some(clock::to_ms(time));
@@ -84,7 +84,7 @@ impl JobQuery {
     /// use std::time::{Duration, SystemTime};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
-    /// // By hand: purge jobs that succeeded more than 30 days ago.
+    /// // Purge jobs that succeeded more than 30 days ago.
     /// let then = SystemTime::now() - Duration::from_secs(30 * 24 * 3600);
     /// let old = JobQuery::new().outcome(OutcomeKind::Succeeded).completed_before(then);
     /// println!("{} jobs purged", movie.purge(old)?.jobs);

@@ -23,7 +23,7 @@ pub struct ReplayProgress {
 impl Options {
     /// Sets a callback that is called while an open reads the log: after a crash, or when the index
     /// is rebuilt, which takes seconds for millions of jobs. It is called on the opening thread,
-    /// about every 65,536 events and at the end; never if nothing has to be read.
+    /// about every 65,536 events and at the end. If nothing has to be read, it is not called.
     ///
     /// # Examples
     /// ```

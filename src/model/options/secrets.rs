@@ -9,10 +9,11 @@ impl Options {
     /// and archives show `"******"` instead; [`Job::request`] and [`Run::request`] return the real
     /// values. With an empty list, nothing is secret.
     ///
-    /// The store records the keys. An open that names none uses those that were recorded last; so
-    /// does the `jobstore` CLI. Keys apply to what is submitted from then on. [`Graph::find`],
-    /// [`Graph::submit_as`], and [`Graph::submit_once`] compare requests masked with the current
-    /// keys, so they match a job that was submitted under other keys only if it looks the same.
+    /// The store records the keys. An open that names no keys uses those that were recorded last,
+    /// and so does the `jobstore` CLI. New keys apply only to requests that are submitted from then
+    /// on. [`Graph::find`], [`Graph::submit_as`], and [`Graph::submit_once`] mask the given request
+    /// with the current keys before they compare it. So it matches a job that was submitted under
+    /// other keys only if both masked forms are the same.
     ///
     /// If the record is damaged, the open returns [`Error::Damaged`](crate::Error::Damaged). After
     /// a repair, every key is secret until keys are named. If the policy is lost too,

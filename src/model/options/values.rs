@@ -6,18 +6,18 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Durability {
-    /// After its commit was synced to disk. Neither a crash of the process nor a power failure
+    /// After its commit has been synced to disk. Neither a crash of the process nor a power failure
     /// loses an acknowledged write, and readers never see one that a crash could revert.
     Synced,
-    /// After its commit was passed to the operating system, which is synced at this interval, 1 ms
-    /// to 60 s. A crash of the process loses no acknowledged write. A crash of the system or a
-    /// power failure can revert the commits of the last interval, latest first, and readers may
-    /// have seen them.
+    /// After its commit has been passed to the operating system. The log is synced at this
+    /// interval, 1 ms to 60 s. A crash of the process loses no acknowledged write. A crash of the
+    /// system or a power failure can revert the commits of the last interval, latest first, and
+    /// readers may have seen them.
     Interval(Duration),
 }
 
 /// What an open does with jobs that were running when the store was last closed or crashed, and
-/// what the drop of a [`Run`](crate::Run) does with its job. [`Run`](crate::Run#delivery) describes
+/// what dropping a [`Run`](crate::Run) does with its job. [`Run`](crate::Run#delivery) describes
 /// delivery and graceful shutdown.
 ///
 /// Under `Interrupt` and `Requeue`, a job with a cancel request is completed as cancelled. If a
@@ -34,7 +34,7 @@ pub enum Durability {
 /// # let request = jobstore::Request::new("import_graph", "/ges", jobstore::Body::empty())?;
 /// # movie.start(movie.submit(request)?)?;
 /// # store.close()?;
-/// // The engine crashed; its jobs can be run again from their start.
+/// // The engine crashed; its jobs can be run again from the beginning.
 /// let store = JobStore::options().recovery(Recovery::Requeue).open(dir)?;
 /// for found in store.recovered().jobs() {
 ///     let found = found?;
