@@ -1,4 +1,4 @@
-//! The [`Clock`] that a host can provide, and the stored form of times: milliseconds since 1970.
+//! The [`Clock`] that a host can provide, and the stored form of a time: milliseconds since 1970.
 //!
 //! Neither order nor uniqueness depends on a clock.
 
@@ -6,14 +6,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The source of the current time. Tests can supply their own.
 ///
-/// The store calls it on its own threads, and, before each commit, in calls that write and wait
-/// until the write is durable. It is never called by operations that must not block
-/// ([`Graph::try_submit`](crate::Graph::try_submit), creating and polling a
+/// The store calls the clock on its own threads. It also calls the clock before each commit, in
+/// calls that write and wait until the write is durable. The clock is never called by operations
+/// that must not block ([`Graph::try_submit`](crate::Graph::try_submit), creating and polling a
 /// [`PendingWrite`](crate::PendingWrite), pages, lookups, and
 /// [`JobStore::health`](crate::JobStore::health)), nor under a lock that one of them takes. A clock
-/// that blocks delays all commits and the calls that wait for them; meanwhile, the queue fills up.
+/// that blocks delays all commits and the calls that wait for them, and the queue fills up.
 ///
-/// If the clock panics, the store does not: times continue from its last reading, and
+/// A panic of the clock does not affect the store's work: times continue from the last reading, and
 /// [`Health::Degraded`](crate::Health::Degraded) reports the panic until the clock returns a time
 /// again.
 ///
@@ -30,7 +30,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// # Ok::<(), jobstore::Error>(())
 /// ```
 pub trait Clock: Send + Sync {
-    /// The time of day.
+    /// Returns the current time.
     fn now(&self) -> SystemTime;
 }
 
@@ -60,8 +60,8 @@ pub(crate) fn from_ms(time_ms: u64) -> SystemTime {
 pub(crate) fn rfc3339(time: SystemTime) -> String {
     let ms = to_ms(time);
     let (days, of_day) = (ms / 86_400_000, ms % 86_400_000);
-    // Years are counted from March, so that a leap day is the last day of its year, in eras of 400
-    // years. 0000-03-01 is 719468 days before 1970.
+    // Years are counted in eras of 400 years, and begin in March, so that a leap day is the last
+    // day of its year. 0000-03-01 is 719468 days before 1970.
     let day = days + 719_468;
     let (era, day) = (day / 146_097, day % 146_097);
     let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
@@ -75,8 +75,8 @@ pub(crate) fn rfc3339(time: SystemTime) -> String {
     format!("{year:04}-{month:02}-{date:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
 }
 
-/// Limits a duration so that it can be added to any instant of this process without overflow. A
-/// duration above the limit is effectively unbounded.
+/// Limits a duration so that it can be added to any instant of this process without overflow. The
+/// limit is so long that a wait of this duration is effectively unbounded.
 pub(crate) fn bounded(time: Duration) -> Duration {
     const FAR: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
     time.min(FAR)

@@ -1,7 +1,7 @@
 //! Encoding and decoding of small values with variable-length, little-endian integers. This is the
 //! only file that refers to bincode.
 //!
-//! A malicious length does not cause an allocation, and trailing bytes are an error.
+//! A malicious length in the input does not cause a large allocation. Trailing bytes are an error.
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -39,8 +39,8 @@ pub(crate) fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
     (taken == bytes.len()).then_some(value)
 }
 
-/// Deserializes an owned string. It is borrowed first, because bincode's owned strings reserve the
-/// declared length before checking how many bytes there are.
+/// Deserializes an owned string. It is deserialized as a borrowed string first, because bincode
+/// reserves the declared length of an owned string before checking how many bytes there are.
 pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     <&str>::deserialize(deserializer).map(str::to_owned)
 }

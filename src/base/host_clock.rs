@@ -1,6 +1,6 @@
 //! The only caller of [`Clock::now`].
 //!
-//! A clock that panics does not affect any write: time continues from its last reading.
+//! A clock that panics does not affect any write: times continue from its last reading.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::SystemTime;

@@ -1,4 +1,4 @@
-//! What all layers use: threads and their synchronization, clocks, codecs.
+//! What all layers use: threads and their synchronization, clocks, and codecs.
 //!
 //! Nothing here refers to the rest of the crate.
 

@@ -1,9 +1,9 @@
 //! Work in numbered pieces, produced by several threads and consumed in order.
 //!
-//! The caller's thread consumes every piece once, in order. However slowly it does so, only a few
-//! pieces are in memory. No thread outlives the call.
+//! The calling thread consumes every piece once, in order. Even if it is slow, only a few pieces
+//! are in memory. No thread outlives the call.
 
-// These threads are not scheduled by shuttle. The pages in its tests are too small to start any.
+// Shuttle does not schedule these threads. The pages in its tests are too small to start any.
 use std::thread;
 use std::time::Duration;
 
@@ -11,16 +11,16 @@ use crate::base::sync::{Condvar, Mutex};
 
 /// The number of pieces per thread that may be produced ahead of consumption.
 const AHEAD: usize = 3;
-/// How long the caller waits for a piece that another thread is producing: about as long as
-/// producing one takes. After that, the caller produces it itself, because the other thread may
-/// have been preempted.
+/// How long the caller waits for a piece that another thread is producing: about as long as it
+/// takes to produce one. After that, the caller produces the piece itself, because the other thread
+/// may have been preempted.
 const RECHECK_INTERVAL: Duration = Duration::from_micros(200);
 
 struct Pieces<T> {
     state: Mutex<State<T>>,
-    /// Notified when the next piece to consume is ready, or will never be.
+    /// Notified when the next piece to consume is ready, or will never be ready.
     made: Condvar,
-    /// Notified when a piece was consumed, or the work is over.
+    /// Notified when a piece has been consumed, or the work is over.
     taken: Condvar,
     count: usize,
 }
@@ -30,11 +30,11 @@ struct State<T> {
     next: usize,
     /// The next piece to consume.
     take: usize,
-    /// Pieces that are ready, each at the index of its number modulo the length.
+    /// The pieces that are ready. A piece is at the index of its number modulo the length.
     ring: Vec<Option<T>>,
     /// Consumed pieces, whose buffers are reused.
     spent: Vec<T>,
-    /// Set when no further pieces are to be produced.
+    /// Set when no more pieces are to be produced.
     over: bool,
 }
 
@@ -114,9 +114,9 @@ pub(crate) fn in_order<Worker: Default, T: Default + Send, E>(
     })
 }
 
-/// Lets this thread run only on cores that are otherwise idle: a faster page is not worth a delayed
-/// commit. A lower niceness would not suffice, because a core that runs such a thread still counts
-/// as busy when another thread is woken.
+/// Lets this thread run only on cores that are otherwise idle, because a faster page is not worth a
+/// delayed commit. A lower priority (a higher nice value) would not be enough: a core that runs
+/// such a thread still counts as busy when another thread is woken.
 fn give_way() {
     #[cfg(target_os = "linux")]
     {
@@ -139,10 +139,10 @@ impl<T: Default> Pieces<T> {
                 drop(state);
                 let end = EndOnDrop(self);
                 make(&mut worker, n, &mut piece);
-                // Nothing panicked, so continue.
+                // Producing the piece did not panic, so the other threads must not be stopped.
                 std::mem::forget(end);
                 state = self.state.lock();
-                // If the piece was consumed in the meantime, the caller has produced it.
+                // If the piece has already been consumed, the caller has produced it.
                 if n >= state.take {
                     let is_next = n == state.take;
                     state.put(n, piece);

@@ -5,9 +5,10 @@ use std::cell::Cell;
 /// The functions that a simulator provides for its thread.
 #[derive(Clone, Copy)]
 pub(crate) struct Simulator {
-    /// Fills the buffer with random bytes, or returns `false` to use those of the system.
+    /// Fills the buffer with random bytes. Returns `false` if the system's random bytes are to be
+    /// used.
     pub(crate) fill: fn(&mut [u8]) -> bool,
-    /// Does the work that the wait about to begin would wait for.
+    /// Called before a wait. Does the work that the wait would wait for.
     pub(crate) before_waiting: fn(),
     /// Returns whether a store is open.
     #[cfg(feature = "http")]
@@ -23,12 +24,13 @@ pub(crate) fn set(simulator: Simulator) {
     HERE.set(Some(simulator));
 }
 
-/// Fills the buffer if the random bytes of this thread are simulated, and returns whether it did.
+/// If the random bytes of this thread are simulated, fills the buffer. Returns whether it did.
 pub(crate) fn fill(bytes: &mut [u8]) -> bool {
     HERE.get().is_some_and(|simulator| (simulator.fill)(bytes))
 }
 
-/// Must be called before a wait, which would otherwise never end.
+/// Must be called before any wait. Without this call, the wait of a simulated thread would never
+/// end.
 pub(crate) fn before_waiting() {
     if let Some(simulator) = HERE.get() {
         (simulator.before_waiting)();

@@ -4,7 +4,7 @@
 //! system's scheduler with one that explores interleavings.
 //!
 //! Tests that are built with `--cfg jobstore_shuttle` use `scheduled`. With the feature
-//! `simulation`, the clock is that of `simulated`. Otherwise, these are plain re-exports.
+//! `simulation`, the clock comes from `simulated`. Otherwise, these are plain re-exports.
 
 #[cfg(all(test, jobstore_shuttle))]
 mod scheduled;

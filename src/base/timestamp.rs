@@ -1,6 +1,6 @@
 //! Strict parsing of dates and times: `2026-11-24T22:00:00.250+01:00` and parts of it.
 //!
-//! The HTTP query and the command line share this file. Any deviation from the format below is an
+//! The HTTP query and the command line use this parser. Any deviation from the format below is an
 //! error. No part of the input is ever ignored.
 
 /// A date, optionally with a time of day and an offset from UTC.

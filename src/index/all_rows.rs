@@ -39,7 +39,7 @@ pub(crate) fn size_while(
     Ok(is_whole.then_some(bytes))
 }
 
-/// Copies all rows, including the one with the digest of the others.
+/// Copies all rows, including the row with the digest of the others.
 pub(crate) fn copy(from: &dyn Index, to: &dyn Index) -> Result<(), Fault> {
     copy_while(from, to, &|| true).map(|_| ())
 }

@@ -79,7 +79,7 @@ fn hash_all(root: &Path, pieces: &[Piece<'_>], threads: usize) -> io::Result<Vec
     let mut hashes = vec![0; pieces.len()];
     let mut note = |done: Vec<(usize, u128)>| done.iter().for_each(|&(n, hash)| hashes[n] = hash);
     thread::scope(|scope| {
-        // If a thread cannot be spawned, this one does its work.
+        // If a thread cannot be spawned, the calling thread does its work.
         let others: Vec<_> = (1..threads)
             .filter_map(|_| thread::Builder::new().spawn_scoped(scope, work).ok())
             .collect();

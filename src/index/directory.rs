@@ -1,5 +1,5 @@
-//! The directory of the index in a store: when it is removed and rebuilt, the marker of an open in
-//! progress, and the seal of a closed index.
+//! The directory of the index in a store: decides when to remove and rebuild the index, and handles
+//! the marker of an open in progress and the seal of a closed index.
 //!
 //! The engine opens an index only if the index is known to belong to this store. An open that did
 //! not complete is detected by the next one, even if a panic aborted the process.
@@ -21,29 +21,29 @@ use crate::log::file_names;
 use crate::log::identity::IndexSeal;
 use crate::model::error::is_out_of_descriptors;
 
-/// How long an open waits for an index that is still being released. The store's own lock shows
-/// that no process has the store open. The engine's lock can then be held only by a reader that is
+/// How long an open waits for an index that is still in use. The store's own lock shows that no
+/// other process has the store open. The engine's lock can then be held only by a reader that is
 /// about to finish, or by a duplicate of the handle in a process that is being spawned. After this
 /// time, the index is rebuilt.
 const OPEN_WAIT: Duration = Duration::from_secs(2);
-/// How long a close waits for an index that is still being released, to seal it.
+/// How long a close waits until the index is no longer in use and can be sealed.
 pub(super) const SEAL_WAIT: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
-/// With less free space, or fewer free inodes, the index is kept in memory.
+/// With less free space than this, or too few free inodes, the index is kept in memory.
 pub(crate) const ROOM_BYTES: u64 = 4 << 20;
 const ROOM_FILES: u64 = 16;
 
 /// The directory of a store's index.
 pub(crate) struct IndexDirectory {
     disk: Arc<OsDirectory>,
-    /// A path to the store's directory. The engine takes paths only.
+    /// A path to the store's directory. It is needed because the engine accepts only paths.
     store: PathBuf,
     cache_bytes: u64,
 }
 
 /// Returns a path to the directory that stays valid when the directory is moved or renamed: a path
-/// through its handle, if the system has such paths. An engine that opens its files by name at any
-/// time then never reaches another directory.
+/// through its handle, if the system has such paths. With such a path, an engine that opens files
+/// by name at any time never reaches another directory.
 fn path_by_handle(directory: &OsDirectory) -> Option<PathBuf> {
     let path = PathBuf::from(format!("/proc/self/fd/{}", directory.handle().as_raw_fd()));
     let (found, own) = (
@@ -59,7 +59,7 @@ fn path_of(directory: &OsDirectory) -> PathBuf {
 
 /// An index, and the directory handle that the engine's path goes through.
 struct LockedIndex {
-    /// `None` once it is dropped.
+    /// `None` once the index is dropped.
     index: Option<Arc<dyn Index>>,
     directory: Arc<OsDirectory>,
     locked: PathBuf,
@@ -104,9 +104,9 @@ impl Drop for LockedIndex {
 /// What to do with the index of a store that is not open.
 #[derive(Clone, Copy)]
 pub(crate) enum IndexAtRest<'s> {
-    /// Open it, if it matches the seal or no seal is given.
+    /// Open the index if it matches the seal, or if no seal is given.
     Index(Option<&'s IndexSeal>),
-    /// Remove it.
+    /// Remove the index.
     Nothing,
 }
 
@@ -149,8 +149,8 @@ impl IndexDirectory {
         self.store.join(file_names::INDEX)
     }
 
-    /// Returns whether the disk has enough space to open or write an index. Without it, an engine
-    /// may hang, or fail in ways from which it does not recover.
+    /// Returns whether the disk has enough space to open or write an index. Without enough space,
+    /// an engine may hang, or fail in ways from which it does not recover.
     pub(crate) fn has_room(&self) -> bool {
         self.has_room_for(ROOM_BYTES)
     }
@@ -180,8 +180,9 @@ impl IndexDirectory {
         fs::symlink_metadata(self.store.join(file_names::INDEX_OPENING)).is_ok()
     }
 
-    /// Opens the index. Creates an empty one instead if `rebuild` is set, or if the existing one
-    /// may not be intact. After reading the index, the caller must call [`IndexDirectory::opened`].
+    /// Opens the index. If `rebuild` is set, or the existing index may not be intact, creates an
+    /// empty one instead. The caller must call [`IndexDirectory::opened`] once it has read the
+    /// index.
     pub(crate) fn open(
         &self,
         rebuild: bool,
@@ -203,7 +204,7 @@ impl IndexDirectory {
             } else {
                 match self.compute_seal() {
                     Err(error) if is_out_of_descriptors(&error) => return Err(error),
-                    // An index that cannot be read counts as different.
+                    // An index that cannot be read is treated as changed.
                     found if found.as_ref().ok() != Some(seal) => {
                         why = Some("it was changed while the store was closed");
                     }
@@ -221,7 +222,7 @@ impl IndexDirectory {
         remove(&self.store.join(file_names::INDEX_OPENING))?;
         self.disk.create(file_names::INDEX_OPENING)?;
         let index = match self.open_once() {
-            // As far as is known, the index is intact.
+            // In this case, nothing suggests that the index is damaged, so it is kept.
             Err(error) if is_out_of_descriptors(&error) => {
                 self.opened()?;
                 return Err(error);
@@ -238,12 +239,12 @@ impl IndexDirectory {
         Ok(index)
     }
 
-    /// Returns whether an index can be open while its directory is renamed.
+    /// Returns whether the directory can be renamed while the index in it is open.
     pub(crate) fn can_be_renamed(&self) -> bool {
         path_by_handle(&self.disk).is_some()
     }
 
-    /// Opens an empty index in a separate directory. It is going to replace this one.
+    /// Opens an empty index in a separate directory that is going to replace this one.
     pub(crate) fn begin_rewrite(&self) -> io::Result<Arc<dyn Index>> {
         self.remove_rewrite()?;
         let path = self.store.join(file_names::INDEX_REWRITE);
@@ -251,25 +252,25 @@ impl IndexDirectory {
         opened.inspect_err(|_| drop(self.remove_rewrite()))
     }
 
-    /// Atomically exchanges the names of the directories of the rewritten index, whose rows are on
-    /// the disk, and of the current index.
+    /// Atomically exchanges the names of two directories: the directory of the rewritten index,
+    /// whose rows are on the disk, and the directory of the current index.
     pub(crate) fn exchange_rewrite(&self) -> io::Result<()> {
         self.disk
             .exchange(file_names::INDEX_REWRITE, file_names::INDEX)?;
-        // The exchange takes effect even if it is not durable. In that case, a power failure leaves
-        // the former index, complete or not. The next open detects that.
+        // The exchange takes effect even if it is not durable. If it is not, the former index may
+        // be back after a power failure, complete or not. The next open detects that.
         self.disk.sync_names().ok();
         Ok(())
     }
 
-    /// Removes any remains of a rewrite. Readers that have its files open can still read them.
+    /// Removes whatever remains of a rewrite. Readers that have its files open can still read them.
     pub(crate) fn remove_rewrite(&self) -> io::Result<()> {
         remove(&self.store.join(file_names::INDEX_REWRITE))
     }
 
-    /// Restricts the files that an engine created to the owner; engines leave the modes to the
-    /// umask. Files whose mode cannot be changed, or that no longer exist, are skipped. The store's
-    /// directory keeps other users out in any case.
+    /// Restricts the files that an engine created to the owner, because engines leave the modes to
+    /// the umask. Files whose mode cannot be changed, or that no longer exist, are skipped. The
+    /// mode of the store's directory keeps other users out in any case.
     pub(crate) fn restrict(&self) {
         let root = self.inner_path();
         for entry in files(&root).unwrap_or_default() {
@@ -305,7 +306,8 @@ impl IndexDirectory {
         }))
     }
 
-    /// Returns the total size of its files. Files may be created or removed during the scan.
+    /// Returns the total size of the index's files. Files may be created or removed during the
+    /// scan.
     pub(crate) fn bytes(&self) -> io::Result<u64> {
         let mut bytes = 0;
         let mut directories = vec![self.inner_path()];
@@ -324,7 +326,7 @@ impl IndexDirectory {
         Ok(bytes)
     }
 
-    /// Records that the open is over, successful or not, so that it does not cause a rebuild.
+    /// Records that the open has ended, successfully or not, so that it does not cause a rebuild.
     pub(crate) fn opened(&self) -> io::Result<()> {
         match self.disk.remove(file_names::INDEX_OPENING) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
@@ -332,8 +334,8 @@ impl IndexDirectory {
         }
     }
 
-    /// Computes the seal of a released index. `None` if its files may still change or must not be
-    /// used again.
+    /// Computes the seal of an index that is no longer in use. `None` if its files may still change
+    /// or must not be used again.
     pub(crate) fn seal(&self) -> io::Result<Option<IndexSeal>> {
         if self.is_marked() || !self.is_free(SEAL_WAIT) {
             return Ok(None);
@@ -356,12 +358,12 @@ impl IndexDirectory {
     }
 }
 
-/// Waits until no process has the index open, judged by the file that its engine locks. Returns
-/// `false` on a timeout. An engine releases its files shortly after it was dropped, when its last
-/// thread has finished.
+/// Waits until no process has the index open, judging by the lock on the file that its engine
+/// locks. Returns `false` on a timeout. An engine releases its files shortly after it was dropped,
+/// when its last thread has finished.
 fn is_free(locked: &Path, wait: Duration) -> bool {
     let Ok(file) = File::open(locked) else {
-        // A file that does not exist or cannot be opened is left to the engine.
+        // If the file does not exist or cannot be opened, the engine handles that.
         return true;
     };
     let deadline = Instant::now() + wait;

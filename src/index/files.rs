@@ -48,8 +48,8 @@ pub(crate) fn files(root: &Path) -> io::Result<Vec<FileEntry>> {
                 name,
                 len: known.is_file().then_some(known.len()),
                 mode: known.mode() & 0o777,
-                // The modification time of a directory changes with its entries, which are compared
-                // anyway.
+                // The modification time of a directory is not needed: it changes with the
+                // directory's entries, which are compared anyway.
                 changed: match known.is_file() {
                     true => (known.mtime(), known.mtime_nsec()),
                     false => (0, 0),
@@ -74,8 +74,8 @@ pub(crate) fn remove(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// Creates the directory of an index, accessible only to its owner. An engine would let others
-/// access it.
+/// Creates the directory of an index, with access for its owner only. An engine would create it
+/// with access for others.
 pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().mode(0o700).create(path)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o700))

@@ -1,4 +1,4 @@
-//! Protects callers from faults of an engine: checks the lock of its file, and catches its panics.
+//! Protects callers from faults of an engine: checks the lock on its file, and catches its panics.
 
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -47,11 +47,11 @@ pub(crate) trait Index: Send + Sync {
     /// during the scan may or may not be included.
     fn scan(&self, prefix: &[u8], each: EachRow<'_>) -> Result<(), Fault>;
 
-    /// Applies a batch. After a crash, either all or none of its changes are there, as far as the
-    /// engine guarantees that.
+    /// Applies a batch. As far as the engine guarantees it, either all or none of its changes
+    /// survive a crash.
     fn write(&self, batch: &Batch) -> Result<(), Fault>;
 
-    /// Returns whether rows that are written can be read back.
+    /// Returns whether rows can be read back after they are written.
     fn keeps_rows(&self) -> bool {
         true
     }
@@ -60,7 +60,7 @@ pub(crate) trait Index: Send + Sync {
     fn flush(&self) -> Result<(), Fault>;
 }
 
-/// Rows to put, or to remove if they have no value.
+/// Rows to put. A row without a value is removed.
 #[derive(Default)]
 pub(crate) struct Batch {
     pub(crate) rows: Vec<(Vec<u8>, Option<Vec<u8>>)>,

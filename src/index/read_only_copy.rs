@@ -1,8 +1,8 @@
-//! The index of a closed store, for a store that is opened for reading only.
+//! Reads the index of a closed store, for a store that is opened for reading only.
 //!
-//! An engine may write when it opens an index, so it opens a private copy, and nothing is written
-//! to the store. The seal is verified on the copy, so changes to the original during the copy
-//! cannot go unnoticed.
+//! An engine may write when it opens an index. Therefore, it opens a private copy, and nothing is
+//! written to the store. The seal is verified on the copy, so a change to the original while it is
+//! being copied cannot go unnoticed.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -17,7 +17,7 @@ use super::{all_rows, sled_index};
 use crate::log::disk::os::OsDirectory;
 use crate::log::identity::IndexSeal;
 
-/// A larger index is not copied: reading the log takes as long, but needs no space.
+/// An index larger than this is not copied: reading the log takes as long, but needs no space.
 const BYTES_MAX: u64 = 256 << 20;
 
 /// A directory that only this process uses, removed when dropped.
@@ -73,7 +73,7 @@ pub(crate) fn read(
     let index = copy.open_once()?;
     let read = all_rows::copy(&*index, &rows);
     drop(index);
-    // The engine's threads may use its files for another moment.
+    // The engine's threads may still use the files of the copy for a moment.
     copy.is_free(SEAL_WAIT);
     read.map_err(|fault| io::Error::other(fault.0))?;
     Ok(Some(rows))

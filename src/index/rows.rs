@@ -37,7 +37,7 @@ pub(crate) fn graph_key(graph: u32) -> Vec<u8> {
     [GRAPHS, &graph.to_be_bytes()].concat()
 }
 
-/// Returns the graph in such a key.
+/// Returns the graph in a key that [`graph_key`] returned.
 pub(crate) fn parse_graph_key(key: &[u8]) -> Option<u32> {
     let number = key.strip_prefix(GRAPHS)?;
     Some(u32::from_be_bytes(number.try_into().ok()?))
@@ -47,7 +47,7 @@ pub(crate) fn dropped_key(graph: u32) -> Vec<u8> {
     [DROPPED, &graph.to_be_bytes()].concat()
 }
 
-/// Returns the graph in such a key.
+/// Returns the graph in a key that [`dropped_key`] returned.
 pub(crate) fn parse_dropped_key(key: &[u8]) -> Option<u32> {
     let number = key.strip_prefix(DROPPED)?;
     Some(u32::from_be_bytes(number.try_into().ok()?))
@@ -57,7 +57,7 @@ pub(crate) fn status_key(graph: u32, chunk: u64) -> Vec<u8> {
     [STATUS, &graph.to_be_bytes(), &chunk.to_be_bytes()].concat()
 }
 
-/// Returns the graph and chunk in such a key.
+/// Returns the graph and chunk in a key that [`status_key`] returned.
 pub(crate) fn parse_status_key(key: &[u8]) -> Option<(u32, u64)> {
     let rest = key.strip_prefix(STATUS)?;
     let (graph, chunk) = rest.split_at_checked(4)?;
@@ -89,7 +89,7 @@ pub(crate) fn run_page_key(run: u64, page: u32) -> Vec<u8> {
     [RUN_PAGES, &run.to_be_bytes(), &page.to_be_bytes()].concat()
 }
 
-/// Returns the number of the run in a key of either kind.
+/// Returns the number of the run in a key of a run or of one of its pages.
 pub(crate) fn parse_run(key: &[u8]) -> Option<u64> {
     let number = key.get(1..9)?;
     Some(u64::from_be_bytes(number.try_into().ok()?))
@@ -109,7 +109,8 @@ pub(crate) fn seal(key: &[u8], mut content: Vec<u8>) -> Vec<u8> {
     content
 }
 
-/// Compresses words by run length, from the third byte on: a count (var), then the word.
+/// Compresses words by run length, from the third byte on: for each run, a count (var), then the
+/// word.
 pub(crate) fn pack_words(content: &[u8]) -> Vec<u8> {
     let (head, words) = content.split_at(content.len().min(2));
     let mut packed = head.to_vec();
@@ -147,16 +148,16 @@ pub(crate) struct IndexHead {
     pub(crate) store: u128,
     /// All events up to this LSN are in the index.
     pub(crate) applied_lsn: u64,
-    /// Whether rows may be newer than `applied_lsn`, because a larger change was in progress.
+    /// Whether rows may be newer than `applied_lsn`, because a large change was in progress.
     pub(crate) partial: bool,
     pub(crate) open_number: u64,
     /// The number of graphs ever created.
     pub(crate) graphs: u32,
-    /// About how many jobs have ids and keys in the runs that may be dead.
+    /// The approximate number of jobs whose ids and keys may be dead but are still in the runs.
     pub(crate) lost_ids: u64,
     /// The confirmed gaps, which the age clock did not count.
     pub(crate) gaps: Gaps,
-    /// The hash of all graph rows, status rows, and run rows. Only valid if `partial` is not set.
+    /// The hash of all graph rows, status rows, and run rows. Valid only if `partial` is not set.
     pub(crate) digest: u64,
 }
 
@@ -187,7 +188,7 @@ pub(crate) fn open_value<'a, T: Deserialize<'a>>(key: &[u8], value: &'a [u8]) ->
     codec::decode(open(key, value)?)
 }
 
-/// What is known about a job besides its submission and state. Also represents a change to that.
+/// What is known about a job besides its submission and state, or a change to that.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Detail {
     pub(crate) started_ms: Option<u64>,
@@ -195,16 +196,16 @@ pub(crate) struct Detail {
     pub(crate) cancel_requested: bool,
     /// What remains of a purged job.
     pub(crate) tombstone: Option<TombstoneRow>,
-    /// In a change: discard what was known before.
+    /// Only in a change: whether to discard what was known before.
     pub(crate) reset: bool,
 }
 
-/// What distinguishes a job that was purged from one that never existed.
+/// Distinguishes a job that was purged from one that never existed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TombstoneRow {
-    /// The LSN of the event that purged it.
+    /// The LSN of the event that purged the job.
     pub(crate) lsn: u64,
-    /// The hash of its id; see [`IdHash`].
+    /// The hash of the job's id; see [`IdHash`].
     pub(crate) lookup: u64,
     pub(crate) further: u64,
 }
@@ -223,13 +224,13 @@ impl TombstoneRow {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Finished {
     pub(crate) at_ms: u64,
-    /// The age clock at that time.
+    /// The reading of the age clock at that time.
     pub(crate) age_ms: i64,
     /// The kind of the outcome, as stored.
     pub(crate) kind: u8,
     /// The number of the open that recovered it, or 0.
     pub(crate) open_number: u64,
-    /// The LSN of the event with the rest of the outcome; 0 if there is no more.
+    /// The LSN of the event that contains the rest of the outcome; 0 if there is no more.
     pub(crate) extra_lsn: u64,
 }
 
@@ -266,11 +267,11 @@ const PURGED: u64 = 32;
 const FLAG_BITS: u32 = 6;
 
 impl DetailRow {
-    /// A byte with the number of jobs up to the last one with known details. Then, for each job,
-    /// the flags and the kind of the outcome as one number, followed by the fields that the flags
-    /// name: start (distance from the last start); end (distance from the start); age clock at the
-    /// end (distance from the end; not for purged jobs); number of the open; LSN of the rest of the
-    /// outcome; LSN and hash of a tombstone.
+    /// Encodes the row. The first byte is the number of jobs up to the last one with known details.
+    /// Then, for each job, the flags and the kind of the outcome form one number, followed by the
+    /// fields that the flags indicate: start (as the difference from the previous start); end (from
+    /// the start); age clock at the end (from the end; not for purged jobs); number of the open;
+    /// LSN of the rest of the outcome; LSN and hash of a tombstone.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let last = self.0.iter().rposition(|d| *d != Detail::default());
         let known = &self.0[..last.map_or(0, |last| last + 1)];
@@ -361,8 +362,8 @@ impl DetailRow {
     }
 }
 
-/// The difference between two times, encoded so that small steps in either direction are small
-/// numbers.
+/// The difference between two times. It is encoded so that small differences in either direction
+/// are small numbers.
 fn distance(from: u64, to: u64) -> u64 {
     let step = to.wrapping_sub(from) as i64;
     ((step << 1) ^ (step >> 63)) as u64
@@ -453,8 +454,8 @@ mod tests {
     #[test]
     fn a_row_of_purged_jobs_with_ends_as_far_apart_as_times_go_fits() {
         const LSN: u64 = (1 << 42) - 1;
-        // A recovered outcome has the number of an open, which an import may supply. Other outcomes
-        // may have more data in the log.
+        // A recovered outcome has the number of an open, which an import may supply. An outcome of
+        // another kind may have more data in the log.
         for (open_number, extra_lsn) in [(NUMBER_MAX - 1, 0), (0, LSN)] {
             let mut row = DetailRow::default();
             for (n, detail) in row.0.iter_mut().enumerate() {

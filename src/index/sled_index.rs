@@ -20,7 +20,7 @@ pub(super) const NAME: &str = "sled";
 pub(super) const LOCKED: &str = "db";
 
 struct SledIndex {
-    /// `None` once it is dropped.
+    /// `None` once the index is dropped.
     tree: Option<sled::Db>,
 }
 
@@ -40,7 +40,8 @@ pub(super) fn open(directory: &Path, cache_bytes: u64) -> io::Result<Arc<dyn Ind
     Ok(Arc::new(SledIndex { tree: Some(tree) }))
 }
 
-/// A kill while sled writes a snapshot leaves a file that makes its next open fail.
+/// Removes unfinished snapshots. If the process is killed while sled writes a snapshot, the
+/// remaining file would make the next open fail.
 fn remove_unfinished_snapshots(directory: &Path) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
@@ -92,7 +93,7 @@ impl Index for SledIndex {
 
 impl Drop for SledIndex {
     fn drop(&mut self) {
-        // Dropping it writes and syncs, and panics if that fails.
+        // Dropping the database writes and syncs, and panics if that fails.
         let tree = self.tree.take();
         let ended = catch_panic(|| {
             drop(tree);

@@ -23,11 +23,12 @@ use crate::base::codec::put_var;
 use crate::index::rows::{self, open, parse_run, run_key, run_page_key, seal, seal_value};
 use crate::index::{Batch, Fault, Index};
 
-/// Called with the key and value of each run row that is put, or with only the key of each run row
-/// that is removed.
+/// Called for each run row that is put, with its key and value, and for each run row that is
+/// removed, with its key only.
 type Named<'a> = &'a mut dyn FnMut(&[u8], Option<&[u8]>);
 
-/// A run is merged with its predecessor if that has fewer than this many times its pairs.
+/// A run is merged with its predecessor if the predecessor has fewer than this many times its
+/// pairs.
 const GROWTH: u64 = 4;
 
 #[derive(Default)]
@@ -102,7 +103,7 @@ impl Runs {
         *self.runs.write() = std::mem::take(&mut *other.runs.write());
     }
 
-    /// Returns whether this hash may have been added. `false` is definitive.
+    /// Returns whether this hash may have been added. If `false`, it certainly has not.
     pub(crate) fn may_contain(&self, hash: u64) -> bool {
         self.runs
             .read()
@@ -115,7 +116,7 @@ impl Runs {
         loop {
             let runs = self.runs.read().clone();
             match lookup_in(index, &runs, hash) {
-                // A concurrent merge removed the pages, so look in the merged run.
+                // A concurrent merge removed the pages, so the lookup continues in the merged run.
                 Err(_) if !self.same_runs(&runs) => {}
                 found => return found,
             }
@@ -171,7 +172,7 @@ impl Runs {
         self.runs.read().iter().map(|run| run.count).sum()
     }
 
-    /// Merges all runs into one, without the pairs whose owners are dead.
+    /// Merges all runs into one, and drops the pairs whose owners are dead.
     pub(crate) fn retain(
         &self,
         index: &dyn Index,
@@ -180,7 +181,8 @@ impl Runs {
     ) -> Result<(), Fault> {
         let runs = self.runs.read().clone();
         let all = || All(runs.iter().map(|run| RunPairs::new(index, run)).collect());
-        // One bit per pair: `is_live` is called once for each pair, so that the count is exact.
+        // One bit per pair. `is_live` is called exactly once for each pair, so that the count
+        // matches the pairs that are kept.
         let (mut live, mut count, mut n) = (Vec::new(), 0, 0usize);
         for pair in all() {
             if n % 64 == 0 {
@@ -213,8 +215,8 @@ impl Runs {
         Runs::remove_pages(index, &replaced)
     }
 
-    /// Writes the pages of a run. Then writes the row that makes them a run, and removes the rows
-    /// of the runs that it replaces, in one batch.
+    /// Writes the pages of a run. Then, in one batch, writes the row that makes them a run, and
+    /// removes the rows of the runs that it replaces.
     fn write_run(
         &self,
         index: &dyn Index,

@@ -5,11 +5,11 @@
 //! file that has its final name is complete and does not change.
 //!
 //! A file is a sequence of gzip members, one per append. Each member is synced before the next one
-//! begins. While a file is being written, its name ends in `.part`. Only its last member can be
-//! torn, by a crash or a failed write. The next write overwrites what a failed one left. Writing
-//! never continues in a file that an earlier run left unfinished: its complete members get the
-//! final name, and a new file begins. The writer of a file locks it, so that a copy of the store
-//! does not take the file for an unfinished one.
+//! begins. While a file is being written, its name ends in `.part`. A crash or a failed write can
+//! leave only the last member torn. The next append overwrites what a failed write left. If an
+//! earlier run left a file unfinished, nothing more is appended to it: its complete members get the
+//! final name, and a new file begins. A store locks the file that it is writing, so that a copy of
+//! the store does not mistake the file for one that a crash left unfinished.
 
 mod members;
 
@@ -201,11 +201,12 @@ impl Archive {
             let part = format!("{name}{PART}");
             ms += 1;
             let file = match self.disk.create(&part) {
-                // A copy of the store created it first.
+                // A copy of the store has just created a file with this name.
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
                 file => file?,
             };
-            // Another process took it for an unfinished file, and removes it because it is empty.
+            // Another process mistook it for an unfinished file, and removes it because it is
+            // empty.
             if !file.try_lock()? {
                 continue;
             }
@@ -249,11 +250,11 @@ impl Archive {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
             file => file?,
         };
-        // Another store is appending to it, or has just given it its final name.
+        // Another store is appending to the file, or has just given it its final name.
         if !file.try_lock()? || !leads_to(&*self.disk, &part, &*file)? {
             return Ok(());
         }
-        // It may not have been synced.
+        // The earlier run may not have synced the file.
         file.sync()?;
         let len = whole_len(&*file)?;
         self.finish_file(name, &*file, len)
@@ -292,7 +293,7 @@ impl Archive {
 impl Drop for Archive {
     fn drop(&mut self) {
         if let Err(error) = self.finish() {
-            // The next open of the archive does it.
+            // The next open of the archive renames the file.
             tracing::warn!(%error, "cannot rename a finished archive file to its final name; \
                  retrying later");
         }
@@ -315,7 +316,7 @@ mod tests {
     }
 
     fn append(archive: &mut Archive, n: u64) -> Result<Mark> {
-        // Some are too large for the buffer.
+        // Some lines are larger than the buffer.
         let line = format!("{n} {}\n", "x".repeat((n as usize % 5) * 100));
         let noise = (0..n % 3 * 40_000).map(|m| (crate::model::id::mix(m) >> 7) as u8 | 128);
         let noise: Vec<u8> = noise.collect();
@@ -447,7 +448,7 @@ mod tests {
                 drop(archive);
                 let mut there = numbers(&left);
                 assert_eq!(there.pop(), Some(77), "call {at}");
-                // The fifth line was written twice, and may appear twice.
+                // The fifth line may appear twice, because it was written twice.
                 there.dedup();
                 let appended = image.counters[0];
                 let expected: Vec<u64> = (0..there.len() as u64).collect();

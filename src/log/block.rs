@@ -2,8 +2,9 @@
 //!
 //! A block opens only for the graph and position for which it was sealed.
 //!
-//! The text of a job in a block is the one that the list shows once the job is complete, so a page
-//! of complete jobs is copied from the block as it is. Each job in another state costs one splice.
+//! The text of a job in a block is the one that the list shows once the job is complete, so
+//! complete jobs are copied from the block to a page as they are. For a job in any other state, the
+//! state is replaced in the copy.
 
 mod columns;
 mod large;

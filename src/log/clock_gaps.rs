@@ -1,4 +1,4 @@
-//! Gaps: time that the age clock did not count and that an operator confirmed later.
+//! Gaps: periods that the age clock did not count at first and that an operator confirmed later.
 //!
 //! A gap adds to the age of everything before it, and of nothing else. The list of gaps is short.
 
@@ -28,8 +28,8 @@ impl Gap {
 pub(crate) struct Gaps(Vec<Gap>);
 
 impl Gaps {
-    /// Adds a gap. Gaps are added in ascending order, so one that is not later than the last is
-    /// already known.
+    /// Adds a gap. Gaps are added in ascending order, so a gap that is not later than the last one
+    /// has already been added.
     pub(crate) fn add(&mut self, gap: Gap) {
         let last = self.0.last();
         if last.is_some_and(|last| last.before_ms >= gap.before_ms) {
@@ -37,8 +37,8 @@ impl Gaps {
         }
         self.0.push(gap);
         if self.0.len() > GAPS_MAX {
-            // Jobs that completed between the two gaps are kept longer than required, never
-            // shorter.
+            // This keeps jobs that completed between the two gaps longer than required. No job is
+            // kept for a shorter time than required.
             let second = self.0.remove(1);
             let first = &mut self.0[0];
             let sum_ms = first.gap_ms.saturating_add(second.gap_ms);
@@ -46,17 +46,17 @@ impl Gaps {
         }
     }
 
-    /// Returns the reading of the age clock from which ages count for an event at `at_ms`: the age
-    /// of the event is the age clock less this value. An earlier event is never younger than a
-    /// later one.
+    /// Returns the reading of the age clock at which the age of an event at `at_ms` starts: the age
+    /// of the event is the current reading of the age clock minus this value. An earlier event is
+    /// never younger than a later one.
     pub(crate) fn since(&self, at_ms: i64) -> i64 {
         let later = self.0.iter().rev();
         let after = later.take_while(|gap| at_ms < gap.before_ms as i64);
         after.fold(at_ms, |at, gap| at.saturating_sub_unsigned(gap.gap_ms))
     }
 
-    /// The inverse of [`Gaps::since`]: returns when an event happened whose age counts from
-    /// `since_ms`. An event within a gap is dated to the end of the gap.
+    /// The inverse of [`Gaps::since`]: returns the time of an event whose age starts at `since_ms`.
+    /// For a time within a gap, returns the end of the gap.
     pub(crate) fn at(&self, since_ms: i64) -> i64 {
         let mut at_ms = since_ms;
         for gap in self.0.iter().rev() {

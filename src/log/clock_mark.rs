@@ -18,15 +18,18 @@ pub(crate) struct ClockMark {
     pub(crate) wall_ms: u64,
     /// The sum of all jumps of the system clock that the age clock did not follow.
     pub(crate) drift_ms: i64,
-    /// The part of jumps ahead, while the store was closed, that waits to be confirmed.
+    /// How far the system clock jumped ahead while the store was closed, as far as this is not
+    /// confirmed yet.
     pub(crate) doubted_ms: u64,
-    /// The age clock when the first of the unconfirmed time may have begun: a doubted gap, or else
-    /// the drift, even if it is negative. 0 if there is none, or if this is not known.
+    /// The reading of the age clock at which the unconfirmed time may have begun: a doubted gap, or
+    /// else the drift, even if the drift is negative. 0 if no time is unconfirmed, or if the
+    /// reading is not known.
     pub(crate) jumped_at_ms: u64,
 }
 
 impl ClockMark {
-    /// Returns whether a store could have written it. Sums of such numbers cannot overflow.
+    /// Returns whether a store could have written these values. Sums of such values cannot
+    /// overflow.
     pub(crate) fn is_possible(&self) -> bool {
         const MAX: u64 = 1 << 60;
         self.age_ms < MAX
@@ -36,8 +39,8 @@ impl ClockMark {
             && self.jumped_at_ms < MAX
     }
 
-    /// Returns what is not confirmed yet. A confirmation adds it to the ages of everything before
-    /// it.
+    /// Returns the time that is not confirmed yet. Confirming it adds it to the ages of all earlier
+    /// events.
     pub(crate) fn unconfirmed(self) -> Option<Gap> {
         let gap = Gap {
             before_ms: self.jumped_at_ms,
@@ -58,19 +61,19 @@ impl ClockMark {
         }
     }
 
-    /// The system clock, less all unexplained jumps ahead.
+    /// The system clock minus all unexplained jumps ahead.
     fn plausible_wall_ms(&self) -> i64 {
         self.wall_ms as i64 - self.drift_ms.max(0)
     }
 
-    /// Converts a time by the system clock to the age clock. A time in the future is treated as
-    /// now.
+    /// Converts a time of the system clock to the age clock. A time in the future is treated as the
+    /// current time.
     pub(crate) fn age_at(&self, time_ms: u64, gaps: &Gaps) -> i64 {
         let ago_ms = self.plausible_wall_ms().saturating_sub_unsigned(time_ms);
         gaps.at((self.age_ms as i64).saturating_sub(ago_ms.max(0)))
     }
 
-    /// The result of [`ClockMark::age_at`] less `time_ms`, as an event stores it.
+    /// The result of [`ClockMark::age_at`] minus `time_ms`, as an event stores it.
     pub(crate) fn shift(&self, time_ms: u64, gaps: &Gaps) -> i64 {
         self.age_at(time_ms, gaps).saturating_sub_unsigned(time_ms)
     }

@@ -12,23 +12,23 @@ use crate::log::purged_jobs;
 use crate::model::id::ID_CHARACTERS_MAX;
 use crate::model::outcome::Extra;
 
-/// A change, with everything that is needed to apply it again.
+/// A change to the store, with everything that is needed to apply it again.
 ///
 /// Every event has a log sequence number (LSN), counted over all graphs from 1. It is not stored,
 /// but follows from the position of the event. Graphs are numbered from 0 in the order of their
 /// creation, and jobs from 0 within their graph. No number is ever reused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Event<'a> {
-    /// The store was opened to write for the `open_number`-th time.
+    /// The store was opened for writing, for the `open_number`-th time.
     StoreOpened {
         open_number: u64,
         time_ms: u64,
     },
     GraphCreated {
         graph: u32,
-        /// The 19 digits that the ids of the graph begin with.
+        /// The 19 digits with which the ids of the graph begin.
         number: u64,
-        /// The key of the permutation in the graph's own ids.
+        /// The key of the permutation that the graph's own ids are generated with.
         key: [u64; 2],
         time_ms: u64,
         project: &'a str,
@@ -61,20 +61,20 @@ pub(crate) enum Event<'a> {
         graph: u32,
         sequence: u64,
         time_ms: u64,
-        /// The age clock when the job completed, less `time_ms`.
+        /// The reading of the age clock when the job completed, minus `time_ms`.
         age_shift_ms: i64,
         kind: u8,
         extra: Option<Box<Extra>>,
     },
-    /// What an open did with the jobs that it found running.
+    /// An open found jobs running, and recovered them.
     Recovered {
         graph: u32,
         open_number: u64,
         time_ms: u64,
-        /// The age clock at this event, less `time_ms`.
+        /// The reading of the age clock at this event, minus `time_ms`.
         age_shift_ms: i64,
         action: RecoveredAs,
-        /// Their sequence numbers, ascending: the first number, then the distances.
+        /// The sequence numbers of the jobs, ascending: the first number, then the differences.
         sequences: &'a [u8],
     },
     /// In packs only: `count` consecutive submissions, whose requests are in the blocks of the
@@ -93,32 +93,32 @@ pub(crate) enum Event<'a> {
     Purged {
         graph: u32,
         time_ms: u64,
-        /// The age clock at this event, less `time_ms`.
+        /// The reading of the age clock at this event, minus `time_ms`.
         age_shift_ms: i64,
         why: u8,
         /// The jobs, ascending: see [`crate::log::purged_jobs`].
         jobs: &'a [u8],
     },
-    /// The tombstones of a graph's purges, up to this one, are forgotten.
+    /// The tombstones of a graph's purges, up to one of them, are forgotten.
     Forgotten {
         graph: u32,
-        /// The LSN of the last such purge.
+        /// The LSN of the last purge whose tombstones are forgotten.
         through_lsn: u64,
-        /// The jobs of these tombstones, ascending: the first number, then the distances. Empty in
-        /// rewritten packs.
+        /// The jobs of these tombstones, ascending: the first number, then the differences. Empty
+        /// in rewritten packs.
         sequences: &'a [u8],
     },
     /// In packs only: `count` events of jobs that have since been purged. It covers `count` LSNs.
     Erased {
         count: u64,
     },
-    /// The submission immediately before it was made under this idempotency key.
+    /// The submission that directly precedes this event was made under this idempotency key.
     Keyed {
         graph: u32,
         sequence: u64,
         key: &'a str,
     },
-    /// No change: its frame records the clocks.
+    /// Changes nothing. It is written so that its frame records the clocks.
     Clock,
     /// An operator confirmed time that the age clock did not count.
     Confirmed(Gap),
@@ -142,8 +142,8 @@ impl<'a> Event<'a> {
         event.is_possible().then_some((event, taken))
     }
 
-    /// Returns whether a store could have written it. Damaged or forged data may have a valid
-    /// checksum, so it is checked again here. A store never writes an event that is not possible.
+    /// Returns whether a store could have written this event. Damaged or forged data may have a
+    /// valid checksum, so the fields are checked again here.
     pub(super) fn is_possible(&self) -> bool {
         let fits = |number: u64| number < NUMBER_MAX;
         match *self {

@@ -1,5 +1,5 @@
-//! The size of a pack's events, grouped by what must be removed before the events can be removed.
-//! [`EventSizes`] is part of a pack's footer, and [`EventSizesBuilder`] collects it.
+//! The sizes of a pack's events, grouped by what must be removed before the events can be removed.
+//! [`EventSizes`] is part of a pack's footer, and [`EventSizesBuilder`] collects the sizes.
 //!
 //! Directly after a rewrite, none of the remaining events counts as garbage, so a pack is not
 //! rewritten again for events that a rewrite does not remove.
@@ -31,8 +31,8 @@ pub(crate) enum RemovedWith {
 }
 
 impl RemovedWith {
-    /// Returns the graph that an event belongs to, and what must be removed first. `lsn` is that of
-    /// the event.
+    /// Returns the graph that an event belongs to, and what must be removed before the event can
+    /// be. `lsn` is the LSN of the event.
     pub(crate) fn of(event: &Event<'_>, lsn: u64) -> Option<(u32, RemovedWith)> {
         let removed_with = match *event {
             // Never removed, because they record that the graph's number was used.
@@ -46,8 +46,8 @@ impl RemovedWith {
                 count: 1,
                 ..
             } => RemovedWith::Job(first_sequence),
-            // Removed when all of its jobs are gone. A long list is kept until the graph is
-            // dropped.
+            // Removed when all of its jobs are gone. An event with a long list of jobs is kept
+            // until the graph is dropped.
             Event::Recovered { sequences, .. } if (sequences.len() as u64) < LARGE_BYTES / 2 => {
                 RemovedWith::Job(last_of_sequences(sequences).unwrap_or_default())
             }
@@ -71,10 +71,11 @@ pub(crate) struct EventSizes {
     pub(crate) graph: u32,
     /// Small events, by ranges of jobs.
     pub(crate) runs: Box<[EventSizesRun]>,
-    /// Large events, by job: the distance of its number from the one before, then the size.
+    /// Large events, by job: the difference between its number and that of the previous job, then
+    /// the size.
     large: Box<[u8]>,
-    /// The LSN up to which tombstones must be forgotten before these events can be removed, and the
-    /// size.
+    /// For each group of events, the LSN up to which tombstones must be forgotten before the events
+    /// can be removed, and the size of the events.
     pub(crate) tombstones: Box<[(u64, u64)]>,
     /// The size of events that are removed together with the graph.
     pub(crate) rest: u64,
@@ -86,12 +87,12 @@ pub(crate) struct EventSizesRun {
     pub(crate) first: u64,
     pub(crate) end: u64,
     pub(crate) bytes: u64,
-    /// How many of these jobs were gone when the events were written.
+    /// How many of these jobs were already gone when the events were written.
     pub(crate) removed: u64,
 }
 
 impl EventSizes {
-    /// Returns the large events: the number of the job, and the size.
+    /// Returns the large events: for each, the number of its job and its size.
     pub(crate) fn large(&self) -> impl Iterator<Item = (u64, u64)> {
         let (mut reader, mut sequence) = (VarReader(&self.large), 0u64);
         std::iter::from_fn(move || {
@@ -211,8 +212,8 @@ fn runs(groups: BTreeMap<u64, u64>) -> Vec<EventSizesRun> {
     runs
 }
 
-/// Merges neighboring entries in the same way. An entry with an earlier LSN then waits for the
-/// later one.
+/// Merges neighboring entries if there are too many. The events of a merged entry can be removed
+/// only when the tombstones up to its last LSN are forgotten.
 fn few(by_lsn: BTreeMap<u64, u64>) -> Vec<(u64, u64)> {
     let each = by_lsn.len().div_ceil(RUNS_MAX).max(1);
     let all: Vec<(u64, u64)> = by_lsn.into_iter().collect();

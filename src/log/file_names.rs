@@ -4,13 +4,14 @@ use crate::base::codec::NUMBER_MAX;
 
 /// Store id and format.
 pub(crate) const STORE: &str = "STORE";
-/// Where the log ended at the last clean close. Does not exist while the store is open.
+/// Records where the log ended at the last clean close. Does not exist while the store is open.
 pub(crate) const CLOSED: &str = "CLOSED";
-/// The file that becomes `CLOSED` at the next clean close, so that a close needs no space.
+/// The file that becomes `CLOSED` at the next clean close. It exists in advance, so that closing
+/// needs no space.
 pub(crate) const CLOSING: &str = "CLOSING";
 /// Which keys are secret, if they were ever set to something other than the default.
 pub(crate) const SECRET_KEYS: &str = "SECRET-KEYS";
-/// Locked while the store is open.
+/// This file is locked while the store is open.
 pub(crate) const LOCK: &str = "LOCK";
 /// Zeros: space in the log for the writes that must still be possible when the disk is full.
 pub(crate) const RESERVE: &str = "RESERVE";
@@ -18,11 +19,12 @@ pub(crate) const RESERVE: &str = "RESERVE";
 pub(crate) const SCRATCH: &str = "SCRATCH";
 /// The directory of the index.
 pub(crate) const INDEX: &str = "index";
-/// The directory of an index that is being rewritten, and then of the index that it has replaced.
+/// The directory of an index that is being rewritten. Afterwards, it contains the index that the
+/// rewritten one has replaced.
 pub(crate) const INDEX_REWRITE: &str = "index-rewrite";
 /// Exists while the index is being opened, so that an open that did not complete is detected.
 pub(crate) const INDEX_OPENING: &str = "INDEX-OPENING";
-/// The socket of [`JobStore::control`](crate::JobStore). Exists while it is open.
+/// The socket of [`JobStore::control`](crate::JobStore). Exists while the socket is open.
 pub(crate) const CONTROL: &str = "control.sock";
 /// The suffix of files that a repair has quarantined.
 pub(crate) const DAMAGED: &str = ".damaged";
@@ -31,7 +33,7 @@ pub(crate) const ASIDE: &str = ".aside";
 
 /// The name of the socket until it is ready.
 pub(crate) const CONTROL_ASIDE: &str = "c.aside";
-/// How many other names are tried for an unfinished file.
+/// How many other names are tried for an unfinished file if its first name is taken.
 pub(crate) const ASIDE_NUMBER_MAX: u32 = 9;
 
 /// The `n`-th name of an unfinished file, used if the previous ones are taken.

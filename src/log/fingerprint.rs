@@ -15,20 +15,20 @@ use crate::model::id::mix;
 use crate::model::request::Request;
 use crate::model::store_id::StoreId;
 
-/// The number of bits in a fingerprint. Among 10 million jobs, one lookup in 100000 finds a
-/// different job with the same fingerprint, and reads its request in vain.
+/// The number of bits in a fingerprint. Among 10 million jobs, one lookup in 100,000 finds a
+/// different job with the same fingerprint, and reads that job's request in vain.
 pub(crate) const FINGERPRINT_BITS: u32 = 40;
 
 /// In a store with this id, half of all requests have the same fingerprint.
 #[cfg(test)]
 pub(crate) const COLLIDING: StoreId = StoreId(0xc0_111d_1216);
 
-/// A hash that equal requests of a store have in common.
+/// A hash that is the same for all equal requests in a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Fingerprint(pub(crate) u64);
 
-/// The maximum nesting of arrays and objects. Requests have less, but text from a damaged file may
-/// have more. Deeper values are treated as opaque text.
+/// The maximum nesting of arrays and objects. Requests are nested less deeply, but text from a
+/// damaged file may not be. Deeper values are treated as opaque text.
 const DEPTH_MAX: usize = crate::model::json::DEPTH_MAX + 8;
 
 /// Tags that distinguish kinds of values.
@@ -60,7 +60,7 @@ impl Fingerprint {
         Fingerprint(hash >> (u64::BITS - FINGERPRINT_BITS))
     }
 
-    /// Returns whether a store could have written it.
+    /// Returns whether a store could have written this fingerprint.
     pub(crate) fn is_possible(self) -> bool {
         self.0 >> FINGERPRINT_BITS == 0
     }

@@ -1,10 +1,12 @@
-//! The sorted fingerprints of a pack's requests, which lead from a request to its jobs.
+//! The sorted fingerprints of a pack's requests. They are used to find the jobs that have a given
+//! request.
 //!
-//! Every job whose request has the fingerprint is found. The checksum of a page is verified before
-//! the page is used.
+//! A lookup finds every job whose request has the fingerprint. The checksum of a page is verified
+//! before the page is used.
 //!
-//! A lookup reads the page that would contain the fingerprint, usually only one. It is found among
-//! the first fingerprints of all pages, which are in memory: 16 bytes per 512 jobs.
+//! A lookup reads only the pages that can contain the fingerprint, usually one. To find them, it
+//! searches the first fingerprints of all pages, which are kept in memory and take 16 bytes per 512
+//! jobs.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -111,7 +113,7 @@ impl Part {
     }
 }
 
-/// The entries of several parts of a graph in one order, with one page of each in memory.
+/// Merges the entries of several parts of a graph in order, with one page of each part in memory.
 pub(crate) struct MergedFingerprints<'p> {
     sources: Vec<PartEntries<'p>>,
     /// The next entry of each source.

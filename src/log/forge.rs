@@ -32,12 +32,12 @@ pub(crate) fn frame(
     builder.finish(binding, first_lsn, synced_lsn).to_vec()
 }
 
-/// Returns any header as that of a segment.
+/// Returns a segment's header with any fields.
 pub(crate) fn segment_header(store: StoreId, header: SegmentHeader) -> Vec<u8> {
     header.encode(store).to_vec()
 }
 
-/// Returns any bytes as the compressed contents of a sealed piece, with any length.
+/// Returns a sealed piece with any bytes as its compressed contents, and any uncompressed length.
 pub(crate) fn piece(seed: Seed, packed: &[u8], raw_len: u32) -> Vec<u8> {
     let mut out = Vec::new();
     out.extend_from_slice(&(packed.len() as u32).to_le_bytes());
@@ -69,7 +69,7 @@ pub(crate) fn pack_around(store: StoreId, body: &[u8], footer: &[u8]) -> Vec<u8>
     file
 }
 
-/// Returns the first and last LSN in these bytes, if they are a footer.
+/// Returns the first and last LSN in these bytes if the bytes are a footer.
 pub(crate) fn footer_range(footer: &[u8]) -> Option<(u64, u64)> {
     let footer: Footer = codec::decode(footer)?;
     Some((footer.first_lsn, footer.last_lsn))

@@ -1,7 +1,7 @@
 //! The frame: the encoding of a group commit.
 //!
-//! A frame is valid only in the segment to which it was written. A frame that could not be read
-//! back is detected before it is written.
+//! A frame is valid only in the segment to which it was written. A frame that a reader would reject
+//! is detected before it is written.
 
 use crc32fast::Hasher;
 
@@ -74,8 +74,8 @@ impl Builder {
         self.bytes.len()
     }
 
-    /// Returns whether the frame contains an event that readers would reject. Such an event would
-    /// make the log unreadable.
+    /// Returns whether the frame contains an event that readers would reject. Writing such an event
+    /// would make the log unreadable.
     pub(crate) fn is_unreadable(&self) -> bool {
         self.is_unreadable
     }
@@ -177,8 +177,8 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// Returns whether a valid frame whose synced LSN covers `lsn` begins anywhere in `bytes`. If so,
-/// anything missing before it had been synced, so its loss is damage.
+/// Returns whether `bytes` contains, at any offset, a valid frame whose synced LSN covers `lsn`. If
+/// so, anything missing before that frame had been synced, and its loss is damage.
 pub(crate) fn later_frame_vouches_for(bytes: &[u8], binding: Binding, lsn: u64) -> bool {
     frames_anywhere(bytes, binding)
         .any(|(_, frame)| frame.first_lsn > lsn && frame.synced_lsn >= lsn)
@@ -215,11 +215,12 @@ pub(crate) fn frames_anywhere(
     })
 }
 
-/// Computes checksums of any range of `bytes` from known prefix checksums, so that bytes that look
-/// like the start of a frame everywhere do not take longer than others.
+/// Computes checksums of any range of `bytes` from known checksums of prefixes. As a result, bytes
+/// that look like the start of a frame everywhere do not take longer to scan than others.
 struct Sums<'a> {
     bytes: &'a [u8],
-    /// The number of bytes summed directly, which is faster as long as there are few ranges.
+    /// The number of bytes summed directly. Direct summing is faster as long as there are few
+    /// ranges.
     spent: usize,
     /// The checksum of the prefix that ends at each step.
     before: Vec<u32>,
@@ -237,7 +238,7 @@ impl<'a> Sums<'a> {
         }
     }
 
-    /// Returns the checksum of `len` bytes from `start` on, which must exist.
+    /// Returns the checksum of the `len` bytes from `start` on. They must all exist.
     fn sum(&mut self, start: usize, len: usize) -> Hasher {
         if self.spent < self.bytes.len() || len < SUM_STEP_BYTES {
             self.spent += len;

@@ -85,9 +85,9 @@ pub(crate) fn read(disk: &dyn Disk) -> Result<Option<StoreId>> {
 /// The end of a cleanly closed log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LogEnd {
-    /// The epoch of the last segment; 0 if all are packed.
+    /// The epoch of the last segment; 0 if all segments are packed.
     pub(crate) epoch: u64,
-    /// The offset in it after its last frame.
+    /// The offset in that segment after its last frame.
     pub(crate) offset: u64,
     /// The last log sequence number.
     pub(crate) lsn: u64,
@@ -98,7 +98,7 @@ pub(crate) struct LogEnd {
 pub(crate) struct IndexSeal {
     /// The engine that wrote the index.
     pub(crate) engine: String,
-    /// The hash of the names and contents of all its files.
+    /// The hash of the names and contents of all files of the index.
     pub(crate) hash: u128,
 }
 
@@ -107,7 +107,7 @@ pub(crate) struct IndexSeal {
 pub(crate) struct Closed {
     pub(crate) end: LogEnd,
     pub(crate) clock: ClockMark,
-    /// `None` if the index may have changed since.
+    /// `None` if the index may have changed since it was sealed.
     pub(crate) index: Option<IndexSeal>,
 }
 
@@ -201,12 +201,12 @@ pub(crate) fn read_closed(disk: &dyn Disk, id: StoreId) -> Result<Option<Closed>
     }
 }
 
-/// Durably removes `CLOSED` before anything is written. Renames the file for the next close, which
-/// then needs no space.
+/// Durably removes `CLOSED` before anything else is written. Renames the file so that the next
+/// close can use it, and then needs no space.
 pub(crate) fn remove_closed(disk: &dyn Disk) -> Result<()> {
     let removed = match disk.rename(file_names::CLOSED, file_names::CLOSING) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        // Something other than a file has the name.
+        // The name belongs to something other than a file.
         Err(e) if is_directory(&e) => disk
             .remove(file_names::CLOSED)
             .and_then(|()| disk.sync_names()),
@@ -268,7 +268,7 @@ mod tests {
                 ("lsn 3\n", "lsn 3\n\n"),
                 ("lsn 3\n", "lsn 3\r\n"),
             ] {
-                // With a valid checksum.
+                // The altered text gets a valid checksum.
                 checked_text::write(&disk, file_names::CLOSED, &text.replace(from, to)).unwrap();
                 assert!(read_closed(&disk, id).is_err(), "{from:?} as {to:?}");
             }

@@ -1,7 +1,8 @@
 //! The log: the checksummed files that a store consists of.
 //!
-//! Every byte on the disk outside of the index is defined here, and described in `FORMAT.md`.
-//! Durably appended data is read back unchanged, or the error names the file and the offset.
+//! Every byte on the disk outside of the index is defined here, and described in `FORMAT.md`. Data
+//! that was durably appended is either read back unchanged, or reported as damaged in an error that
+//! names the file and the offset.
 
 #[cfg(feature = "archive")]
 pub(crate) mod archive;

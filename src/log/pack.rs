@@ -240,7 +240,7 @@ impl Pack {
         let (mut at, mut lsn) = (0, place.first_lsn);
         while at < len {
             let (event, bytes) = Event::decode_prefix(&buffer[at..len]).ok_or_else(damaged)?;
-            // A count is trusted only up to the end of the chunk.
+            // A count is accepted only if it does not extend past the end of the chunk.
             let after = lsn.checked_add(event.lsns()).filter(|&after| after <= next);
             let after = after.ok_or_else(damaged)?;
             each(lsn, &event)?;

@@ -98,9 +98,9 @@ impl<'d> PackWriter<'d> {
         self
     }
 
-    /// Lets the pack atomically replace one of the same name. From then on, the name leads to the
-    /// new file, whatever fails afterwards, so the caller must sync the names after reading the new
-    /// pack.
+    /// Lets the pack atomically replace one of the same name. Once that has happened, the name
+    /// leads to the new file, even if a later step fails. The caller must therefore sync the names
+    /// after reading the new pack.
     pub(crate) fn replacing(mut self) -> PackWriter<'d> {
         self.file.replaces = true;
         self
@@ -306,8 +306,8 @@ impl<'d> PackWriter<'d> {
         Ok(())
     }
 
-    /// Must be called after all events are written. `removed` returns how many jobs of a range of a
-    /// graph were gone before the first event was written.
+    /// Must be called after all events have been written. `removed` returns how many jobs of a
+    /// range of a graph were gone before the first event was written.
     pub(crate) fn end_events(&mut self, removed: impl Fn(u32, u64, u64) -> u64) {
         self.footer.event_sizes = std::mem::take(&mut self.builder).into_footer(removed);
     }

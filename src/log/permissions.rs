@@ -1,5 +1,5 @@
-//! Checks whether other users can access a store, by the modes of its directory and the files in
-//! it.
+//! Checks, from the modes of a store's directory and files, whether other users can access the
+//! store.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -9,12 +9,13 @@ use std::path::Path;
 const OTHERS: u32 = 0o077;
 const GROUP: u32 = 0o070;
 
-/// Returns a message to the operator about the directory, or the first file, that users other than
-/// the owner can read or modify. Files that cannot be checked are skipped; an open reports them.
+/// Checks whether users other than the owner can read or modify the directory or a file in it.
+/// Returns a message to the operator about the first one found. Files that cannot be checked are
+/// skipped, because an open reports them.
 ///
-/// A directory that belongs to another user and is accessible to a group is treated as a volume
+/// If the directory belongs to another user and is accessible to a group, it is treated as a volume
 /// that its administrator shares with that group, as Kubernetes does for an `fsGroup`. This process
-/// cannot change that, and need not.
+/// cannot change the modes of such a directory, and does not need to.
 pub(crate) fn find(directory: &Path) -> Option<String> {
     let there = fs::metadata(directory).ok()?;
     let is_shared = there.uid() != rustix::process::geteuid().as_raw();

@@ -1,14 +1,14 @@
 //! Preallocation: the next segment, created in advance, and the reserves for a full disk.
 //!
 //! Segments are used in ascending order of their epochs. Only writes that complete jobs or free
-//! space use the reserves. Other writes never use the space that the reserves need, nor do their
-//! segments use the space that is needed to pack the segments in use. Packing must always be
-//! possible, because it frees the space of purged jobs.
+//! space may use the reserves. Other writes never use the space that is needed to create the
+//! reserves. Their segments also never use the space that is needed to pack the segments in use.
+//! Packing must always be possible, because it frees the space of purged jobs.
 //!
 //! `RESERVE` becomes the next segment if there is no space for another one. A pack, or the record
-//! of a clean close, is written to `SCRATCH` if there is no space for a new file. The next
-//! `SCRATCH` uses the space of the files that this one replaces, so freeing space never needs
-//! additional space.
+//! of a clean close, is written to `SCRATCH` if there is no space for a new file. After `SCRATCH`
+//! has been used, the next one is created from the space of the files that the new pack or record
+//! replaces. Freeing space therefore never needs additional space.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -27,7 +27,7 @@ use crate::model::error::{Error, Result};
 const FIRST_SEGMENT_BYTES: u64 = 1 << 20;
 /// Enough for thousands of starts and completions.
 const RESERVE_BYTES_MAX: u64 = 1 << 20;
-/// A smaller file does not serve as a reserve.
+/// A file that is smaller than this is not used as a reserve.
 const RESERVE_BYTES_MIN: u64 = 4 << 10;
 
 /// The space that a frame may use.
@@ -62,9 +62,10 @@ struct Slot {
     bytes_max: u64,
     /// The intended size of each reserve.
     reserve_bytes: u64,
-    /// The sizes of the segments in use, by epoch. The pack of a segment is about as large.
+    /// The sizes of the segments in use, by epoch. Packing a segment needs about as much space
+    /// again.
     to_pack: BTreeMap<u64, u64>,
-    /// Set when no further files are to be created.
+    /// Set when no more files are to be created.
     closed: bool,
 }
 
@@ -82,7 +83,7 @@ pub(crate) struct Prepared {
     pub(crate) epoch: u64,
     pub(crate) bytes: u64,
     pub(crate) file: Arc<dyn File>,
-    /// Whether it is the former reserve.
+    /// Whether the file was the reserve.
     pub(crate) is_reserve: bool,
 }
 
@@ -128,7 +129,8 @@ impl Preallocation {
         pack_overhead(self.reserve_bytes)
     }
 
-    /// Registers an existing segment that is to be packed, so that space for that is kept.
+    /// Registers an existing segment that is to be packed, so that the space for packing it is kept
+    /// free.
     pub(crate) fn note_to_pack(&self, epoch: u64, bytes: u64) {
         self.slot.lock().to_pack.insert(epoch, bytes);
     }
@@ -144,7 +146,7 @@ impl Preallocation {
     }
 
     /// Creates the reserves and the next segment if they are missing. Other callers wait on the
-    /// lock, so a commit that needs the file does not create another one.
+    /// lock, so a commit that needs a file does not create another one at the same time.
     pub(crate) fn refill(&self, disk: &dyn Disk) -> Result<()> {
         let mut slot = self.slot.lock();
         if slot.closed {
@@ -169,8 +171,8 @@ impl Preallocation {
         what();
     }
 
-    /// Creates reserves that are missing or have the wrong size. Normally, the scratch file comes
-    /// first. If the log cannot continue without `RESERVE`, that one does.
+    /// Creates reserves that are missing or have the wrong size. Normally, the scratch file is
+    /// created first. If the log cannot continue without `RESERVE`, `RESERVE` is created first.
     pub(crate) fn make_reserves(&self, disk: &dyn Disk, log_needs_it: bool) -> Result<()> {
         let mut slot = self.slot.lock();
         let made = match log_needs_it {
@@ -195,15 +197,16 @@ impl Preallocation {
         let Some(scratch) = slot.scratch.take() else {
             return Ok(None);
         };
-        // After an error, the file may have either name. The next search finds it.
+        // After an error, the file may have either name. The next search finds the file in both
+        // cases.
         let aside = rename_aside(disk, file_names::SCRATCH, name)?;
         self.count(&slot);
         let Reserve { bytes, file } = scratch;
         Ok(Some(ScratchFile { bytes, file, aside }))
     }
 
-    /// Takes back a scratch file. If it was truncated, it is removed and created again, as large as
-    /// space permits.
+    /// Takes back a scratch file. If the file was truncated, it is removed and a new one is
+    /// created, as large as the space permits.
     pub(crate) fn return_scratch(&self, disk: &dyn Disk, scratch: &ScratchFile) {
         let mut slot = self.slot.lock();
         let whole = scratch.file.len().is_ok_and(|len| len == scratch.bytes);
@@ -216,12 +219,12 @@ impl Preallocation {
     }
 
     /// If the scratch file was used, creates another one from the space of the files that were
-    /// replaced, before anything else can take that space. Also called while the store is being
+    /// replaced, before anything else can use that space. Also called while the store is being
     /// closed.
     pub(crate) fn replace_scratch(&self, disk: &dyn Disk) {
         let mut slot = self.slot.lock();
         if slot.scratch.is_none() {
-            // If this fails, it is tried again together with the other files.
+            // If this fails, it is tried again when the other files are created.
             slot.make_scratch(disk).ok();
             self.count(&slot);
         }
@@ -266,7 +269,7 @@ pub(crate) struct ScratchFile {
     pub(crate) aside: String,
 }
 
-/// Opens a reserve if it exists. Anything else that has its name is ignored.
+/// Opens a reserve if it exists. Anything with this name that is not such a file is ignored.
 fn find(disk: &dyn Disk, name: &str, held: &mut Option<Reserve>) {
     if held.is_some() {
         return;
@@ -287,8 +290,8 @@ fn make(disk: &dyn Disk, name: &str, held: &mut Option<Reserve>, bytes: u64) -> 
     if held.as_ref().is_some_and(|held| held.bytes == bytes) {
         return Ok(());
     }
-    // A reserve of another size (a power failure may leave a truncated scratch file) only needs the
-    // missing space, and no inode.
+    // If there is a file of another size (a power failure may leave a truncated scratch file), only
+    // the missing space is needed, and no inode.
     if let Ok(file) = disk.open_to_write(name) {
         let failed = |e| Error::io("write", disk.path(name), &e);
         let len = file.len().map_err(failed)?;
@@ -314,15 +317,16 @@ fn make(disk: &dyn Disk, name: &str, held: &mut Option<Reserve>, bytes: u64) -> 
         .map_err(|e| Error::io("create", disk.path(name), &e))
 }
 
-/// Creates a reserve of this size. If there is not enough space for it (packs may have grown
-/// slightly, or another program may have used some space), creates a smaller one. That one grows as
-/// soon as possible; until then, this function returns an error. Some space is left free, unless
-/// the smallest reserve needs it.
+/// Creates a reserve of this size. There may not be enough space for it, because packs have grown
+/// slightly, or another program has used some space. In that case, creates a smaller reserve, which
+/// grows as soon as possible; until then, this function returns an error. Some space is left free,
+/// unless even the smallest reserve needs it.
 fn make_some(disk: &dyn Disk, name: &str, held: &mut Option<Reserve>, bytes: u64) -> Result<()> {
     let made = make(disk, name, held, bytes);
     if matches!(made, Err(Error::DiskFull { .. })) && held.is_none() {
         let free = disk.free_bytes().ok().flatten().unwrap_or_default();
-        // The space of a reserve that was truncated at a power failure can be used, too.
+        // If a power failure has truncated the reserve, the space that it still takes up can be
+        // used, too.
         let left = disk.open(name).and_then(|file| file.len());
         let room = free + left.unwrap_or_default();
         if room >= RESERVE_BYTES_MIN {
@@ -363,13 +367,13 @@ impl Slot {
         make_some(disk, file_names::SCRATCH, &mut self.scratch, bytes)
     }
 
-    /// How many bytes a reserve lacks.
+    /// Returns how many bytes a reserve is missing.
     fn lacking(&self, held: &Option<Reserve>) -> u64 {
         let bytes = held.as_ref().map_or(0, |held| held.bytes);
         self.reserve_bytes.saturating_sub(bytes)
     }
 
-    /// Space that is kept free for the reserves: the bytes that they lack.
+    /// The space that is kept free for the reserves: the bytes that they are missing.
     fn kept_bytes(&self) -> u64 {
         self.lacking(&self.reserve) + self.lacking(&self.scratch)
     }
@@ -380,8 +384,8 @@ impl Slot {
     }
 
     /// The space that is needed to pack the segments in use and another one of this size. Segments
-    /// are packed one after another, and each frees its own space. Those that fit into the scratch
-    /// file need no space.
+    /// are packed one after another, and packing each one frees its own space. Segments that fit
+    /// into the scratch file need no space.
     fn packing_bytes(&self, bytes: u64) -> u64 {
         let in_use = self.to_pack.values().copied();
         match in_use.max().unwrap_or(0).max(bytes) {
@@ -466,8 +470,8 @@ impl Slot {
             return Err(refused);
         };
         let failed = |e| Error::io("write", disk.path(file_names::RESERVE), &e);
-        // A scan could mistake old bytes for frames. Besides, a successful write now shows that the
-        // file can be written to when it matters.
+        // The file is filled with zeros because a scan could mistake its old bytes for frames.
+        // Besides, this shows that the file can be written to now that it is needed.
         if let Err(e) = Segment::zero(&*reserve.file, 0..reserve.bytes) {
             self.reserve = Some(reserve);
             return Err(failed(e));
@@ -475,7 +479,8 @@ impl Slot {
         self.drop_ready(disk)?;
         let epoch = self.next_epoch;
         let name = file_names::segment(epoch);
-        // After an error, the file may have either name. The next search finds it.
+        // After an error, the file may have either name. The next search finds the file in both
+        // cases.
         disk.rename(file_names::RESERVE, &name).map_err(failed)?;
         if let Err(e) = disk.sync_names() {
             disk.rename(&name, file_names::RESERVE).ok();

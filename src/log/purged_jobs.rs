@@ -1,7 +1,7 @@
 //! The encoding of the purged jobs in a Purged event.
 //!
-//! As long as the event is complete, a purged job is recognized by the hash of its id. Without the
-//! hashes, the event still contains the numbers of the purged jobs.
+//! As long as the event contains the hashes, a purged job is recognized by the hash of its id. Once
+//! the hashes are removed, the event still contains the numbers of the purged jobs.
 
 use crate::base::codec::{NUMBER_MAX, VarReader, put_var};
 
@@ -9,9 +9,9 @@ use crate::base::codec::{NUMBER_MAX, VarReader, put_var};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PurgedJob {
     pub(crate) sequence: u64,
-    /// The hash of its id; `None` once its tombstone is forgotten.
+    /// The hash of the job's id; `None` once its tombstone is forgotten.
     pub(crate) id: Option<IdHash>,
-    /// The reference to its result, which the engine stores.
+    /// The reference to the job's result, which the engine stores.
     pub(crate) result_ref: Option<String>,
 }
 
@@ -39,9 +39,9 @@ pub(crate) fn bytes_of(job: &PurgedJob) -> u64 {
     JOB_BYTES as u64 + job.result_ref.as_ref().map_or(0, |text| text.len() as u64)
 }
 
-/// Encodes jobs with ascending sequence numbers. Each job consists of the distance from the one
-/// before and flags, in one number, followed by what the flags name: the hashes, and the reference
-/// with its length.
+/// Encodes jobs with ascending sequence numbers. For each job, the difference between its number
+/// and the previous one is encoded together with flags as one number. The fields that the flags
+/// indicate follow: the hashes, and the reference with its length.
 pub(crate) fn pack(jobs: &[PurgedJob]) -> Vec<u8> {
     let mut out = Vec::with_capacity(jobs.len() * JOB_BYTES);
     let mut before = 0;

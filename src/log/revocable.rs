@@ -1,7 +1,7 @@
 //! A file that can be revoked while readers have a handle to it.
 //!
-//! After that, the system can reuse its space, and reads return an error that reports the
-//! revocation.
+//! Once the file is revoked, the system can reuse its space, and reads return an error that reports
+//! the revocation.
 
 use std::io;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
-//! The file `SECRET-KEYS`: which keys of a store are secret, independent of who opens it.
+//! The file `SECRET-KEYS`: which keys of a store are secret, whichever engine or tool opens it.
 //!
-//! Keys that one engine declared secret remain secret for the next one and for the CLI. If the file
-//! cannot be read, no value is treated as public.
+//! Keys that one engine declared secret remain secret for the next engine and for the CLI. If the
+//! file cannot be read, no value is treated as public.
 
 use crate::log::checked_text::{self, field};
 use crate::log::disk::{self, Disk};
@@ -45,8 +45,8 @@ pub(crate) fn read(disk: &dyn Disk, store: StoreId) -> Result<Option<SecretKeys>
     }
 }
 
-/// Replaces a damaged file: every key is secret until an open sets keys and policy again. Values
-/// are masked at submission unless the damaged file shows that they were kept.
+/// Replaces a damaged file. Every key is then secret until an open sets the keys and the policy
+/// again. Values are masked at submission unless the damaged file shows that they were kept.
 pub(crate) fn replace_damaged(disk: &dyn Disk, store: StoreId) -> Result<()> {
     let found = disk::read_whole(disk, file_names::SECRET_KEYS, FILE_BYTES_MAX).unwrap_or_default();
     let kept = head(store, Secrets::MaskOnOutput);
@@ -146,7 +146,7 @@ mod tests {
             ("key \"password\"\n", "key \"password\"\n\n"),
             ("\nkey", "\r\nkey"),
         ] {
-            // With a valid checksum.
+            // The altered text gets a valid checksum.
             assert!(text.contains(from), "{from:?}");
             checked_text::write(&disk, file_names::SECRET_KEYS, &text.replace(from, to)).unwrap();
             assert!(read(&disk, STORE).is_err(), "{from:?} as {to:?}");

@@ -1,7 +1,7 @@
 //! A segment: one file of the log. This module creates segments, and reads them frame by frame.
 //!
-//! A torn end is distinguished from damage. If the next segment records where this one ended, this
-//! one must end exactly there.
+//! A torn end is distinguished from damage. If the next segment records where this segment ended,
+//! this segment must end exactly there.
 
 use std::io::{self, ErrorKind};
 use std::ops::Range;
@@ -35,8 +35,8 @@ const STRETCH_BYTES: u64 = 32 << 10;
 pub(crate) struct SegmentHeader {
     pub(crate) epoch: u64,
     pub(crate) first_lsn: u64,
-    /// The epoch of the previous segment, and the offset after its last frame, where a crash may
-    /// have left torn bytes. Both are 0 if there was none.
+    /// The epoch of the previous segment, and the offset after its last frame. A crash may have
+    /// left torn bytes after that offset. Both are 0 if there was no previous segment.
     pub(crate) previous_epoch: u64,
     pub(crate) previous_end: u64,
 }
@@ -97,14 +97,14 @@ pub(crate) enum SegmentFile {
 }
 
 impl Segment {
-    /// Creates a file of zeros, and makes its contents and name durable. A sparse file would not
-    /// do: a sync is cheaper if the blocks are already allocated, because the metadata need not
-    /// change.
+    /// Creates a file of zeros, and makes its contents and name durable. A sparse file is not
+    /// enough: a sync is cheaper if the blocks are already allocated, because then the metadata
+    /// does not change.
     pub(crate) fn prepare(disk: &dyn Disk, name: &str, bytes: u64) -> Result<Arc<dyn File>> {
         let path = disk.path(name);
         let failed = |e| Error::io("create", &path, &e);
         let file = match disk.create(name) {
-            // Left by an attempt that failed and could not clean up.
+            // An earlier attempt failed, and could not remove the file.
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {
                 disk.remove(name).and_then(|()| disk.create(name))
             }
@@ -139,8 +139,8 @@ impl Segment {
         Ok(())
     }
 
-    /// Writes the header to a preallocated file. The header is durable before any frame follows, so
-    /// an invalid header belongs to a segment that was never used, or is damaged.
+    /// Writes the header to a preallocated file. The header is durable before any frame is written.
+    /// An invalid header therefore means that the segment was never used, or that it is damaged.
     pub(crate) fn begin(
         disk: &dyn Disk,
         file: Arc<dyn File>,
@@ -205,7 +205,7 @@ impl Segment {
         if is_cut || parsed.epoch != epoch || !is_possible || header != parsed.encode(store) {
             let mut bytes = vec![0; len as usize];
             file.read_exact_at(&mut bytes, 0).map_err(failed)?;
-            // A header of another store is complete, and is not something that a crash leaves.
+            // A complete header of another store is not something that a crash leaves.
             if is_whole || holds_a_frame(&bytes, Binding { store, epoch }) {
                 let what = "invalid header, or the file belongs to another store";
                 return Err(Error::damaged(&path, 0, what));
@@ -261,11 +261,11 @@ impl Segment {
         self.frames.write().push((first_lsn, at));
     }
 
-    /// Scans the frames of a whole segment.
+    /// Scans the frames of a whole segment. Returns the end and the next LSN.
     ///
-    /// `end` is the offset after the last frame, if known. Otherwise, the first offset without a
-    /// valid frame is the end, unless the synced LSN of a later frame covers what is missing there.
-    /// Returns the end and the next LSN.
+    /// `end` is the offset after the last frame, if known. Otherwise, the end is the first offset
+    /// without a valid frame. If a later frame has a synced LSN that covers what is missing at that
+    /// offset, the segment is damaged.
     fn scan<'b, E: From<Error>>(
         &self,
         bytes: &'b [u8],
@@ -331,9 +331,9 @@ impl Segment {
         Error::damaged(&self.path, at, "invalid events in a frame")
     }
 
-    /// Writes and syncs the frames again that are not covered by any synced LSN, because they may
-    /// only be in the system's cache. They are written again because an earlier failed sync may
-    /// have left them in the cache as clean.
+    /// Writes and syncs again all frames that no synced LSN covers, because they may be only in the
+    /// system's cache. Syncing alone is not enough: after an earlier failed sync, the cache may
+    /// treat them as already written.
     pub(crate) fn make_durable(&self, disk: &dyn Disk, bytes: &[u8]) -> Result<()> {
         let mut synced_lsn = 0;
         let mut frames = Vec::new();
@@ -359,7 +359,7 @@ impl Segment {
         rewrite().map_err(|e| Error::io("sync", &self.path, &e))
     }
 
-    /// Calls `each` with the events of all frames present at this time, frame by frame.
+    /// Calls `each` with the events of all frames that exist when this is called, frame by frame.
     pub(crate) fn each_event(&self, mut each: impl FnMut(u64, &Event<'_>)) -> Result<()> {
         let frames = self.frames.read().clone();
         frames
@@ -402,7 +402,8 @@ impl Segment {
         while done < bytes.len() {
             let place = at + done as u64;
             let Some(frame) = Frame::parse(&bytes[done..], self.binding) else {
-                // If the caller continues, it encounters the invalid frame again and reports it.
+                // If the caller continues from here, it encounters the invalid frame again and
+                // reports it.
                 let what = "a frame that was valid before is now invalid";
                 let damaged = || Err(Error::damaged(&self.path, place, what));
                 return if done > 0 { Ok(()) } else { damaged() };

@@ -1,7 +1,7 @@
-//! The writer of the log: the segment that is appended to, and the order of writes and syncs.
+//! The writer of the log: appends to the active segment, and orders writes and syncs.
 //!
 //! When [`LogWriter::sync`] has returned `Ok`, all appended frames survive a power failure, and an
-//! open finds them. A failed write or sync is never retried. A frame that could not be read back is
+//! open finds them. A failed write or sync is never retried. A frame that a reader would reject is
 //! never written.
 
 use std::io::ErrorKind;
@@ -18,8 +18,8 @@ use crate::model::store_id::StoreId;
 
 /// A segment with less free space than this counts as full.
 const RESUME_BYTES_MIN: u64 = 256;
-/// The part of a segment that is kept for opens that find no space for another one. Each open needs
-/// about a hundred bytes.
+/// The part of a segment that is kept for opens that find no space for another segment. Each open
+/// needs about a hundred bytes.
 const OPENING_BYTES_MAX: u64 = 16 << 10;
 
 fn bytes_for_opens(reserve_bytes: u64) -> u64 {
@@ -50,7 +50,7 @@ pub(crate) struct LogWriter {
     unbegun: Option<u64>,
 }
 
-/// Where and how to continue a log.
+/// The position at which a log is continued, and the limits for that.
 pub(crate) struct Resume {
     pub(crate) next_lsn: u64,
     /// The offset after the last frame.
@@ -120,12 +120,13 @@ impl LogWriter {
             .is_ok_and(|capacity| capacity >= end + RESUME_BYTES_MIN)
     }
 
-    /// Continues a log where it ended, in the rest of its last segment. `None` if too little is
-    /// left, or too much would have to be zeroed first.
+    /// Continues a log in the rest of its last segment, at the offset where the log ended. Returns
+    /// `None` if too little space is left in the segment, or if too much would have to be zeroed
+    /// first.
     ///
-    /// A frame is valid anywhere in its segment. A frame that a crash left after a torn one could
-    /// therefore become the successor of a new one. To prevent this, everything after the end must
-    /// be durably zero before a frame is written there.
+    /// A frame is valid at any offset in its segment. If a crash left a valid frame after a torn
+    /// one, that frame could therefore seem to follow a new frame. To prevent this, everything
+    /// after the end must be durably zero before a frame is written there.
     pub(crate) fn resume(
         disk: Arc<dyn Disk>,
         store: StoreId,
@@ -161,7 +162,7 @@ impl LogWriter {
         }))
     }
 
-    /// Creates a log that nothing is appended to, for a store that is only read.
+    /// Creates a log to which nothing is appended, for a store that is only read.
     pub(crate) fn detached(store: StoreId, next_lsn: u64) -> Result<LogWriter> {
         let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::default());
         let preallocation = Arc::new(Preallocation::new(1, SEGMENT_HEADER_BYTES as u64));
@@ -224,8 +225,8 @@ impl LogWriter {
         })
     }
 
-    /// How far the active segment may be filled. The last quarter of a reserve is kept for writes
-    /// that free space, and its very end for opens.
+    /// The offset up to which the active segment may be filled. The last quarter of a reserve is
+    /// kept for writes that free space, and the very end of the segment for opens.
     fn capacity_for(&self, room: Room) -> u64 {
         if !self.on_reserve {
             return self.capacity;
@@ -252,8 +253,8 @@ impl LogWriter {
         Ok(())
     }
 
-    /// Returns an error if an open would not find what is written, because the path no longer leads
-    /// to the directory or the active segment. This takes four system calls of one or two
+    /// Returns an error if an open would not find newly written frames, because the path no longer
+    /// leads to the directory or the active segment. This takes four system calls of one or two
     /// microseconds in total, which is little compared to a sync.
     pub(crate) fn check_in_place(&self) -> Result<()> {
         disk::check_file(&*self.disk, &self.active.name, &*self.file)?;
@@ -268,13 +269,13 @@ impl LogWriter {
         has_frames && !self.on_reserve && bytes > self.preallocation.segment_bytes()
     }
 
-    /// Continues in a segment of ordinary size. Returns the one that was active.
+    /// Continues in a segment of ordinary size. Returns the previously active segment.
     pub(crate) fn leave_segment(&mut self) -> Result<Arc<Segment>, AppendError> {
         self.remove_unbegun().map_err(AppendError::Refused)?;
         self.rotate(0, Room::Ordinary)
     }
 
-    /// Continues in the next segment. Returns the one that was active.
+    /// Continues in the next segment. Returns the previously active segment.
     fn rotate(&mut self, frame_bytes: u64, room: Room) -> Result<Arc<Segment>, AppendError> {
         // The synced LSNs of frames in the next segment cover all of this one.
         self.sync().map_err(AppendError::Unknown)?;
@@ -294,7 +295,8 @@ impl LogWriter {
             Ok(next) => next,
             Err(error) => {
                 self.unbegun = Some(prepared.epoch);
-                // If this fails, it is tried again before the next frame.
+                // If the segment cannot be removed now, this is tried again before the next frame
+                // is written.
                 self.remove_unbegun().ok();
                 return Err(AppendError::Refused(error));
             }
@@ -308,9 +310,9 @@ impl LogWriter {
         Ok(sealed)
     }
 
-    /// Durably removes a segment whose header could not be written. The header records where the
-    /// active segment ends, so an open that found it would ignore everything appended there from
-    /// now on. Until the segment is removed, nothing is written.
+    /// Durably removes a segment whose header could not be written. That header would record where
+    /// the active segment ends, so if an open found it, the open would ignore everything appended
+    /// to the active segment from now on. Nothing is written until the segment is removed.
     pub(crate) fn remove_unbegun(&mut self) -> Result<()> {
         let Some(epoch) = self.unbegun else {
             return Ok(());

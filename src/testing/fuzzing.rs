@@ -1,8 +1,8 @@
 //! Entry points for fuzzers: everything that reads bytes or text from outside.
 //!
-//! Contains one entry for each kind of input, and the mapping from bytes to its parameters. An
-//! entry returns for every input, in time and memory bounded by the input's length, or panics
-//! because a guarantee is broken.
+//! Contains one entry for each kind of input, and the mapping from bytes to its parameters. For
+//! every input, an entry either returns, in time and memory bounded by the input's length, or
+//! panics because a guarantee is broken.
 //!
 //! Built only under `cfg(fuzzing)`; `tests/fuzz` has a target for each entry. The tests here run
 //! the seeds in `tests/fuzz/seeds`, and mutations of them, through the same entries with any
@@ -29,7 +29,7 @@ pub use texts::{json, names, outcome, request};
 /// A function that is called with an input.
 pub type Entry = fn(&[u8]);
 
-/// Every entry by name; `tests/fuzz` has a target of that name.
+/// Every entry by name. `tests/fuzz` has a target with the same name.
 pub const ENTRIES: &[(&str, Entry)] = &[
     ("any_store", any_store),
     ("block", block),
@@ -46,7 +46,7 @@ pub const ENTRIES: &[(&str, Entry)] = &[
     ("store_files", store_files),
 ];
 
-/// An input being parsed. Past its end everything is 0 and empty.
+/// An input that is being parsed. Beyond its end, all numbers are 0 and all texts are empty.
 pub(crate) struct Input<'a>(&'a [u8]);
 
 impl<'a> Input<'a> {
@@ -68,7 +68,7 @@ impl<'a> Input<'a> {
         self.take(1).first().copied().unwrap_or(0)
     }
 
-    /// A number in one byte if it is small, otherwise in nine.
+    /// Reads a number: one byte if it is small, otherwise nine bytes.
     pub(crate) fn number(&mut self) -> u64 {
         match self.byte() {
             0xff => {
@@ -81,13 +81,13 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// Bytes with a length prefix of two bytes.
+    /// Reads bytes that follow a length of two bytes.
     pub(crate) fn part(&mut self) -> &'a [u8] {
         let len = u16::from_le_bytes([self.byte(), self.byte()]);
         self.take(usize::from(len))
     }
 
-    /// A part up to the first byte that is not UTF-8.
+    /// Reads a part, up to the first byte that is not UTF-8.
     pub(crate) fn text(&mut self) -> String {
         String::from_utf8_lossy(self.part()).into_owned()
     }
@@ -112,7 +112,7 @@ mod tests {
         paths.into_iter().map(read).collect()
     }
 
-    /// The number of threads of a store that panicked, which would otherwise go unnoticed.
+    /// The number of panics in the threads of stores. They would otherwise go unnoticed.
     static PANICS: AtomicUsize = AtomicUsize::new(0);
 
     fn note_panics() {
@@ -130,7 +130,8 @@ mod tests {
         });
     }
 
-    /// Runs an input; if it fails, prints which one, and writes it to the file in JOBSTORE_KEEP.
+    /// Runs an input. If it fails, writes it to the file named in JOBSTORE_KEEP, and panics with
+    /// its name and content.
     fn run(entry: Entry, what: &str, input: &[u8]) {
         note_panics();
         let caught = std::panic::catch_unwind(|| entry(input));
@@ -167,7 +168,7 @@ mod tests {
         }
     }
 
-    /// One of the mutations that fuzzers make.
+    /// Makes a mutation of the kinds that fuzzers make.
     fn change(input: &mut Vec<u8>, others: &[(PathBuf, Vec<u8>)], random: &mut Random) {
         let at = random.below(input.len() + 1);
         let len = random.below(16.min(input.len() - at) + 1);

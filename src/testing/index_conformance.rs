@@ -1,7 +1,8 @@
 //! The conformance tests that every index engine must pass.
 //!
-//! The suite for [`Index`]. It does not depend on an engine's files, except for the directory of
-//! large values that sled would create. Code above the index behaves the same with every engine.
+//! The suite tests [`Index`]. It does not depend on an engine's files, except for the directory
+//! that sled would create for large values. Code above the index behaves the same with every
+//! engine.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -27,8 +28,8 @@ fn open(store: &Path) -> Arc<dyn Index> {
     index
 }
 
-/// sled shares threads within a process, so tests of different indexes can affect each other: one
-/// at a time.
+/// Allows only one test at a time: sled shares threads within a process, so tests of different
+/// indexes can affect each other.
 static ONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
 /// Runs a test with an empty index in memory and one on sled.
@@ -154,13 +155,13 @@ fn a_scan_ends_where_its_caller_faults() {
             ("enough", 2),
             "{engine}"
         );
-        // Removes nothing else.
+        // Removing this row removes no other row.
         write(index, &[(b"a4", Some(b""))]);
         assert_eq!(scan(index, b"a").len(), 4, "{engine}");
     });
 }
 
-/// The largest possible batch.
+/// Returns the largest possible batch.
 fn full_batch(seed: u8) -> Batch {
     let mut batch = Batch::default();
     let mut n = 0u32;
@@ -275,7 +276,7 @@ fn reads_go_on_while_batches_are_written_and_never_go_back() {
     });
 }
 
-/// Set for the child process of the test below: the directory.
+/// The environment variable that passes the directory to the child process of the test below.
 const CHILD: &str = "JOBSTORE_INDEX_CHILD";
 const CHILD_TEST: &str =
     "testing::index_conformance::a_kill_leaves_whole_batches_and_what_was_flushed";
@@ -286,7 +287,7 @@ fn a_kill_leaves_whole_batches_and_what_was_flushed() {
         let index = open(Path::new(&path));
         let first = index.get(&0u32.to_be_bytes()).unwrap();
         let first = first.map_or(0, |value| number_of(&value));
-        // Ends by itself if it is not killed.
+        // The loop is finite, so the child ends by itself if it is not killed.
         for number in first + 1..first + 100_000 {
             index.write(&generation(number)).unwrap();
             if number % 41 == 0 {
@@ -315,10 +316,10 @@ fn a_kill_leaves_whole_batches_and_what_was_flushed() {
         for number in numbers.by_ref().take(1 + kill) {
             flushed = number;
         }
-        // At a random point between two of these lines.
+        // Kill the child at an arbitrary moment between two of these lines.
         std::thread::sleep(Duration::from_millis(7 * kill as u64 % 40));
         child.kill().unwrap();
-        // What it had reported by then.
+        // The last number that the child reported before it was killed.
         flushed = numbers.last().unwrap_or(flushed);
         child.wait().unwrap();
         assert!(flushed > 0, "the child wrote nothing");

@@ -1,4 +1,4 @@
-//! Background work depends on what changed, not on the number of graphs.
+//! The cost of background work depends on what changed, not on the number of graphs.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn request() -> Request {
     Request::new("c", "/g", Body::empty()).unwrap()
 }
 
-/// A store with many graphs, whose changes are all in the index.
+/// Returns a store with many graphs whose changes are all in the index.
 fn store() -> (JobStore, Vec<Graph>) {
     let store = JobStore::options().segment_bytes(1 << 20);
     let store = store.in_memory().unwrap();
@@ -30,7 +30,7 @@ fn store() -> (JobStore, Vec<Graph>) {
     (store, graphs)
 }
 
-/// The number of graphs that were visited during an operation.
+/// Returns the number of graphs that were visited during an operation.
 fn visits(engine: &Engine, doing: impl FnOnce()) -> u64 {
     let before = engine.metrics.visits.read();
     doing();
@@ -46,7 +46,7 @@ fn the_index_takes_the_graphs_that_changed() {
         graphs[9].submit(request()).unwrap();
         engine.apply_to_index();
     });
-    // The index's own thread may have run in between.
+    // The sum is the same if the index's own thread has run in between.
     assert_eq!(visited, 2);
     assert_eq!(visits(engine, || engine.apply_to_index()), 0);
     store.drop_graph("1", "graph-7").unwrap();
@@ -139,7 +139,7 @@ fn forgetting_many_tombstones_looks_at_their_graph_alone() {
         }
     });
     assert!(visited < 50, "{visited}");
-    // All of them in a few commits.
+    // All graphs were handled in a few commits.
     assert!(engine.metrics.events.read() - before < 10);
 }
 
@@ -160,7 +160,7 @@ fn compaction_looks_at_the_parts_of_graphs_that_shrank() {
     assert!(tries.any(|visited| visited == 0));
     graphs[11].purge(JobQuery::new()).unwrap();
     let visited = visits(engine, || drop(compaction::to_compact(engine, &[])));
-    // The index and retention may also visit them.
+    // The index and retention may also visit the graphs.
     assert!(visited < 20, "{visited}");
 }
 
@@ -207,7 +207,7 @@ fn graphs_are_listed_whole_though_a_few_at_a_time() {
     assert_eq!(store.graph("1", "graph-1025").unwrap().core.number, 1025);
 }
 
-/// Rarely used data is not kept in each graph.
+/// Data that is rarely needed is not kept in each graph.
 #[cfg(target_pointer_width = "64")]
 #[test]
 fn a_graph_by_itself_takes_less_than_half_a_kilobyte() {

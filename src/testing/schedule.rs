@@ -1,15 +1,15 @@
 //! The store's guarantees under any interleaving of its threads.
 //!
-//! A store over the directory and the index in memory runs with all its threads under a scheduler,
+//! A store with its directory and index in memory runs with all its threads under a scheduler,
 //! which chooses at each step which thread runs next. Build and run with `RUSTFLAGS='--cfg
 //! jobstore_shuttle' cargo test --lib testing::schedule --target-dir target/shuttle --
-//! --nocapture`; the other tests do not run in such a build.
+//! --nocapture`. The other tests do not run in such a build.
 //! - `explore`: the number of schedules, the schedulers, and the replay of a schedule.
 //! - `store`: the store under test, with segments small enough that files are sealed all the time.
-//! - `committer`: every write gets one result, whichever thread commits, fails, or closes.
-//! - `publication`: readers see commits that are complete, durable, and in one order.
+//! - `committer`: every write gets exactly one result, whichever thread commits, fails, or closes.
+//! - `publication`: readers see commits only when they are complete and durable, and in one order.
 //! - `pins`: a page does not change while the files it reads are packed, merged, or dropped.
-//! - `waits`: every waiter sees the completion; purges remove nothing that a page uses.
+//! - `waits`: every waiter sees the completion, and purges remove nothing that a page uses.
 //! - `claims`: no job waits while workers wait, and dropped claims lose no job.
 //! - `runs`: a job belongs to one run at a time, and requeuing loses none.
 //! - `moving`: ids and outcomes are found at every moment while they move to the index.

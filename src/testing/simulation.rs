@@ -1,12 +1,12 @@
-//! A store whose disk, clock, randomness and background work a simulator controls.
+//! A store whose disk, clock, randomness, and background work are controlled by a simulator.
 //!
 //! Built under the feature `simulation`, which no other feature turns on, for the
 //! program `life` in `tests/trials`. It is not part of the public API and may change in
 //! any release.
 //!
-//! Contains a [`Disk`] and an [`Index`] in memory that outlive the stores opened over them, and the
+//! Contains a [`Disk`] and an [`Index`] in memory that outlive the stores opened on them, and the
 //! [`Step`]s that replace the background threads. A store opened here starts no threads and never
-//! blocks. Everything happens in the calling thread, so that a seed determines it.
+//! blocks. Everything happens in the calling thread, so a seed determines everything that happens.
 
 #![allow(missing_docs)]
 
@@ -45,11 +45,11 @@ use crate::model::options::Options;
 use crate::model::report::{RepairReport, VerifyReport};
 
 thread_local! {
-    /// The stores whose queued writes this thread commits when it would have to wait.
+    /// The stores of this thread. If the thread would have to wait, it commits their queued writes.
     static CURRENT: RefCell<Vec<Weak<Engine>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A step that a thread of the store would otherwise take.
+/// A step that a background thread of the store would otherwise take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Step {
     /// Commits queued writes.
@@ -60,10 +60,10 @@ pub enum Step {
     Pack,
     /// Writes outstanding changes to the index.
     Index,
-    /// Purges the graphs that have an archive, into the archive.
+    /// Purges the graphs that have an archive, and writes the purged jobs to the archive.
     #[cfg(feature = "archive")]
     Archive,
-    /// Closes replaced files that no page needs any longer.
+    /// Closes replaced files that no page needs anymore.
     Expire,
 }
 
@@ -75,7 +75,7 @@ const SIMULATOR: Simulator = Simulator {
     has_store,
 };
 
-/// Makes all random bytes that stores of this thread draw depend on this seed.
+/// Sets a seed that determines all random bytes that stores of this thread draw.
 pub fn seed_random(seed: u64) {
     simulated::set(SIMULATOR);
     random::seed(seed);
@@ -101,7 +101,7 @@ pub fn open(
     // If helper threads read pages, the result would depend on their scheduling.
     options.page_threads = 1;
     let location = |rebuild: bool| -> Arc<dyn IndexSeam> {
-        // The mark of a failed index, which the index's directory respects.
+        // This file is the mark of a failed index. A real index directory checks for it as well.
         if disk.delete(file_names::INDEX_OPENING) || rebuild {
             index.lose();
         }
@@ -123,7 +123,7 @@ pub fn open(
     })
 }
 
-/// Opens the store on a disk read-only, without replacing another process.
+/// Opens the store on a disk read-only. A process that has the store open is not ended.
 ///
 /// # Errors
 /// Those of [`Options::open`].
@@ -156,8 +156,9 @@ pub fn step(store: &JobStore, step: Step) {
     }
 }
 
-/// Rewrites the index of a store in a real directory, however little of it is garbage. Returns
-/// whether it did; it does not if the index is in memory, or if a reader does not finish.
+/// Rewrites the index of a store in a real directory, even if little of it is garbage. Returns
+/// whether it was rewritten. It is not rewritten if it is in memory, or if a reader does not
+/// finish.
 pub fn rewrite_index(store: &JobStore) -> bool {
     store.engine().rewrite_index_now()
 }
@@ -175,7 +176,7 @@ fn commit_queued(engine: &Engine) {
     }
 }
 
-/// Commits queued writes in the stores of this thread: called before a wait that would otherwise
+/// Commits queued writes in the stores of this thread. Called before a wait that would otherwise
 /// never end.
 fn before_waiting() {
     let engines = CURRENT.with_borrow(Vec::clone);
@@ -189,13 +190,13 @@ fn before_waiting() {
     }
 }
 
-/// Whether this thread has a simulated store.
+/// Returns whether this thread has a simulated store.
 #[cfg(feature = "http")]
 fn has_store() -> bool {
     CURRENT.with_borrow(|current| current.iter().any(|engine| engine.strong_count() > 0))
 }
 
-/// The routes of the store's control socket, without the socket.
+/// Returns the routes of the store's control socket, without the socket.
 #[cfg(feature = "http")]
 pub fn control_routes(store: &JobStore) -> axum::Router {
     crate::http::control_routes(store)

@@ -1,11 +1,11 @@
 //! The crate's locks, channels, and clock on top of `shuttle`, which explores interleavings.
 //!
-//! The calls are those of parking_lot, crossbeam, and std. Each of them is a point at which the
-//! scheduler may switch to any other thread.
+//! The calls have the same signatures as those of parking_lot, crossbeam, and std. At each call,
+//! the scheduler may switch to any other thread.
 //!
-//! Time is the number of steps. A wait with a deadline may time out at any step or never; which of
-//! the two is decided at random when the wait begins. Therefore, no progress can depend on a
-//! timeout. If it does, the scheduler reports a deadlock.
+//! Time is the number of steps. A wait with a deadline either may time out at any step or never
+//! times out. This is decided at random when the wait begins. Therefore, progress must not depend
+//! on a timeout. If it does, the scheduler reports a deadlock.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -29,7 +29,7 @@ pub(crate) mod thread {
 pub(crate) mod time {
     use std::time::Duration;
 
-    /// As many milliseconds as there were steps.
+    /// An instant: one millisecond per step.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
     pub(crate) struct Instant(Duration);
 
@@ -62,15 +62,15 @@ fn step() {
     shuttle::thread::sleep(Duration::ZERO);
 }
 
-/// One in this many waits with a deadline times out.
+/// Of the waits with a deadline, one in this many times out.
 const TIMES_OUT_ONE_IN: u32 = 4;
-/// A wait that is going to time out does so at about one in this many steps.
+/// If a wait is going to time out, it does so at about one in this many steps.
 const LOOKS_ONE_IN: u32 = 4;
 
 #[derive(Default)]
 pub(crate) struct Mutex<T>(shuttle::sync::Mutex<T>);
 
-/// Its lock is released only while it waits in a [`Condvar`].
+/// A guard of a locked mutex. While the guard waits in a [`Condvar`], the lock is released.
 pub(crate) struct MutexGuard<'m, T> {
     mutex: &'m Mutex<T>,
     held: Option<shuttle::sync::MutexGuard<'m, T>>,
@@ -145,7 +145,7 @@ impl<T> RwLock<T> {
 /// notified.
 #[derive(Default)]
 pub(crate) struct Condvar {
-    // Never locked across a step, so no thread ever waits for it.
+    // Never locked across a step, so no thread ever waits for this lock.
     waiting: std::sync::Mutex<Vec<Arc<BatchSemaphore>>>,
 }
 
@@ -171,7 +171,7 @@ impl Condvar {
         notified
     }
 
-    /// Removes a waiter. Returns `false` if it has been notified in the meantime.
+    /// Removes a waiter. Returns `false` if it has already been notified.
     fn leave(&self, notified: &Arc<BatchSemaphore>) -> bool {
         let mut waiting = self.waiting.lock().expect("no panic");
         let place = waiting.iter().position(|w| Arc::ptr_eq(w, notified));
@@ -179,7 +179,7 @@ impl Condvar {
     }
 
     pub(crate) fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
-        // Done before the mutex is released, so that no notification is missed.
+        // The waiter is added before the mutex is released, so that no notification is missed.
         let notified = self.enter();
         guard.held = None;
         notified.acquire_blocking(1).expect("it is never closed");

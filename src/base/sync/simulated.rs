@@ -1,4 +1,4 @@
-//! The monotonic clock of a simulated thread, and waits on that clock.
+//! The monotonic clock of a simulated thread, and waits that use that clock.
 
 use std::cell::Cell;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! The command line: the commands, and the options that all of them share.
 //!
-//! Contains [`Arguments`], the list of commands. Every command is one file; invalid arguments are
-//! refused before anything is opened.
+//! Contains [`Arguments`], the list of commands. Every command has its own file. Invalid arguments
+//! are refused before anything is opened.
 
 use clap::{Parser, Subcommand};
 

@@ -1,6 +1,7 @@
-//! `jobstore complete`: completes a job that hangs.
+//! `jobstore complete`: completes a job that has stalled.
 //!
-//! Selects the outcome. A job that is already complete keeps its outcome, which is reported.
+//! Selects the outcome. A job that is already complete keeps its outcome, and that outcome is
+//! reported.
 
 use clap::Args;
 use jobstore::OutcomeKind;

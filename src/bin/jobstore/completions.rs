@@ -1,6 +1,6 @@
 //! `jobstore completions`: writes a completion script for a shell.
 //!
-//! Generated from the command line definition, so it is always current.
+//! The script is generated from the command line definition, so it is always up to date.
 
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;

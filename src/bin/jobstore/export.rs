@@ -1,7 +1,7 @@
 //! `jobstore export`: writes whole jobs as lines of JSON.
 //!
-//! Writes to a file or to standard output. The file appears only when it is complete; it and its
-//! temporary file are readable only by the owner.
+//! Writes to a file or to standard output. The file appears only when it is complete. It and its
+//! temporary file are readable only by their owner.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -73,7 +73,8 @@ pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdi
     Ok(Verdict::Fine)
 }
 
-/// Writes to standard output, or to a file that is renamed into place when it is complete.
+/// Calls `write` with standard output, or with a file that is renamed into place when it is
+/// complete.
 fn into(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> Result<(), Problem>,
@@ -128,7 +129,7 @@ fn into(
     synced.map_err(|e| failed(&e))
 }
 
-/// The store that contains a directory, at any depth.
+/// Returns the store that contains a directory, at any depth.
 fn store_around(directory: &Path) -> Option<PathBuf> {
     let directory = directory.canonicalize().ok()?;
     let store = directory
@@ -137,7 +138,7 @@ fn store_around(directory: &Path) -> Option<PathBuf> {
     store.map(Path::to_path_buf)
 }
 
-/// A new file that only its owner can open (mode 0600), with an unpredictable name.
+/// Creates a new file with an unpredictable name that only its owner can open (mode 0600).
 fn unfinished(path: &Path, directory: &Path) -> io::Result<NamedTempFile> {
     let mut begin = path.file_name().unwrap_or_default().to_owned();
     begin.push(".");
@@ -148,7 +149,7 @@ fn unfinished(path: &Path, directory: &Path) -> io::Result<NamedTempFile> {
         .tempfile_in(directory)
 }
 
-/// A file that keeps its first write error, because the caller sees only that writing failed.
+/// A file that keeps its first write error, because its caller learns only that writing failed.
 struct ExportFile {
     file: NamedTempFile,
     failure: Option<io::Error>,

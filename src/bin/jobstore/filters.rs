@@ -1,7 +1,7 @@
 //! Which jobs a command applies to.
 //!
-//! Contains the filters that list, find, export, and purge share, as a [`JobQuery`] and as query
-//! parameters. Both forms select the same jobs.
+//! Contains the filters that the commands `list`, `find`, `export`, and `purge` share, as a
+//! [`JobQuery`] and as query parameters. Both forms select the same jobs.
 
 use std::time::SystemTime;
 
@@ -11,7 +11,7 @@ use jobstore::{JobQuery, OutcomeKind, State};
 
 use crate::when;
 
-/// The filters; a job must match all of them.
+/// The filters. A job is selected if it matches all of them.
 #[derive(Args, Clone, Default)]
 #[command(next_help_heading = "Filters")]
 pub(crate) struct Filters {
@@ -60,12 +60,12 @@ pub(crate) struct Filters {
     pub(crate) completed_before: Option<SystemTime>,
 }
 
-/// Refuses an empty text, for example from an unset shell variable.
+/// Returns a parser that refuses an empty text, which may come from an unset shell variable.
 pub(crate) fn some_text() -> NonEmptyStringValueParser {
     NonEmptyStringValueParser::new()
 }
 
-/// Refuses an empty text, and one that the store would truncate.
+/// Returns a parser that refuses an empty text, and a text that the store would truncate.
 pub(crate) fn text_up_to(
     max_bytes: usize,
 ) -> impl Fn(&str) -> Result<String, String> + Clone + Send + Sync + 'static {
@@ -97,12 +97,12 @@ fn outcomes() -> impl TypedValueParser<Value = OutcomeKind> {
 }
 
 impl Filters {
-    /// Whether all jobs are selected.
+    /// Returns whether all jobs are selected.
     pub(crate) fn is_empty(&self) -> bool {
         self.query().is_empty()
     }
 
-    /// The filters as a query of the library.
+    /// Returns the filters as a query of the library.
     pub(crate) fn list(&self) -> JobQuery {
         let mut list = JobQuery::new();
         for &state in &self.states {
@@ -142,7 +142,7 @@ impl Filters {
         list
     }
 
-    /// The filters as query parameters.
+    /// Returns the filters as query parameters.
     pub(crate) fn query(&self) -> Vec<(&'static str, String)> {
         let mut pairs = Vec::new();
         for state in &self.states {

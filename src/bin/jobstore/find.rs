@@ -1,7 +1,7 @@
 //! `jobstore find`: finds jobs whose ids are lost.
 //!
-//! Finds exactly the jobs with the same request, or with the given parts, newest first; a search
-//! that stops early reports where to continue.
+//! Finds exactly the jobs that have the same request, or that match the filters, newest first. A
+//! search that stops early reports how to continue.
 
 use std::fs::File;
 use std::io::Read;
@@ -71,7 +71,7 @@ pub(crate) struct Arguments {
 /// The result of a search.
 struct FoundJob {
     jobs: u64,
-    /// How to see further results, if there may be any.
+    /// How to see more results, if there may be any.
     more: Option<String>,
 }
 
@@ -114,7 +114,7 @@ pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdi
                 found = find(each)?;
                 Ok(())
             })?;
-            // In this format, the output contains only whole jobs.
+            // In this format, standard output contains only whole jobs.
             if let Some(more) = found.more.filter(|_| request.is_none()) {
                 output::note(&more);
             }
@@ -147,7 +147,7 @@ pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdi
     Ok(Verdict::Fine)
 }
 
-/// Searches for jobs by parts, step by step, until enough are found.
+/// Searches for jobs that match the filters, step by step, until enough are found.
 fn search(
     access: &dyn Access,
     graph: &GraphName,

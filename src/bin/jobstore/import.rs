@@ -1,6 +1,6 @@
 //! `jobstore import`: imports jobs from lines of JSON.
 //!
-//! Reads the lines and prints the report. Imported, existing, and bad lines are counted; a bad line
+//! Reads the lines and prints the report. Imported, existing, and bad lines are counted. A bad line
 //! is identified by its number, never by its text.
 
 use std::fs::File;

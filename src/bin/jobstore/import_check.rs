@@ -1,7 +1,7 @@
-//! Checks whether an import will reach a job.
+//! Checks whether an import would import at least one job.
 //!
-//! Reads lines up to the first job. An import that cannot record any job because of its lines or
-//! the graph's name fails before a store or a graph is created.
+//! Reads lines up to the first job. If an import cannot record any job, because of its lines or the
+//! graph's name, it fails before a store or a graph is created.
 
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 
@@ -11,9 +11,10 @@ use crate::access::{Import, MAX_REQUEST_BYTES};
 use crate::problem::Problem;
 use crate::store_args::GraphName;
 
-/// The maximum number of bytes of bad lines that are skipped here; after that, the import starts.
+/// The maximum number of bytes of bad lines that are skipped by this check. After that, the import
+/// starts.
 const SKIPPED_BYTES_MAX: usize = 16 << 20;
-/// The longest line that is read here. The import itself refuses a longer one.
+/// The longest line that this check reads. The import itself refuses a longer line.
 const LINE_BYTES_MAX: u64 = MAX_REQUEST_BYTES + (2 << 20);
 
 /// Lines whose beginning has been checked.
@@ -24,8 +25,8 @@ pub(crate) struct CheckedLines {
     pub(crate) only_bad: Option<Problem>,
 }
 
-/// Imports the first lines into a store in memory. An import that would stop before its first
-/// job is an error.
+/// Imports the first lines into a store in memory. Returns an error if the import would stop before
+/// its first job.
 pub(crate) fn check(
     graph: &GraphName,
     lines: Box<dyn Read + Send>,
@@ -43,7 +44,7 @@ pub(crate) fn check(
     })
 }
 
-/// Returns the first bad line if there are only bad ones.
+/// Returns the first bad line if all lines are bad.
 fn first_job(
     scratch: &Graph,
     lines: &mut impl BufRead,

@@ -1,7 +1,8 @@
 //! `jobstore list`: lists the jobs of a graph, page by page.
 //!
-//! Contains the output formats, and the footer of a table. `json` is exactly the document of the
-//! GES API; a table reports the range and the total of the jobs, and how to continue.
+//! Contains the output formats, and the footer of a table. The `json` format is exactly the
+//! document of the GES API. A table reports the range and the total of the jobs, and how to
+//! continue.
 
 use std::io::Write as _;
 
@@ -89,7 +90,7 @@ pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdi
             let mut out = SpooledOutput::new();
             access.document(&graph, &list_query, &mut out)?;
             access.close()?;
-            // A terminal needs a line feed after it; a file gets exactly the document.
+            // On a terminal, a line feed follows the document. A file gets exactly the document.
             let end = if output::width().is_some() { "\n" } else { "" };
             let written = out.write_all(end.as_bytes());
             written.map_err(|e| Problem::output(&e))?;
@@ -108,14 +109,15 @@ pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdi
             if !table.is_empty() {
                 output::coloured(&table.text(output::width()))?;
             }
-            // A pipe gets only the rows.
+            // The footer goes to standard error, so that a pipe gets only the rows.
             output::note(footer(&list_query, &shown).trim_end());
         }
     }
     Ok(Verdict::Fine)
 }
 
-/// Writes lines to standard output, and closes the store before waiting for a slow reader.
+/// Writes lines to standard output. Closes the store first, so that a slow reader does not keep it
+/// open.
 pub(crate) fn lines(
     access: &dyn Access,
     jobs: impl FnOnce(access::EachLine<'_>) -> Result<(), Problem>,
@@ -126,7 +128,7 @@ pub(crate) fn lines(
     out.hand_over()
 }
 
-/// The text below a table: the range and the total of the jobs, and how to continue.
+/// Returns the text below a table: the range and the total of the jobs, and how to continue.
 fn footer(list_query: &ListQuery<'_>, shown: &PageInfo) -> String {
     let of = match shown.total {
         Some(total) => format!(" of {}", output::grouped(total)),
@@ -155,7 +157,7 @@ fn footer(list_query: &ListQuery<'_>, shown: &PageInfo) -> String {
         )));
     }
     if let Some(next) = &shown.next {
-        // For a list by state and order, an offset is as fast as a cursor, and easier to read.
+        // For a list by state and order, an offset is as fast as a cursor and easier to read.
         let on = match (list_query.cursor, shown.total) {
             (None, Some(_)) if !list_query.count => {
                 format!("--offset {}", list_query.offset + shown.jobs)

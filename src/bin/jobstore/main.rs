@@ -1,8 +1,8 @@
 //! `jobstore`: a command-line tool for operators.
 //!
-//! From the command line to an exit code: 0 for success, 1 for a problem that was found, 2 for
-//! incorrect usage. Problems are reported on standard error with a remedy. If the reader of the
-//! output exits, the program ends silently.
+//! Contains everything from the command line to the exit code: 0 for success, 1 for a problem that
+//! was found, 2 for incorrect usage. Problems are reported on standard error with a remedy. If the
+//! reader of the output exits, the program ends silently.
 
 #![warn(rust_2018_idioms)]
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::todo)]

@@ -1,6 +1,6 @@
 //! `jobstore man`: prints the manual.
 //!
-//! Generated from the command line definition, so it is always current.
+//! The page is generated from the command line definition, so it is always up to date.
 
 use clap::{Args, CommandFactory};
 use clap_mangen::Man;

@@ -1,7 +1,7 @@
 //! Standard output and the terminal.
 //!
 //! Contains the destination of the output, the width of the terminal, the sanitizing of text for
-//! terminals, and number formatting. No text of a request can control a terminal; a pipe gets
+//! terminals, and number formatting. No text of a request can control a terminal. A pipe gets
 //! neither colors nor truncated lines. A slow reader of a list does not keep the store open.
 
 use std::io::{self, BufWriter, IsTerminal, Seek, StdoutLock, Write};
@@ -23,8 +23,8 @@ pub(crate) fn plain() -> BufWriter<StdoutLock<'static>> {
 /// The maximum number of bytes spooled in memory; larger output goes to an unnamed temporary file.
 const SPOOL_BYTES: usize = 4 << 20;
 
-/// Standard output for any number of lines, which are spooled until the store is closed, because a
-/// reader may be slow. A file gets them directly.
+/// Standard output for any number of lines. Because a reader may be slow, the lines are spooled
+/// until the store is closed. If standard output is a file, the lines are written to it directly.
 pub(crate) enum SpooledOutput {
     Put(BufWriter<SpooledTempFile>),
     AtOnce(BufWriter<StdoutLock<'static>>),
@@ -103,7 +103,7 @@ pub(crate) fn note(text: &str) {
     writeln!(anstream::stderr().lock(), "{text}").ok();
 }
 
-/// The width of the terminal, if standard output is one.
+/// Returns the width of the terminal, if standard output is one.
 pub(crate) fn width() -> Option<usize> {
     let out = io::stdout();
     if !out.is_terminal() {
@@ -114,8 +114,8 @@ pub(crate) fn width() -> Option<usize> {
     Some(if width == 0 { 80 } else { usize::from(width) })
 }
 
-/// The text without characters that a terminal interprets or hides: control characters, and those
-/// that change the direction of text.
+/// Returns the text without characters that a terminal interprets or hides: control characters, and
+/// characters that change the direction of text.
 pub(crate) fn harmless(text: &str) -> String {
     let is_harmful = |c: char| {
         let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
@@ -125,7 +125,7 @@ pub(crate) fn harmless(text: &str) -> String {
     text.chars().map(shown).collect()
 }
 
-/// A number in groups of three digits.
+/// Formats a number in groups of three digits.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -138,12 +138,12 @@ pub(crate) fn grouped(number: u64) -> String {
     text
 }
 
-/// "1 job", "2 jobs".
+/// Formats a number of jobs: "1 job", "2 jobs".
 pub(crate) fn jobs(number: u64) -> String {
     counted(number, "job")
 }
 
-/// A number and a noun, in the singular or the plural.
+/// Formats a number and a noun, in the singular or the plural.
 pub(crate) fn counted(number: u64, what: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {what}{plural}", grouped(number))

@@ -1,8 +1,8 @@
 //! Errors as messages for the user.
 //!
 //! Contains [`Problem`], [`Verdict`], the exit codes, and the remedies for the errors that
-//! operators can meet. Every problem is one line, followed by a line with the remedy, the same for
-//! both ways of access. It contains no text of a request.
+//! operators can meet. Every problem is one line, followed by a line with the remedy. Both are the
+//! same whichever way the store is accessed, and contain no text of a request.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use jobstore::Error;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Fine,
-    /// It found a problem, and has reported it.
+    /// The command found a problem, and has reported it.
     Wrong,
 }
 
@@ -28,7 +28,7 @@ pub(crate) enum Problem {
     Failed { what: String, remedy: String },
     /// The given job does not exist.
     NoJob { what: String, was_purged: bool },
-    /// The reader of the output is gone.
+    /// The reader of the output has exited.
     ReaderGone,
 }
 
@@ -62,7 +62,8 @@ impl Problem {
         )
     }
 
-    /// An error with a file given by the user: the remedy is another path, or another disk.
+    /// Returns the problem for an error with a file that the user gave. The remedy is another path
+    /// or another disk.
     pub(crate) fn file(operation: &str, path: &Path, error: &io::Error) -> Problem {
         use io::ErrorKind::*;
         let what = format!("cannot {operation} {}: {error}", path.display());
@@ -79,8 +80,8 @@ impl Problem {
         }
     }
 
-    /// The problem for an error of the library, given its code and message: nothing else is known
-    /// about an error that an engine reports.
+    /// Returns the problem for an error of the library, given its code and message. If an engine
+    /// reports the error, nothing else is known about it.
     pub(crate) fn of(name: &str, what: String) -> Problem {
         match name {
             "UnknownGraph" | "InvalidName" | "InvalidJobId" | "InvalidJson" | "InvalidPointer"
@@ -130,7 +131,7 @@ impl From<Error> for Problem {
     }
 }
 
-/// A store in a subdirectory of this directory.
+/// Returns a store that is in a subdirectory of this directory.
 fn store_below(path: &Path) -> Option<PathBuf> {
     let entries = std::fs::read_dir(path).ok()?;
     let directories = entries.filter_map(|entry| Some(entry.ok()?.path()));
@@ -139,7 +140,7 @@ fn store_below(path: &Path) -> Option<PathBuf> {
         .find(|directory| directory.join("STORE").is_file())
 }
 
-/// The remedy, unless the error's message already contains it.
+/// Returns the remedy, unless the error's message already contains it.
 fn remedy(name: &str) -> &'static str {
     match name {
         "Damaged" => "`jobstore verify` lists all damage; `jobstore repair` quarantines it",
@@ -187,7 +188,7 @@ pub(crate) fn say(what: &str, remedy: &str) {
     use std::io::Write as _;
     let red = Style::new().fg_color(Some(AnsiColor::Red.into())).bold();
     let mut out = anstream::stderr().lock();
-    // If this fails, the error cannot be reported.
+    // If this write fails, the error cannot be reported.
     writeln!(out, "{red}jobstore:{red:#} {what}").ok();
     if !remedy.is_empty() {
         writeln!(out, "  {remedy}").ok();

@@ -1,7 +1,7 @@
-//! Progress of a long command.
+//! Shows the progress of a long command.
 //!
-//! Contains [`Bar`]: a bar, the rate, and the time left. It is drawn only if standard error is a
-//! terminal, and removed when the command ends.
+//! Contains [`Bar`], which shows a bar, the rate, and the time left. The bar is drawn only if
+//! standard error is a terminal, and removed when the command ends.
 
 use std::io::{self, IsTerminal};
 use std::sync::OnceLock;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-/// A progress bar, shown from the first report on if standard error is a terminal.
+/// A progress bar. If standard error is a terminal, it is shown from the first report on.
 pub(crate) struct Bar {
     bar: OnceLock<ProgressBar>,
     is_wanted: bool,
@@ -26,7 +26,7 @@ const BYTES_OPEN: &str = "{msg} {spinner} {binary_bytes}, {binary_bytes_per_sec}
 const NOTHING: &str = "{msg} {spinner} {elapsed}";
 
 impl Bar {
-    /// Counts jobs, events, lines.
+    /// Returns a bar that counts items, such as jobs, events, or lines.
     pub(crate) fn items(what: &'static str) -> Bar {
         Bar::new(what, ITEMS, ITEMS_OPEN)
     }
@@ -35,14 +35,14 @@ impl Bar {
         Bar::new(what, BYTES, BYTES_OPEN)
     }
 
-    /// Shows only that the work continues.
+    /// Returns a bar that shows only that the work continues.
     pub(crate) fn busy(what: &'static str) -> Bar {
         let bar = Bar::new(what, NOTHING, NOTHING);
         bar.bar().enable_steady_tick(Duration::from_millis(200));
         bar
     }
 
-    /// No bar, because the output goes to the terminal.
+    /// Returns a bar that is never shown, because the output goes to the terminal.
     pub(crate) fn none() -> Bar {
         let mut bar = Bar::new("", NOTHING, NOTHING);
         bar.is_wanted = false;
@@ -98,7 +98,7 @@ impl Bar {
 fn style(template: &str) -> ProgressStyle {
     let style = ProgressStyle::with_template(template);
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-    // indicatif's own rate has four decimals.
+    // indicatif's own rate has four decimals, so this one replaces it.
     style.with_key(
         "rate",
         |state: &ProgressState, out: &mut dyn std::fmt::Write| {

@@ -1,6 +1,6 @@
 //! `jobstore purge`: purges complete jobs.
 //!
-//! Prevents an accidental purge. Only complete jobs are purged; without a filter, `--all` is
+//! Prevents an accidental purge: only complete jobs are purged, and without a filter, `--all` is
 //! required.
 
 use clap::Args;

@@ -1,6 +1,6 @@
 //! `jobstore repair`: quarantines damaged data, so that the rest can be served.
 //!
-//! The findings are shown before anything is changed; nothing is changed without confirmation.
+//! The findings are shown before anything is changed. Nothing is changed without confirmation.
 
 use std::io::{self, BufRead, IsTerminal};
 
@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdict, Problem> {
     let dir = &store_args.data()?;
-    // Rewritten files belong to the user that runs the repair.
+    // Files that the repair rewrites belong to the user who runs it.
     access::check_owner(dir)?;
     let report = verify::look(dir).map_err(|error| access::at_rest(dir, error))?;
     if report.is_sound() && report.closed == Some(true) {
@@ -44,7 +44,7 @@ pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdi
     }
     output::coloured(&report.to_string())?;
     let question = match report.is_sound() {
-        // Its end may be missing, which only the index can detect.
+        // The end of the log may be missing, which only a comparison with the index can detect.
         true => {
             "The store was not closed cleanly, and the end of its log may be missing. Compare it \
              with the index, and repair it?"
@@ -79,7 +79,8 @@ pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdi
     Ok(Verdict::Fine)
 }
 
-/// Asks on the terminal; if there is none, explains how to confirm in advance.
+/// Asks for confirmation on the terminal. If there is no terminal, explains how to confirm in
+/// advance.
 fn is_agreed(question: &str) -> Result<bool, Problem> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Err(Problem::usage(

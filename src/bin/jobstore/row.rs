@@ -1,6 +1,6 @@
-//! The parts of a job's line that tables and pages for the user need.
+//! The parts of a job's line that are needed to show the job to the user.
 //!
-//! Contains [`Row`], and the words for a job's state. Unknown members of a line are ignored.
+//! Contains [`Row`], and the words for a job's state. Other members of a line are ignored.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub(crate) struct Row<'a> {
     pub(crate) completed_at: Option<u64>,
 }
 
-/// Its request.
+/// The request of a job.
 #[derive(Deserialize)]
 pub(crate) struct RowRequest<'a> {
     pub(crate) command: String,
@@ -37,7 +37,7 @@ pub(crate) struct RowRequest<'a> {
     pub(crate) body: &'a RawValue,
 }
 
-/// Its outcome.
+/// The outcome of a job.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RowOutcome<'a> {
@@ -50,7 +50,7 @@ pub(crate) struct RowOutcome<'a> {
     pub(crate) recovered_at_open: Option<u64>,
 }
 
-/// Its reported progress.
+/// The progress that a job has reported.
 #[derive(Deserialize)]
 pub(crate) struct RowProgress {
     pub(crate) percent: u8,
@@ -60,7 +60,7 @@ pub(crate) struct RowProgress {
 
 impl<'a> Row<'a> {
     pub(crate) fn of(line: &'a str) -> Result<Row<'a>, Problem> {
-        // serde's message may quote the line.
+        // serde's message is not shown, because it may quote the line.
         serde_json::from_str(line).map_err(|e| {
             Problem::failed(
                 format!(
@@ -72,7 +72,7 @@ impl<'a> Row<'a> {
         })
     }
 
-    /// Its state in a word or two: the outcome, once it is complete.
+    /// Returns the state in a word or two. For a complete job, this is the outcome.
     pub(crate) fn word(&self) -> String {
         if let Some(outcome) = &self.outcome {
             return outcome.kind.replace('_', " ");
@@ -100,7 +100,7 @@ impl<'a> Row<'a> {
         Style::new().fg_color(Some(colour.into()))
     }
 
-    /// How long it ran, or has been running.
+    /// Returns how long the job ran, or has been running.
     pub(crate) fn took(&self, now_ms: u64) -> Option<Duration> {
         let started = self.started_at?;
         let until = match (self.completed_at, &*self.status) {

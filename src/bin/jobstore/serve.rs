@@ -1,8 +1,8 @@
 //! `jobstore serve`: serves a store over HTTP.
 //!
 //! Contains the additional routes, access control, startup, and shutdown. Clients on other machines
-//! need a token, and tokens can be changed while the server runs. It shuts down gracefully on the
-//! first signal and immediately on the second, and closes the store.
+//! need a token, and the tokens can be changed while the server runs. On the first signal, the
+//! server shuts down gracefully and closes the store. On the second, it exits immediately.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -135,11 +135,12 @@ pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdi
                 "check the process limits (`ulimit -u`)",
             )
         })?;
-    // Before the store is opened, which records the given secret keys.
+    // The listener is bound before the store is opened, because opening records the given secret
+    // keys.
     let listener = runtime.block_on(bind(arguments.listen))?;
     let store = access::store_at_rest(store_args)?;
     let served = runtime.block_on(listen(&store, listener, tokens));
-    // Meanwhile the runtime waits for a second signal.
+    // While the store is being closed, the runtime waits for a second signal.
     let closed = store.close();
     runtime.shutdown_background();
     served?;
@@ -182,12 +183,12 @@ async fn listen(
         .map_err(|e| Problem::failed(format!("cannot determine the listening address: {e}"), ""))?;
     let mut terminated = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupted = signal(SignalKind::interrupt()).map_err(failed)?;
-    // `nohup` ignores the signal; without tokens the signal has no other use.
+    // `nohup` makes the process ignore this signal. Without tokens, the signal has no other use.
     let mut hung_up = match tokens.is_none() && is_ignored(SIGHUP) {
         true => None,
         false => Some(signal(SignalKind::hangup()).map_err(failed)?),
     };
-    // The server also runs without it, for example if the path is too long.
+    // The server also runs without a control socket, for example if its path is too long.
     let control = store.control();
     if let Err(error) = &control {
         output::note(&format!("continuing without a control socket: {error}"));
@@ -195,7 +196,8 @@ async fn listen(
     let (mut out, told) = (std::io::stdout(), format!("listening on http://{address}"));
     let written = writeln!(out, "{told}").and_then(|()| out.flush());
     if written.is_err() {
-        // Clients may know the address anyway.
+        // If standard output is closed, the address is shown on standard error. Clients may know it
+        // anyway.
         output::note(&told);
     }
     let doorkeeper = tokens.clone();
@@ -221,13 +223,13 @@ async fn listen(
     };
     serve(listener, app(store, tokens), Bounds::new(), end).await;
     if let Ok(control) = control {
-        // Closing it waits for a thread.
+        // Closing the control socket waits for a thread, so it must not block the runtime.
         tokio::task::spawn_blocking(|| control.close()).await.ok();
     }
     Ok(())
 }
 
-/// Waits for the next delivery of a signal; forever if it is ignored.
+/// Waits for the next delivery of a signal. If the signal is ignored, waits forever.
 async fn next(signal: &mut Option<Signal>) {
     match signal {
         Some(signal) => drop(signal.recv().await),
@@ -235,7 +237,7 @@ async fn next(signal: &mut Option<Signal>) {
     }
 }
 
-/// Whether this process was started with the signal ignored.
+/// Returns whether this process was started with the signal ignored.
 fn is_ignored(number: u32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| {
@@ -245,7 +247,7 @@ fn is_ignored(number: u32) -> bool {
     mask.is_some_and(|mask| mask >> (number - 1) & 1 == 1)
 }
 
-/// All routes.
+/// Returns the router with all routes.
 fn app(store: &JobStore, tokens: Option<Doorkeeper>) -> Router {
     let mut routes = Routes::new(store);
     if let Some(tokens) = tokens {

@@ -1,7 +1,7 @@
-//! Job ids in tables.
+//! Short forms of job ids in tables.
 //!
-//! Contains the shortening of an id for a table, and the lookup of the whole id from what a table
-//! shows.
+//! Contains the function that shortens an id for a table, and the functions that find the whole id
+//! from the short form.
 
 use jobstore::JobId;
 
@@ -17,21 +17,23 @@ const NUMBER_DIGITS: usize = 19;
 /// The length of a generated id: its digits and a UUID.
 const GENERATED_ID_BYTES: usize = NUMBER_DIGITS + 36;
 const ELLIPSIS: char = '\u{2026}';
-/// Jobs read at a time when searching for an id.
+/// The number of jobs read at a time when searching for an id.
 const PAGE_JOBS: u64 = 10_000;
 
-/// The part of an id in the form of the GES API that tells jobs of one graph apart: a table shows
-/// it after an ellipsis.
+/// Returns the part that distinguishes an id from the graph's other ids, if the id has the form of
+/// the GES API. A table shows this part after an ellipsis.
 pub(crate) fn short_id(id: &str) -> Option<&str> {
     let digits = id.bytes().take(NUMBER_DIGITS).all(|b| b.is_ascii_digit());
     let is_generated = id.len() == GENERATED_ID_BYTES && digits;
     is_generated.then(|| id.get(NUMBER_DIGITS..)).flatten()
 }
 
-/// The characters after the ellipsis that are required to identify a job for a change.
+/// The number of characters after the ellipsis that are required to identify a job that is to be
+/// changed.
 const CHARS_TO_CHANGE_MIN: usize = 4;
 
-/// Like [`job`], for a command that changes the job: a few characters might be a typo.
+/// Like [`job`], for a command that changes the job. Requires more characters, because a few might
+/// be a typo.
 pub(crate) fn job_to_change(
     access: &dyn Access,
     graph: &GraphName,
@@ -49,7 +51,8 @@ pub(crate) fn job_to_change(
     job(access, graph, given)
 }
 
-/// A job, with its whole id, given its id or what a table shows of the id.
+/// Finds a job, given its id or the short form that a table shows. Returns its whole id and its
+/// line.
 pub(crate) fn job(
     access: &dyn Access,
     graph: &GraphName,
@@ -64,8 +67,7 @@ pub(crate) fn job(
     let mut missing = None;
     let mut try_id = |id: String| match access.job(graph, &id) {
         Ok(line) => Ok(Some((id, line))),
-        // That a job with this id was purged is more useful to report than that another never
-        // existed.
+        // If one id was purged and another never existed, the purge is more useful to report.
         Err(problem @ Problem::NoJob { was_purged, .. }) => {
             if was_purged || missing.is_none() {
                 missing = Some(problem);
@@ -75,13 +77,13 @@ pub(crate) fn job(
         Err(problem) => Err(problem),
     };
     if shown.parts.len() == 1 {
-        // A UUID can also be a whole id that the engine supplied.
+        // A UUID can also be a whole id, chosen by the engine.
         if let Some(found) = try_id(given.to_owned())? {
             return Ok(found);
         }
     }
     if shown.is_end_of_id() {
-        // Usually the graph generated the id, and its number completes it.
+        // Usually, the graph generated the id, so the graph's number completes it.
         if let Some(begin) = access.id_begin(graph)? {
             if let Some(found) = try_id(format!("{begin}{}", shown.end()))? {
                 return Ok(found);
@@ -103,7 +105,7 @@ pub(crate) fn job(
     }
 }
 
-/// Up to two ids of the graph that a table could show like this.
+/// Returns up to two ids of the graph that match this short form.
 fn search(
     access: &dyn Access,
     graph: &GraphName,
@@ -137,19 +139,19 @@ fn search(
     }
 }
 
-/// What a table shows of an id: its parts, with an ellipsis between them.
+/// The short form of an id: its parts, with an ellipsis between them.
 #[derive(Debug, PartialEq)]
 struct Shown<'a> {
     parts: Vec<&'a str>,
 }
 
 impl<'a> Shown<'a> {
-    /// `None` for text that can only be a whole id, or is invalid. Dots are accepted instead of an
-    /// ellipsis, which is hard to type.
+    /// Parses a short form. `None` if the text is invalid or can only be a whole id. Dots are
+    /// accepted instead of an ellipsis, because an ellipsis is hard to type.
     fn parse(given: &'a str) -> Option<Shown<'a>> {
         let mut parts: Vec<&str> = Vec::new();
         for (n, part) in given.split([ELLIPSIS, '.']).enumerate() {
-            // Of several consecutive dots, the first one counts.
+            // Only the first of several consecutive dots separates parts.
             if n == 0 || !part.is_empty() {
                 parts.push(part);
             }
@@ -168,20 +170,21 @@ impl<'a> Shown<'a> {
         self.parts.last().copied().unwrap_or_default()
     }
 
-    /// The number of characters after the ellipsis, or before one at the end.
+    /// Returns the number of characters after the last ellipsis. If the text ends with an ellipsis,
+    /// returns the number before it.
     fn end_chars(&self) -> usize {
         let end = self.parts.iter().rev().find(|part| !part.is_empty());
         end.map_or(0, |end| end.chars().count())
     }
 
-    /// Whether it is exactly what [`short_id`] keeps of an id.
+    /// Returns whether this is exactly what [`short_id`] keeps of an id.
     fn is_end_of_id(&self) -> bool {
         let before = &self.parts[..self.parts.len().saturating_sub(1)];
         before.concat().is_empty() && self.end().len() == GENERATED_ID_BYTES - NUMBER_DIGITS
     }
 
     fn matches(&self, id: &str) -> bool {
-        // A table does not show the digits of the graph.
+        // A table does not show the digits that identify the graph.
         let is_like = |id: &str| self.is_like(id);
         is_like(id) || short_id(id).is_some_and(is_like)
     }
@@ -236,7 +239,7 @@ mod tests {
             let shown = Shown::parse(&given).unwrap();
             assert!(shown.matches(ID), "{given}: {shown:?}");
             assert!(!shown.matches("import-1"), "{given}");
-            // A prefix allows any continuation.
+            // A prefix matches any continuation.
             let is_begin = given.ends_with(['\u{2026}', '.']);
             assert!(is_begin || !shown.matches(&format!("{ID}x")), "{given}");
         }

@@ -1,7 +1,8 @@
 //! `jobstore show`: shows everything about one job.
 //!
-//! Contains the layout of a job for the user, and JSON with line breaks. The text of a request is
-//! shown exactly, except for characters that a terminal interprets; a truncated text is marked.
+//! Contains the layout of a job for the user, and the formatting of JSON with line breaks. The text
+//! of a request is shown exactly, except for characters that a terminal interprets. A truncated
+//! text is marked.
 
 use std::fmt::Write as _;
 
@@ -60,7 +61,7 @@ pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdi
     Ok(Verdict::Fine)
 }
 
-/// The job as text.
+/// Formats the job as text.
 fn text(graph: &GraphName, row: &Row<'_>, now_ms: u64) -> String {
     let mut text = String::new();
     let bold = Style::new().bold();
@@ -123,7 +124,7 @@ fn text(graph: &GraphName, row: &Row<'_>, now_ms: u64) -> String {
     text
 }
 
-/// Breaks compact JSON into lines, otherwise unchanged; a long text is truncated.
+/// Breaks compact JSON into lines, and otherwise leaves it unchanged. A long text is truncated.
 fn spread(json: &str) -> String {
     let mut text = String::new();
     let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
@@ -139,7 +140,7 @@ fn spread(json: &str) -> String {
             return text;
         }
         if in_string {
-            // Line feeds are not allowed: JSON has none in a string.
+            // No exception is made for line feeds, because a JSON string contains none.
             text.push_str(&harmless(c.encode_utf8(&mut [0; 4])));
             in_string = escaped || c != '"';
             escaped = c == '\\' && !escaped;

@@ -1,7 +1,7 @@
 //! `jobstore stats`: shows the statistics and health of a store.
 //!
-//! Contains the layout of the statistics for the user. `json` contains all of them; the exit code
-//! is 1 if the store is not fully operational.
+//! Contains the layout of the statistics for the user. The `json` format contains all of them. The
+//! exit code is 1 if the store is not fully operational.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -122,7 +122,7 @@ impl Histogram {
         self.counts.iter().sum()
     }
 
-    /// The upper bound of this percentile, in words.
+    /// Returns the upper bound of this percentile, in words.
     fn percentile(&self, percent: u64) -> String {
         let wanted = (self.count() * percent).div_ceil(100);
         let mut seen = 0;
@@ -142,7 +142,7 @@ impl Histogram {
     }
 }
 
-/// A round duration in words.
+/// Formats a round duration in words.
 fn duration(us: u64) -> String {
     match us {
         0..1000 => format!("{us} us"),
@@ -155,7 +155,7 @@ fn bytes(number: u64) -> String {
     BinaryBytes(number).to_string()
 }
 
-/// The statistics as text.
+/// Formats the statistics as text.
 fn text(stats: &Stats, now_ms: u64) -> String {
     let mut text = String::new();
     let bold = Style::new().bold();

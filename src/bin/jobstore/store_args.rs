@@ -1,7 +1,7 @@
 //! Which store and which graph a command uses.
 //!
-//! Contains `--data` and `--graph`, and the notation for a graph. If no graph is named, the store
-//! must have exactly one.
+//! Contains `--data` and `--graph`, and the notation for a graph. If the user does not name a
+//! graph, the store must have exactly one.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -14,8 +14,8 @@ use crate::access::Access;
 use crate::filters::some_text;
 use crate::problem::Problem;
 
-/// The environment variables for options. An empty variable counts as unset; clap would refuse it
-/// even if the option is given explicitly.
+/// The environment variables for options. An empty variable is treated as unset. clap would refuse
+/// it even if the option is given explicitly.
 const DATA: &str = "JOBSTORE_DATA";
 const SECRET_KEYS: &str = "JOBSTORE_SECRET_KEYS";
 
@@ -38,7 +38,7 @@ pub(crate) struct StoreArgs {
 }
 
 impl StoreArgs {
-    /// The store's directory.
+    /// Returns the store's directory.
     pub(crate) fn data(&self) -> Result<PathBuf, Problem> {
         let data = self
             .data
@@ -52,12 +52,12 @@ impl StoreArgs {
         })
     }
 
-    /// Whether a store exists.
+    /// Returns whether a store exists in the directory.
     pub(crate) fn has_store(&self) -> Result<bool, Problem> {
         Ok(self.data()?.join("STORE").exists())
     }
 
-    /// The keys whose values are secret, if they are set explicitly.
+    /// Returns the keys whose values are secret, if they are set explicitly.
     pub(crate) fn secret_keys(&self) -> Result<Option<Vec<String>>, Problem> {
         let (named_by, keys) = match &self.secret_keys {
             Some(keys) => ("--secret-keys", keys.clone()),
@@ -84,8 +84,8 @@ impl StoreArgs {
         Ok(Some(keys))
     }
 
-    /// Refuses secret keys on a command that would record them unintentionally. The variable is
-    /// ignored, because it may be set for all commands.
+    /// Refuses the option on a command that would record the secret keys unintentionally. The
+    /// environment variable is ignored, because it may be set for all commands.
     pub(crate) fn refuse_secret_keys(&self) -> Result<(), Problem> {
         match self.secret_keys {
             None => Ok(()),
@@ -101,7 +101,7 @@ fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
-/// The graph, for commands that need one.
+/// The option for the graph, for commands that need one.
 #[derive(Args)]
 #[command(next_help_heading = "Store")]
 pub(crate) struct GraphChoice {
@@ -111,7 +111,7 @@ pub(crate) struct GraphChoice {
 }
 
 impl GraphChoice {
-    /// The graph given on the command line, or the only one.
+    /// Returns the graph given on the command line, or the only one in the store.
     pub(crate) fn choose(&self, access: &dyn Access) -> Result<GraphName, Problem> {
         let there = access.graphs()?;
         let listed = || match there.as_slice() {

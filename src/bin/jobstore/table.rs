@@ -1,8 +1,8 @@
 //! A human-readable table of jobs.
 //!
-//! Contains the columns, and which of them fit a width. No line is wider than the terminal, and in
-//! a pipe nothing is truncated; every row begins with an id that `show` accepts, if it fits; no
-//! text of a request can control the terminal.
+//! Contains the columns, and the choice of those that fit a width. No line is wider than the
+//! terminal, and in a pipe nothing is truncated. Every row begins with an id that `show` accepts,
+//! if it fits. No text of a request can control the terminal.
 
 use std::fmt::Write as _;
 
@@ -31,8 +31,9 @@ const STATE: usize = 1;
 const COMMAND: usize = 2;
 const ABOUT: usize = 5;
 
-/// The columns that are kept, and the minimum width of each: the first variant that fits is used. A
-/// truncated id is useless; if it does not fit, the other columns use its width.
+/// The layouts: for each, the minimum width of every column, or 0 if the column is omitted. The
+/// first one that fits is used. A truncated id is useless, so if the id does not fit, the other
+/// columns use its width.
 const WHOLE: usize = usize::MAX;
 const LAYOUTS: [[usize; 6]; 8] = [
     [WHOLE, WHOLE, 28, WHOLE, WHOLE, 24],
@@ -50,12 +51,12 @@ const NARROWED: [usize; 4] = [ABOUT, COMMAND, JOB, STATE];
 /// One job's cells.
 struct Line {
     cells: [String; 6],
-    /// The part of its id that tells jobs of one graph apart.
+    /// The part of the job's id that distinguishes it from the other ids of its graph.
     short_id: String,
     colour: Style,
 }
 
-/// Jobs, which are laid out once all are known.
+/// A table of jobs. It is laid out once all jobs are known.
 #[derive(Default)]
 pub(crate) struct Table {
     lines: Vec<Line>,
@@ -94,7 +95,7 @@ impl Table {
         self.lines.is_empty()
     }
 
-    /// The table, at most this wide.
+    /// Formats the table, at most this wide.
     pub(crate) fn text(&self, width: Option<usize>) -> String {
         let mut rows = vec![(HEADING, [Style::new().bold(); 6])];
         for line in &self.lines {
@@ -130,7 +131,7 @@ fn all(widths: &[usize; 6]) -> usize {
     shown.sum::<usize>() + gaps
 }
 
-/// Narrows columns to the given width; 0 for a column that is omitted.
+/// Narrows columns to the given total width. The width of an omitted column is 0.
 fn within(natural: [usize; 6], width: usize) -> [usize; 6] {
     let mut widths = natural;
     for least in LAYOUTS {
@@ -152,7 +153,7 @@ fn within(natural: [usize; 6], width: usize) -> [usize; 6] {
     widths
 }
 
-/// Adds a line; the last cell is not padded.
+/// Adds a line. The last cell is not padded.
 fn put(cells: [&str; 6], styles: [Style; 6], widths: [usize; 6], text: &mut String) {
     let shown = |column: &usize| widths[*column] > 0 && !cells[*column].is_empty();
     let last = (0..6).rfind(shown);
@@ -175,7 +176,7 @@ fn put(cells: [&str; 6], styles: [Style; 6], widths: [usize; 6], text: &mut Stri
     text.push('\n');
 }
 
-/// The text, truncated at the end.
+/// Truncates the text at the end.
 fn end_cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
@@ -185,7 +186,7 @@ fn end_cut(text: &str, width: usize) -> String {
     cut
 }
 
-/// The text, truncated in the middle: for ids and URLs, both ends are significant.
+/// Truncates the text in the middle. This is for ids and URLs, in which both ends are significant.
 fn middle_cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
@@ -197,7 +198,7 @@ fn middle_cut(text: &str, width: usize) -> String {
     format!("{}\u{2026}{end}", begin(text, left))
 }
 
-/// The longest prefix that fits the width.
+/// Returns the longest prefix that fits the width.
 fn begin(text: &str, width: usize) -> String {
     let mut used = 0;
     let fits = |c: &char| {
@@ -207,13 +208,13 @@ fn begin(text: &str, width: usize) -> String {
     text.chars().take_while(fits).collect()
 }
 
-/// A line in the color of secondary text.
+/// Returns a line in the color of secondary text.
 pub(crate) fn aside(text: &str) -> String {
     let dim = Style::new().dimmed();
     format!("{dim}{text}{dim:#}\n")
 }
 
-/// A line in the color of a warning.
+/// Returns a line in the color of a warning.
 pub(crate) fn warning(text: &str) -> String {
     let yellow = Style::new().fg_color(Some(AnsiColor::Yellow.into()));
     format!("{yellow}{text}{yellow:#}\n")

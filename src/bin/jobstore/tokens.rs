@@ -1,8 +1,8 @@
-//! Access tokens of a server, and the projects they allow.
+//! Access tokens of a server, and the projects to which they give access.
 //!
-//! Contains [`Tokens`], and the file they are read from. A file that others can read is refused. No
-//! token is in any message or kept in memory; the time of a comparison reveals nothing about a
-//! token or its length.
+//! Contains [`Tokens`], and reads them from a file. A file that others can read is refused. No
+//! token appears in any message or is kept in memory. The time of a comparison reveals nothing
+//! about a token or its length.
 
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
@@ -14,7 +14,7 @@ use crate::bounded;
 use crate::output::counted;
 use crate::problem::Problem;
 
-/// The largest size of a token file.
+/// The maximum size of a token file.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 /// The minimum length of a token, to prevent brute-force attacks.
 const TOKEN_CHARS_MIN: usize = 16;
@@ -27,11 +27,11 @@ pub(crate) struct Tokens {
     all: Vec<(Tag, String)>,
 }
 
-/// Identifies a token: two keyed hashes of it.
+/// Two keyed hashes that identify a token.
 type Tag = [u64; 2];
 
-/// The keys of these hashes, random for each process: without them, a text with a given tag cannot
-/// be constructed.
+/// The keys of the hashes, which are random for each process. Without the keys, nobody can
+/// construct a text that has a given tag.
 #[derive(Default)]
 struct Tags([RandomState; 2]);
 
@@ -57,7 +57,7 @@ impl Tokens {
         let failed = |e: &io::Error| Problem::file("read", path, e);
         let file = File::open(path).map_err(|e| failed(&e))?;
         let there = file.metadata().map_err(|e| failed(&e))?;
-        // `<(..)` in a shell is a pipe.
+        // A process substitution in a shell, `<(..)`, is a pipe.
         if !there.is_file() && !there.file_type().is_fifo() {
             return Err(Problem::usage(
                 format!("{} is not a regular file", path.display()),
@@ -116,7 +116,7 @@ impl Tokens {
         }
     }
 
-    /// Checks a token for a project; [`ALL`] for all of them.
+    /// Checks a token for a project, or for all projects if `project` is [`ALL`].
     pub(crate) fn good(&self, token: &str, project: &str) -> Good {
         let (mut good, given) = (Good::Nothing, self.tags.of(token));
         for (known, of) in &self.all {
@@ -132,7 +132,7 @@ impl Tokens {
     }
 }
 
-/// Compares all of two tags, regardless of where the first difference is.
+/// Compares two tags completely, regardless of where the first difference is.
 fn is_same(known: &Tag, given: &Tag) -> bool {
     let differences = (known[0] ^ given[0]) | (known[1] ^ given[1]);
     std::hint::black_box(differences) == 0
@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn tokens_are_compared_by_tags_of_one_size() {
         let tokens = Tokens::parse(&format!("{A} 1\n{A}{B}{A} 2\n")).unwrap();
-        // The token itself is not kept, not even its length.
+        // Neither the token nor its length is kept.
         let [(short, _), (long, _)] = &tokens.all[..] else {
             panic!("{} tokens", tokens.all.len());
         };
@@ -176,7 +176,7 @@ mod tests {
         );
         for other in [
             String::new(),
-            // Has the same length.
+            // This token has the same length.
             B.to_owned(),
             A[1..].to_owned(),
             format!("{A}\0"),

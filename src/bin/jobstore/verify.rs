@@ -1,6 +1,6 @@
 //! `jobstore verify`: reads and checks every byte of a store.
 //!
-//! Contains the report. Verification changes nothing; if damage is found, the exit code is 1, and
+//! Contains the report. Verification changes nothing. If damage is found, the exit code is 1, and
 //! the report gives the file and the offset.
 
 use std::path::Path;

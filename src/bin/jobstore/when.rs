@@ -1,6 +1,7 @@
 //! Times in a human-readable form.
 //!
-//! A text denotes one point in time, or is refused with the accepted forms.
+//! A text denotes one point in time. If it does not, it is refused, and the error lists the
+//! accepted forms.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -21,12 +22,13 @@ const ALLOWED: &str = "use a duration before now (90s, 30min, 2h, 7d, 2w, or 1d 
      hours), the most recent local HH:MM or HH:MM:SS (22:00), a local date or time (2026-11-24, \
      2026-11-24T22:00:30), or a time with an offset (2026-11-24T22:00Z, 2026-11-24T22:00+01:00)";
 
-/// A point in time from the command line.
+/// Parses a point in time from the command line.
 pub(crate) fn parse(text: &str) -> Result<SystemTime, String> {
     parse_at(text, Timestamp::now(), &zone())
 }
 
-/// The time zone of this system, or an error if it is not known. The default is UTC.
+/// Returns the time zone of this system, or an error if it is not known. If the system has none,
+/// this is UTC.
 fn zone() -> Result<TimeZone, String> {
     const SYSTEM: &str = "/etc/localtime";
     TimeZone::try_system().or_else(|_| match std::env::var_os("TZ") {
@@ -41,7 +43,7 @@ fn zone() -> Result<TimeZone, String> {
     })
 }
 
-/// The time zone in which times are shown. Warns once if it is not that of the system.
+/// Returns the time zone in which times are shown. Warns once if it is not the system's time zone.
 fn shown_zone() -> TimeZone {
     static ZONE: OnceLock<TimeZone> = OnceLock::new();
     let zone = ZONE.get_or_init(|| {
@@ -59,7 +61,7 @@ fn parse_at(
     zone: &Result<TimeZone, String>,
 ) -> Result<SystemTime, String> {
     let refused = || format!("invalid time {text:?}: {ALLOWED}");
-    // Relative times, and times with an offset, do not depend on the zone.
+    // Relative times, and times with an offset, do not depend on the local time zone.
     let local_zone = || {
         let zone = zone.as_ref();
         zone.map_err(|unknown| format!("time {text:?} is local, but {unknown}; {ALLOWED}"))
@@ -115,7 +117,7 @@ fn civil(written: &ParsedTime) -> Option<DateTime> {
     .ok()
 }
 
-/// The last date on which local clocks showed this time.
+/// Returns the last date on which local clocks showed this time of day.
 fn last_time(time: TimeOfDay, now: &ZonedDateTime) -> Option<DateTime> {
     let today = now.datetime().date();
     let on = |date: jiff::civil::Date| {
@@ -131,7 +133,7 @@ fn last_time(time: TimeOfDay, now: &ZonedDateTime) -> Option<DateTime> {
     }
 }
 
-/// A time that local clocks show exactly once.
+/// Converts a local time. Returns an error unless local clocks show it exactly once.
 fn local(text: &str, at: DateTime, zone: &TimeZone) -> Result<SystemTime, String> {
     let with = |offset: Offset| format!("{}{}", at.strftime("%Y-%m-%dT%H:%M:%S"), words(offset));
     let ambiguous = zone.to_ambiguous_timestamp(at);
@@ -163,8 +165,8 @@ fn words(offset: Offset) -> String {
     format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60)
 }
 
-/// Units of relative times, the longest first, in seconds. `m` alone could be minutes or months, so
-/// it is not accepted.
+/// Units of relative times with their lengths in seconds, longest first. `m` alone could mean
+/// minutes or months, so it is not accepted.
 const UNITS: [(&[&str], u64); 5] = [
     (&["w", "week", "weeks"], 7 * 86_400),
     (&["d", "day", "days"], 86_400),
@@ -173,7 +175,8 @@ const UNITS: [(&[&str], u64); 5] = [
     (&["s", "sec", "second", "seconds"], 1),
 ];
 
-/// `1d 12h`: numbers with their units, the longest first, each once.
+/// Parses a relative time such as `1d 12h`: numbers with their units, longest first, each unit at
+/// most once.
 fn ago_of(text: &str) -> Option<Duration> {
     let (mut rest, mut seconds, mut next) = (text, 0u64, 0);
     while !rest.is_empty() {
@@ -197,7 +200,7 @@ fn ago_of(text: &str) -> Option<Duration> {
     (next > 0).then(|| Duration::from_secs(seconds))
 }
 
-/// Milliseconds since 1970.
+/// Converts a time to milliseconds since 1970.
 pub(crate) fn to_ms(time: SystemTime) -> u64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH);
     since.map_or(0, |since| {
@@ -209,7 +212,7 @@ pub(crate) fn now_ms() -> u64 {
     to_ms(SystemTime::now())
 }
 
-/// A time in the local time zone.
+/// Formats a time in the local time zone.
 pub(crate) fn here(ms: u64) -> String {
     let ms = i64::try_from(ms).unwrap_or(i64::MAX);
     match Timestamp::from_millisecond(ms) {
@@ -221,7 +224,7 @@ pub(crate) fn here(ms: u64) -> String {
     }
 }
 
-/// A relative time in words.
+/// Formats a relative time in words.
 pub(crate) fn ago(ms: u64, now_ms: u64) -> String {
     let Some(age_ms) = now_ms.checked_sub(ms) else {
         return "later".to_owned();
@@ -236,7 +239,7 @@ pub(crate) fn ago(ms: u64, now_ms: u64) -> String {
     }
 }
 
-/// A duration in words.
+/// Formats a duration in words.
 pub(crate) fn took(time: Duration) -> String {
     let (ms, seconds) = (time.as_millis(), time.as_secs());
     match seconds {
@@ -366,7 +369,7 @@ mod tests {
             ("2026-10-25T01:59", "2026-10-24T23:59:00Z"),
             ("2026-10-25T03:00", "2026-10-25T02:00:00Z"),
             ("2026-10-25T02:30:00+02:00", "2026-10-25T00:30:00Z"),
-            // A day ago is 24 hours ago.
+            // A day before now is 24 hours before now, even if clocks have changed since.
             ("7d", "2026-10-25T12:00:00Z"),
         ] {
             assert_eq!(in_berlin(text, now).as_deref(), Ok(means), "{text}");

@@ -10,7 +10,7 @@ pub(crate) struct Owner {
     pub(crate) graph: u32,
     /// The job.
     pub(crate) sequence: u64,
-    /// The LSN of the event that gave the job an idempotency key; 0 for an id.
+    /// The LSN of the event that gave the job an idempotency key. For the hash of an id, 0.
     pub(crate) lsn: u64,
 }
 
@@ -30,7 +30,7 @@ impl Owner {
 /// A hash and its owner.
 pub(crate) type Pair = (u64, Owner);
 
-/// The approximate size of the pairs in a page, less than a row can contain.
+/// The approximate size of the pairs in a page. It is less than a row can contain.
 pub(super) const PAGE_BYTES: usize = 5 << 10;
 
 pub(super) fn read_page(index: &dyn Index, run: u64, page: u32) -> Result<Vec<Pair>, Fault> {

@@ -1,4 +1,4 @@
-//! A run: sorted pairs in pages, and the data about them in memory.
+//! A run: sorted pairs in pages, and the data about the pages that is kept in memory.
 
 use std::sync::Arc;
 
@@ -26,8 +26,8 @@ impl SortedRun {
     }
 }
 
-/// Returns the number of the run after this one. A row with a valid checksum may contain the
-/// largest possible number.
+/// Returns the number of the next run. Overflow is an error, because a row with a valid checksum
+/// may contain the largest possible number.
 pub(super) fn after(number: u64) -> Result<u64, Fault> {
     number
         .checked_add(1)

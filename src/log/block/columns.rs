@@ -7,9 +7,9 @@ use crate::model::job_json::AFTER_REQUEST;
 /// The maximum number of jobs in a block.
 pub(crate) const BLOCK_JOBS_MAX: usize = 64;
 
-/// Appends the number of jobs, then, for each job: the length of its text; the length of its id and
-/// whether it has masked values, in one number; the length of the masked values, if any; and the
-/// distance of its time from the one before (zigzag).
+/// Appends the number of jobs. Then, for each job, appends the length of its text; one number for
+/// the length of its id and whether it has masked values; the length of the masked values, if any;
+/// and the difference between its time and that of the previous job (zigzag).
 pub(super) fn put_columns(rows: &[Row], out: &mut Vec<u8>) {
     put_var(rows.len() as u64, out);
     let (mut time, mut secrets_at) = (0i64, 0);

@@ -21,7 +21,8 @@ impl Seed {
         Seed::of(1, 0, first_lsn, 0)
     }
 
-    /// The `n`-th page of the fingerprints of a graph's jobs, starting with this job.
+    /// The seed of the `n`-th page of fingerprints of a graph whose first job in the pack is this
+    /// one.
     pub(crate) fn fingerprints(graph: u32, first_sequence: u64, n: u32) -> Seed {
         Seed::of(2, graph, first_sequence, n)
     }

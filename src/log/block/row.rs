@@ -3,7 +3,7 @@
 use crate::log::event::SubmissionTexts;
 use crate::model::job_json::{AFTER_REQUEST, BEFORE_ID, BEFORE_REQUEST, BEFORE_STATUS, push_open};
 
-/// The state in a block's text.
+/// The status of all jobs in the text of a block.
 pub(crate) const BLOCK_STATUS: &str = "complete";
 
 /// Appends the text of a job as it is stored in a block.
@@ -12,7 +12,7 @@ pub(crate) fn push_text(id: &str, request: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(AFTER_REQUEST.as_bytes());
 }
 
-/// Returns the length of that text.
+/// Returns the length of the text that [`push_text`] appends.
 pub(crate) fn text_len(id_len: usize, request_len: usize) -> usize {
     BEFORE_ID.len()
         + id_len
@@ -33,7 +33,7 @@ pub(crate) fn stored_len(texts: &SubmissionTexts<'_>) -> usize {
 pub(crate) struct Row {
     pub(crate) start: u32,
     pub(crate) end: u32,
-    /// The end of its masked values among those of all jobs.
+    /// The end of the job's masked values in the concatenated masked values of all jobs.
     pub(crate) secrets_end: u32,
     pub(crate) id_len: u8,
     pub(crate) submitted_ms: u64,

@@ -1,10 +1,10 @@
 //! A directory with a bounded number of open files, however many files it has.
 //!
-//! Files that were not read recently are closed, and opened again by name when needed. A file that
-//! loses its name while someone can still read it is therefore kept open until its last handle is
-//! dropped. The number of descriptors is at most `OPEN_MAX`, plus the few files that must stay
-//! open, plus those without a name that are still in use. Another file that has taken over the name
-//! is never read in its place.
+//! A file that has not been read recently is closed, and is opened again by name when needed.
+//! Therefore, a file that loses its name while someone can still read it is kept open until its
+//! last handle is dropped. The number of open descriptors is at most `OPEN_MAX`, plus the few files
+//! that must stay open, plus the files without a name that are still in use. If another file has
+//! since taken over the name of a closed file, that other file is never read instead.
 
 pub(crate) mod pool;
 

@@ -159,14 +159,14 @@ pub(crate) fn check_room(
     }
 }
 
-/// Writes a small file atomically: after a crash, either all of it is there, or nothing.
+/// Writes a small file atomically: after a crash, the file is either complete or does not exist.
 pub(crate) fn write_whole(disk: &dyn Disk, name: &str, content: &[u8]) -> io::Result<()> {
     let (aside, file) = create_aside(disk, name)?;
     finish_whole(disk, &*file, (&aside, name), content)
 }
 
-/// Does the same with an existing file named `aside` that is at least as long, which needs no
-/// space.
+/// Like [`write_whole`], but writes to an existing file named `aside` that is at least as long,
+/// which needs no additional space.
 pub(crate) fn finish_whole(
     disk: &dyn Disk,
     file: &dyn File,
@@ -185,7 +185,8 @@ pub(crate) fn is_full(error: &Error) -> bool {
     matches!(error, Error::DiskFull { .. })
 }
 
-/// Reads a small file. A file larger than `bytes_max` is an error, before anything is allocated.
+/// Reads a small file. Returns an error if the file is larger than `bytes_max`, without allocating
+/// memory for it.
 pub(crate) fn read_whole(disk: &dyn Disk, name: &str, bytes_max: u64) -> io::Result<Vec<u8>> {
     let file = disk.open(name)?;
     let len = file.len()?;

@@ -27,9 +27,9 @@ pub(super) struct AsideFile<'d> {
     synced: u64,
     /// Whether it replaces a file of the same name.
     pub(super) replaces: bool,
-    /// If the file is the scratch file: the owner to return it to.
+    /// The scratch file, if the pack is written to it, and the owner to which it is returned.
     scratch_file: Option<(&'d Preallocation, ScratchFile)>,
-    /// If the file would become larger than this, writing the pack fails.
+    /// The maximum size of the file. If it would become larger, writing the pack fails.
     bytes_max: u64,
     finished: bool,
 }
@@ -115,8 +115,8 @@ impl<'d> AsideFile<'d> {
         Ok(())
     }
 
-    /// Makes the file durable and renames it to the name of the pack, if `check` accepts the pack
-    /// in it.
+    /// Makes the file durable and, if `check` accepts the pack in the file, renames the file to the
+    /// name of the pack.
     pub(super) fn finish(
         &mut self,
         store: StoreId,
@@ -138,7 +138,8 @@ impl<'d> AsideFile<'d> {
             self.file.cut(self.written).map_err(failed)?;
         }
         self.file.sync().map_err(failed)?;
-        // Opened before the rename, because nothing may fail after it has replaced another pack.
+        // The pack is opened before the rename, because nothing may fail after it has replaced
+        // another pack.
         let pack = Pack::open_as(self.disk, (&self.aside, &self.name), store)?;
         check(&pack)?;
         self.disk.rename(&self.aside, &self.name).map_err(failed)?;

@@ -15,7 +15,7 @@ pub(crate) struct JobsWriter<'w, 'd> {
     block: Block,
     external_ids: bool,
     fingerprints: Vec<FingerprintEntry>,
-    /// The number of the next job, after the first one.
+    /// The sequence number that the next job must have. `None` before the first job.
     next: Option<u64>,
 }
 
@@ -42,8 +42,8 @@ impl<'w, 'd> JobsWriter<'w, 'd> {
         }
     }
 
-    /// Returns an error if the range does not start with the next job. In a block, it would be
-    /// mistaken for other jobs.
+    /// Returns an error if the range does not start with the next job. The jobs of a block are
+    /// identified by their positions, so a gap would shift all later ones.
     fn follow(&mut self, from: u64, end: u64) -> Result<()> {
         if self.next.replace(end).is_some_and(|next| next != from) {
             let path = self.writer.file.path();

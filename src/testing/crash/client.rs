@@ -1,7 +1,7 @@
-//! A seeded client: its operations on a store, and the content that the store should then have.
+//! A seeded client: its operations on a store, and what the store should then contain.
 //!
-//! Contains the operations, their effect on a [`World`], and the counters of attempted and
-//! acknowledged operations, which images of the disk include. The same seed yields the same
+//! Contains the operations, their effect on a [`World`], and the numbers of attempted and
+//! acknowledged operations, which each image of the disk includes. The same seed yields the same
 //! operations, as long as the store returns the same results.
 
 use std::sync::Arc;
@@ -30,7 +30,7 @@ use crate::testing::crash::world::{End, Fact, World};
 const PROJECT: &str = "10001";
 /// How long a test waits for the store's own threads.
 const WAIT: Duration = Duration::from_secs(60);
-/// The size of a segment; a request can be larger.
+/// The size of a segment. A request can be larger.
 pub(super) const SEGMENT_BYTES: u64 = 4 << 10;
 
 /// Pseudorandom numbers, determined by the seed.
@@ -99,8 +99,8 @@ impl Store {
         }
     }
 
-    /// Fills the disk, at a moment when no file is being created or deleted: a later deletion would
-    /// free space.
+    /// Fills the disk at a moment when no file is being created or deleted, because deleting a file
+    /// later would free space.
     pub(super) fn fill_disk(&self, disk: &MemoryDisk) {
         // The packer takes a segment out of the log before it removes its file.
         let _files = self.engine.files_lock.lock();
@@ -123,7 +123,7 @@ impl Store {
         self.apply_act(&act).expect("the graph is made");
     }
 
-    /// Executes an operation; returns the ids of the jobs it created.
+    /// Executes an operation. Returns the ids of the jobs that it created.
     pub(super) fn apply_act(&self, act: &Act) -> Result<Vec<JobId>> {
         match act {
             Act::CreateGraph { name, number } => {
@@ -174,7 +174,8 @@ pub(super) fn options(durability: Durability) -> Options {
     }
 }
 
-/// Cancels and purges all jobs of a graph, as far as there is space; returns whether none is left.
+/// Cancels and purges all jobs of a graph, as far as there is space. Returns whether no job is
+/// left.
 pub(super) fn tried_to_purge_all(graph: &Graph) -> bool {
     let page = graph.list(JobQuery::new()).expect("a page");
     let jobs = page.jobs().map(|job| job.expect("a job"));
@@ -267,7 +268,7 @@ pub(super) enum Act {
 }
 
 impl Act {
-    /// Whether it adds something; the others complete or remove what exists.
+    /// Returns whether the operation adds something. All others complete or remove what exists.
     pub(super) fn adds(&self) -> bool {
         matches!(
             self,
@@ -280,7 +281,8 @@ impl Act {
 }
 
 impl World {
-    /// Applies the operation's expected effect; `ids` are those of the jobs it created.
+    /// Applies the operation's expected effect. `ids` are the ids of the jobs that the operation
+    /// created.
     pub(super) fn apply(&mut self, act: &Act, ids: &[JobId]) {
         let new = |id: &JobId, request: &Request| Fact {
             id: id.as_str().into(),
@@ -341,15 +343,15 @@ impl Fact {
 /// Generates operations.
 pub(super) struct Client {
     pub(super) random: Random,
-    /// The prefix of the names of the graphs it creates.
+    /// The prefix of the names of the graphs that the client creates.
     prefix: String,
-    /// Whether it drops graphs and creates others.
+    /// Whether the client drops graphs and creates others.
     drops: bool,
     made: u64,
     drawn: u64,
     /// The acknowledged content of the store.
     pub(super) world: World,
-    /// The worlds after 0, 1, 2 .. acknowledged operations.
+    /// The content after 0, 1, 2, ... acknowledged operations.
     pub(super) history: Vec<World>,
     pub(super) attempted: Arc<AtomicU64>,
     pub(super) acknowledged: Arc<AtomicU64>,
@@ -392,8 +394,8 @@ impl Client {
         self.acknowledged.store(operations, Ordering::SeqCst);
     }
 
-    /// Reverts to the state after `operations` operations, not all of which may be durable before
-    /// the next open.
+    /// Reverts to the state after `operations` operations. Only the first `durable` of them are
+    /// certain to be durable before the next open.
     pub(super) fn go_back_to(&mut self, operations: usize, durable: u64) {
         self.history.truncate(operations + 1);
         self.world = self.history[operations].clone();
@@ -409,8 +411,8 @@ impl Client {
         Ok(store)
     }
 
-    /// Generates and executes an operation. An error comes with the world that results if the
-    /// operation took effect nevertheless.
+    /// Generates and executes an operation. If it fails, returns the error and the world that
+    /// results if the operation took effect nevertheless.
     pub(super) fn step(&mut self, store: &Store) -> Result<(), (Error, World)> {
         let act = self.draw();
         self.apply_act(store, &act)
@@ -435,7 +437,7 @@ impl Client {
         }
     }
 
-    /// Executes `count` steps, waiting for the packer from time to time, so that files of every age
+    /// Executes `count` steps. Waits for the packer from time to time, so that files of every age
     /// exist.
     pub(super) fn steps(&mut self, store: &Store, count: u64) {
         for n in 0..count {
@@ -558,7 +560,7 @@ impl Client {
 pub(super) fn within_bounds(what: String, test: impl FnOnce() + Send + 'static) {
     let (done, ended) = std::sync::mpsc::channel();
     let thread = std::thread::spawn(move || {
-        // A panic also sends, because it drops the sender.
+        // A panic also ends the wait, because it drops the sender.
         let _done: std::sync::mpsc::Sender<()> = done;
         test();
     });

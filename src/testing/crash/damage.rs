@@ -1,11 +1,11 @@
 //! Guarantee: no data is lost silently.
 //!
-//! A closed store of packs, a segment, `STORE`, and `CLOSED`. In one file at a time, bits are
-//! flipped, ranges zeroed, and parts removed or written to a wrong place. Then the store is opened
-//! and everything is read, as values and as JSON: every result is correct, or an error that names a
-//! file of the store. There is never a panic, a wrong record, or a shortened list. A store that
-//! opens is written to and opened again, so that damage is never packed into a file that looks
-//! intact.
+//! The test uses a closed store of packs, a segment, `STORE`, and `CLOSED`. In one file at a time,
+//! bits are flipped, ranges are zeroed, and parts are removed or written at a wrong position. Then
+//! the store is opened and everything is read, as values and as JSON. Every result is correct, or
+//! an error that names a file of the store. There is never a panic, a wrong record, or a shortened
+//! list. If the store opens, it is written to and opened again, so that the test would detect
+//! damage that is packed into a file that looks intact.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -26,7 +26,7 @@ fn a_closed_store(with_large_job: bool) -> (Files, World) {
     (files, client.world)
 }
 
-/// The store that a client with this seed leaves behind, and the client.
+/// Returns the store that a client with this seed leaves behind, and the client.
 pub(super) fn a_closed_store_of(seed: u64, with_large_job: bool) -> (Files, Client) {
     let disk = Arc::new(MemoryDisk::default());
     let mut client = Client::new(seed, "graph", true);
@@ -51,8 +51,8 @@ pub(super) fn a_closed_store_of(seed: u64, with_large_job: bool) -> (Files, Clie
     (disk.files(), client)
 }
 
-/// A closed store most of whose graphs were dropped and most of whose jobs were purged, some of
-/// them before their files were packed, merged, or rewritten.
+/// Returns a closed store. Most of its graphs were dropped and most of its jobs were purged, some
+/// of them before their files were packed, merged, or rewritten.
 pub(super) fn a_closed_store_with_much_gone(seed: u64) -> (Files, Client) {
     let disk = Arc::new(MemoryDisk::default());
     let mut client = Client::new(seed, "graph", true);
@@ -78,7 +78,7 @@ pub(super) fn a_closed_store_with_much_gone(seed: u64) -> (Files, Client) {
                     _ => continue,
                 };
                 if matches!(acts[0], Act::DropGraph { .. }) && client.random.below(2) == 0 {
-                    // Another graph of the same name.
+                    // Create another graph with the same name.
                     reused += 1;
                     acts.push(Act::CreateGraph {
                         name: graph,
@@ -99,7 +99,7 @@ pub(super) fn a_closed_store_with_much_gone(seed: u64) -> (Files, Client) {
     (disk.files(), client)
 }
 
-/// Changes a file; returns a description of the change.
+/// Changes a file. Returns a description of the change.
 pub(super) fn alter(content: &mut Vec<u8>, random: &mut Random) -> String {
     let len = content.len() as u64;
     // The first and last bytes of a file describe how to read the rest.
@@ -143,8 +143,7 @@ pub(super) fn alter(content: &mut Vec<u8>, random: &mut Random) -> String {
     }
 }
 
-/// Opens the store and reads everything. Returns `None` if all of it was correct, otherwise the
-/// error.
+/// Opens the store and reads everything. Returns the error, or `None` if everything was correct.
 pub(super) fn open_and_read(what: &str, disk: &Arc<MemoryDisk>, world: &World) -> Option<Error> {
     let store = match Store::open(disk.clone(), Durability::Synced) {
         Ok(store) => store,
@@ -225,8 +224,8 @@ fn a_file_that_is_missing_from_a_closed_store_is_noticed() {
         let what = format!("{name} is missing");
         let disk = Arc::new(MemoryDisk::holding(files));
         let error = open_and_read(&what, &disk, &world.reopened());
-        // Without its mark, a close counts as a crash, after which everything is also present; and
-        // a reserve is recreated.
+        // If `CLOSED` is missing, the close is treated as a crash, after which everything is also
+        // present. A missing reserve is recreated.
         let holds_events = !["CLOSED", "RESERVE", "SCRATCH"].contains(&&*name);
         assert_eq!(error.is_some(), holds_events, "{what}: {error:?}");
     }

@@ -1,6 +1,6 @@
-//! Guarantee: the number of open descriptors is bounded, however many files a store has; a replaced
-//! file is closed with the last page that reads it; and if descriptors run out, the error says so,
-//! and nothing is mistaken for damage.
+//! Guarantees: The number of open descriptors is bounded, however many files a store has. A
+//! replaced file is closed when the last page that reads it is dropped. If descriptors run out, the
+//! error says so, and nothing is mistaken for damage.
 
 use std::fs;
 use std::path::Path;
@@ -26,7 +26,7 @@ use crate::model::options::Options;
 use crate::model::request::{Body, Request};
 use crate::model::store_id::StoreId;
 
-/// The number of log files, several times the number that may be open.
+/// The number of log files. It is several times the number of files that may be open.
 const SEGMENTS: u64 = 300;
 const SEGMENT_BYTES: u64 = 4 << 10;
 /// A sufficient number of descriptors.
@@ -42,8 +42,8 @@ fn request(n: u64) -> Request {
     Request::new("import", "/ges", Body::from_json(body).expect("JSON")).expect("a request")
 }
 
-/// Creates a store with many segments, each with a job in a few hundred bytes, like processes that
-/// died before anything was packed; returns the number of jobs.
+/// Creates a store with many segments, each with one job of a few hundred bytes, as processes leave
+/// it that died before anything was packed. Returns the number of jobs.
 fn make_segments(dir: &Path) -> u64 {
     let store = StoreId(7);
     let disk: Arc<dyn Disk> = Arc::new(OsDirectory::open(dir).expect("a directory"));
@@ -220,14 +220,15 @@ fn a_lack_of_descriptors_is_an_error_of_its_own() {
         known
     };
     let before = index();
-    // From too few for the first file to almost enough, so that calls fail at different points.
+    // The numbers range from too few for the first file to almost enough, so that calls fail at
+    // different points.
     with_few_descriptors("a_lack_of_descriptors_is_an_error_of_its_own", &path, 4);
     assert_eq!(index(), before);
     let store = JobStore::open(&path).expect("it opens");
     assert_eq!(total(&store), 1);
 }
 
-/// A process that opens the store with at most this many descriptors, and reports the result.
+/// A child process opens the store with at most this many descriptors, and reports the result.
 #[test]
 fn whichever_descriptor_is_missing_nothing_is_lost() {
     if let Some((dir, count)) = given() {
@@ -266,7 +267,7 @@ fn whichever_descriptor_is_missing_nothing_is_lost() {
     assert_eq!(total(&store), 1);
 }
 
-/// The number of deleted files of a directory that are still open.
+/// Returns the number of deleted files of a directory that are still open.
 fn deleted(dir: &Path) -> usize {
     let open = fs::read_dir("/proc/self/fd").expect("the list");
     let targets = open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());

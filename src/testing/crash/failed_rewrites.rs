@@ -1,8 +1,9 @@
-//! Guarantee: a failure while packs are rewritten in the background stops nothing.
+//! Guarantee: no failure during a background rewrite of packs stops the store.
 //!
-//! One call to the disk fails, or all calls from one on, while a pack is compacted or packs are
-//! merged: the first call, then the second, until none is left. Afterward the store finds its
-//! files, returns the same data, writes and rewrites, and opens with the same jobs.
+//! One call to the disk fails, or one call and all later ones, while a pack is compacted or packs
+//! are merged. The test begins with the first call, then the second, and so on until every call has
+//! failed. Afterward, the store finds its files, returns the same data, accepts writes, can rewrite
+//! the packs, and opens with the same jobs.
 
 use std::sync::Arc;
 
@@ -29,7 +30,7 @@ fn jobs(store: &Store) -> Vec<u8> {
     page.to_json().expect("its text")
 }
 
-/// A store with several packs, a third of whose jobs were purged.
+/// Returns a store with several packs, a third of whose jobs were purged.
 fn begun() -> (Arc<MemoryDisk>, Store) {
     let disk = Arc::new(MemoryDisk::default());
     let store = Store::open(disk.clone(), Durability::Synced).expect("it opens");
@@ -46,7 +47,7 @@ fn begun() -> (Arc<MemoryDisk>, Store) {
     (disk, store)
 }
 
-/// Makes each call of a rewrite fail, one after the other; returns the number of calls.
+/// Makes each call of a rewrite fail in turn. Returns the number of calls.
 fn sweep(fault: Fault, chosen: fn(Vec<Arc<Pack>>) -> Vec<Arc<Pack>>) -> u64 {
     let mut calls = 0;
     loop {
@@ -66,7 +67,7 @@ fn sweep(fault: Fault, chosen: fn(Vec<Arc<Pack>>) -> Vec<Arc<Pack>>) -> u64 {
         assert_eq!(jobs(&store), before, "{what}");
         let scrubbed = store.engine.scrub().expect("a scrub");
         assert!(scrubbed.is_sound(), "{what}: {scrubbed}");
-        // It continues with writes, and with the rewrite that failed.
+        // The store accepts writes, and can repeat the rewrite that failed.
         store
             .graph("movie")
             .submit(request(1000))

@@ -1,10 +1,10 @@
 //! Guarantee: the result of a failed operation is known.
 //!
-//! One call to the disk fails, or all calls from one on, as on a broken disk (EIO) or a full one
-//! (ENOSPC), or for other reasons (EMFILE, EINTR): the first call, then the second, until none is
-//! left. For every call: nothing is acknowledged that is not durable, the error says whether
-//! anything was recorded, reads continue, nothing hangs or panics, and after reopening every
-//! acknowledged fact is present.
+//! One call to the disk fails, or one call and all later ones, as on a broken disk (EIO), on a full
+//! one (ENOSPC), or for other reasons (EMFILE, EINTR). The test begins with the first call, then
+//! the second, and so on until every call has failed. For every call: nothing is acknowledged that
+//! is not durable, the error says whether anything was recorded, reads continue, nothing hangs or
+//! panics, and everything that was acknowledged is present after reopening.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -37,17 +37,17 @@ fn needs_room(call: Call) -> bool {
     matches!(call, Call::Create | Call::Write | Call::Sync)
 }
 
-/// A process without free descriptors.
+/// Without free descriptors, calls that open a file fail.
 fn needs_a_handle(call: Call) -> bool {
     matches!(call, Call::Create | Call::Open)
 }
 
-/// A signal can interrupt these on some file systems.
+/// On some file systems, a signal can interrupt calls that change names.
 fn changes_names(call: Call) -> bool {
     matches!(call, Call::Rename | Call::Remove)
 }
 
-/// Makes every call fail, one after the other. Returns the number of calls.
+/// Makes each call fail in turn. Returns the number of calls.
 fn sweep(seed: u64, before: &Arc<Before>, fault: Fault) -> u64 {
     let (mut calls, mut missed) = (0, 0);
     loop {
@@ -64,7 +64,7 @@ fn sweep(seed: u64, before: &Arc<Before>, fault: Fault) -> u64 {
             (calls, missed) = (calls + 1, 0);
             continue;
         }
-        // Later background work may have made less progress this time.
+        // No call failed, perhaps only because background work made less progress this time.
         missed += 1;
         if missed == 3 {
             return calls;
@@ -86,7 +86,8 @@ impl Before {
         }
     }
 
-    /// A store whose next open has much to do: files to pack and to delete, jobs that were running.
+    /// Returns a store whose next open has much to do: there are files to pack and to delete, and
+    /// jobs that were running.
     fn work() -> Before {
         let (disk, mut client, store) = begun(13);
         client.steps(&store, 40);
@@ -100,13 +101,13 @@ impl Before {
 }
 
 fn try_out(what: &str, client: &mut Client, disk: &Arc<MemoryDisk>, fault: Fault) {
-    // What the store may contain in the end.
+    // The worlds that the store may contain in the end.
     let mut may_hold = Vec::new();
     match client.open(disk.clone(), Durability::Synced) {
         Ok(store) => may_hold.extend(work(what, client, store, disk, fault)),
         Err(error) => {
             assert_is_fault(what, &error, fault);
-            // At most the open may have been recorded.
+            // The most that may have been recorded is the open.
             may_hold.push(client.world.reopened());
         }
     }
@@ -116,8 +117,8 @@ fn try_out(what: &str, client: &mut Client, disk: &Arc<MemoryDisk>, fault: Fault
     check_reopened(what, &may_hold, &image);
 }
 
-/// Runs operations despite failures. Returns the world that results if the commit of unknown
-/// outcome took effect.
+/// Runs operations despite failures. If the outcome of a commit is unknown, returns the world that
+/// results if the commit took effect.
 fn work(
     what: &str,
     client: &mut Client,
@@ -184,7 +185,8 @@ fn assert_is_fault(what: &str, error: &Error, fault: Fault) {
     assert!(right, "{what}: {error:?}");
 }
 
-/// After a kill and after power failures, the store opens with the content of one of the worlds.
+/// Asserts that, after a kill and after power failures, the store opens with the content of one of
+/// these worlds.
 fn check_reopened(what: &str, may_hold: &[World], image: &Image) {
     let mut random = Random(17);
     for (kind, left) in [
@@ -251,7 +253,7 @@ fn begun(seed: u64) -> (Arc<MemoryDisk>, Client, Store) {
     (disk, client, store)
 }
 
-/// A thread that waits for a job that never completes.
+/// Starts a thread that waits for a job that never completes.
 fn waiting_for_an_open_job(store: &Store, world: &World) -> JoinHandle<Result<Job>> {
     let mut graphs = world.graphs.iter();
     let open = graphs.find_map(|(graph, jobs)| {
@@ -272,7 +274,7 @@ fn waiting_for_an_open_job(store: &Store, world: &World) -> JoinHandle<Result<Jo
 fn a_failed_sync_is_an_unknown_commit_and_then_the_store_only_reads() {
     for errno in [EIO, ENOSPC] {
         let (disk, mut client, store) = begun(5);
-        // The packer's own calls must not consume the fault.
+        // The fault must not hit the packer's own calls.
         disk.fail_after(
             0,
             Fault {

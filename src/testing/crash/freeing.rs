@@ -1,8 +1,8 @@
 //! Guarantee: freeing space requires no space.
 //!
-//! The disk has no byte and no inode left. Everything is purged, or every graph dropped: the files
-//! shrink to almost nothing and new jobs are accepted, without outside help, across reopening and a
-//! kill at any call.
+//! The disk has no byte and no inode left. Then all jobs are purged, or every graph is dropped. The
+//! files shrink to almost nothing and new jobs are accepted, without outside help, even if the
+//! store is reopened, or killed at any call.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,14 +23,14 @@ use crate::testing::crash::client::{
 
 /// How long a test waits for space to become free.
 const WAIT: Duration = Duration::from_secs(20);
-/// Two reserves, a reserve in use, two segments, and a little for packs. In addition, purged jobs
-/// keep some data until their tombstones are forgotten.
+/// Space for two reserves, a reserve in use, two segments, and a few packs. In addition, purged
+/// jobs keep some data until their tombstones are forgotten.
 const NEARLY_EMPTY_BYTES: u64 = 8 * SEGMENT_BYTES;
-/// A tombstone, with its share of packs that hold little else.
+/// The space for a tombstone, including its share of packs that contain little else.
 const TOMBSTONE_BYTES: u64 = 64;
 
 fn request(random: &mut Random, bytes: u64) -> Request {
-    // Incompressible.
+    // Random characters, which cannot be compressed.
     let text: String = (0..bytes)
         .map(|_| char::from(b'0' + random.below(74) as u8))
         .filter(|c| c.is_ascii_alphanumeric())
@@ -39,7 +39,7 @@ fn request(random: &mut Random, bytes: u64) -> Request {
     Request::new("import", "/ges", body).expect("a request")
 }
 
-/// Submits and cancels until nothing more is accepted; returns the number of jobs.
+/// Submits and cancels jobs until no more are accepted. Returns the number of jobs.
 fn fill(store: &Store, random: &mut Random, graphs: &[&str]) -> u64 {
     let mut jobs = 0;
     loop {
@@ -102,7 +102,7 @@ fn until_accepted(store: &Store, what: &str, graph: &Graph, random: &mut Random,
     });
 }
 
-/// Cancels and purges all jobs; retries if the log has no space at first.
+/// Cancels and purges all jobs. Retries if the log has no space at first.
 fn purge_everything(store: &Store) {
     for graph in store.graphs() {
         purge_all_of(store, &graph);
@@ -128,7 +128,8 @@ fn drop_everything(store: &Store) {
     }
 }
 
-/// What a store on a full disk returns to once everything is purged or dropped.
+/// Purges or drops everything in a store on a full disk. Asserts that space becomes free and jobs
+/// are accepted.
 fn free(what: &str, store: &Store, disk: &MemoryDisk, jobs: u64, drops: bool) {
     match drops {
         true => drop_everything(store),
@@ -153,14 +154,15 @@ fn free(what: &str, store: &Store, disk: &MemoryDisk, jobs: u64, drops: bool) {
     for _ in 0..10 {
         until_accepted(store, what, &store.graph("again"), &mut random, 200);
     }
-    // In every case, it can be closed, read again, and verified.
+    // Afterward, the store can be closed, read again, and verified.
     store
         .engine
         .close()
         .unwrap_or_else(|e| panic!("{what}: close: {e}"));
 }
 
-/// A store that has filled its disk up to the last byte and, with `no_files`, the last inode.
+/// Returns a store that has filled its disk up to the last byte and, with `no_files`, the last
+/// inode.
 fn full(seed: u64, room: u64, no_files: bool) -> (Arc<MemoryDisk>, Store, u64) {
     let disk = Arc::new(MemoryDisk::default());
     let store = Store::open(disk.clone(), Durability::Synced).expect("it opens");
@@ -170,7 +172,8 @@ fn full(seed: u64, room: u64, no_files: bool) -> (Arc<MemoryDisk>, Store, u64) {
     let mut random = Random(seed);
     let mut jobs = fill(&store, &mut random, &["one", "two"]);
     store.fill_disk(&disk);
-    // The files into which packs were first written have been replaced.
+    // The scratch file is complete again: the files that the first packs replaced have been
+    // removed.
     assert!(
         disk.names_now()
             .iter()
@@ -183,8 +186,8 @@ fn full(seed: u64, room: u64, no_files: bool) -> (Arc<MemoryDisk>, Store, u64) {
     (disk, store, jobs)
 }
 
-/// Each has its own segment, and a pack of it fits into the scratch file but is larger than its
-/// segment: the space that this frees would not suffice for the next scratch file.
+/// Each request has its own segment. A pack of the segment fits into the scratch file but is larger
+/// than the segment, so the space that packing frees would not suffice for the next scratch file.
 #[test]
 fn large_requests_do_not_use_the_scratch_file_up() {
     let disk = Arc::new(MemoryDisk::default());
@@ -192,7 +195,7 @@ fn large_requests_do_not_use_the_scratch_file_up() {
     store.create_graph("one");
     let mut random = Random(1);
     {
-        // Nothing is packed meanwhile.
+        // While this lock is held, nothing is packed.
         let _files = store.engine.files_lock.lock();
         for _ in 0..250 {
             let graph = store.graph("one");
@@ -216,8 +219,8 @@ fn large_requests_do_not_use_the_scratch_file_up() {
     assert_no_thread_panicked();
 }
 
-/// The disk is filled except for the space in which a segment that comes first is packed: without
-/// it, the jobs purged after it could not free their space.
+/// The disk is filled except for the space that is needed to pack a segment that comes first.
+/// Without that space, the jobs purged after that segment could not free their space.
 #[test]
 fn a_large_segment_does_not_keep_the_disk_full() {
     let disk = Arc::new(MemoryDisk::default());
@@ -226,7 +229,7 @@ fn a_large_segment_does_not_keep_the_disk_full() {
     store.create_graph("purged");
     let mut random = Random(2);
     {
-        // Nothing is packed meanwhile.
+        // While this lock is held, nothing is packed.
         let _files = store.engine.files_lock.lock();
         let large = request(&mut random, 16 * SEGMENT_BYTES);
         store
@@ -256,8 +259,8 @@ fn a_large_segment_does_not_keep_the_disk_full() {
     assert_no_thread_panicked();
 }
 
-/// A power failure removes most of a scratch file that was truncated; the removed space is free,
-/// and is exactly enough, with the rest of the file, for the smallest scratch file.
+/// A power failure removes most of a scratch file that was truncated. The removed space is free.
+/// Together with the rest of the file, it is exactly enough for the smallest scratch file.
 #[test]
 fn what_a_power_cut_leaves_of_a_scratch_file_is_made_whole_again() {
     for left in [0, 1, 100, SEGMENT_BYTES - 1] {
@@ -267,7 +270,7 @@ fn what_a_power_cut_leaves_of_a_scratch_file_is_made_whole_again() {
             .expect("there is no limit yet");
         disk.leave_room(SEGMENT_BYTES - left);
         let preallocation = Preallocation::new(1, SEGMENT_BYTES);
-        // Twice as much is required.
+        // A complete scratch file would require twice as much space.
         let made = preallocation.make_reserves(&disk, false);
         assert!(matches!(made, Err(Error::DiskFull { .. })), "{made:?}");
         let scratch_file = preallocation.lend_scratch(&disk, "pack").expect("no fault");
@@ -276,7 +279,7 @@ fn what_a_power_cut_leaves_of_a_scratch_file_is_made_whole_again() {
     }
 }
 
-/// Pages that are not dropped keep replaced files, but only for a limited time.
+/// Pages that are not dropped keep replaced files open, but only for a limited time.
 #[test]
 fn pages_do_not_keep_the_disk_full() {
     let disk = Arc::new(MemoryDisk::default());
@@ -295,7 +298,8 @@ fn pages_do_not_keep_the_disk_full() {
     });
     let mut pages = Vec::new();
     until(&store, "the purge of a graph", || {
-        // The rest of its data, in files that packs were merged into meanwhile.
+        // Later pages keep the rest of the graph's data, in files that packs have since been merged
+        // into.
         if pages.len() < 20 {
             pages.push(graph.list(JobQuery::new()).expect("a page"));
         }
@@ -314,8 +318,8 @@ fn pages_do_not_keep_the_disk_full() {
     assert_no_thread_panicked();
 }
 
-/// A job found running by the open can be read until the store is closed, but it does not keep a
-/// dropped graph.
+/// A job that an open found running can be read until the store is closed, but it does not keep a
+/// dropped graph in memory.
 #[test]
 fn a_dropped_graph_is_not_kept_because_its_jobs_were_found_running() {
     let disk = Arc::new(MemoryDisk::default());

@@ -1,9 +1,9 @@
 //! Guarantee: a full disk refuses new data, and nothing else.
 //!
-//! The disk has no byte left. New jobs and graphs are refused; existing ones are started,
-//! completed, canceled, dropped, and read; the store can be reopened; and it accepts new jobs as
-//! soon as there is space. Power failures and failing calls while the reserve comes into use lose
-//! nothing.
+//! The disk has no byte left. New jobs and graphs are refused. Existing ones are started,
+//! completed, canceled, dropped, and read. The store can be reopened, and it accepts new jobs as
+//! soon as there is space. Power failures and failing calls while the reserve is being put to use
+//! lose nothing.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -38,8 +38,8 @@ const STEPS_MAX: u64 = 500;
 /// The number of jobs whose starts and completions fit into the reserve of these stores.
 const RESERVE_JOBS: usize = 36;
 
-/// A store with graphs and jobs in every state, which has used up its preallocated space: the next
-/// write needs the reserve, or is refused.
+/// Returns a store with graphs and jobs in every state that has used up its preallocated space. The
+/// next write needs the reserve, or is refused.
 fn filled(seed: u64) -> (Arc<MemoryDisk>, Client, Store) {
     let disk = Arc::new(MemoryDisk::default());
     let mut client = Client::new(seed, "graph", true);
@@ -52,12 +52,14 @@ fn filled(seed: u64) -> (Arc<MemoryDisk>, Client, Store) {
     (disk, client, store)
 }
 
-/// Submits jobs until the store refuses one, and then creates graphs, for which there may still be
-/// space, until it refuses one of them, too. While the guard exists, the packer frees no space.
+/// Submits jobs until the store refuses one. Then creates graphs, for which there may still be
+/// space, until the store refuses one of them, too. While the returned guard exists, the packer
+/// frees no space.
 fn fill<'s>(client: &mut Client, store: &'s Store) -> MutexGuard<'s, ()> {
     let files = store.engine.files_lock.lock();
     let graph = client.world.graphs[0].0.clone();
-    // Large ones first: the reserve has space for some dozens of starts and completions.
+    // Large jobs are submitted first, because the reserve has space for only some dozens of starts
+    // and completions.
     for bytes in [3000, 300] {
         fill_with(client, store, |_| Act::Submit {
             graph: graph.clone(),
@@ -79,7 +81,7 @@ fn fill_with(client: &mut Client, store: &Store, act: impl Fn(&Client) -> Act) {
 }
 
 fn request(bytes: usize) -> Request {
-    // Incompressible.
+    // Random characters, which cannot be compressed.
     let mut random = Random(bytes as u64);
     let letters = (0..bytes).map(|_| char::from(b'A' + random.below(26) as u8));
     let text: String = letters.collect();
@@ -123,13 +125,13 @@ fn assert_nothing_new(client: &mut Client, store: &Store, when: &str) {
     assert!(!attempt(client, store, &small(&graph)), "a job, {when}");
 }
 
-/// The end of the log.
+/// Returns the end of the log.
 fn log_end(store: &Store) -> (u64, u64, u64) {
     let end = store.engine.lock_committer().log_end();
     (end.epoch, end.offset, end.lsn)
 }
 
-/// Whether the health reports a full disk.
+/// Returns whether the health reports a full disk.
 fn is_full(store: &Store) -> bool {
     match store.engine.health() {
         Health::Degraded { why } => why.contains("no space left"),
@@ -137,7 +139,7 @@ fn is_full(store: &Store) -> bool {
     }
 }
 
-/// Also uses up what the packer frees, until it finds nothing more to free.
+/// Also uses up the space that the packer frees, until the packer finds nothing more to free.
 #[track_caller]
 fn fill_for_good(client: &mut Client, store: &Store) {
     wait_for(store, "the packer's word", || {
@@ -152,7 +154,7 @@ fn drop_last(client: &mut Client, store: &Store) {
     assert!(attempt(client, store, &Act::DropGraph { name: last }));
 }
 
-/// Completes every job of the world, in every way.
+/// Completes every job of the world. Every way of completing a job is used.
 fn end_jobs(client: &mut Client, store: &Store) {
     let jobs = client.world.graphs.iter().flat_map(|(_, jobs)| jobs);
     let open = jobs.filter(|job| job.state != State::Complete).count();
@@ -201,7 +203,7 @@ fn create(name: &str) -> Act {
     }
 }
 
-/// Jobs complete on a full disk, and new ones are accepted once there is space.
+/// Checks that jobs complete on a full disk, and that new ones are accepted once there is space.
 fn check_full(seed: u64, is_told: bool) {
     let (disk, mut client, store) = filled(seed);
     if !is_told {
@@ -214,7 +216,7 @@ fn check_full(seed: u64, is_told: bool) {
         assert_nothing_new(&mut client, &store, "before");
         end_jobs(&mut client, &store);
         check_reads("ended", &store, &client.world);
-        // The reserve has space, but not for these.
+        // The reserve still has space, but not for new graphs and jobs.
         let before = log_end(&store);
         assert_nothing_new(&mut client, &store, "after the end of jobs");
         assert_eq!(log_end(&store), before, "what is refused is written");
@@ -225,7 +227,8 @@ fn check_full(seed: u64, is_told: bool) {
     for (kind, left) in power_cuts(&disk.image(), &mut Random(seed)) {
         check(kind, left, &[client.world.clone()], true);
     }
-    // The packer frees the space of what was dropped; once that is used up, the disk is full.
+    // The packer frees the space of the dropped graph. Once that is used up, the disk is full
+    // again.
     fill_for_good(&mut client, &store);
     check_reads("full again", &store, &client.world);
     let graph = client.world.graphs[0].0.clone();
@@ -281,9 +284,9 @@ fn so_does_one_that_does_not_tell_how_full_it_is() {
 #[test]
 fn while_the_disk_is_full_no_file_is_begun_to_be_refused() {
     let (disk, mut client, store) = filled(5);
-    // The packer also becomes idle.
+    // This also makes the packer idle.
     fill_for_good(&mut client, &store);
-    // Enough to begin a file, but not to complete it.
+    // Enough space to begin a file, but not to complete it.
     disk.leave_room(SEGMENT_BYTES / 2);
     disk.record(1, Vec::new());
     let submit = Act::Submit {
@@ -296,8 +299,8 @@ fn while_the_disk_is_full_no_file_is_begun_to_be_refused() {
     assert_eq!(disk.images().len(), 0, "calls that change the disk");
 }
 
-/// Concurrent writes on a full disk: those that complete something are executed in order as far as
-/// the reserve suffices; the others are refused.
+/// Several writes are queued at the same time on a full disk. Those that complete something are
+/// executed in order as far as the reserve suffices. The others are refused.
 #[test]
 fn of_writes_that_share_a_commit_those_that_end_something_are_carried_out() {
     let (_disk, mut client, store) = filled(2);
@@ -356,7 +359,7 @@ fn of_writes_that_share_a_commit_those_that_end_something_are_carried_out() {
     }
     let mut calls = Vec::new();
     {
-        // No commit happens before all of them wait.
+        // While this lock is held, nothing is committed, so all writes wait in the queue.
         let _committer = store.engine.lock_committer();
         for action in actions {
             let bytes = 2000;
@@ -380,8 +383,9 @@ fn of_writes_that_share_a_commit_those_that_end_something_are_carried_out() {
             (Err(error), act) => panic!("{act:?}: {error}"),
         }
     }
-    // Two starts share a frame, as do pairs of the others. The last quarter of the reserve is kept
-    // for operations that free space, so it is exhausted before the second pair.
+    // Two starts share a frame, and so do two of the other writes. The last quarter of the reserve
+    // is kept for operations that free space, so the reserve is exhausted before the second pair of
+    // these.
     assert_eq!((done, refused), (4, 8));
     let reserve_bytes = store.engine.preallocation.reserve_bytes();
     let (_, end, _) = log_end(&store);
@@ -392,7 +396,7 @@ fn of_writes_that_share_a_commit_those_that_end_something_are_carried_out() {
     store.engine.close().ok();
 }
 
-/// Power failures at every call, from the first write that needs the reserve on.
+/// Power failures after every call, starting with the first write that needs the reserve.
 #[test]
 fn a_power_cut_while_the_reserve_comes_into_use_takes_nothing() {
     let mut reserves_seen = 0;
@@ -422,7 +426,7 @@ fn a_power_cut_while_the_reserve_comes_into_use_takes_nothing() {
     assert_no_thread_panicked();
 }
 
-/// Each call while the reserve comes into use fails once.
+/// Each call made while the reserve is being put to use fails once.
 #[test]
 fn whichever_call_fails_while_the_reserve_comes_into_use_nothing_is_lost() {
     const EIO: i32 = 5;
@@ -445,7 +449,7 @@ fn whichever_call_fails_while_the_reserve_comes_into_use_nothing_is_lost() {
             hits: |_| true,
         };
         disk.fail_after(calls, fault);
-        // More than the rest of the segment, so that it goes into the reserve.
+        // The detail is larger than the rest of the segment, so it is written to the reserve.
         let detail = format!("{:?}", "x".repeat(2000));
         let (graph, jobs) = &client.world.graphs[0];
         let pending = jobs.iter().find(|job| job.state == State::Pending);
@@ -465,7 +469,7 @@ fn whichever_call_fails_while_the_reserve_comes_into_use_nothing_is_lost() {
                 vec![before, client.world]
             }
             Err(Error::Io { .. } | Error::DiskFull { .. }) => {
-                // It was not recorded, and the next attempt succeeds.
+                // The write was not recorded, and the next attempt succeeds.
                 disk.heal();
                 let again = store.apply_act(&act);
                 assert!(again.is_ok(), "{what}: {:?}", again.err());
@@ -487,7 +491,7 @@ fn whichever_call_fails_while_the_reserve_comes_into_use_nothing_is_lost() {
     assert_no_thread_panicked();
 }
 
-/// A closed store, on a disk without free space.
+/// Returns a closed store on a disk without free space.
 fn closed_and_full(seed: u64) -> (Arc<MemoryDisk>, World) {
     let disk = Arc::new(MemoryDisk::default());
     let mut client = Client::new(seed, "graph", true);
@@ -503,7 +507,7 @@ fn closed_and_full(seed: u64) -> (Arc<MemoryDisk>, World) {
 fn cut_room(files: &mut [(String, Vec<u8>)]) {
     for (_, content) in files {
         let used = content.iter().rposition(|&byte| byte != 0);
-        // A frame may end with zeros.
+        // Some zeros are kept, because a frame may end with zeros.
         content.truncate(used.map_or(0, |last| last + 64));
     }
 }
@@ -558,13 +562,13 @@ fn a_store_that_has_no_room_in_its_files_does_not_and_stays_as_it_is() {
     check("healed", disk_of(&disk), &[world], true);
 }
 
-/// The first open uses up the reserve; the others continue in the rest of it, whether the previous
-/// store was closed, killed, or lost power. Otherwise the next open would trust it again.
+/// The first open uses up the reserve. Later opens continue in the rest of it, whether the previous
+/// store was closed, killed, or lost power. Otherwise, the next open would trust the index again.
 #[test]
 fn an_index_that_cannot_answer_is_rebuilt_by_the_next_open_on_a_full_disk() {
     let (disk, _client, store) = filled(10);
     {
-        // While the packer replaces a file, the set of files differs.
+        // The number of files must not change, so the packer must not be replacing one.
         let _files = store.engine.files_lock.lock();
         disk.leave_files(0);
     }
@@ -581,8 +585,8 @@ fn an_index_that_cannot_answer_is_rebuilt_by_the_next_open_on_a_full_disk() {
     );
 }
 
-/// The mark of a failed index has used the file that is preallocated for the mark of the close; and
-/// the packer uses the scratch file, in which the close would write its mark.
+/// The mark of a failed index has used the file that was preallocated for the mark of the close.
+/// The packer uses the scratch file, to which the close would otherwise write its mark.
 #[test]
 fn a_close_waits_for_the_scratch_file_on_a_full_disk() {
     let (disk, _client, store) = filled(10);
@@ -649,7 +653,7 @@ fn a_job_is_handed_back_once_there_is_space_for_it() {
     }
 }
 
-/// Recording the keys takes a file, for which there is neither a byte nor an inode.
+/// Recording the keys requires a new file, for which there is neither a byte nor an inode.
 #[test]
 fn a_store_on_a_full_disk_opens_with_other_secret_keys() {
     let open = |disk: &Arc<MemoryDisk>, key| {
@@ -750,8 +754,8 @@ fn what_a_crash_has_left_does_not_keep_the_next_open_from_its_room() {
     }
 }
 
-/// A reserve that contains what would be read as the next frames: those of the segment that it
-/// becomes, from a diverged copy of the store.
+/// The reserve contains bytes that would be read as the next frames: those of the segment that the
+/// reserve becomes, copied from a diverged copy of the store.
 #[test]
 fn a_foreign_reserve_never_becomes_a_part_of_the_log() {
     let (disk, world) = closed_and_full(50);
@@ -788,7 +792,7 @@ fn a_foreign_reserve_never_becomes_a_part_of_the_log() {
             let opened = Store::open(disk.clone(), Durability::Synced);
             let store = opened.unwrap_or_else(|e| panic!("{what}: {e}"));
             check_reads(&what, &store, &world.reopened());
-            // Killed: nothing records where the log ends.
+            // The store was killed, so nothing records where the log ends.
             let left = disk.image().after_kill();
             check(&what, left, &[world.reopened()], true);
         }
@@ -801,8 +805,8 @@ fn packs(disk: &MemoryDisk) -> usize {
     names.filter(|name| name.ends_with(".pack")).count()
 }
 
-/// The log continues in its last segment, which has a torn frame at its end, followed by a whole
-/// one, as a power failure may leave them.
+/// The log continues in its last segment. As a power failure may leave it, the segment has a torn
+/// frame at its end, followed by a complete frame.
 #[test]
 fn what_lies_behind_the_end_never_becomes_a_part_of_the_log() {
     let (disk, world) = closed_and_full(51);
@@ -844,7 +848,7 @@ fn what_lies_behind_the_end_never_becomes_a_part_of_the_log() {
     check("torn", left, &[world.reopened()], true);
 }
 
-/// Submits requests that fill segments, with the given free space before each.
+/// Submits requests that fill segments. Before each one, sets the free space to `room`.
 fn submit_with_room(
     (client, bytes): (&mut Client, usize),
     store: &Store,
@@ -858,7 +862,7 @@ fn submit_with_room(
     };
     for _ in 0..120 {
         wait_for(store, "a submission", || {
-            // The packer may temporarily hold some of it.
+            // The packer may temporarily use some of the space.
             disk.leave_room(room);
             attempt(client, store, &act)
         });
@@ -873,8 +877,8 @@ fn submit_with_room(
 
 #[test]
 fn without_room_beside_nothing_is_packed_or_merged_and_it_is_said_so() {
-    // A pack of the large ones does not fit into the scratch file either. The log reserves space
-    // for it, which another program then takes.
+    // A pack of the large jobs does not fit into the scratch file either. The log reserves space
+    // for that pack, and another program then takes the space.
     let large = 5 * SEGMENT_BYTES;
     for (room, taken, operation, bytes) in [
         (4 * large, 7 * large / 2, "pack", large),
@@ -903,7 +907,7 @@ fn without_room_beside_nothing_is_packed_or_merged_and_it_is_said_so() {
             }
         });
         if packs_go_on {
-            // Two jobs per pack, except for the last ones, and no packs are merged.
+            // Each pack contains two jobs, except for the last ones. No packs are merged.
             assert_eq!(packs(&disk), 59);
         } else {
             let segments = store.engine.log_files.read().segments.len();

@@ -1,7 +1,8 @@
-//! Guarantee: nothing is visible before it is durable; readers do not wait for writers.
+//! Guarantee: nothing is visible before it is durable, and readers do not wait for writers.
 //!
-//! A write blocks in its sync. Meanwhile, readers on another thread see the store as it was before
-//! the write, and do not block. When the sync returns, the write is acknowledged, and then visible.
+//! A write blocks in its sync. Until the sync returns, readers on another thread see the store as
+//! it was before the write, and do not block. When the sync returns, the write is acknowledged, and
+//! then visible.
 
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use crate::model::states::State;
 use crate::testing::crash::client::{Act, Client, Store, assert_no_thread_panicked, within_bounds};
 use crate::testing::crash::world::{Seen, World};
 
-/// Executes an operation whose sync is blocked, and reads before and after it.
+/// Executes an operation whose sync is blocked. Reads while it is blocked and afterward.
 fn check_held(disk: &MemoryDisk, store: &Store, world: &mut World, act: Act) {
     disk.hold_syncs();
     std::thread::scope(|scope| {
@@ -37,7 +38,7 @@ fn check_held(disk: &MemoryDisk, store: &Store, world: &mut World, act: Act) {
     );
 }
 
-/// All ways to read, compared with what should be there.
+/// Reads in every way, and compares the results with what should be there.
 fn read_all(store: &Store, world: &World) -> Result<(), String> {
     let seen = Seen::read(store);
     seen.compare(world)?;

@@ -1,7 +1,7 @@
 //! Guarantee: reads are correct however far the index is behind the log.
 //!
-//! The index is written between any two operations, then segments are packed and packs merged, then
-//! the process is killed: the index ends in the middle of a pack. This needs a real directory,
+//! The index is written between any two operations. Then segments are packed, packs are merged, and
+//! the process is killed, so the index ends in the middle of a pack. This needs a real directory,
 //! where the index persists between opens.
 
 use std::collections::BTreeMap;
@@ -15,8 +15,8 @@ use crate::testing::crash::world::Seen;
 
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
-/// The files that a killed process leaves; read again until nothing changes meanwhile, because the
-/// index engine flushes by itself.
+/// Returns the files that a killed process leaves. Reads them repeatedly until they did not change
+/// during the read, because the index engine flushes by itself.
 fn left_in(directory: &Path) -> Files {
     let mut before = Err(std::io::ErrorKind::NotFound.into());
     loop {

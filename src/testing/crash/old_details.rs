@@ -1,8 +1,8 @@
-//! Guarantee: an index that returns an outdated row is detected before anything of that row is
-//! shown, and rebuilt from the log.
+//! Guarantee: if the index returns an outdated row, this is detected before anything of that row is
+//! shown, and the index is rebuilt from the log.
 //!
-//! The rows of details contain when a job started and completed. Here they are reset, in an open
-//! store and in a closed one, to an earlier state.
+//! Detail rows contain the times at which a job started and completed. Here they are reset to an
+//! earlier state, in an open store and in a closed one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,7 +22,7 @@ use crate::model::options::{Durability, Options, Recovery};
 use crate::model::request::{Body, Request};
 use crate::testing::crash::client::{Store, options};
 
-/// A clock that is set explicitly.
+/// A clock that a test sets.
 #[derive(Default)]
 struct Hand(Arc<AtomicU64>);
 
@@ -96,7 +96,7 @@ impl IndexedStore {
     }
 }
 
-/// A store with a job that was started at 100 s, which the index has recorded.
+/// Returns a store with a job that was started at 100 s and is recorded in the index.
 fn started(directory: &IndexedStore) -> (Store, JobId) {
     let store = directory.open(Recovery::Requeue);
     store.create_graph("g");
@@ -108,7 +108,7 @@ fn started(directory: &IndexedStore) -> (Store, JobId) {
     (store, id)
 }
 
-/// When the job started, or `None` if the index cannot tell.
+/// Returns when the job started, or `None` if the index cannot provide the time.
 fn start_shown(graph: &Graph, id: &JobId) -> Option<SystemTime> {
     let by_page = || {
         let page = graph.list(crate::model::job_query::JobQuery::new())?;
@@ -139,7 +139,7 @@ fn an_old_row_of_details_is_never_shown_and_the_next_open_knows_again() {
                 false => directory.details(),
             };
             drop(store);
-            // Requeued, and started again later.
+            // The job was requeued, and started again later.
             directory.set_clock(200);
             let store = directory.open(Recovery::Requeue);
             directory.set_clock(300);
@@ -188,7 +188,8 @@ fn a_cancel_request_alone_is_vouched_for() {
     assert_eq!(job.started_at(), Some(at(100)));
     assert_eq!(directory.rebuilds.load(Ordering::SeqCst), 0);
     drop(store);
-    // Without the request, the next open would not know that the job is to be canceled.
+    // Without the cancellation request, the next open would not know that the job is to be
+    // canceled.
     directory.put_back(&before);
     let store = directory.open(Recovery::Leave);
     let job = store
@@ -200,7 +201,8 @@ fn a_cancel_request_alone_is_vouched_for() {
     assert_eq!(directory.rebuilds.load(Ordering::SeqCst), 1);
 }
 
-/// The indexer keeps its lock while it waits for the committer, and a commit may read rows.
+/// The indexer keeps its lock while it waits for the committer. A commit may read rows, so it must
+/// not need that lock.
 #[test]
 fn a_row_is_read_without_waiting_for_the_indexer() {
     let directory = IndexedStore::default();

@@ -1,13 +1,13 @@
 //! Guarantee: acknowledged writes are durable, and no write is partially visible.
 //!
-//! An image of the disk is taken after every few calls to it, while clients work, segments rotate,
-//! packs are written and merged, and sessions end by a close or a kill. Each image is opened after
+//! While clients work, segments rotate, packs are written and merged, and sessions end by a close
+//! or a kill, an image of the disk is taken after every few calls to it. Each image is opened after
 //! three power failures: one that keeps only synced data, and two that keep an arbitrary part of
 //! the rest. The store must then contain what it contained after some operation between the last
 //! acknowledged one and the last attempted one, and must remain usable.
 //!
 //! `JOBSTORE_SEEDS=N cargo test --release power_cuts -- --nocapture` tries N seeds instead of a
-//! few, with an image after every call, and prints how many it opened.
+//! few, takes an image after every call, and prints how many images it opened.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -40,26 +40,27 @@ fn seeds(few: RangeInclusive<u64>, every: u64) -> (RangeInclusive<u64>, u64) {
     }
 }
 
-/// From an open to a close or a kill.
+/// The time from an open to a close or a kill.
 struct Session {
-    /// What the store contained after 0, 1, 2 .. operations.
+    /// What the store contained after 0, 1, 2, ... operations.
     history: Vec<World>,
-    /// Their counters: the minimum and maximum number of operations that they contain.
+    /// The images. Their counters are the minimum and maximum number of operations that they
+    /// contain.
     images: Vec<Image>,
 }
 
 impl Session {
-    /// What the store may contain in this image.
+    /// Returns what the store may contain in this image.
     fn candidates(&self, image: &Image) -> &[World] {
         let (must, can) = (image.counters[0] as usize, image.counters[1] as usize);
         &self.history[must..=can.min(self.history.len() - 1)]
     }
 }
 
-/// A client that works for several sessions on one disk.
+/// Records a client that works for several sessions on one disk.
 fn record(seed: u64, durability: Durability, sessions: u64, every: u64) -> Vec<Session> {
     let mut client = Client::new(seed, "graph", true);
-    // In interval mode only a close makes everything durable.
+    // In interval mode, only a close makes everything durable.
     let durable = match durability {
         Durability::Synced => client.acknowledged.clone(),
         Durability::Interval(_) => Arc::new(AtomicU64::new(0)),
@@ -81,7 +82,7 @@ fn record(seed: u64, durability: Durability, sessions: u64, every: u64) -> Vec<S
             images: disk.images(),
         };
         if is_killed {
-            // At some point in the past, in the middle of an operation.
+            // The kill happens at some earlier point, in the middle of an operation.
             let count = session.images.len();
             let back = client.random.below(count.min(20) as u64) as usize;
             let image = &session.images[count - 1 - back];
@@ -101,9 +102,9 @@ fn record(seed: u64, durability: Durability, sessions: u64, every: u64) -> Vec<S
     recorded
 }
 
-/// A client whose every session ends by a power failure that keeps an arbitrary part of the
-/// unsynced data: the next session continues the log after a torn tail, which whole frames may
-/// follow. Returns how many images were opened.
+/// Runs a client. Each of its sessions ends by a power failure that keeps an arbitrary part of the
+/// unsynced data, so the next session continues the log after a torn tail, which complete frames
+/// may follow. Returns how many images were opened.
 fn continue_torn_tails(seed: u64, sessions: u64) -> u64 {
     let durability = Durability::Interval(Duration::from_secs(60));
     let mut client = Client::new(seed, "graph", true);
@@ -112,7 +113,7 @@ fn continue_torn_tails(seed: u64, sessions: u64) -> u64 {
     let mut opened = 0;
     for n in 0..sessions {
         let what = format!("torn, seed {seed}, session {n}");
-        // Only an open makes anything durable for certain.
+        // Only an open certainly makes anything durable.
         let durable = Arc::new(AtomicU64::new(0));
         disk.record(1, vec![durable.clone(), client.attempted.clone()]);
         let store = client.open(disk.clone(), durability);
@@ -153,8 +154,8 @@ fn a_log_that_continues_behind_a_torn_tail_never_takes_up_what_lay_there() {
     assert_no_thread_panicked();
 }
 
-/// The worst case after the end of the log: a torn frame of the length of the next open's own first
-/// frame, followed by a whole one.
+/// The worst case after the end of the log: a torn frame that has the same length as the first
+/// frame of the next open, followed by a complete frame.
 #[test]
 fn a_frame_behind_a_torn_one_is_never_taken_for_the_successor_of_a_new_one() {
     let (store, time_ms) = (StoreId(7), 1_764_000_000_000);
@@ -216,7 +217,7 @@ fn a_frame_behind_a_torn_one_is_never_taken_for_the_successor_of_a_new_one() {
     }
 }
 
-/// Opens all images after power failures, and prints how many.
+/// Opens all images after power failures. Prints how many were opened.
 fn check_all(what: &str, recorded: &[Session], random: &mut Random) -> u64 {
     let mut opened = 0;
     for (n, session) in recorded.iter().enumerate() {
@@ -233,7 +234,7 @@ fn check_all(what: &str, recorded: &[Session], random: &mut Random) -> u64 {
     opened
 }
 
-/// Otherwise the test would cover less than it claims.
+/// Asserts that packs were merged. Otherwise, the test would cover less than it claims.
 fn assert_packs_were_merged<'i>(images: impl Iterator<Item = &'i Image>) {
     let (mut ever, mut last) = (BTreeSet::new(), BTreeSet::new());
     for image in images {
@@ -286,7 +287,7 @@ pub(super) fn check(what: &str, disk: MemoryDisk, candidates: &[World], goes_on:
     );
 }
 
-/// The store accepts writes, closes, and opens again with all its content.
+/// Checks that the store accepts writes, closes, and opens again with all its content.
 fn check_goes_on(what: &str, store: Store, disk: &Arc<MemoryDisk>, world: World) {
     let mut client = Client::new(1, "later", true);
     client.world = world;
@@ -327,8 +328,8 @@ fn in_interval_mode_a_power_cut_takes_the_latest_operations_at_most() {
     println!("{opened} images opened");
 }
 
-/// An open can make visible what it finds written but not synced, and it deletes files that it
-/// finds replaced: both must be durable first.
+/// An open makes data visible that it finds written but not synced, and deletes files that it finds
+/// replaced. That data, and the files that replace the others, must be durable first.
 #[test]
 fn a_power_cut_during_the_open_after_a_kill_takes_nothing_either() {
     let (seeds, every) = seeds(7..=7, 1);
@@ -366,8 +367,8 @@ fn cut_opens_after_kills(seed: u64, every: u64) -> u64 {
     opened
 }
 
-/// Each thread has its own graph, so the content of a graph follows from its thread's operations;
-/// the threads share commits.
+/// Each thread has its own graph, so the content of a graph follows from its thread's operations.
+/// The threads share commits.
 #[test]
 fn writes_that_share_a_commit_are_each_there_once_acknowledged() {
     const THREADS: u64 = 3;

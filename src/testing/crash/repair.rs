@@ -1,10 +1,10 @@
 //! Guarantee: the store is correct after a repair, and no intact data is lost.
 //!
-//! The same store and changes as in `damage`. Before each open, the store is verified: data
+//! Uses the same stores and changes as `damage`. Before each open, the store is verified: data
 //! reported as intact reads correctly, data that does not read correctly is reported as damaged,
-//! and verification changes no byte. Then the store is repaired: it is intact, opens, and shows
-//! only jobs that existed, each in its order, with its own request, and in a state it had or
-//! interrupted; jobs that it does not show are counted; and it remains usable.
+//! and verification changes no byte. Then the store is repaired. Afterward, it is intact and opens.
+//! It shows only jobs that existed, each in its order, with its own request, and either in a state
+//! that the job had or as interrupted. Jobs that it does not show are counted. It remains usable.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
@@ -32,13 +32,13 @@ use crate::testing::crash::damage::{
 use crate::testing::crash::rewritten::settle;
 use crate::testing::crash::world::{End, Fact, World};
 
-/// The seeds of the clients whose stores are damaged: enough that each way of packing, merging, and
-/// rewriting meets each kind of event.
+/// The seeds of the clients whose stores are damaged. There are enough of them that each way of
+/// packing, merging, and rewriting handles each kind of event.
 const SEEDS: RangeInclusive<u64> = 1..=20;
 /// The number of changes to each of those stores.
 const CHANGES: u64 = 16;
 
-/// The stores of those clients: two for each seed, each with the client that left it.
+/// Returns the stores of those clients: two for each seed, each with the client that left it.
 fn stores() -> impl Iterator<Item = (String, u64, Files, Client)> {
     SEEDS.flat_map(|seed| {
         let (files, client) = a_closed_store_of(seed, false);
@@ -58,10 +58,10 @@ struct Was {
 
 /// All jobs that ever existed, and what a store may show of them after a repair.
 ///
-/// The rule: the effects of lost events may be undone, but nothing else may change. So a job that
-/// was purged, or whose graph was dropped, may exist again. Each job has its request, its graph,
-/// its place in the order, and its last state; or it was interrupted, if the event that completed
-/// it was lost.
+/// The effects of lost events may be undone, but nothing else may change. So a job that was purged,
+/// or whose graph was dropped, may exist again. Each job has its request, its graph, its position
+/// in the order, and its last state. If the event that completed a job was lost, the job may be
+/// interrupted instead.
 struct Model {
     jobs: HashMap<String, Was>,
     /// The ids of the jobs that were neither purged nor dropped.
@@ -94,7 +94,7 @@ impl Model {
         Model { jobs, left }
     }
 
-    /// Checks a job that is shown after the one with this number.
+    /// Checks a job that is shown after the job with the number `before`. Returns its number.
     fn check(&self, what: &str, graph: &Graph, job: &Job, before: usize) -> usize {
         let Some(was) = self.jobs.get(job.id().as_str()) else {
             panic!("{what}: {job:?} was never there");
@@ -112,7 +112,7 @@ impl Model {
         let interrupted = job.state() == State::Complete
             && job.outcome().map(|o| o.kind()) == Some(OutcomeKind::Interrupted);
         let end = |end: &End| (end.kind, end.code.clone(), end.detail.clone());
-        // Events that record opens may be lost, so their number is not compared.
+        // Events that record opens may be lost, so the numbers of opens are not compared.
         let is_last = job.state() == was.last.state
             && job.outcome().map(|o| end(&End::of(o))) == was.last.end.as_ref().map(end);
         assert!(is_last || interrupted, "{what}: {job:?} was {:?}", was.last);
@@ -120,8 +120,9 @@ impl Model {
     }
 }
 
-/// Compares everything that is served after a repair with what existed: how many of the jobs that
-/// should exist are shown, how many others, and how many are quarantined.
+/// Compares everything that is served after a repair with what existed. Of the jobs that should
+/// exist, returns how many are shown; then how many other jobs are shown, and how many are
+/// quarantined.
 fn check_repaired(what: &str, store: &Store, model: &Model) -> (u64, u64, u64) {
     let (mut shown, mut again, mut quarantined) = (0, 0, 0);
     let mut names = HashSet::new();
@@ -172,7 +173,7 @@ fn check_change(what: &str, files: Files, world: &World, model: &Model, lost: &m
             assert!(!report.is_sound(), "{what}: said to be sound, but {error}");
         }
         (Ok(report), None) if report.is_sound() => return,
-        // Data that no read reaches may be damaged as well.
+        // The damage may be in data that no read reaches.
         (Ok(_), None) => {}
         (Err(Error::Damaged { .. } | Error::NewerFormat { .. }), Some(_)) => return,
         (Err(report), error) => panic!("{what}: {report:?}, {error:?}"),
@@ -187,7 +188,7 @@ fn check_change(what: &str, files: Files, world: &World, model: &Model, lost: &m
     let store = opened.unwrap_or_else(|e| panic!("{what}: repaired, but {e}\n{repaired}"));
     let (shown, again, quarantined) = check_repaired(what, &store, model);
     let there: u64 = world.graphs.iter().map(|(_, jobs)| jobs.len() as u64).sum();
-    // Each job is shown or counted, unless the end of the log is lost.
+    // Each job is shown or counted as quarantined, unless the end of the log is lost.
     assert!(
         shown + quarantined >= there || repaired.events > 0,
         "{what}: {shown} and {quarantined} of {there}\n{repaired}"
@@ -248,7 +249,7 @@ fn files_that_are_missing_are_made_up_for() {
         let model = Model::of(&client);
         for n in 0..files.len() {
             for m in n..files.len() {
-                // Without the mark of its close, a truncated log looks like one that was never
+                // Without `CLOSED`, a truncated log cannot be distinguished from one that was never
                 // longer.
                 if m > n && [n, m].iter().any(|&n| files[n].0 == file_names::CLOSED) {
                     continue;
@@ -267,8 +268,8 @@ fn files_that_are_missing_are_made_up_for() {
     assert_no_thread_panicked();
 }
 
-/// Names are reused, numbers are not: of two graphs with one name, the older one was dropped,
-/// whatever remains of the event that dropped it.
+/// Names are reused, but numbers are not. If two graphs have the same name, the older one was
+/// dropped, whatever remains of the event that dropped it.
 #[test]
 fn a_graph_whose_name_was_given_again_stays_dropped() {
     let disk = Arc::new(MemoryDisk::default());
@@ -304,7 +305,8 @@ fn a_graph_whose_name_was_given_again_stays_dropped() {
     assert_no_thread_panicked();
 }
 
-/// A job whose tombstone was forgotten was purged, whatever remains of the event that purged it.
+/// If a job's tombstone was forgotten, the job was purged, whatever remains of the event that
+/// purged it.
 #[test]
 fn a_job_whose_tombstone_was_forgotten_stays_purged() {
     let disk = Arc::new(MemoryDisk::default());
@@ -313,7 +315,7 @@ fn a_job_whose_tombstone_was_forgotten_stays_purged() {
     let store = opened.expect("it opens");
     client.steps(&store, 4);
     let graph = client.world.graphs[0].0.clone();
-    // The remaining jobs prevent their file from being rewritten.
+    // These jobs remain, so their file is not rewritten.
     let request = |_| Request::new("stays", "/ges", Body::empty()).expect("a request");
     let act = Act::SubmitAll {
         graph: graph.clone(),
@@ -369,7 +371,7 @@ fn a_job_whose_tombstone_was_forgotten_stays_purged() {
             }
             assert_eq!(lost[3], before, "{what}: purged jobs are there again");
             stayed += 1;
-            // Even after the record of the purge is rewritten without them.
+            // The jobs stay purged even after the record of the purge is rewritten without them.
             store.engine.apply_to_index();
             let packs = store.engine.log_files.read().packs.clone();
             for pack in packs.iter().skip(1) {
@@ -396,7 +398,7 @@ fn a_job_whose_tombstone_was_forgotten_stays_purged() {
     assert_no_thread_panicked();
 }
 
-/// Whether any purge's tombstones have been forgotten.
+/// Returns whether the tombstones of any purge have been forgotten.
 fn are_forgotten(store: &Store) -> bool {
     let graphs = store.engine.all_graphs();
     let mut graphs = graphs.iter();
@@ -545,8 +547,8 @@ fn what_a_crash_leaves_is_not_taken_for_damage() {
     assert_no_thread_panicked();
 }
 
-/// The image shows an arbitrary moment of the history, so any state is possible; and if a purge is
-/// lost, its jobs exist again.
+/// Checks less than `check_repaired`: the image shows an arbitrary moment of the history, so any
+/// state is possible. If a purge is lost, its jobs exist again.
 fn check_repaired_loosely(what: &str, store: &Store, history: &[World]) {
     for graph in store.graphs() {
         for job in &graph.list(JobQuery::new()).expect("a page") {

@@ -1,8 +1,8 @@
-//! Guarantee: whatever was purged, dropped, forgotten, merged, or rewritten, the log alone yields
-//! the same results as the store: the index can be discarded at any moment.
+//! Guarantee: the log alone yields the same results as the store, whatever was purged, dropped,
+//! forgotten, merged, or rewritten. The index can therefore be discarded at any moment.
 //!
-//! A store works with small segments. From time to time its files are copied, and the copy is
-//! opened without an index, and with an older one.
+//! A store works with small segments. From time to time, its files are copied. The copy is opened
+//! without an index, and with an older index.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -192,7 +192,7 @@ fn told_by(store: &Store, given: &Given) -> String {
     event_sizes
 }
 
-/// Asserts that copies of the store return the same, whatever index they have.
+/// Asserts that copies of the store return the same as the store, whatever index they have.
 fn check_copies(
     (store, fixture): (&Store, &StoreFixture),
     given: &Given,
@@ -200,7 +200,7 @@ fn check_copies(
     what: &str,
 ) {
     let segment_bytes = store.engine.options.segment_bytes;
-    // Background work may purge meanwhile.
+    // Repeat this until nothing changes, because background work may purge jobs.
     let (event_sizes, copy) = loop {
         let event_sizes = told_by(store, given);
         let copy = copy_of_files(store, &fixture.disk);

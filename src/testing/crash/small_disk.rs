@@ -1,7 +1,7 @@
 //! Guarantee: on a real file system without a free byte or inode, purging frees space.
 //!
-//! A tmpfs of 24 MB, with the index on disk. Skipped, with a message, if the system does not let
-//! the tests mount one.
+//! The file system is a tmpfs of 24 MB, and contains the index as well. If the system does not let
+//! the tests mount one, they are skipped with a message.
 
 use std::fs;
 use std::io::Write;
@@ -99,7 +99,7 @@ fn request(random: &mut Random, bytes: u64) -> Request {
     .expect("a request")
 }
 
-/// Submits and cancels until the disk is full; returns the number of jobs.
+/// Submits and cancels jobs until the disk is full. Returns the number of jobs.
 fn fill(store: &Store, random: &mut Random) -> u64 {
     let graph = store.graph("movie");
     for jobs in 0.. {
@@ -212,7 +212,7 @@ fn retention_keeps_a_small_disk_from_filling_for_good() {
     graph
         .set_retention(Some(Retention::new().max_jobs(500)))
         .expect("a policy");
-    // Several times the capacity of the disk, and faster than retention can keep up.
+    // This is several times the capacity of the disk, and faster than retention can purge.
     let mut random = Random(2);
     let mut refused = 0;
     for _ in 0..1500 {
@@ -278,7 +278,7 @@ fn without_a_byte_or_an_inode_a_store_opens_lists_purges_and_closes() {
                 .close()
                 .unwrap_or_else(|e| panic!("{options} {round}: close: {e}"));
             drop((page, store));
-            // Another program takes any space that is freed.
+            // This simulates another program that takes any space that is freed.
             if round == 0 {
                 mount.fill();
             }

@@ -1,5 +1,5 @@
-//! Guarantee: the space that a store takes is bounded by what it contains, whatever it contained
-//! before: on the disk, in the index, in memory, and in what an open reads.
+//! Guarantee: the space that a store takes depends on what it contains, not on what it contained
+//! before. This applies to the disk, the index, memory, and the data that an open reads.
 
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,8 @@ fn detail(random: &mut Random, bytes: usize) -> String {
     format!("needle-{}", digits.collect::<String>())
 }
 
-/// Creates jobs, then completes them with details of this size: these are in other packs.
+/// Creates jobs, then completes them with details of this size. The details are in other packs than
+/// the jobs.
 fn complete_jobs(graph: &Graph, random: &mut Random, jobs: u64, bytes: usize) {
     for id in graph.submit_all((0..jobs).map(|_| request())).unwrap() {
         graph.start(&id).unwrap();
@@ -48,7 +49,7 @@ fn drop_graph(store: &Store, name: &str) {
     store.engine.commit(Operation::small(drop)).unwrap();
 }
 
-/// The size of the packs.
+/// Returns the total size of the packs.
 fn pack_bytes(store: &Store) -> u64 {
     let log_files = store.engine.log_files.read();
     log_files.packs.iter().map(|pack| pack.bytes).sum()
@@ -71,7 +72,7 @@ fn seal(store: &Store) {
     drop_graph(store, &name);
 }
 
-/// Whether the stored events, uncompressed, contain this text.
+/// Returns whether the stored events, uncompressed, contain this text.
 fn is_stored(store: &Store, text: &str) -> bool {
     let packs = store.engine.log_files.read().packs.clone();
     let mut found = false;
@@ -89,7 +90,7 @@ fn is_stored(store: &Store, text: &str) -> bool {
     found
 }
 
-/// A large write has its own segment, in which nothing else fits.
+/// A large write has its own segment, which has no space for anything else.
 #[test]
 fn an_idle_store_does_not_keep_the_segment_of_a_large_write() {
     let fixture = StoreFixture::empty();
@@ -186,7 +187,7 @@ fn of_dropped_graphs_no_event_stays() {
     }
 }
 
-/// Even if nothing else has changed since.
+/// The details are removed even if nothing else has changed since.
 #[test]
 fn details_of_a_dropped_graph_go_with_its_last_handle() {
     let fixture = StoreFixture::empty();
@@ -207,7 +208,7 @@ fn details_of_a_dropped_graph_go_with_its_last_handle() {
     }
 }
 
-/// The rows of the index whose keys have this prefix, and their size.
+/// Returns the number of rows of the index whose keys have this prefix, and their size.
 fn rows_of(fixture: &StoreFixture, prefix: &[u8]) -> (u64, u64) {
     let (mut rows, mut bytes) = (0, 0);
     let index = fixture.index.lock().clone();
@@ -220,7 +221,7 @@ fn rows_of(fixture: &StoreFixture, prefix: &[u8]) -> (u64, u64) {
     (rows, bytes)
 }
 
-/// Creates jobs, completes and purges all but each `kept`-th, and forgets the tombstones.
+/// Creates jobs, completes them, purges all but every `kept`-th, and forgets the tombstones.
 fn come_and_go(graph: &Graph, jobs: u64, kept: u64) {
     let mut made = 0;
     while made < jobs {
@@ -273,7 +274,7 @@ fn an_open_reads_nothing_of_jobs_that_were_purged() {
     let store = fixture.open(SEGMENT_BYTES);
     store.create_graph("movie");
     let movie = store.graph("movie");
-    // One job stays in front of all those that are submitted and purged.
+    // One job stays, at a lower position than all those that are submitted and purged.
     let first = movie.submit(request()).unwrap();
     come_and_go(&movie, 30_000, u64::MAX);
     let last = movie.submit(request()).unwrap();
@@ -342,20 +343,20 @@ fn ids_and_keys_of_jobs_purged_long_ago_are_nowhere() {
     store.engine.apply_to_index();
     movie.purge(JobQuery::new()).unwrap();
     store.engine.apply_to_index();
-    // While its tombstone exists, neither id nor key is free.
+    // While a job's tombstone exists, neither its id nor its key can be used again.
     assert_eq!(store.engine.ids.runs.count(), 6002);
     assert!(movie.submit_as("brought-2", request()).is_err());
     assert!(movie.submit_once("key-3", request()).is_err());
     forget_all(&store, &movie);
     store.engine.apply_to_index();
     let check = |store: &Store| {
-        // Dead ids stay in the runs until there are enough of them to rewrite the runs; each is
-        // counted, and the count survives an open.
+        // Dead ids stay in the runs until there are enough of them to justify rewriting the runs.
+        // They are counted, and the count survives an open.
         let dead = store.engine.indexer.lock().lost_ids;
         assert!(dead < LOST_IDS_MIN, "{dead} may be dead");
         let left = store.engine.ids.runs.count();
         assert!(left <= 2 + dead, "{left} ids, of which {dead} may be dead");
-        // Then none is left.
+        // With enough additional dead ids, the runs are rewritten, and no dead id is left.
         store.create_graph("passing");
         let passing = store.graph("passing");
         let enough = (0..LOST_IDS_MIN).map(|_| request());
@@ -384,7 +385,7 @@ fn ids_and_keys_of_jobs_purged_long_ago_are_nowhere() {
     drop(store);
     let store = fixture.open(SEGMENT_BYTES);
     check(&store);
-    // Free again.
+    // The ids and keys can be used again.
     let movie = store.graph("movie");
     assert!(
         movie
@@ -412,7 +413,7 @@ fn ids_of_dropped_graphs_are_nowhere() {
         drop(movie);
         drop_graph(&store, "movie");
         store.engine.apply_to_index();
-        // Enough to remove all of them from the runs.
+        // There are enough dead ids that all of them are removed from the runs.
         assert_eq!(store.engine.ids.runs.count(), 0, "in round {round}");
     }
 }

@@ -1,7 +1,7 @@
 //! Guarantee: a close returns in time, and nothing waits for the index.
 //!
-//! A call to the index does not return, or a thread of the store hangs. Writes and lists continue;
-//! a close reports what hangs; and what was acknowledged is present after the next open.
+//! A call to the index does not return, or a thread of the store hangs. Writes and lists continue.
+//! A close reports what hangs. What was acknowledged is present after the next open.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ use crate::testing::crash::world::{Seen, World};
 /// How long a test waits for an event that must occur.
 const WAIT: Duration = Duration::from_secs(60);
 
-/// Which call of the index's thread hangs.
+/// The call of the index's thread that hangs.
 #[derive(Default)]
 struct Hang {
     state: Mutex<HangState>,
@@ -112,7 +112,8 @@ impl Drop for Hanging {
     }
 }
 
-/// How long a close waits for an event that does not occur; much longer than for one that does.
+/// How long a close waits for an event that does not occur. It is much longer than an event that
+/// does occur takes.
 const SHORT: Duration = Duration::from_secs(2);
 
 fn closing_within(timeout: Duration) -> Options {
@@ -183,7 +184,7 @@ fn check_stuck(call: &'static str) {
     client.steps(&store, 30);
     store.engine.apply_to_index();
     hang.in_call(call);
-    // Dropping a graph makes the index scan.
+    // Dropping a graph makes the indexer scan the index.
     let name = client.world.graphs[0].0.clone();
     let act = Act::DropGraph { name };
     let ids = store.apply_act(&act).expect("it is dropped");
@@ -266,7 +267,7 @@ fn a_stuck_index_refuses_new_jobs_once_it_is_too_far_behind_and_the_health_says_
         check_reads("too far behind", &store, &client.world);
         lag.store(before, Ordering::Relaxed);
         client.steps(&store, 20);
-        // The call returns, and everything continues.
+        // The hanging call returns, and everything continues.
         hang.end();
         store.engine.close().expect("it closes");
         assert!(
@@ -279,7 +280,7 @@ fn a_stuck_index_refuses_new_jobs_once_it_is_too_far_behind_and_the_health_says_
     assert_no_thread_panicked();
 }
 
-/// With the real index, in a real directory; the next open is in the same process.
+/// This uses the real index in a real directory. The next open is in the same process.
 #[test]
 fn after_a_stuck_index_the_next_open_makes_it_anew() {
     within_bounds("the next open".to_owned(), || {
@@ -331,7 +332,7 @@ fn lists_do_not_ask_the_index() {
         store.engine.apply_to_index();
         store.wait_until_packed();
         hang.in_call("read");
-        // Readers on a thread of this name block as well.
+        // Calls from a thread with this name block as well.
         let reader = std::thread::Builder::new().name(Worker::Indexer.name().to_owned());
         std::thread::scope(|scope| {
             let reader = reader.spawn_scoped(scope, || {
@@ -395,7 +396,7 @@ fn while_packing_is_stuck_a_close_comes_back_and_the_directory_stays_locked() {
         client.world = World::default().reopened();
         client.steps(&store, 20);
         {
-            // The packer locks this in the last step of each round.
+            // The packer takes this lock in the last step of each round.
             let _problem = store.engine.packing_problem.lock();
             store.engine.wake_packer();
             match store.engine.close() {
@@ -473,7 +474,7 @@ fn a_hung_archive_holds_up_neither_packing_nor_another_policy_nor_a_close() {
         assert!(!is_locked(directory.path()), "the directory stays locked");
         archive_disk.release_syncs();
         drop(store);
-        // Archived but not purged: nothing is lost.
+        // The job was archived but not purged, so nothing is lost.
         let left = Store::open(Arc::new(disk.image().after_kill()), Durability::Synced);
         let left = left.expect("it opens");
         assert_eq!(

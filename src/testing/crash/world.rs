@@ -1,8 +1,8 @@
 //! The expected content of a store, as plain values, and its actual content.
 //!
 //! Contains [`World`], the expected content, and [`Seen`], everything that reads return. The two
-//! are compared in every way of reading: page, JSON, filter, count, id; reads before an error are
-//! compared, too.
+//! are compared for every way of reading: by page, JSON, filter, count, and id. If a read returns
+//! an error, what it returned before is compared, too.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::testing::crash::client::Store;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Fact {
     pub(super) id: Arc<str>,
-    /// The request's wire text.
+    /// The request as JSON.
     pub(super) request: Arc<str>,
     pub(super) state: State,
     pub(super) cancelling: bool,
@@ -68,9 +68,9 @@ impl Fact {
 /// A store's content.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct World {
-    /// How many times it was opened.
+    /// How many times the store was opened.
     pub(super) open_number: u64,
-    /// In the order of creation.
+    /// The graphs and their jobs, in the order of creation.
     pub(super) graphs: Vec<(String, Vec<Fact>)>,
 }
 
@@ -80,7 +80,7 @@ impl World {
         &mut found.expect("the graph is there").1
     }
 
-    /// The content after one more open, which interrupts running jobs.
+    /// Returns the content after one more open, which interrupts running jobs.
     pub(super) fn reopened(&self) -> World {
         let mut world = self.clone();
         world.open_number += 1;
@@ -111,7 +111,7 @@ pub(super) struct Seen {
     pub(super) graphs: Vec<SeenGraph>,
 }
 
-/// Everything that was read from a graph; an error ends its part.
+/// Everything that was read from a graph. The first error ends the list.
 pub(super) struct SeenGraph {
     pub(super) name: String,
     total: Result<u64, Error>,
@@ -122,7 +122,7 @@ pub(super) struct SeenGraph {
     graph: Graph,
 }
 
-/// The number of jobs in a state: by the total of a page and by the count.
+/// The number of jobs in a state, as the total of a page and as the count.
 struct SeenState {
     state: State,
     jobs: Result<[u64; 2], Error>,
@@ -136,7 +136,7 @@ impl Seen {
         }
     }
 
-    /// The first error of any read.
+    /// Returns the first error of any read.
     pub(super) fn error(&self) -> Option<Error> {
         self.graphs.iter().find_map(SeenGraph::error)
     }
@@ -239,8 +239,8 @@ impl SeenGraph {
         Ok(())
     }
 
-    /// Looks up jobs by their ids and by their requests: every `step`-th of the expected ones.
-    /// Returns the first error.
+    /// Looks up every `step`-th of the expected jobs by its id and by its request. Returns the
+    /// first error.
     pub(super) fn look_up(&self, expected: &[Fact], step: usize) -> Result<Option<Error>, String> {
         let mut error = None;
         for fact in expected.iter().step_by(step) {

@@ -1,7 +1,7 @@
-//! The parts of a store's files, one at a time.
+//! Entries that read one part of a store's files at a time.
 //!
 //! Contains entries for frames, segments, blocks, packs, events, rows, and the small text files.
-//! What is read matches the bytes; invalid input is refused without harm, even if the checksum is
+//! What is read matches the bytes. Invalid input is refused without harm, even if its checksum is
 //! valid.
 
 use std::sync::Arc;
@@ -47,7 +47,7 @@ fn file(name: &str, content: &[u8]) -> MemoryDisk {
     disk
 }
 
-/// An event round-trips, and its texts are at the offsets that it gives.
+/// Checks that an event round-trips, and that its texts are at the offsets that it gives.
 fn check_event(event: &Event<'_>) {
     let mut bytes = Vec::new();
     event.encode_into(&mut bytes);
@@ -75,7 +75,7 @@ fn check_event(event: &Event<'_>) {
     }
 }
 
-/// Bytes as events, one after the other, and as packed integers.
+/// Reads bytes as a sequence of events, and as packed integers.
 pub fn event(input: &[u8]) {
     let mut rest = input;
     while let Some((event, taken)) = Event::decode_prefix(rest) {
@@ -111,7 +111,7 @@ fn check_frame(parsed: &Frame<'_>) {
         builder.push(event);
     }
     let bytes = builder.finish(BINDING, parsed.first_lsn, parsed.synced_lsn);
-    // Numbers can have non-minimal encodings, but our writer never produces them.
+    // Numbers can have non-minimal encodings, but the writer never produces them.
     assert!(bytes.len() <= parsed.len());
     let again = Frame::parse(bytes, BINDING).expect("a frame");
     let mut at = 0;
@@ -123,7 +123,7 @@ fn check_frame(parsed: &Frame<'_>) {
     assert_eq!(whole, Ok(true));
 }
 
-/// Bytes as they are, and encoded as frames.
+/// Reads bytes as they are, and encoded as frames.
 pub fn frame(input: &[u8]) {
     let mut input = Input(input);
     let mut bytes = Vec::new();
@@ -147,7 +147,7 @@ pub fn frame(input: &[u8]) {
         check_frame(&frame);
         found.push((at, frame.len(), frame.first_lsn, frame.synced_lsn));
     }
-    // One position after the other, in the slowest way.
+    // The same search, one position at a time, which is the slowest way.
     if bytes.len() <= 4 << 10 {
         let parsed = (0..bytes.len()).filter_map(|at| {
             let frame = Frame::parse(&bytes[at..], BINDING)?;
@@ -167,7 +167,7 @@ pub fn frame(input: &[u8]) {
     }
 }
 
-/// Bytes as a segment's file, and with a valid header and valid frames.
+/// Reads bytes as a segment's file, as they are and with a valid header and valid frames.
 pub fn segment(input: &[u8]) {
     let mut input = Input(input);
     let kind = input.byte();
@@ -231,7 +231,7 @@ pub fn segment(input: &[u8]) {
     assert_eq!(scanned.next_lsn - first_lsn, events.len() as u64);
     segment.make_durable(&disk, &bytes).expect("a write");
     assert_eq!(segment.read_all().expect("the file's bytes"), bytes);
-    // With the correct end, the scan ends there; with another one, it reports damage.
+    // With the correct end, the scan ends there. With another end, it reports damage.
     for (end, fits) in [(scanned.end, true), (scanned.end + 1, false)] {
         let again = segment.scan_events(&bytes, Some(end), |_, _, _| Ok::<(), Error>(()));
         assert_eq!(again.is_ok(), fits);
@@ -285,7 +285,7 @@ fn check_block(graph: u32, first_sequence: u64, piece: &[u8]) {
     }
 }
 
-/// Bytes as a sealed block, and as a block's content with a valid checksum.
+/// Reads bytes as a sealed block, and as a block's content with a valid checksum.
 pub fn block(input: &[u8]) {
     let mut input = Input(input);
     let (kind, graph, sequence) = (input.byte(), u32::from(input.byte()), input.number());
@@ -299,7 +299,7 @@ pub fn block(input: &[u8]) {
             sealed = forge::piece(seed, input.rest(), raw_len);
         }
         _ => {
-            // A large job, and a block of one job.
+            // Seal a large job, and a block of one job.
             let (id, request, time_ms) = (input.text(), input.text(), input.number() >> 1);
             let id: String = id
                 .chars()
@@ -344,7 +344,7 @@ pub fn block(input: &[u8]) {
     check_block(graph, sequence, &sealed);
 }
 
-/// Bytes as a pack's file, as its footer, and as the content of its parts.
+/// Reads bytes as a pack's file, as its footer, and as the content of its parts.
 pub fn pack(input: &[u8]) {
     let mut input = Input(input);
     let kind = input.byte();
@@ -442,7 +442,7 @@ pub fn pack(input: &[u8]) {
     }
 }
 
-/// Bytes as rows of an index, with valid checksums, one by one and all together.
+/// Reads bytes as rows of an index, with valid checksums, one by one and all together.
 pub fn rows(input: &[u8]) {
     if let Some(row) = DetailRow::decode(input) {
         assert_eq!(DetailRow::decode(&row.encode()), Some(row));
@@ -455,7 +455,7 @@ pub fn rows(input: &[u8]) {
         assert_eq!(listed.len, column.total(States::ALL));
         let kept = column.take_dirty();
         assert!(kept.is_empty(), "what was restored is saved already");
-        // It continues: each further job is pending at first.
+        // Jobs can be added after those that were restored. Each is pending at first.
         for sequence in len..len + 40 {
             assert_eq!(column.push(), sequence);
             assert_eq!(
@@ -539,7 +539,7 @@ fn any_row(input: &mut Input<'_>) -> (Vec<u8>, Vec<u8>) {
     }
 }
 
-/// Bytes as the three small text files, also with a valid checksum.
+/// Reads bytes as the three small text files, as they are and with a valid checksum.
 pub fn identity(input: &[u8]) {
     for content in [input.to_vec(), forge::checked_text(input)] {
         match identity::read(&file(file_names::STORE, &content)) {

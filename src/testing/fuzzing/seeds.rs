@@ -1,11 +1,11 @@
 //! The seed inputs of the fuzz targets: real, small encodings.
 //!
-//! Contains the generation of the seeds in `tests/fuzz/seeds`. Each seed is what a store writes or
-//! a caller passes, in the form of its entry; none contains anything from outside this file except
-//! random ids.
+//! Contains the generation of the seeds in `tests/fuzz/seeds`. Each seed is data that a store
+//! writes or a caller passes, in the form that its entry expects. Except for random ids, no seed
+//! contains anything from outside this file.
 //!
-//! To regenerate them: `JOBSTORE_WRITE_SEEDS=1 cargo test --lib seeds`. Inputs that a fuzzer found
-//! are in the same place, under names that begin with `found`.
+//! To regenerate the seeds, run `JOBSTORE_WRITE_SEEDS=1 cargo test --lib seeds`. Inputs that a
+//! fuzzer found are in the same directory. Their names begin with `found`.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -48,13 +48,13 @@ impl Seeds {
     }
 }
 
-/// A part as [`super::Input::part`] reads it.
+/// Encodes a part as [`super::Input::part`] reads it.
 fn part(content: &[u8]) -> Vec<u8> {
     let len = u16::try_from(content.len()).expect("a small part");
     [&len.to_le_bytes()[..], content].concat()
 }
 
-/// A number as [`super::Input::number`] reads it.
+/// Encodes a number as [`super::Input::number`] reads it.
 fn number(number: u64) -> Vec<u8> {
     match u8::try_from(number) {
         Ok(small) if small < 0xff => vec![small],
@@ -64,7 +64,7 @@ fn number(number: u64) -> Vec<u8> {
 
 const JOB: &str = r#"{"command":"import_graph","url":"/ges/v1.0/1/graphs/movie/action","body":{"edgesetPath":"bucket/edges","limit":1e-5}}"#;
 
-/// One event of each kind, those of packs last.
+/// Calls `each` with one event of each kind. Those that exist only in packs come last.
 fn events(each: &mut dyn FnMut(&str, &Event<'_>)) {
     let (graph, sequence, time_ms) = (0, 1, 1_700_000_000_000);
     each(
@@ -223,7 +223,7 @@ fn logs(seeds: &mut Seeds) {
     let count = 11;
     let made = [&[2, count, 7, 6][..], &part(&all)].concat();
     seeds.add("frame", "made", [&made[..], &plain, &made].concat());
-    // Many positions that look like frames as long as the rest.
+    // There are many positions at which a frame seems to begin that takes up all remaining bytes.
     let mut magics = Vec::new();
     for n in 0..200u32 {
         magics.extend_from_slice(b"JFRM1234");
@@ -275,7 +275,7 @@ fn blocks(seeds: &mut Seeds) {
     let mut raw = Vec::new();
     events(&mut |_, event| event.encode_into(&mut raw));
     let chunk = |lsn: u8| [&[0, lsn][..], &part(&raw)].concat();
-    // 9 events of one LSN each, one of 64, one of 3.
+    // The first chunk takes up 76 LSNs: 9 events of one LSN each, one of 64, and one of 3.
     let second = chunk(77);
     let place = [&[1, 100, 2][..], &part(&content)].concat();
     let made = [&[2, 1, 152][..], &chunk(1), &second, &place].concat();
@@ -302,7 +302,7 @@ fn blocks(seeds: &mut Seeds) {
     let footer = [&[1, 0, 0][..], &part(&sealed), &pack.footer()].concat();
     seeds.add("pack", "footer", footer);
     seeds.add("pack", "file", [&[0, 1, 76][..], &pack.finish()].concat());
-    // The same with what a store writes into it.
+    // The same pack, with a chunk as a store writes it.
     let seed = Seed::events(1);
     let mut sealed = Vec::new();
     crate::log::block::seal_piece(seed, &raw, &mut Scratch::default(), &mut sealed);
@@ -489,7 +489,8 @@ fn graph(engine: &Arc<Engine>, name: &str) -> Graph {
     Graph::new(&Arc::new(handle), &core.expect("the graph"))
 }
 
-/// Stores as they are between two calls to the disk: in use, killed, closed, packed, repaired.
+/// Adds stores as they are between two calls to the disk: in use, killed, closed, packed, and
+/// repaired.
 fn stores(seeds: &mut Seeds) {
     let disk = Arc::new(MemoryDisk::default());
     identity::create(&*disk, STORE).expect("it is written");
@@ -554,18 +555,18 @@ fn stores(seeds: &mut Seeds) {
     }
 }
 
-/// A submission in the form of the entry's plan.
+/// Encodes a submission or another event in the form of the entry's plan.
 fn planned(kind: u8, graph: u8, text: &[u8], rest: &[u8]) -> Vec<u8> {
     [&[kind, graph, 1][..], &part(b"job-1"), &part(text), rest].concat()
 }
 
-/// Plans from which stores are generated.
+/// Adds plans from which stores are generated.
 fn plans(seeds: &mut Seeds) {
     let created = planned(1, 0, b"movie", &[9, 3, 4]);
     let submitted = |n: u8| planned(0, 0, JOB.as_bytes(), &[n]);
     let started = planned(2, 0, b"", &[0]);
     let ended = planned(3, 0, b"", &[0, 1]);
-    // Control 0x60: four events in the frame.
+    // The control byte 0x60 means four events in the frame.
     let four = [&created[..], &submitted(0), &started, &ended].concat();
     let frame = [&[0x60][..], &four].concat();
     let segment = |epoch: u8, header: &[u8], frames: &[Vec<u8>]| {
@@ -582,7 +583,7 @@ fn plans(seeds: &mut Seeds) {
     seeds.add("any_store", "gap", [&[2, 1, 0, 10][..], &gap].concat());
     let second = segment(2, &[5, 1, 0], &[later]);
     seeds.add("any_store", "segments", [&[0][..], &one, &second].concat());
-    // A pack of one chunk of three events and one block of one job.
+    // A pack with one chunk of three events and one block of one job.
     let submits = planned(8, 0, b"", &[0, 1]);
     let chunk = [&[1, 2][..], &created, &submits, &started].concat();
     let job = [&[0][..], &part(b"job-1"), &part(JOB.as_bytes()), &[1]].concat();

@@ -1,8 +1,8 @@
-//! Whole stores of arbitrary files.
+//! Entries that open whole stores of arbitrary files.
 //!
 //! Contains the mapping from an input to files, and the checks of a store of such files.
-//! Verification changes nothing; a store reported as intact opens; a store that opens reads
-//! correctly or reports the damaged file; a repaired store is intact, opens, and is still intact
+//! Verification changes nothing. A store reported as intact opens. A store that opens reads
+//! correctly or reports the damaged file. A repaired store is intact, opens, and is still intact
 //! after writes.
 
 use std::sync::Arc;
@@ -35,7 +35,7 @@ use crate::model::request::{Body, Request};
 /// Files by their names.
 pub(super) type Files = Vec<(String, Vec<u8>)>;
 
-/// The smallest limits.
+/// Returns options with the smallest limits.
 pub(super) fn options() -> Options {
     Options {
         segment_bytes: 4 << 10,
@@ -52,7 +52,8 @@ pub(super) fn directory_of(files: &Files) -> Arc<MemoryDisk> {
     Arc::new(disk)
 }
 
-/// All files of a directory. Those that an open store removes meanwhile are left out.
+/// Returns all files of a directory, except for files that an open store removes while they are
+/// read.
 pub(super) fn files_of(disk: &MemoryDisk) -> Files {
     let names = disk.names().expect("names").into_iter();
     names
@@ -65,7 +66,8 @@ pub(super) fn files_of(disk: &MemoryDisk) -> Files {
         .collect()
 }
 
-/// Files as one input: length of the name, name, length of the content, content, trailing zeros.
+/// Encodes files as one input: for each file, the length of the name, the name, the length of the
+/// content without its trailing zeros, the number of these zeros, and the content without them.
 #[cfg(all(test, not(jobstore_shuttle)))]
 pub(super) fn to_input(files: &Files) -> Vec<u8> {
     let mut out = Vec::new();
@@ -99,7 +101,7 @@ fn from_input(mut input: Input<'_>) -> Files {
     files
 }
 
-/// Dropping the last handle closes the store.
+/// Opens a store. Dropping the last handle closes it.
 fn open(disk: Arc<MemoryDisk>) -> Result<Arc<StoreHandle>> {
     let engine = open_disk(options(), disk)?;
     Ok(Arc::new(StoreHandle { engine }))
@@ -127,7 +129,8 @@ fn read_all(handle: &Arc<StoreHandle>, checksums: Checksums) -> Option<Error> {
             if shown % 8 == 1 {
                 match graph.job(job.id()) {
                     Ok(Some(_)) => {}
-                    // Two jobs with one id are an error, but its cause is unknown.
+                    // Two jobs with the same id are an error, but the cause is unknown. Any error
+                    // serves as a substitute.
                     Ok(None) => failed = failed.or(Some(Error::EmptyCommand)),
                     Err(error) => failed = failed.or(Some(error)),
                 }
@@ -143,7 +146,7 @@ fn read_all(handle: &Arc<StoreHandle>, checksums: Checksums) -> Option<Error> {
     failed
 }
 
-/// The reason why a job is not found by its request.
+/// Searches for a job by its request. Returns the reason if it is not found.
 fn find(graph: &Graph, job: &Job, checksums: Checksums) -> Option<Error> {
     for found in graph.find(job.request()).expect("matches") {
         match found {
@@ -158,7 +161,7 @@ fn find(graph: &Graph, job: &Job, checksums: Checksums) -> Option<Error> {
     Some(Error::EmptyCommand)
 }
 
-/// Writes a little, so that what was found is packed and merged with new data.
+/// Writes a little, so that the existing data is packed and merged with new data.
 fn go_on(handle: &Arc<StoreHandle>) -> Result<()> {
     let engine = &handle.engine;
     let core = engine.graphs.read().by_number.values().next().cloned();
@@ -174,18 +177,18 @@ fn go_on(handle: &Arc<StoreHandle>) -> Result<()> {
     Ok(())
 }
 
-/// How much of the files a store wrote itself.
+/// Who may have computed the checksums in the files.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Checksums {
-    /// Only a store could have computed them.
+    /// Only a store.
     Ours,
-    /// They may cover any content.
+    /// Anyone. The checksums may cover any content.
     Anyones,
 }
 
 impl Checksums {
     fn check(self, error: &Error) {
-        // Events that no store would write, and that contradict each other, are reported as a fault
+        // Events that contradict each other, and that no store would write, are reported as a fault
         // of the index.
         let of_index = matches!(error, Error::IndexUnavailable { .. });
         if self == Checksums::Ours || !of_index {
@@ -258,12 +261,12 @@ fn check_store(files: &Files, checksums: Checksums) {
     }
 }
 
-/// Bytes as the files of a store, unchanged.
+/// Uses bytes as the files of a store, unchanged.
 pub fn store_files(input: &[u8]) {
     check_store(&from_input(Input(input)), Checksums::Ours);
 }
 
-/// A small number, sometimes one at the end of the valid range.
+/// Reads a number that is small or, sometimes, at the end of the valid range.
 fn any_lsn(input: &mut Input<'_>) -> u64 {
     match input.byte() {
         0xff => u64::MAX - u64::from(input.byte()),
@@ -272,8 +275,8 @@ fn any_lsn(input: &mut Input<'_>) -> u64 {
     }
 }
 
-/// A job's sequence number. A checksum covers it, so memory may grow with it; it is kept small
-/// here.
+/// Reads a job's sequence number. A checksum covers sequence numbers in files, so a large number
+/// may make the store use much memory. Therefore, the number is kept small here.
 fn any_sequence(input: &mut Input<'_>) -> u64 {
     u64::from(input.byte() % 32)
 }
@@ -516,7 +519,7 @@ fn any_pack(input: &mut Input<'_>) -> (String, Vec<u8>) {
             }
             sequence += u64::from(jobs);
         }
-        // Sometimes one is missing.
+        // Sometimes, one fingerprint is missing.
         fingerprints
             .truncate(fingerprints.len() - usize::from(control >> 7).min(fingerprints.len()));
         pack.fingerprints(fingerprints);
@@ -541,7 +544,7 @@ fn damage(input: &mut Input<'_>, content: &mut Vec<u8>) {
     }
 }
 
-/// Bytes as a plan from which files with valid checksums are generated.
+/// Uses bytes as a plan from which files with valid checksums are generated.
 pub fn any_store(input: &[u8]) {
     let mut input = Input(input);
     let mut files = Files::new();

@@ -1,7 +1,7 @@
-//! Texts that callers pass.
+//! Entries for texts that callers pass.
 //!
 //! Contains entries for bodies, requests, outcomes, ids, cursors, and names. Accepted text
-//! round-trips exactly; refused text is refused with the documented error.
+//! round-trips exactly. Other text is refused with the documented error.
 
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -17,7 +17,7 @@ use crate::model::outcome::Outcome;
 use crate::model::request::{Body, Request};
 use crate::model::secrets::{MaskedRequest, SecretKeys};
 
-/// How deeply a JSON text is nested.
+/// Returns how deeply a JSON text is nested.
 fn depth(text: &str) -> usize {
     let (mut depth, mut deepest, mut at) = (0usize, 0, 0);
     let bytes = text.as_bytes();
@@ -57,7 +57,8 @@ fn check_compact(text: &str, compact: &str) {
     assert!(json::same_value(compact, &canonical));
 }
 
-/// Checks that no value under a secret key is shown, every other is, and all round-trip.
+/// Checks that no value under a secret key is shown, that all other values are, and that all values
+/// round-trip.
 fn check_secrets(request: &Request) {
     let keys = SecretKeys::default();
     let kept = keys.keep(request.clone());
@@ -70,7 +71,7 @@ fn check_secrets(request: &Request) {
     assert_eq!(again.request.as_json(), kept.request.as_json());
     assert_eq!(again.secrets_lost(), !secrets.is_empty());
     assert_eq!(keys.masked_json(request.body()), shown);
-    // As serde_json sees them, if it can represent their numbers.
+    // Compare the values as serde_json parses them, if it can represent their numbers.
     let values = [request.body(), shown].map(|text| serde_json::from_str::<Value>(text).ok());
     if let [Some(mut given), Some(shown)] = values {
         mask(&mut given);
@@ -78,7 +79,7 @@ fn check_secrets(request: &Request) {
     }
 }
 
-/// The same on values.
+/// Masks the values under secret keys.
 fn mask(value: &mut Value) {
     match value {
         Value::Array(values) => values.iter_mut().for_each(mask),
@@ -94,7 +95,7 @@ fn mask(value: &mut Value) {
     }
 }
 
-/// Bytes as a request's body.
+/// Reads bytes as a request's body.
 pub fn json(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else {
         return;
@@ -111,7 +112,7 @@ pub fn json(input: &[u8]) {
             check_secrets(&wire);
         }
         Err(Error::InvalidJson { .. }) => {
-            // Unlike a raw value, a value also refuses lone surrogates.
+            // Unlike parsing as a `RawValue`, parsing as a `Value` also refuses lone surrogates.
             assert!(
                 serde_json::from_str::<serde_json::Value>(text).is_err(),
                 "it is JSON"
@@ -122,7 +123,7 @@ pub fn json(input: &[u8]) {
         }
         Err(error) => panic!("{error:?}"),
     }
-    // Two values: equal only if their texts are equal.
+    // The input may contain two values. They are equal only if their texts are equal.
     if let Some((a, b)) = text.split_once('\n') {
         let (Ok(a), Ok(b)) = (json::compact("a", a), json::compact("b", b)) else {
             return;
@@ -136,7 +137,7 @@ pub fn json(input: &[u8]) {
     }
 }
 
-/// Bytes as a request, from a client and from a store.
+/// Reads bytes as a request from a client and as a request from a store.
 pub fn request(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else {
         return;
@@ -160,14 +161,14 @@ pub fn request(input: &[u8]) {
         Err(error) => panic!("{error:?}"),
     }
     if let Some(stored) = Request::from_stored(text) {
-        // Whatever a store contains as a request, nothing is removed from it by mistake.
+        // Nothing is removed by mistake from what a store contains as a request.
         assert_eq!(stored.as_json(), text);
         let body = serde_json::from_str::<&RawValue>(stored.body());
         assert!(body.is_ok(), "{} is no body", stored.body());
     }
 }
 
-/// Bytes as the parts of an outcome.
+/// Reads bytes as the parts of an outcome.
 pub fn outcome(input: &[u8]) {
     let mut input = Input(input);
     let kind = input.byte();
@@ -211,7 +212,7 @@ pub fn outcome(input: &[u8]) {
     assert_eq!(Event::decode_prefix(&bytes), Some((event, bytes.len())));
 }
 
-/// Bytes as ids, cursors, and file names.
+/// Reads bytes as ids, cursors, and file names.
 pub fn names(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else {
         return;

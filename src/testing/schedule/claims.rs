@@ -1,5 +1,5 @@
-//! Guarantee: a job never waits while a worker waits for one, and dropping a future loses no job,
-//! under any interleaving.
+//! Guarantee: under any interleaving, a job never waits while a worker waits for one, and dropping
+//! a future loses no job.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,14 +17,14 @@ use crate::model::states::State;
 use crate::testing::schedule::explore::explore;
 use crate::testing::schedule::store::{AMPLE, Store, options, request};
 
-/// No deadline: otherwise the scheduler may end a wait at any time.
+/// Without a deadline, the scheduler cannot end a wait.
 const FOREVER: Duration = Duration::MAX;
 
 fn draw(n: u32) -> u32 {
     shuttle::rand::thread_rng().gen_range(0..n)
 }
 
-/// Completes jobs until the store is closed; requeues some of them first.
+/// Completes jobs until the store is closed. Requeues some of them first.
 fn work(graph: &Graph) -> thread::JoinHandle<()> {
     let graph = graph.clone();
     thread::spawn(move || {
@@ -78,7 +78,7 @@ fn no_job_waits_while_workers_wait() {
             let graph = graph.clone();
             thread::spawn(move || {
                 let id = graph.submit(request(name)).expect("a job");
-                // Never returns if it waits in vain.
+                // This never returns if no worker takes the job.
                 graph.wait(&id, FOREVER).expect("a wait")
             })
         });
@@ -95,7 +95,7 @@ fn no_job_waits_while_workers_wait() {
     });
 }
 
-/// Even if the store is closed right after.
+/// A dropped claim loses no job, even if the store is closed right after.
 #[test]
 fn a_dropped_claim_takes_no_job_with_it() {
     explore(3000, || {

@@ -1,5 +1,6 @@
-//! Guarantee: every write gets one result, and the result is correct, whichever thread commits it
-//! and whatever else happens: other writes, a full queue, a failing disk, a close of the store.
+//! Guarantee: every write gets exactly one result, and the result is correct, whichever thread
+//! commits the write and whatever else happens: other writes, a full queue, a failing disk, or a
+//! close of the store.
 
 use std::future::Future;
 use std::pin::pin;
@@ -45,7 +46,7 @@ fn submit(graph: &Graph, name: &str, way: usize) -> Result<JobId> {
     }
 }
 
-/// Space for one request but not for two.
+/// Returns options for a queue that has space for one request but not for two.
 fn narrow(segment_bytes: u64) -> Options {
     Options {
         max_queue_bytes: 400,
@@ -53,7 +54,7 @@ fn narrow(segment_bytes: u64) -> Options {
     }
 }
 
-/// Each thread submits twice; returns the acknowledged requests, in order, by thread.
+/// Each thread submits twice. Returns, for each thread, the results of its requests in order.
 fn submit_from_threads(
     graph: &Graph,
     threads: usize,
@@ -115,7 +116,7 @@ fn a_schedule_can_be_replayed() {
     replay_each(100, || many_callers(narrow(TINY)));
 }
 
-/// Pending writes that are dropped, polled or not, before or after they are queued.
+/// Pending writes are dropped, polled or not, before or after they are queued.
 #[test]
 fn a_dropped_ticket_withdraws_nothing() {
     explore(3000, || {
@@ -152,7 +153,7 @@ fn a_dropped_ticket_withdraws_nothing() {
     });
 }
 
-/// Everything acknowledged is present after the next open, and nothing that was refused.
+/// After the next open, everything acknowledged is present, and nothing that was refused.
 #[test]
 fn a_close_at_any_moment_answers_everybody() {
     explore(4000, || {
@@ -191,8 +192,8 @@ fn failing_syncs(lasting: bool) -> Fault {
     }
 }
 
-/// The one commit whose sync failed has an unknown outcome, with all its writes; all others are
-/// refused, and after the next open each is entirely present or entirely absent.
+/// The commit whose sync failed has an unknown outcome, and so do all its writes. All other writes
+/// are refused. After the next open, each write is entirely present or entirely absent.
 #[test]
 fn a_sync_that_fails_leaves_its_commit_in_doubt_and_the_others_refused() {
     explore(2000, || {
@@ -283,8 +284,8 @@ fn no_two_workers_get_one_job_and_a_dropped_one_ends_interrupted() {
     });
 }
 
-/// A start and a cancellation of a pending job: both callers, readers, and the next open agree on
-/// which was first.
+/// A pending job is started and canceled concurrently. Both callers, readers, and the next open
+/// agree on which of the two came first.
 #[test]
 fn of_a_start_and_a_cancel_both_callers_see_the_same_one_first() {
     use crate::api::lifecycle::Cancellation;

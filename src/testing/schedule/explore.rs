@@ -1,7 +1,7 @@
 //! Runs a test under many schedules, or replays one.
 //!
-//! Contains the schedulers, the number of schedules, and the output. Every failure prints the
-//! schedule that replays it, and the same schedule replays the same steps.
+//! Contains the schedulers, the number of schedules, and the output. Every failure prints a
+//! schedule with which it can be replayed. The same schedule always runs the same steps.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,9 +13,10 @@ use shuttle::scheduler::{
 };
 use shuttle::{Config, Runner};
 
-/// The number of schedules of each kind, instead of each test's own number.
+/// The environment variable with the number of schedules of each kind. It replaces each test's own
+/// number.
 const SCHEDULES: &str = "JOBSTORE_SCHEDULES";
-/// A schedule printed by a failure: only that one is run.
+/// The environment variable with a schedule that a failure printed. Only that schedule is run.
 const REPLAY: &str = "JOBSTORE_REPLAY";
 
 /// The stack size of the threads of a test.
@@ -27,14 +28,15 @@ fn config() -> Config {
     let mut config = Config::new();
     config.stack_size = STACK_BYTES;
     config.silence_warnings = true;
-    // Failures are printed; continuing after a panic could fail or hang again.
+    // After a failure is printed, the test ends, because continuing after a panic could fail again
+    // or hang.
     config
         .ungraceful_shutdown_config
         .immediately_return_on_panic = true;
     config
 }
 
-/// Prints at the end, also after a panic, how many schedules were begun.
+/// When dropped, even after a panic, prints how many schedules were begun.
 struct Count {
     scheduler: &'static str,
     begun: Arc<AtomicUsize>,
@@ -75,7 +77,7 @@ fn run(
     })
 }
 
-/// Runs a test under `schedules` schedules of each kind; returns the total number.
+/// Runs a test under `schedules` schedules of each kind. Returns the total number of schedules.
 pub(super) fn explore(schedules: usize, test: impl Fn() + Send + Sync + 'static) -> usize {
     let test = Arc::new(test);
     if let Ok(schedule) = std::env::var(REPLAY) {

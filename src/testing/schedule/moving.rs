@@ -1,5 +1,5 @@
-//! Guarantee: external ids and the details of a job are found at every moment while they move from
-//! memory to the index and from run to run.
+//! Guarantee: external ids and the details of a job can be found at every moment, even while they
+//! are moved from memory to the index and from run to run.
 
 use shuttle::thread;
 
@@ -68,7 +68,7 @@ fn an_id_is_found_at_every_moment_of_its_way_to_the_index() {
     });
 }
 
-/// While the id moves to the index: a thread that looked before must look again.
+/// The id moves to the index at the same time, so a thread that did not find it must look again.
 #[test]
 fn one_id_from_several_threads_makes_one_job() {
     explore(15000, || {
@@ -123,7 +123,7 @@ fn what_is_known_of_a_life_is_known_at_every_moment() {
             let graph = graph.clone();
             thread::spawn(move || {
                 for _ in 0..5 {
-                    // Together, and each individually.
+                    // Look up the jobs together, and each one individually.
                     for job in list(&graph) {
                         let alone = graph.job(job.id()).expect("a read").expect("it is there");
                         for job in [job, alone] {

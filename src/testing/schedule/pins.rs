@@ -1,5 +1,5 @@
-//! Guarantee: a page shows one instant and does not change while the segments and packs it reads
-//! are packed, merged, and removed, its jobs change state, and its graph is dropped.
+//! Guarantee: a page shows one instant. It does not change while the segments and packs that it
+//! reads are packed, merged, and removed, its jobs change state, and its graph is dropped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +17,8 @@ use crate::testing::schedule::store::{Store, TINY, options, request};
 
 type Shown = (Vec<u8>, Vec<(String, State)>);
 
-/// The number of schedules in which segments were packed, and packs merged.
+/// The number of schedules in which segments were packed, and the number in which packs were
+/// merged.
 #[derive(Default)]
 struct Moved([AtomicUsize; 2]);
 
@@ -28,17 +29,17 @@ impl Moved {
         }
     }
 
-    /// Schedules in which nothing moves prove nothing.
+    /// Asserts that files moved in enough schedules, because the other schedules prove nothing.
     fn assert_often(&self, schedules: usize) {
         let [packed, merged] = self.0.each_ref().map(|n| n.load(Ordering::SeqCst));
         println!("packed in {packed} schedules, merged in {merged}, of {schedules}");
-        // A small number may not suffice, for example when one is replayed.
+        // If there are few schedules, for example when one is replayed, files may not have moved.
         let few = schedules < 100;
         assert!(few || (packed > schedules / 4 && merged > schedules / 10));
     }
 }
 
-/// A page in both its forms. Values include the current state of each job.
+/// Reads a page in both its forms. Values include the current state of each job.
 fn read(page: &Page) -> Shown {
     let jobs = page.jobs().map(|job| {
         let job = job.expect("a job");
@@ -72,7 +73,7 @@ fn submit(graph: &Graph, names: std::ops::Range<usize>) {
     }
 }
 
-/// Every commit seals a segment; packing and merging happen all the time.
+/// Every commit seals a segment, so packing and merging happen all the time.
 #[test]
 fn a_page_gives_the_same_bytes_while_its_files_are_packed_and_merged() {
     let moved = Arc::new(Moved::default());
@@ -111,7 +112,7 @@ fn a_page_gives_the_same_bytes_while_its_files_are_packed_and_merged() {
     moved.assert_often(schedules);
 }
 
-/// Data is never between two files: while it moves, each job is found by its id.
+/// While data moves from one file to another, each job can be found by its id at every moment.
 #[test]
 fn every_job_is_found_while_its_file_is_packed_and_merged() {
     let moved = Arc::new(Moved::default());

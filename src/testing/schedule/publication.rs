@@ -1,4 +1,4 @@
-//! Guarantee: readers see whole commits, never before they are durable, and in one order: what a
+//! Guarantee: readers see whole commits, only after they are durable, and in one order. What a
 //! reader has seen is never undone.
 
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::testing::schedule::store::{
     AMPLE, Store, TINY, ids, is_durable, list, name_of, options, request,
 };
 
-/// Jobs per batch.
+/// The number of jobs per batch.
 const BATCH: usize = 3;
 
 fn batch(name: &str) -> Vec<crate::model::request::Request> {
@@ -24,7 +24,7 @@ fn batch(name: &str) -> Vec<crate::model::request::Request> {
     names.map(|name| request(&name)).collect()
 }
 
-/// Checks for whole batches, each in order.
+/// Checks that batches are complete, and each is in order.
 fn check_batches(jobs: &[Job]) {
     assert_eq!(jobs.len() % BATCH, 0, "part of a commit is shown");
     for batch in jobs.chunks(BATCH) {
@@ -35,7 +35,7 @@ fn check_batches(jobs: &[Job]) {
     }
 }
 
-/// Reads repeatedly, and checks that whatever was seen is still true.
+/// Reads repeatedly, and checks that everything seen before is still true.
 fn watch(store: &Store, graph: &Graph, looks: usize, check_whole: bool) -> Vec<Job> {
     let mut before: Vec<Job> = Vec::new();
     for _ in 0..looks {
@@ -95,8 +95,8 @@ fn a_reader_sees_all_of_a_commit_or_nothing_and_only_what_is_durable() {
     });
 }
 
-/// Both jobs of a pair change in one commit whenever their writes meet in the queue; counts, pages
-/// of one state, and pages of all jobs must agree at any instant.
+/// The two jobs of a pair change in one commit if their writes meet in the queue. Counts, pages of
+/// one state, and pages of all jobs must agree at any instant.
 #[test]
 fn states_go_forward_for_every_reader_and_each_page_agrees_with_itself() {
     explore(3000, || {
@@ -142,7 +142,7 @@ fn states_go_forward_for_every_reader_and_each_page_agrees_with_itself() {
     });
 }
 
-/// Files are sealed and packed meanwhile.
+/// While the list is read, files are sealed and packed.
 #[test]
 fn a_walk_by_cursor_over_a_growing_list_neither_skips_nor_repeats() {
     explore(3000, || {
@@ -222,7 +222,7 @@ fn a_graph_is_dropped_and_made_anew_for_everybody_at_once() {
                     if there == 0 {
                         continue;
                     }
-                    // It may be added in between: then it is looked up again.
+                    // The graph may be added after the check above, so it is looked up again.
                     let found = {
                         let graphs = store.engine.graphs.read();
                         graphs.by_number.values().next().cloned()
@@ -251,8 +251,8 @@ fn a_graph_is_dropped_and_made_anew_for_everybody_at_once() {
     });
 }
 
-/// Opens a store, works on three threads, closes it, cuts the power, and reopens it: nothing
-/// changed.
+/// Opens a store, works on three threads, closes the store, cuts the power, and reopens the store:
+/// nothing has changed.
 #[test]
 fn what_was_shown_before_a_close_is_shown_after_the_next_open() {
     explore(1500, || {

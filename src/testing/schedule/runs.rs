@@ -1,4 +1,5 @@
-//! Guarantee: a job belongs to one run at a time, and requeuing loses none, under any interleaving.
+//! Guarantee: under any interleaving, a job belongs to one run at a time, and requeuing loses no
+//! job.
 
 use std::sync::Arc;
 
@@ -33,7 +34,7 @@ fn every_job_is_completed_once_by_the_run_that_holds_it() {
                     };
                     if is_first {
                         run.requeue().expect("it is held");
-                        // Refused, or the other worker has already completed it.
+                        // This is refused, or the other worker has already completed the job.
                         let late = run.complete(Outcome::succeeded());
                         assert!(!matches!(late, Ok(Completion::Done)));
                     } else {
@@ -47,8 +48,8 @@ fn every_job_is_completed_once_by_the_run_that_holds_it() {
         };
         let workers = [worker(), worker()];
         let completed: u32 = workers.map(|w| w.join().expect("no panic")).iter().sum();
-        // A worker may find nothing while the other one has the last job, which it then completes
-        // itself.
+        // A worker may find no job while the other one runs the last job and completes it. The sum
+        // is the same.
         assert_eq!(completed, 2);
         assert_eq!(graph.count(State::Complete).expect("a count"), 2);
         store.end();

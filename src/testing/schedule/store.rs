@@ -1,8 +1,8 @@
 //! The store under test.
 //!
-//! Opens it, creates its graphs and distinguishable requests, and checks what a power failure would
-//! leave. Nothing in it depends on the time of day or on chance, except for the scheduler's
-//! choices.
+//! Opens the store, creates its graphs and distinguishable requests, and checks what would remain
+//! after a power failure. Apart from the scheduler's choices, nothing here depends on the time of
+//! day or on chance.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -42,7 +42,7 @@ pub(super) fn options(segment_bytes: u64) -> Options {
     Options {
         segment_bytes,
         clock: Arc::new(crate::base::host_clock::HostClock::new(Standing)),
-        // Counted in scheduler steps, one per millisecond.
+        // The timeout is counted in scheduler steps, one per millisecond.
         close_timeout: Duration::from_secs(3600),
         ..Options::default()
     }
@@ -68,7 +68,7 @@ impl Store {
         }
     }
 
-    /// A new store with one graph.
+    /// Opens a new store with one graph.
     pub(super) fn with_graph(options: Options) -> (Store, Graph) {
         let store = Store::open(options, Arc::default());
         let graph = store.create_graph("g", 1).expect("it is created");
@@ -101,7 +101,7 @@ impl Store {
         Graph::new(&self.handle, core.expect("the graph is there"))
     }
 
-    /// Whether segments were packed, and packs merged.
+    /// Returns whether segments were packed, and whether packs were merged.
     pub(super) fn has_packed_and_merged(&self) -> [bool; 2] {
         let segments_ever = self.engine.lock_committer().log.active().header.epoch;
         let log_files = self.engine.log_files.read();
@@ -109,13 +109,13 @@ impl Store {
         [!log_files.packs.is_empty(), files < segments_ever]
     }
 
-    /// Closes it, after checking that none of its threads failed.
+    /// Closes the store, after checking that none of its threads failed.
     pub(super) fn end(&self) {
         assert_eq!(self.engine.health(), Health::Ok);
         self.engine.close().expect("it closes");
     }
 
-    /// Closes it and reopens it from what a power failure then leaves.
+    /// Closes the store, and reopens it from what remains after a power failure.
     pub(super) fn reopen(self, options: Options) -> Store {
         self.end();
         let left = self.disk.image().after_power_cut();
@@ -128,13 +128,13 @@ pub(super) fn request(name: &str) -> Request {
     Request::new("c", "/", body).expect("a request")
 }
 
-/// The part of the body that identifies a request.
+/// Returns the part of the body that identifies a request.
 pub(super) fn name_of(job: &Job) -> String {
     let body = job.request().body();
     body[r#"{"n":""#.len()..body.len() - 2].to_owned()
 }
 
-/// All jobs at one instant; their numbers have no gaps.
+/// Returns all jobs at one instant. Checks that their numbers have no gaps.
 pub(super) fn list(graph: &Graph) -> Vec<Job> {
     let page = graph.list(JobQuery::new()).expect("a page");
     let jobs: Vec<Job> = page.jobs().map(|job| job.expect("a job")).collect();
@@ -150,7 +150,7 @@ pub(super) fn ids(jobs: &[Job]) -> Vec<JobId> {
     jobs.iter().map(|job| job.id().clone()).collect()
 }
 
-/// Whether the data that survives a power failure at this instant contains this text.
+/// Returns whether the data that survives a power failure at this instant contains this text.
 pub(super) fn is_durable(disk: &MemoryDisk, text: &str) -> bool {
     let files = disk.image().after_power_cut().files();
     let mut contents = files.iter().map(|(_, content)| content);

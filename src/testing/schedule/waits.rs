@@ -1,4 +1,4 @@
-//! Guarantee: every waiter sees the job's completion, under any interleaving, and closing the store
+//! Guarantee: under any interleaving, every waiter sees the job's completion, and closing the store
 //! ends the wait.
 
 use std::time::Duration;
@@ -14,14 +14,14 @@ use crate::model::states::State;
 use crate::testing::schedule::explore::explore;
 use crate::testing::schedule::store::{AMPLE, Store, TINY, is_durable, options, request};
 
-/// Longer than any test.
+/// A timeout that is longer than any test.
 const LONG: Duration = Duration::from_secs(3600);
 
 fn wait(store: &Store, graph: &Graph, id: &crate::JobId) -> thread::JoinHandle<()> {
     let (store, graph, id) = (store.clone(), graph.clone(), id.clone());
     thread::spawn(move || {
         let ended = match shuttle::rand::thread_rng().gen_range(0..2) {
-            // The scheduler may end any timeout at any time.
+            // The scheduler may end the wait at any time, so it is repeated.
             0 => loop {
                 if let Some(ended) = graph.wait(&id, LONG).transpose() {
                     break ended;
@@ -73,7 +73,7 @@ fn a_close_ends_all_waits() {
     });
 }
 
-/// The packer packs, compacts, and retires files while jobs are purged and read.
+/// Jobs are purged and read while the packer packs, compacts, and retires files.
 #[test]
 fn a_purge_takes_nothing_from_under_a_page() {
     explore(2000, || {

@@ -1,7 +1,7 @@
 //! Directories of archives, in memory, by path.
 //!
-//! Maps the paths of this thread to directories. An archive detects when its directory is moved
-//! away or replaced, as on a real file system.
+//! Maps the paths of this thread to directories. As on a real file system, an archive detects when
+//! its directory is moved away or replaced.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -16,8 +16,8 @@ thread_local! {
     static PLACES: RefCell<BTreeMap<PathBuf, Disk>> = const { RefCell::new(BTreeMap::new()) };
 }
 
-/// Puts a directory at a path below `/simulated-archives`, replacing any other; with `None`, none
-/// can be created there.
+/// Puts a directory at a path below `/simulated-archives`, and replaces any other directory there.
+/// If `disk` is `None`, no directory can be created at the path.
 pub fn place_archive(path: &Path, disk: Option<&Disk>) {
     simulated::find_archives_by(find);
     PLACES.with_borrow_mut(|places| match disk {

@@ -1,9 +1,9 @@
 //! A directory in memory that can become full, fail, lose power, and be copied.
 //!
-//! Contains files and names, which of them are durable, limits, faults, and counters. A kill
-//! preserves everything written; a power failure preserves everything synced and an arbitrary part
-//! of the rest, by sectors and by names. Data whose sync failed never becomes durable by a later
-//! sync, as on Linux.
+//! Contains files and names, and whether each of them is durable, as well as limits, faults, and
+//! counters. A kill preserves everything written. A power failure preserves everything synced and
+//! an arbitrary part of the rest, sector by sector and name by name. As on Linux, if a sync fails,
+//! a later successful sync does not make its data durable.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -37,7 +37,7 @@ pub enum Class {
 /// A call that will fail.
 #[derive(Clone, Debug)]
 pub struct Fault {
-    /// Calls of the class that still succeed.
+    /// How many calls of the class still succeed before the fault.
     pub after: u64,
     pub errno: i32,
     /// Whether later calls also fail.
@@ -45,7 +45,7 @@ pub struct Fault {
     pub classes: Vec<Class>,
 }
 
-/// The calls and bytes since the disk was created.
+/// The numbers of calls and bytes since the disk was created.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counters {
     pub calls: u64,
@@ -58,7 +58,7 @@ pub struct Counters {
 #[derive(Clone, Default)]
 struct Node {
     data: Vec<u8>,
-    /// The data that writes since the last sync replaced, the latest last.
+    /// The data that writes since the last sync have replaced. The latest comes last.
     loose: Vec<Loose>,
     /// The length that is durable.
     durable_len: usize,
@@ -71,12 +71,12 @@ struct Loose {
     offset: usize,
     before: Vec<u8>,
     after_len: usize,
-    /// Lost by a failed sync.
+    /// Whether a failed sync has lost the new data.
     lost: bool,
 }
 
 impl Node {
-    /// Data that a failed sync lost is no longer lost once it is written again.
+    /// Marks data in this range as no longer lost, because it is being written again.
     fn supersede_lost(&mut self, start: usize, end: usize) {
         let overlaps = |l: &Loose| l.lost && l.offset < end && start < l.offset + l.after_len;
         if !self.loose.iter().any(overlaps) {
@@ -119,7 +119,7 @@ pub(super) struct State {
     durable_names: BTreeMap<String, u64>,
     name_changes: Vec<NameChange>,
     next_node: u64,
-    /// The process that may use it.
+    /// The process that may use the directory.
     process: u64,
     bytes_max: Option<u64>,
     files_max: Option<u64>,
@@ -128,14 +128,14 @@ pub(super) struct State {
     descriptors_top: u64,
     fault: Option<Fault>,
     die_after: Option<u64>,
-    /// The process has been stopped by `die_after`.
+    /// Whether `die_after` has stopped the process.
     dead: bool,
     counters: Counters,
 }
 
 pub(super) type Shared = Arc<Mutex<State>>;
 
-/// A directory.
+/// A directory in memory that outlives the processes that use it.
 #[derive(Clone, Default)]
 pub struct Disk {
     state: Shared,
@@ -147,7 +147,7 @@ impl Disk {
         Disk::default()
     }
 
-    /// The directory for a new process. The previous process, if any, is ended.
+    /// Returns the directory for a new process. If there is a previous process, it is ended.
     pub(super) fn mount(&self) -> Arc<dyn Seam> {
         let mut state = self.state.lock();
         state.end_process();
@@ -156,13 +156,14 @@ impl Disk {
         self.mounted(process, FileAccess::ReadWrite)
     }
 
-    /// The directory for a process that only reads, concurrently with any other.
+    /// Returns the directory for a process that only reads, at the same time as any other process.
     pub(super) fn mount_beside(&self) -> Arc<dyn Seam> {
         let process = self.state.lock().process;
         self.mounted(process, FileAccess::ReadOnly)
     }
 
-    /// The directory for the current process, by a path that may later lead to another one.
+    /// Returns the directory for the current process, with a path that may later lead to another
+    /// directory.
     #[cfg(feature = "archive")]
     pub(super) fn mount_at(&self, path: &Path) -> Arc<dyn Seam> {
         Arc::new(Mounted {
@@ -177,7 +178,7 @@ impl Disk {
         Arc::ptr_eq(&self.state, state)
     }
 
-    /// With a limit on descriptors, as the directory of a store has.
+    /// Returns the directory with a limit on descriptors, as the directory of a real store has.
     fn mounted(&self, process: u64, access: FileAccess) -> Arc<dyn Seam> {
         let mounted = Mounted {
             state: self.state.clone(),
@@ -209,7 +210,7 @@ impl Disk {
         state.die_after = None;
     }
 
-    /// Stops the process after this many more calls: later calls have no effect.
+    /// Stops the process after this many more calls. Later calls have no effect.
     pub fn die_after(&self, calls: u64) {
         self.state.lock().die_after = Some(calls);
     }
@@ -220,19 +221,19 @@ impl Disk {
         self.state.lock().dead
     }
 
-    /// Ends the process: its later calls fail and have no effect.
+    /// Ends the process. Its later calls fail and have no effect.
     pub fn kill(&self) {
         self.state.lock().end_process();
     }
 
-    /// Ends the process and removes data that was not durable, as determined by the seed.
+    /// Ends the process, and removes data that was not durable. The seed determines how much of it.
     pub fn cut_power(&self, seed: u64) {
         let mut state = self.state.lock();
         state.end_process();
         state.cut_power(seed);
     }
 
-    /// Changes one byte of a file; returns whether there is such a byte.
+    /// Changes one byte of a file. Returns whether there is such a byte.
     pub fn corrupt(&self, name: &str, offset: u64, mask: u8) -> bool {
         let mut state = self.state.lock();
         let Some(&number) = state.names.get(name) else {
@@ -284,7 +285,7 @@ impl Disk {
         state.durable_names.insert(name.to_owned(), number);
     }
 
-    /// The space that the files use, including deleted files that are still open.
+    /// Returns the space that the files use, including deleted files that are still open.
     #[must_use]
     pub fn used_bytes(&self) -> u64 {
         self.state.lock().used_bytes()
@@ -300,7 +301,7 @@ impl Disk {
         self.state.lock().descriptors
     }
 
-    /// The largest number of open descriptors since the last call.
+    /// Returns the largest number of open descriptors since this was last called.
     #[must_use]
     pub fn descriptors_top(&self) -> u64 {
         let mut state = self.state.lock();
@@ -313,7 +314,7 @@ impl Disk {
         self.state.lock().counters
     }
 
-    /// A copy of all current files, without limits and faults.
+    /// Returns a copy of all current files, without limits and faults.
     #[must_use]
     pub fn image(&self) -> Disk {
         let state = self.state.lock();
@@ -326,7 +327,7 @@ impl Disk {
         image
     }
 
-    /// The files of a real directory.
+    /// Reads the files of a real directory.
     ///
     /// # Errors
     /// Any error while reading the directory.
@@ -391,7 +392,7 @@ impl State {
         Some(self.bytes_max?.saturating_sub(self.used_bytes()))
     }
 
-    /// Counts a call; fails it if a fault is due.
+    /// Counts a call. Returns an error if a fault is due.
     fn call(&mut self, class: Class) -> io::Result<()> {
         if self.dead {
             return Err(io::Error::other("the process was stopped"));
@@ -506,7 +507,8 @@ fn random_of(seed: u64, salt: u64) -> u64 {
 struct Mounted {
     state: Shared,
     process: u64,
-    /// The path where it is looked up; the path of a store always leads to it.
+    /// The path at which the directory is looked up. `None` for a store, whose path always leads to
+    /// its directory.
     place: Option<PathBuf>,
 }
 
@@ -722,7 +724,7 @@ impl FileSeam for Handle {
             return Err(io::Error::other("the process was stopped"));
         }
         let mut result = state.call(Class::Write);
-        // A write that fails, or during which the process is stopped, has written half.
+        // If a write fails, or the process is stopped during it, half of the data is written.
         let mut len = match &result {
             Ok(()) => data.len(),
             Err(_) => data.len() / 2,
@@ -762,8 +764,8 @@ impl FileSeam for Handle {
         result
     }
 
-    /// A truncation is durable immediately: nothing that is truncated has a valid name before the
-    /// next sync.
+    /// Truncation is durable immediately. The store truncates only files that have no valid name
+    /// before the next sync.
     fn cut(&self, len: u64) -> io::Result<()> {
         self.with(Class::Write, |state, number| {
             let node = state
@@ -794,7 +796,7 @@ impl FileSeam for Handle {
         if let Some(node) = state.nodes.get_mut(&self.number) {
             match result {
                 Ok(()) => {
-                    // What a failed sync lost is not made durable by this one.
+                    // This sync does not make data durable that an earlier failed sync lost.
                     node.loose.retain(|loose| loose.lost);
                     node.durable_len = node.data.len();
                 }

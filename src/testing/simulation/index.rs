@@ -1,6 +1,6 @@
 //! An index in memory that outlives the process that writes it.
 //!
-//! Contains the rows, and which of the last batches a crash may still lose. A crash leaves a prefix
+//! Contains the rows, and the last batches, which a crash may still lose. A crash leaves a prefix
 //! of the batches, as with an unsynced index.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -15,13 +15,13 @@ use crate::index::{Batch, EachRow, Fault, Index as Seam};
 /// The number of batches that a crash may lose.
 const LOOSE_BATCHES: usize = 64;
 
-/// Rows and their previous values, if any.
+/// Keys of rows and the previous values of these rows, if any.
 type Replaced = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 
 #[derive(Default)]
 struct Rows {
     rows: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// The rows that the last batches replaced, the latest last.
+    /// The rows that the last batches have replaced. The latest comes last.
     undo: VecDeque<Replaced>,
     fail_after: Option<u64>,
 }
@@ -44,7 +44,8 @@ impl Index {
         *self.rows.lock() = Rows::default();
     }
 
-    /// Ends the process that uses it. A number of the last batches, drawn from the seed, is lost.
+    /// Ends the process that uses the index. Some of the last batches are lost; the seed determines
+    /// how many.
     pub fn crash(&self, seed: u64) {
         if let Some(alive) = self.mounted.lock().take() {
             alive.store(false, Ordering::SeqCst);
@@ -64,12 +65,12 @@ impl Index {
         rows.undo.clear();
     }
 
-    /// Makes every call fail after this many more.
+    /// Makes every call fail after this many more calls have succeeded.
     pub fn fail_after(&self, calls: Option<u64>) {
         self.rows.lock().fail_after = calls;
     }
 
-    /// Changes a byte of a row's value; returns whether there was one.
+    /// Changes a byte of a row's value. Returns whether there was a row.
     pub fn corrupt(&self, seed: u64) -> bool {
         let mut rows = self.rows.lock();
         let mut state = seed;
@@ -101,7 +102,7 @@ impl Index {
         bytes.sum::<usize>() as u64
     }
 
-    /// An independent copy.
+    /// Returns an independent copy.
     #[must_use]
     pub fn image(&self) -> Index {
         let rows = Rows {

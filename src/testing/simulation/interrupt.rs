@@ -1,8 +1,8 @@
-//! Callers in the middle of a background step.
+//! Runs work of a caller in the middle of a background step.
 //!
-//! Contains the work to do at the next file operation at which a caller would not block. It runs in
-//! the calling thread, at most once, and never while a lock is held that a caller needs, which
-//! would deadlock.
+//! Contains the work that is done at the next file operation at which a caller would not block. The
+//! work runs in the calling thread, at most once. It never runs while that thread holds a lock that
+//! a caller needs, because that would deadlock.
 
 use std::cell::RefCell;
 
@@ -10,7 +10,7 @@ use super::CURRENT;
 use crate::engine::core::Engine;
 
 struct Interrupt {
-    /// The number of calls that are still skipped.
+    /// The number of file operations before the work may run.
     after: u64,
     work: Box<dyn FnOnce()>,
 }
@@ -19,13 +19,13 @@ thread_local! {
     static NEXT: RefCell<Option<Interrupt>> = const { RefCell::new(None) };
 }
 
-/// Runs `work` at a file operation, after this many others, within the next step.
+/// Runs `work` at a file operation within the next step, after this many other file operations.
 pub fn interrupt(after: u64, work: impl FnOnce() + 'static) {
     let work = Box::new(work);
     NEXT.set(Some(Interrupt { after, work }));
 }
 
-/// Cancels the interrupt; returns whether it was still pending.
+/// Cancels the interrupt. Returns whether it was still pending.
 #[must_use]
 pub fn end_interrupt() -> bool {
     NEXT.take().is_some()
@@ -51,7 +51,7 @@ pub(super) fn before_call() {
     }
 }
 
-/// Whether every lock that a caller needs to submit, change, or list jobs is free.
+/// Returns whether every lock is free that a caller needs to submit, change, or list jobs.
 fn is_free(engine: &Engine) -> bool {
     let graphs = engine.graphs.try_write();
     let graphs = graphs.map(|graphs| graphs.by_number.values().cloned().collect::<Vec<_>>());

@@ -10,7 +10,7 @@ pub(super) fn seed(seed: u64) {
     STATE.set(Some(seed));
 }
 
-/// Fills the buffer if this thread has a seed.
+/// Fills the buffer if this thread has a seed. Returns whether it did.
 pub(super) fn fill(bytes: &mut [u8]) -> bool {
     let Some(mut state) = STATE.get() else {
         return false;

@@ -1,7 +1,7 @@
 //! A store that no engine has open, opened by this program.
 //!
 //! Opens the store and implements the operations on it. Opening leaves running jobs as they are and
-//! does not create a store; files in the directory keep their owner.
+//! does not create a store. Files in the directory keep their owner.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -28,8 +28,8 @@ use crate::problem::Problem;
 use crate::progress::Bar;
 use crate::store_args::{GraphName, StoreArgs};
 
-/// The largest request that any store may have: whatever an engine accepted, this program accepts
-/// as well.
+/// The largest request that any store may have. With this limit, this program accepts every request
+/// that an engine accepted.
 pub(crate) const MAX_REQUEST_BYTES: u64 = 256 << 20;
 
 /// Events that are read before a progress bar is considered.
@@ -47,15 +47,15 @@ pub(crate) enum Create {
 pub(super) enum OpenFor {
     Reading,
     Writing(Create),
-    /// As its engine, which defines the secret keys.
+    /// Serving as the store's engine, which defines the secret keys.
     Serving,
 }
 
 /// Why a directory was not opened.
 pub(super) enum OpenRefusal {
-    /// A process has it open.
+    /// A process has the store open.
     InUse(Option<u32>),
-    /// It belongs to another user. Its engine may still be reachable.
+    /// The store belongs to another user. Its engine may still be reachable.
     NotOwner(Problem),
     Problem(Problem),
 }
@@ -114,7 +114,8 @@ impl StoreDirectory {
     }
 }
 
-/// The secret keys to open with: a server and a command that creates a store record them.
+/// Returns the secret keys to open the store with. They are recorded by a server, and by a command
+/// that creates a store.
 fn secret_keys(store_args: &StoreArgs, what: OpenFor) -> Result<Option<Vec<String>>, Problem> {
     let is_named = match what {
         OpenFor::Reading | OpenFor::Serving => true,
@@ -127,11 +128,13 @@ fn secret_keys(store_args: &StoreArgs, what: OpenFor) -> Result<Option<Vec<Strin
     }
 }
 
-/// Refuses to create files that the store's engine, running as another user, could not open.
+/// Returns an error if the files that this user creates could not be opened by the store's engine,
+/// which runs as another user.
 ///
-/// The owner of the store is the owner of its files: a volume's directory may belong to root and be
-/// open to a group, as with Kubernetes' `fsGroup`. A user who can write the files through their
-/// group counts as the owner. Root can write any file, so that does not count.
+/// The owner of the store is the owner of its files, not of its directory: a volume's directory may
+/// belong to root and be open to a group, as with Kubernetes' `fsGroup`. A user who can write the
+/// files as a member of their group is treated as the owner. This does not apply to root, who can
+/// write any file.
 pub(super) fn check_owner(dir: &Path) -> Result<(), Problem> {
     let identity = dir.join("STORE");
     let (what, found) = match fs::symlink_metadata(&identity) {
@@ -169,7 +172,7 @@ pub(super) fn check_owner(dir: &Path) -> Result<(), Problem> {
     ))
 }
 
-/// A job's line, with secrets masked.
+/// Returns a job as a line, with secrets masked.
 fn line(job: &Job) -> String {
     job.to_json()
 }

@@ -1,7 +1,7 @@
 //! A store that an engine has open, accessed through its control socket.
 //!
-//! Maps each operation to a route of the control socket. The engine keeps running, and returns what
-//! direct access to the directory would return.
+//! Maps each operation to a route of the control socket. The engine keeps running, and the results
+//! are the same as with direct access to the directory.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -24,7 +24,7 @@ use crate::progress::Bar;
 use crate::short_id::short_id;
 use crate::store_args::GraphName;
 
-/// An engine with a control socket.
+/// An engine that has a control socket.
 pub(super) struct Engine {
     socket: Socket,
 }
@@ -32,7 +32,7 @@ pub(super) struct Engine {
 type Query = Vec<(&'static str, String)>;
 
 impl Engine {
-    /// The engine that has this directory open; `None` if it has no control socket.
+    /// Returns the engine that has this directory open. `None` if it has no control socket.
     pub(super) fn of(dir: &Path) -> Result<Option<Engine>, Problem> {
         let path = dir.join(Control::FILE_NAME);
         if !path.exists() {
@@ -46,7 +46,7 @@ impl Engine {
         self.socket.ask(request, &mut || {})
     }
 
-    /// Requests one JSON object.
+    /// Sends a request whose response is one JSON object.
     fn object<T: DeserializeOwned>(&self, request: SocketRequest<'_>) -> Result<T, Problem> {
         self.object_meanwhile(request, &mut || {})
     }
@@ -105,7 +105,7 @@ fn query_of(list_query: &ListQuery<'_>) -> Query {
     query
 }
 
-/// A graph's routes.
+/// Returns the path of a route of this graph.
 fn path<'a>(graph: &'a GraphName, rest: &[&'a str]) -> Vec<&'a str> {
     [&["control", "graphs", &graph.project, &graph.name], rest].concat()
 }

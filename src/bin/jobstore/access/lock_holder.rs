@@ -1,6 +1,6 @@
 //! The process that has a store open.
 //!
-//! Describes the process for the user. Unknown facts are omitted, never guessed; arguments that
+//! Describes the process for the user. Unknown facts are omitted, never guessed. Arguments that
 //! look like credentials are not shown.
 
 use std::fs;
@@ -21,7 +21,7 @@ pub(crate) fn said(pid: Option<u32>) -> String {
     }
 }
 
-/// The command line of a process, if the system provides it.
+/// Returns the command line of a process, if the system provides it.
 fn command_line(pid: u32) -> Option<String> {
     let bytes = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let words = bytes
@@ -33,7 +33,7 @@ fn command_line(pid: u32) -> Option<String> {
     shown(&words)
 }
 
-/// The program and those arguments that are harmless and fit.
+/// Returns the program and its arguments, as far as they are harmless and fit.
 fn shown(words: &[String]) -> Option<String> {
     let mut line = words.first()?.clone();
     for word in words.get(1..).unwrap_or_default() {

@@ -1,4 +1,4 @@
-//! Access to a store: in its directory, or through the engine that has it open.
+//! Access to a store: directly in its directory, or through the engine that has it open.
 //!
 //! Contains [`Access`], the operations that commands need, and the choice between the two ways.
 //! Commands do not see the difference. If a store is in use and its engine cannot be reached, the
@@ -33,7 +33,7 @@ pub(crate) struct ListQuery<'a> {
     pub(crate) count: bool,
 }
 
-/// What is known about a page in addition to its jobs.
+/// Information about a page, in addition to its jobs.
 #[derive(Debug, Default)]
 pub(crate) struct PageInfo {
     pub(crate) jobs: u64,
@@ -42,7 +42,7 @@ pub(crate) struct PageInfo {
     pub(crate) quarantined: u64,
 }
 
-/// The known parts of jobs whose ids are lost.
+/// What to search for: the known parts of jobs whose ids are lost.
 pub(crate) struct FindQuery<'a> {
     pub(crate) filters: &'a Filters,
     pub(crate) limit: u64,
@@ -60,7 +60,7 @@ pub(crate) struct ScanStep {
     pub(crate) left: u64,
 }
 
-/// How long one step of a search may take; short, so that progress is visible.
+/// How long one step of a search may take. It is short, so that progress is visible.
 const SCAN_STEP_TIME: Duration = Duration::from_millis(200);
 
 /// How to complete a job.
@@ -71,7 +71,7 @@ pub(crate) struct CompletionArgs<'a> {
 }
 
 impl CompletionArgs<'_> {
-    /// Whether it has a code and a message.
+    /// Returns whether an outcome of this kind has a code and a message.
     fn says_why(&self) -> bool {
         matches!(
             self.kind,
@@ -99,21 +99,21 @@ pub(crate) struct Import {
 pub(crate) struct Imported {
     pub(crate) imported: u64,
     pub(crate) there: u64,
-    /// How many of them have secrets in the line but not in the job.
+    /// How many of the existing jobs have secrets in the line but not in the store.
     pub(crate) secrets_left: u64,
     pub(crate) bad: u64,
     /// The first bad lines, as line numbers and errors.
     pub(crate) bad_lines: Vec<(u64, String)>,
 }
 
-/// Called for each line, a whole job as JSON.
+/// Called for each line. A line is a whole job as JSON.
 pub(crate) type EachLine<'a> = &'a mut dyn FnMut(&str) -> Result<(), Problem>;
 
-/// A store, by either way of access.
+/// A store that is accessed either in its directory or through an engine.
 pub(crate) trait Access {
     fn graphs(&self) -> Result<Vec<GraphName>, Problem>;
 
-    /// The document of the GES API for some jobs.
+    /// Writes the selected jobs as a document of the GES API.
     fn document(
         &self,
         graph: &GraphName,
@@ -121,7 +121,7 @@ pub(crate) trait Access {
         out: &mut dyn Write,
     ) -> Result<(), Problem>;
 
-    /// Some jobs, one line each.
+    /// Passes the selected jobs to `each`, one line per job.
     fn page(
         &self,
         graph: &GraphName,
@@ -129,13 +129,14 @@ pub(crate) trait Access {
         each: EachLine<'_>,
     ) -> Result<PageInfo, Problem>;
 
-    /// The line of a job.
+    /// Returns a job as a line.
     fn job(&self, graph: &GraphName, id: &str) -> Result<String, Problem>;
 
-    /// The prefix of the ids that the graph generates, if known.
+    /// Returns the prefix of the ids that the graph generates, if it is known.
     fn id_begin(&self, graph: &GraphName) -> Result<Option<String>, Problem>;
 
-    /// The jobs with a request, newest first, one line each. Returns their number.
+    /// Passes the jobs that have this request to `each`, newest first, one line per job. Returns
+    /// their number.
     fn find(
         &self,
         graph: &GraphName,
@@ -144,7 +145,8 @@ pub(crate) trait Access {
         each: EachLine<'_>,
     ) -> Result<u64, Problem>;
 
-    /// Searches jobs for a limited time, newest first, one line each.
+    /// Searches for jobs for a limited time. Passes the jobs that are found to `each`, newest
+    /// first, one line per job.
     fn search(
         &self,
         graph: &GraphName,
@@ -162,8 +164,8 @@ pub(crate) trait Access {
 
     fn cancel(&self, graph: &GraphName, id: &str) -> Result<Cancelled, Problem>;
 
-    /// Exports the lines of all selected jobs, with or without secrets. Returns their number, and
-    /// passes on the expected total if it is known.
+    /// Exports all selected jobs as lines, with or without secrets. Returns their number.
+    /// `progress` gets the number so far and, if known, the expected total.
     fn export(
         &self,
         graph: &GraphName,
@@ -173,7 +175,7 @@ pub(crate) trait Access {
         progress: &mut dyn FnMut(u64, Option<u64>),
     ) -> Result<u64, Problem>;
 
-    /// Imports jobs from lines; creates the graph if it does not exist.
+    /// Imports jobs from lines. Creates the graph if it does not exist.
     fn import(
         &self,
         graph: &GraphName,
@@ -182,7 +184,7 @@ pub(crate) trait Access {
         progress: &mut dyn FnMut(),
     ) -> Result<Imported, Problem>;
 
-    /// How many jobs [`Access::purge`] would purge.
+    /// Returns how many jobs [`Access::purge`] would purge.
     fn purge_dry_run(&self, graph: &GraphName, filters: &Filters) -> Result<u64, Problem>;
 
     fn purge(
@@ -192,8 +194,8 @@ pub(crate) trait Access {
         progress: &mut dyn FnMut(u64),
     ) -> Result<u64, Problem>;
 
-    /// Copies the store, with hard links if wanted. Returns how many bytes the copy has, and
-    /// how many of them it shares.
+    /// Copies the store, with hard links if requested. Returns the size of the copy, and how many
+    /// of its bytes it shares with the store.
     fn backup(
         &self,
         to: &Path,
@@ -201,7 +203,7 @@ pub(crate) trait Access {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<(u64, u64), Problem>;
 
-    /// The store's statistics, in the library's JSON.
+    /// Returns the store's statistics as JSON, in the form of the library.
     fn stats(&self) -> Result<String, Problem>;
 
     /// Closes the store.
@@ -213,7 +215,7 @@ pub(crate) fn open(store_args: &StoreArgs) -> Result<Box<dyn Access>, Problem> {
     reach(store_args, OpenFor::Reading)
 }
 
-/// Opens a store for changes; creates it if there is none and `create` allows it.
+/// Opens a store for changes. If there is none and `create` allows it, creates one.
 pub(crate) fn open_to_write(
     store_args: &StoreArgs,
     create: Create,
@@ -223,11 +225,11 @@ pub(crate) fn open_to_write(
 
 fn reach(store_args: &StoreArgs, what: OpenFor) -> Result<Box<dyn Access>, Problem> {
     let dir = &store_args.data()?;
-    // A command that writes has already refused the option, and ignores the variable.
+    // A command that writes has already refused the option, and ignores the environment variable.
     let has_keys = what == OpenFor::Reading && store_args.secret_keys()?.is_some();
     match directory::StoreDirectory::open(store_args, what) {
         Ok(directory) => Ok(Box::new(directory)),
-        // The engine then creates the files.
+        // If the engine is used, it creates the files, so they belong to the right user.
         Err(directory::OpenRefusal::NotOwner(problem)) => match engine::Engine::of(dir) {
             Ok(Some(engine)) if !has_keys => Ok(Box::new(engine)),
             _ => Err(problem),
@@ -245,7 +247,7 @@ fn reach(store_args: &StoreArgs, what: OpenFor) -> Result<Box<dyn Access>, Probl
     }
 }
 
-/// Opens a store that no engine has open, for a server.
+/// Opens a store that no engine has open, so that it can be served.
 pub(crate) fn store_at_rest(store_args: &StoreArgs) -> Result<JobStore, Problem> {
     match directory::StoreDirectory::open(store_args, OpenFor::Serving) {
         Ok(directory) => Ok(directory.into_store()),
@@ -256,7 +258,7 @@ pub(crate) fn store_at_rest(store_args: &StoreArgs) -> Result<JobStore, Problem>
     }
 }
 
-/// Verifies a store: with `look` if no engine has it open, otherwise through its engine.
+/// Verifies a store. If no engine has it open, calls `look`; otherwise, asks the engine.
 pub(crate) fn verify(
     dir: &Path,
     look: impl FnOnce() -> Result<VerifyReport, Error>,
@@ -276,7 +278,7 @@ pub(crate) fn check_owner(dir: &Path) -> Result<(), Problem> {
     directory::check_owner(dir)
 }
 
-/// The error of an operation that needs exclusive access.
+/// Returns the error of an operation that needs exclusive access.
 pub(crate) fn at_rest(dir: &Path, error: Error) -> Problem {
     match error {
         Error::StoreInUse { holder: pid, .. } => in_use(dir, pid, AT_REST),
@@ -287,10 +289,10 @@ pub(crate) fn at_rest(dir: &Path, error: Error) -> Problem {
 const NO_SOCKET: &str = "it has no control socket, which the engine can open \
      (`JobStore::control`)";
 const AT_REST: &str = "this command needs a store that no process has open";
-/// What to do if the process that has the store open is known.
+/// The remedy if the process that has the store open is known.
 const KNOWN: &str =
     "stop that process first; a `jobstore` command other than `serve` exits by itself";
-/// The process may be hidden: it may run in another container.
+/// The remedy if that process is not known. It may be hidden because it runs in another container.
 const UNKNOWN: &str = "to find the process that has the directory open, run `lslocks` or `lsof` \
      as root on this host";
 

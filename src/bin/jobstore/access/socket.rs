@@ -1,7 +1,7 @@
-//! Requests to an engine, over the control socket in its store's directory.
+//! Requests to an engine, sent over the control socket in its store's directory.
 //!
-//! Contains the socket, HTTP over it, and the meaning of its failures. An incomplete response is an
-//! error; memory is bounded, whatever is sent or received.
+//! Contains the socket, HTTP over the socket, and the conversion of failures to messages. An
+//! incomplete response is an error. Memory is bounded, whatever is sent or received.
 
 use std::future::poll_fn;
 use std::io::{self, Read};
@@ -114,8 +114,8 @@ impl Socket {
         Ok(Socket { path, runtime })
     }
 
-    /// Sends a request and returns the response as a stream; calls `waiting` until the response
-    /// begins.
+    /// Sends a request and returns the response as a stream. Calls `waiting` repeatedly until the
+    /// response begins.
     pub(super) fn ask(
         &self,
         request: SocketRequest<'_>,
@@ -163,7 +163,7 @@ impl Socket {
         }
     }
 
-    /// Requests a response that is short.
+    /// Sends a request and returns the whole response, which must be short.
     pub(super) fn whole(
         &self,
         request: SocketRequest<'_>,
@@ -182,7 +182,7 @@ pub(super) fn broken(error: &io::Error) -> Problem {
     )
 }
 
-/// The engine's error response.
+/// Converts the engine's error response.
 fn failure(status: StatusCode, response: SocketResponse<'_>) -> Problem {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -256,8 +256,8 @@ pub(super) enum SocketBody {
 }
 
 impl SocketBody {
-    /// A body that a separate thread reads from `from`, and a channel for the reader's error, if
-    /// any.
+    /// Returns a body that a separate thread reads from `from`, and a channel that receives the
+    /// error of the reader if there is one.
     pub(super) fn read(mut from: Box<dyn Read + Send>) -> (SocketBody, mpsc::Receiver<io::Error>) {
         let (send, receive) = channel::channel(PIECES_WAITING);
         let (say, said) = mpsc::channel();
@@ -278,7 +278,7 @@ impl SocketBody {
                     say.send(failed).ok();
                 }
                 let is_over = next.is_err();
-                // The receiver may be gone.
+                // The receiver may have been dropped.
                 if send.blocking_send(next).is_err() || is_over {
                     return;
                 }

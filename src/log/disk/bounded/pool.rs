@@ -16,7 +16,7 @@ pub(crate) const OPEN_MAX: usize = 40;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FileAccess {
     ReadWrite,
-    /// This process changes nothing, but others may.
+    /// This process changes nothing, but other processes may.
     ReadOnly,
 }
 
@@ -32,17 +32,17 @@ pub(super) struct Pool {
     pub(super) open: VecDeque<Arc<OnDemand>>,
     /// The files that have a handle, by name.
     pub(super) by_name: HashMap<String, Vec<Weak<OnDemand>>>,
-    /// The number of entries in `by_name` after the last sweep.
+    /// The number of entries in `by_name` after entries without open handles were last removed.
     swept: usize,
 }
 
 pub(super) struct OnDemand {
     pub(super) shared: Weak<Shared>,
     pub(super) state: RwLock<State>,
-    /// Whether it was used since the pool last checked.
+    /// Whether the file was used since the pool last checked.
     pub(super) is_used: AtomicBool,
-    /// Whether it has unsynced writes. It must stay open so that the error of a later sync is not
-    /// lost.
+    /// Whether the file has unsynced writes. Such a file must stay open so that the error of a
+    /// later sync is not lost.
     pub(super) is_dirty: AtomicBool,
 }
 
@@ -50,11 +50,11 @@ pub(super) struct State {
     pub(super) name: String,
     pub(super) file: Option<Arc<dyn File>>,
     pub(super) is_writable: bool,
-    /// Its identity when it was first opened.
+    /// The file's identity when it was first opened.
     pub(super) identity: (u64, u64),
-    /// Its length when it was first opened, if nobody writes to it.
+    /// The file's length when it was first opened, if nobody writes to it.
     pub(super) len: Option<u64>,
-    /// Whether it must stay open: it has lost its name, is locked, or must keep its identity.
+    /// Whether the file must stay open: it has lost its name, is locked, or must keep its identity.
     pub(super) is_pinned: bool,
 }
 
@@ -72,7 +72,7 @@ impl Pool {
         }
     }
 
-    /// Closes files, as far as they can be closed, until another one can be opened.
+    /// Closes files until another one can be opened, as far as files can be closed.
     pub(super) fn make_room(&mut self) {
         // Each file is skipped once if it was used since the last check.
         let mut looks = 2 * self.open.len();
@@ -99,13 +99,13 @@ impl Pool {
         }
     }
 
-    /// Keeps the files of this name that have a handle open, because the name is about to change.
+    /// Keeps files open that have this name and a handle, because the name is about to change.
     pub(super) fn pin(&mut self, shared: &Shared, name: &str) -> io::Result<()> {
         let files = self.by_name.get(name).into_iter().flatten();
         let files: Vec<Arc<OnDemand>> = files.filter_map(Weak::upgrade).collect();
         for file in files {
             match file.open_again(shared, self) {
-                // Another process removed it.
+                // Another process removed the file.
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
                 opened => drop(opened?),
             }

@@ -1,10 +1,11 @@
 //! Simulated crashes, failing calls, and blocked syncs on a directory in memory.
 //!
-//! An [`Image`] contains all files at one instant. A simulated power failure keeps at least what
-//! was synced by then, and at most what was written.
+//! An [`Image`] contains all files at one instant. After a simulated power failure, the files
+//! contain at least what was synced by then, and at most what was written.
 //!
-//! Unsynced data is kept or lost by sector, and unsynced names one by one, because a disk does not
-//! guarantee an order. As on Linux, data whose sync failed does not become durable by a later sync.
+//! Unsynced data is kept or lost sector by sector, and unsynced names one by one, because a disk
+//! does not guarantee an order. As on Linux, if a sync fails, a later successful sync does not make
+//! its data durable.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -55,7 +56,7 @@ struct State {
     next_file: u64,
     /// Files that have neither a name nor a handle.
     closed: BTreeSet<u64>,
-    /// The fault, and how many of the calls that it can hit still succeed.
+    /// The fault, and the number of calls that it could hit but that still succeed before it.
     fault: Option<(u64, Fault)>,
     /// The capacity for all files together in bytes, and whether it is visible to callers.
     capacity: Option<(u64, bool)>,
@@ -102,7 +103,7 @@ struct Content {
 struct Write {
     offset: u64,
     data: Arc<[u8]>,
-    /// Whether a sync of it failed.
+    /// Whether a sync of this write failed.
     lost: bool,
 }
 
@@ -115,7 +116,7 @@ pub(crate) struct Image {
 }
 
 impl Trial {
-    /// Makes a change, unless this call is to fail.
+    /// Makes a change, unless this call is one that must fail.
     fn call<T>(&self, call: Call, change: impl FnOnce(&mut State) -> T) -> io::Result<T> {
         let mut state = self.state.lock();
         state.count(call)?;
@@ -222,8 +223,8 @@ impl Trial {
         (written, result)
     }
 
-    /// Truncation is durable immediately. No file that is truncated has a name that matters before
-    /// the next sync.
+    /// Truncation is durable immediately. The log truncates only files whose names do not matter
+    /// before the next sync.
     pub(super) fn cut(&self, file: u64, len: u64) -> io::Result<()> {
         self.call(Call::Write, |state| {
             let Some(content) = state.disk.files.get_mut(&file) else {
@@ -271,7 +272,7 @@ impl Trial {
 }
 
 impl State {
-    /// Fails if this call is to fail.
+    /// Counts a call. Returns an error if this call must fail.
     fn count(&mut self, call: Call) -> io::Result<()> {
         let Some((left, fault)) = &mut self.fault else {
             return Ok(());
@@ -358,8 +359,8 @@ impl Content {
         });
     }
 
-    /// Data that was lost and then written again must not revert to its earlier contents, because
-    /// the writes to one place keep their order.
+    /// Replaces lost data with the data that was later written at the same offsets. The lost data
+    /// must not reappear after that, because the writes to an offset keep their order.
     fn overwrite_lost(&mut self) {
         for n in 0..self.writes.len() {
             let (before, after) = self.writes.split_at_mut(n);
@@ -390,8 +391,8 @@ impl Content {
         bytes
     }
 
-    /// The contents after a power failure. Of the writes to each sector since the last sync, `kept`
-    /// gets the number and returns how many of them survive.
+    /// The contents after a power failure. For each sector, `kept` gets the number of writes since
+    /// the last sync, and returns how many of them survive.
     fn torn(&self, mut kept: impl FnMut(u64) -> u64) -> Vec<u8> {
         let mut bytes = (*self.synced).clone();
         let mut sectors: BTreeMap<u64, Vec<(u64, &[u8])>> = BTreeMap::new();
