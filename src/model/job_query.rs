@@ -17,8 +17,11 @@ pub use self::progress::ScanProgress;
 /// The maximum number of jobs on a page.
 pub(crate) const PAGE_JOBS_MAX: u64 = 100_000;
 
-/// Selects the jobs of a page, an export, or a purge. By default: all jobs, oldest first, from
-/// offset 0, at most 100,000. A job must match all filters that are set.
+/// Selects the jobs of a page, an export, or a purge. A job must match all filters that are set. By
+/// default, all jobs match, and the order is oldest first.
+///
+/// A page starts at offset 0 and has at most 100,000 jobs unless the query sets other values. An
+/// export and a purge cover all matching jobs, and refuse a limit.
 ///
 /// # Cost
 /// If a query selects jobs by state and order only, its cost depends on the size of the page and

@@ -156,8 +156,8 @@ impl Retention {
     }
 
     /// Retains the tombstone of a purged job for this long; 30 days by default. Until then, calls
-    /// with the job's id return [`Error::JobPurged`](crate::Error::JobPurged), and the id cannot be
-    /// reused. Time is measured as for [`Retention::max_age`]. The defaults also apply to graphs
+    /// that act on the job return [`Error::JobPurged`](crate::Error::JobPurged), and the id cannot
+    /// be reused. Time is measured as for [`Retention::max_age`]. The defaults also apply to graphs
     /// without a policy, starting an hour after the open.
     #[must_use]
     pub fn tombstone_age(mut self, age: Duration) -> Retention {
