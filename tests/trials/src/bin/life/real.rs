@@ -528,7 +528,7 @@ fn small_file_system(_random: &mut Random, dir: &Path) -> Checked {
         return Ok(());
     };
     let place = mounted.0.join("store");
-    // Most hosts open the store with few options.
+    // Hosts open the store in this way.
     let options = || JobStore::options().cache_bytes(4 << 20);
     let store = options().open(&place).map_err(failed_to("open"))?;
     let graph = store
