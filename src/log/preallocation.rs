@@ -6,8 +6,8 @@
 //! Packing must always be possible, because it frees the space of purged jobs.
 //!
 //! `RESERVE` becomes the next segment if there is no space for another one. A pack, or the record
-//! of a clean close, is written to `SCRATCH` if there is no space for a new file. After `SCRATCH`
-//! has been used, the next one is created from the space of the files that the new pack or record
+//! of a clean close, is written to `SCRATCH` if there is no space for a new file. After a pack
+//! was written to `SCRATCH`, the next one is created from the space of the files that the pack
 //! replaces. Freeing space therefore never needs additional space.
 
 use std::collections::BTreeMap;
