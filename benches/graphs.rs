@@ -164,7 +164,7 @@ fn in_groups<T: Send + 'static>(writes: impl Iterator<Item = PendingWrite<T>>) -
 
 /// Measures the latency of single writes to one graph after another, at most one per millisecond.
 ///
-/// Also shows the duration of the slowest sync of the log during the measurement. The rest of the
+/// Returns, in addition, the duration of the slowest sync of the log in that time. The rest of the
 /// latency is due to the store and the machine.
 fn writes(store: &JobStore, graphs: &[Graph], count: u64) -> String {
     let syncs = || store.stats_of(0).expect("statistics").syncs;

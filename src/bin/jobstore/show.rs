@@ -106,7 +106,10 @@ fn text(graph: &GraphName, row: &Row<'_>, now_ms: u64) -> String {
             }
         }
         if let Some(open) = outcome.recovered_at_open {
-            put("recovered", &format!("when the store was opened (open number {open})"));
+            put(
+                "recovered",
+                &format!("when the store was opened (open number {open})"),
+            );
         }
     }
     put("command", &harmless(&row.request.command));

@@ -79,9 +79,9 @@ pub struct Life {
     pub disk: Disk,
     pub index: Index,
     pub store: Option<JobStore>,
-    /// Includes every acknowledged effect.
+    /// The content including every acknowledged effect.
     pub model: Model,
-    /// In interval mode: excludes the effects that a power failure may lose.
+    /// In interval mode: the content excluding the effects that a power failure may lose.
     base: Model,
     pending: Vec<Effect>,
     /// The effects of unacknowledged writes whose durability is unknown, in the order in which they

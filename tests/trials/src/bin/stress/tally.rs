@@ -12,11 +12,11 @@ use jobstore::Graph;
 
 /// The graphs that are never dropped.
 pub(crate) struct Graphs {
-    /// Its jobs come in pairs, which are submitted in one commit.
+    /// The graph whose jobs come in pairs, which are submitted in one commit.
     pub(crate) pairs: Graph,
-    /// Its jobs have external ids. Some ids are used twice at the same time.
+    /// The graph whose jobs have external ids. Some ids are used twice at the same time.
     pub(crate) brought: Graph,
-    /// Its jobs are claimed by workers.
+    /// The graph whose jobs are claimed by workers.
     pub(crate) work: Graph,
 }
 
