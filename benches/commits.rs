@@ -1,9 +1,9 @@
-//! Durable writes per second: by blocking threads and by pending writes that one thread awaits, in
-//! one graph and in many, one by one and in bulk.
+//! Durable writes per second, by blocking threads and by pending writes that one thread awaits; in
+//! one graph and in many; one by one and in bulk.
 //!
-//! `cargo bench --bench commits`. One iteration is one call by every caller. Each figure uses a new
-//! store with the default options, which packs and indexes meanwhile. `limits` compares these
-//! figures with the limits of the machine.
+//! Run it with `cargo bench --bench commits`. In one iteration, every caller makes one call. Each
+//! figure uses a new store with the default options, which packs and indexes while it is measured.
+//! `limits` compares these figures with the limits of the machine.
 
 mod common;
 
@@ -46,7 +46,7 @@ fn main() {
     criterion.final_summary();
 }
 
-/// An empty store, and what is submitted to it.
+/// An empty store, and the requests that are submitted to it.
 struct Fresh {
     graphs: Vec<Graph>,
     requests: Vec<Request>,
@@ -67,7 +67,7 @@ impl Fresh {
         }
     }
 
-    /// The graph and request of the `n`-th call.
+    /// Returns the graph and request of the `n`-th call.
     fn call(&self, n: u64) -> (&Graph, Request) {
         let graph = &self.graphs[n as usize % self.graphs.len()];
         (graph, self.requests[n as usize % BULK].clone())
@@ -102,7 +102,7 @@ fn writes(group: &mut Group<'_>, work: Work, graphs: usize, callers: u64) {
     });
 }
 
-/// Awaits `calls` calls, a number of them concurrently.
+/// Awaits `calls` calls, several of them concurrently.
 fn in_flight(
     fresh: &Fresh,
     work: Work,
@@ -138,7 +138,7 @@ fn bulk(criterion: &mut Criterion) {
     });
 }
 
-/// The cost before an engine submits: no disk access.
+/// Measures what an engine does before it submits, without any disk access.
 fn making(criterion: &mut Criterion) {
     let mut random = Seeded(1);
     let parts: Vec<_> = (0..1000)

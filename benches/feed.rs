@@ -12,7 +12,7 @@ use common::work::{PROJECT, requests};
 use common::{settings, table};
 use jobstore::{Graph, JobStore, Outcome};
 
-/// The number of jobs between the submission of a job and its completion.
+/// The number of jobs submitted between the submission of a job and its completion.
 const OPEN: usize = 8;
 
 fn main() {
@@ -28,7 +28,7 @@ fn main() {
         let jobs = if group == 1 { jobs / 10 } else { jobs };
         let root = tempfile::tempdir().expect("a temporary directory");
         let dir = root.path().join("store");
-        // All of it stays in one segment until the store is reopened with small ones.
+        // All of this stays in one segment until the store is reopened with small segments.
         let store = JobStore::options()
             .segment_bytes(settings::sized(16 << 20, 256 << 20))
             .open(&dir);

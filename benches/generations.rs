@@ -1,5 +1,5 @@
-//! Whether a store with a constant number of jobs keeps a constant size: jobs are purged as fast as
-//! they are submitted.
+//! Whether a store with a constant number of jobs keeps a constant size if jobs are purged as fast
+//! as they are submitted.
 //!
 //! `cargo bench --bench generations`; `JOBSTORE_BENCH_JOBS=10000000` for more jobs. A
 //! generation is as many new jobs as the graph keeps.
@@ -43,7 +43,7 @@ fn main() {
     store.close().expect("close");
 }
 
-/// The disk space, once it no longer changes.
+/// Returns the disk space once it no longer changes.
 fn at_rest(dir: &std::path::Path) -> u64 {
     let mut before = 0;
     loop {

@@ -1,6 +1,6 @@
-//! Whether a store of many graphs performs like one of few: how long a write waits during
-//! background work, the cost of an idle store, the time to open and close it, and the memory per
-//! graph.
+//! Whether a store with many graphs performs like one with few. Measures how long a write waits
+//! during background work, the cost of an idle store, the time to open and close it, and the memory
+//! per graph.
 //!
 //! `cargo bench --bench graphs --features http`; `JOBSTORE_BENCH_GRAPHS=100000` for one size.
 
@@ -21,7 +21,8 @@ const JOBS: usize = 3;
 /// The number of writes queued at the same time while the store is filled.
 const QUEUED: usize = 2_000;
 
-/// Passes the store to a child process that opens it, to measure its memory.
+/// The environment variable that passes the store to a child process, which opens it so that its
+/// memory can be measured.
 const OPENED: &str = "JOBSTORE_BENCH_OPENED";
 
 fn main() {
@@ -143,7 +144,7 @@ fn fill(graphs: &[Graph]) {
     let _: Vec<_> = in_groups(cancels.map(|(graph, ids)| graph.nonblocking().cancel(&ids[0])));
 }
 
-/// Waits for pending writes in order, with some of them queued ahead.
+/// Waits for pending writes in order. Several of them are queued at a time.
 fn in_groups<T: Send + 'static>(writes: impl Iterator<Item = PendingWrite<T>>) -> Vec<T> {
     let mut waiting = std::collections::VecDeque::new();
     let mut done = Vec::new();
@@ -161,10 +162,10 @@ fn in_groups<T: Send + 'static>(writes: impl Iterator<Item = PendingWrite<T>>) -
     done
 }
 
-/// The latency of single writes to one graph after another, at most one per millisecond.
+/// Measures the latency of single writes to one graph after another, at most one per millisecond.
 ///
-/// In addition, the duration of the slowest sync of the log meanwhile: the rest of the latency is
-/// due to the store and the machine.
+/// Returns, in addition, the duration of the slowest sync of the log in that time. The rest of the
+/// latency is due to the store and the machine.
 fn writes(store: &JobStore, graphs: &[Graph], count: u64) -> String {
     let syncs = || store.stats_of(0).expect("statistics").syncs;
     let before = syncs();
@@ -198,7 +199,7 @@ fn quantiles(mut times: Vec<Duration>) -> String {
     )
 }
 
-/// The same while another operation is repeated.
+/// Like [`writes`], while another operation is repeated.
 fn beside(store: &JobStore, graphs: &[Graph], other: impl Fn() + Sync) -> String {
     let is_done = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {

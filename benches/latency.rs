@@ -1,5 +1,5 @@
-//! The latency of a single commit, with eight callers that submit all the time: alone, concurrently
-//! with a reader of full pages, and while packs are written.
+//! The latency of a single commit, with eight callers that submit all the time: without other work,
+//! while a reader reads full pages, and while packs are written.
 //!
 //! `cargo bench --bench latency`; `JOBSTORE_BENCH_ROUNDS` for more rounds. The three cases are
 //! measured alternately; the tail of one run means little, so each figure is the median of several
@@ -21,7 +21,7 @@ use jobstore::{Graph, JobQuery, JobStore, Request};
 
 const CALLERS: usize = 8;
 const PAGE_JOBS: u64 = 100_000;
-/// Under load, many of these are sealed and packed per second.
+/// Under load, many segments of this size are sealed and packed per second.
 const SMALL_SEGMENT_BYTES: u64 = 256 << 10;
 
 /// The latencies of one run.
@@ -97,7 +97,7 @@ fn main() {
     packing.close().expect("close");
 }
 
-/// Measures a run in which nothing is packed, or reports that something was.
+/// Makes a measurement during which nothing must be packed. Reports if something was packed.
 fn quietly(quiet: &Quiet, measure: impl FnOnce() -> Latencies) -> Latencies {
     quiet.make_room(quiet::segment_bytes() / 2);
     let before = quiet.mark();

@@ -16,7 +16,7 @@ use common::work::{PROJECT, foreign_id, requests};
 use criterion::{Criterion, Throughput};
 use jobstore::{Graph, JobQuery, JobStore, State};
 
-/// The number of ids that are looked up in turn, from all over the graph.
+/// The number of ids that are looked up in turn. They are from all over the graph.
 const IDS: u64 = 10_000;
 
 fn main() {
@@ -37,7 +37,8 @@ fn main() {
         store.close().expect("close");
     }
     {
-        // Few engines use external ids, and filling such a store takes long.
+        // This uses fewer jobs, because few engines use external ids, and filling such a store
+        // takes long.
         let jobs = jobs / 10;
         let brought = Filled::new(Shape::Brought, jobs);
         let (store, graph) = brought.open();
@@ -69,16 +70,16 @@ fn drawn(mut draw: impl FnMut(&mut Seeded) -> String) -> Vec<String> {
     (0..ids).map(|_| draw(&mut random)).collect()
 }
 
-/// The id of the first job of a list.
+/// Returns the id of the first job of a list.
 fn id_at(graph: &Graph, list: JobQuery) -> String {
     let page = graph.list(list.limit(1)).expect("a page");
     let job = page.jobs().next().expect("a job").expect("a job");
     job.id().to_string()
 }
 
-/// The same id with other hexadecimal digits in eight positions from this one on. A generated id is
-/// a number of 19 digits and a UUID, whose first half encodes the time and whose second half the
-/// job.
+/// Returns the id with other hexadecimal digits in eight positions, starting at `from`. A generated
+/// id consists of a number of 19 digits and a UUID. The first half of the UUID encodes the time,
+/// and the second half the job.
 fn with_other_digits(id: &str, from: usize) -> String {
     let other = |(at, digit): (usize, char)| match digit {
         '-' => '-',
@@ -119,8 +120,8 @@ impl Lookups {
         self.tails.push((what, times));
     }
 
-    /// An open recovers running jobs, so these are in a separate store; they are in the segment
-    /// being written.
+    /// Measures running jobs in a separate store, because an open of the filled store would recover
+    /// them. They are in the segment being written.
     fn running_jobs(&mut self) {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let store = JobStore::open(dir.path()).expect("open");

@@ -1,5 +1,5 @@
-//! The costs of a store other than its calls: opening it after a close, after a kill, and without
-//! its index; packing; memory; and disk space.
+//! The costs of a store other than those of its calls: opening it after a close, after a kill, and
+//! without its index; packing; memory; and disk space.
 //!
 //! `cargo bench --bench opens`; `JOBSTORE_BENCH_JOBS=10000000` for more jobs. Memory is measured in
 //! processes that do nothing else.
@@ -76,7 +76,7 @@ fn say(what: &str, figure: Spread) {
     table::row(&[what.to_owned(), figure]);
 }
 
-/// The two numbers that a child in this role prints.
+/// Returns the two numbers that a child in this role prints.
 fn ask(role: &str, dir: &Path) -> [f64; 2] {
     let printed = child::output(&[role, dir.to_str().expect("a path")]);
     let number = |text: &str| text.parse().expect("a number");
@@ -84,7 +84,7 @@ fn ask(role: &str, dir: &Path) -> [f64; 2] {
     numbers.try_into().expect("two numbers")
 }
 
-/// The duration of an open. The store is closed again once it is idle.
+/// Returns the duration of an open. Closes the store again once it is idle.
 fn open_time(dir: &Path) -> Duration {
     let start = Instant::now();
     let store = JobStore::open(dir).expect("open");
@@ -110,7 +110,8 @@ fn opens(criterion: &mut Criterion, jobs: u64, dir: &Path) {
     });
 }
 
-/// A child: takes some jobs through their life cycles, and continues until it is killed.
+/// Runs in a child process: takes some jobs through their life cycles, and continues until it is
+/// killed.
 fn work(dir: &Path) {
     let store = JobStore::open(dir).expect("open");
     let (graph, requests) = (graph(&store), requests(9, BATCH as usize));
@@ -124,13 +125,13 @@ fn work(dir: &Path) {
     })
 }
 
-/// The seconds and MiB of an open that rebuilds the index.
+/// Returns the seconds and MiB that an open takes to rebuild the index.
 fn without_index(dir: &Path) -> [f64; 2] {
     std::fs::remove_dir_all(dir.join("index")).expect("remove");
     ask("rebuild", dir)
 }
 
-/// A child: opens a store that has no index, and reports its progress.
+/// Runs in a child process: opens a store that has no index, and reports its progress.
 fn rebuild(dir: &Path) {
     let tenths = AtomicU64::new(0);
     let options = JobStore::options().on_replay(move |replayed| {
@@ -146,7 +147,8 @@ fn rebuild(dir: &Path) {
     opened.expect("a store").close().expect("close");
 }
 
-/// A child: the current and the peak memory after an open and two full pages.
+/// Runs in a child process: prints the current and the peak memory after an open and two full
+/// pages.
 fn read_pages(dir: &Path) {
     let store = JobStore::open(dir).expect("open");
     let jobs = settings::jobs();
@@ -160,7 +162,7 @@ fn read_pages(dir: &Path) {
     store.close().expect("close");
 }
 
-/// A child: the current and the peak memory after an open.
+/// Runs in a child process: prints the current and the peak memory after an open.
 fn open_only(dir: &Path) {
     let store = JobStore::open(dir).expect("open");
     print_memory();
@@ -176,8 +178,8 @@ fn mib(kib: u64) -> f64 {
     kib as f64 / 1024.0
 }
 
-/// Megabytes of sealed segments packed per second, once submitting stops. The segment being packed
-/// at that time counts in full.
+/// Returns the megabytes of sealed segments that are packed per second, once submitting has
+/// stopped. The whole segment that is being packed at that time is included.
 fn packing(jobs: u64) -> f64 {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let store = JobStore::open(dir.path()).expect("open");
@@ -189,7 +191,7 @@ fn packing(jobs: u64) -> f64 {
     let start = Instant::now();
     let mut sealed = segments(dir.path());
     sealed.pop();
-    // A segment that was packed meanwhile is gone.
+    // A segment that has already been packed is gone.
     let bytes = sealed.iter().map(|s| s.metadata().map_or(0, |m| m.len()));
     let bytes: u64 = bytes.sum();
     let took = wait_until_packed(dir.path()) - start;
@@ -197,7 +199,7 @@ fn packing(jobs: u64) -> f64 {
     bytes as f64 / 1e6 / took.as_secs_f64()
 }
 
-/// The additional memory of an open store if all jobs are pending instead of complete.
+/// Returns the additional memory of an open store if all jobs are pending instead of complete.
 fn bytes_per_open_job(jobs: u64) -> f64 {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let dir = dir.path();
@@ -214,7 +216,7 @@ fn bytes_per_open_job(jobs: u64) -> f64 {
     (pending - complete) * f64::from(1 << 20) / jobs as f64
 }
 
-/// Closes a store once it is idle, and returns the memory needed to open it, in MiB.
+/// Closes a store once it is idle. Returns the memory that is needed to open it, in MiB.
 fn opened_at_rest(store: &JobStore, dir: &Path) -> f64 {
     wait_until_packed(dir);
     store.close().expect("close");

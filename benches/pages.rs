@@ -1,5 +1,5 @@
-//! Pages: the JSON of the GES API and typed jobs, with 1 to 100000 jobs, at the first, the middle,
-//! and the last offset, by state, by cursor, and from files that are not in the system's cache.
+//! Pages: the JSON of the GES API and typed jobs, with 1 to 100,000 jobs, at the first, the middle,
+//! and the last offset, by state, by cursor, and from files that the system has not cached.
 //!
 //! `cargo bench --bench pages`; `JOBSTORE_BENCH_JOBS=10000000` for more jobs.
 
@@ -39,7 +39,7 @@ fn main() {
     criterion.final_summary();
 }
 
-/// The page sizes for this number of jobs.
+/// Returns the page sizes for this number of jobs.
 fn sizes(jobs: u64) -> Vec<u64> {
     let mut sizes = SIZES.map(|size| size.min(jobs)).to_vec();
     sizes.dedup();
@@ -51,8 +51,8 @@ fn offsets(jobs: u64, size: u64) -> [(&'static str, u64); 3] {
     [("first", 0), ("middle", last / 2), ("last", last)]
 }
 
-/// A group whose name includes the number of jobs, so that criterion does not compare it with the
-/// figures of another store.
+/// Returns a benchmark group. Its name includes the number of jobs, so that criterion does not
+/// compare it with the figures of another store.
 fn group<'c>(criterion: &'c mut Criterion, what: &str, jobs: u64) -> BenchmarkGroup<'c, WallTime> {
     let mut group = criterion.benchmark_group(format!("{what}, of {jobs}"));
     group.sampling_mode(SamplingMode::Flat);
@@ -76,7 +76,7 @@ fn scan(page: &Page) {
     }
 }
 
-/// The jobs and bytes of a page: throughput is measured in both.
+/// Returns the jobs and bytes of a page. Throughput is measured in both.
 fn throughput(page: &Page) -> Throughput {
     Throughput::ElementsAndBytes {
         elements: page.len() as u64,
@@ -106,7 +106,7 @@ fn by_offset(criterion: &mut Criterion, graph: &Graph, jobs: u64) {
     }
 }
 
-/// From the middle on, each page from where the previous one ended.
+/// Reads pages from the middle of the list on. Each begins where the previous one ended.
 fn by_cursor(criterion: &mut Criterion, graph: &Graph, jobs: u64) {
     let mut group = group(criterion, "walk by cursor, json", jobs);
     let mut out = Vec::new();
@@ -129,7 +129,8 @@ fn by_cursor(criterion: &mut Criterion, graph: &Graph, jobs: u64) {
     }
 }
 
-/// The system reads the store's files from the disk again; the store's own cache remains.
+/// Reads pages after the system has evicted the store's files, so that it reads them from the disk
+/// again. The store's own cache remains.
 fn cold(criterion: &mut Criterion, graph: &Graph, jobs: u64, dir: &Path) {
     match drop_cache(dir).and_then(|()| is_cold(dir)) {
         Ok(true) => {}

@@ -1,8 +1,8 @@
 //! The cost of handling secrets: pages and submits of jobs with and without credentials, in stores
 //! with and without secret keys.
 //!
-//! `cargo bench --bench secrets`; `JOBSTORE_BENCH_JOBS` for other sizes. All are measured
-//! alternately; a ratio is relative to the store without secret keys and credentials.
+//! Run it with `cargo bench --bench secrets`. `JOBSTORE_BENCH_JOBS` sets other sizes. All cases are
+//! measured alternately. A ratio is relative to the store without secret keys and credentials.
 
 mod common;
 
@@ -20,13 +20,13 @@ const BATCH: u64 = 10_000;
 /// The largest page.
 const PAGE: u64 = 100_000;
 
-/// One in this many requests contains credentials: of the 28 asynchronous requests that a graph
+/// One in this many requests contains credentials. Of the 28 asynchronous requests that a graph
 /// engine service documents, 5 do.
 const DOCUMENTED_ONE_IN: u64 = 6;
 
 struct Case {
     name: &'static str,
-    /// One in this many requests has secrets; 0 for none.
+    /// One in this many requests has secrets. 0 if none has.
     one_in: u64,
     keys: &'static [&'static str],
 }
@@ -61,7 +61,7 @@ fn requests(one_in: u64, count: u64) -> Vec<Request> {
     let mut make = |n: u64| {
         let parts = requests::next(&mut random);
         let (access, secret) = (random.next(), random.next());
-        // Of the same length, with and without secrets.
+        // The request has the same length with and without secrets.
         let names = match one_in > 0 && n % one_in == 0 {
             true => DEFAULT_KEYS,
             false => &["accessPath", "secretPath"][..],

@@ -47,8 +47,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:0".to_owned());
     let token = std::env::var("SERVICE_TOKEN").map_err(|_| "set SERVICE_TOKEN")?;
 
-    // Opening and closing read and sync files, so both stay off the runtime's threads. The work can
-    // be repeated, so jobs that a killed process left running are pending again.
+    // Opening and closing read and sync files, so neither runs on the runtime's threads. The work
+    // can be repeated, so jobs that a killed process left running become pending again.
     let store = JobStore::options().recovery(Recovery::Requeue).open(data)?;
     for found in store.recovered().jobs() {
         let found = found?;
@@ -85,7 +85,8 @@ async fn run(
     println!("listening on http://{}", listener.local_addr()?);
     let app = app(store, Service { movie, token });
     let mut failed = None;
-    // Requests in progress are still answered. What they submit waits for the next start.
+    // Requests in progress are still answered. Jobs that they submit are started after the next
+    // start of the service.
     serve(listener, app, Bounds::new(), async {
         tokio::select! {
             _ = term.recv() => {}
@@ -162,7 +163,7 @@ async fn work(movie: Graph, stopping: watch::Receiver<bool>) -> jobstore::Result
     loop {
         let run = tokio::select! {
             run = movie.claim_next_async() => run,
-            // Drops the claim: if it has a job already, that job is pending again.
+            // This drops the claim. If the claim already has a job, that job becomes pending again.
             () = stopped(stopping.clone()) => return Ok(()),
         };
         let worked = match run {
@@ -170,7 +171,7 @@ async fn work(movie: Graph, stopping: watch::Receiver<bool>) -> jobstore::Result
             Err(error) => Err(error),
         };
         if let Err(error) = worked {
-            // These last until the store is opened again.
+            // These errors last until the store is opened again.
             if let jobstore::Error::Closed | jobstore::Error::ReadOnly { .. } = error {
                 return Err(error);
             }
@@ -180,7 +181,7 @@ async fn work(movie: Graph, stopping: watch::Receiver<bool>) -> jobstore::Result
     }
 }
 
-/// Works on one job, and records how that ended.
+/// Works on one job, and records its outcome.
 async fn work_on(run: &Run, stopping: watch::Receiver<bool>) -> jobstore::Result<()> {
     let out_of_time = async {
         stopped(stopping).await;
@@ -197,9 +198,9 @@ async fn work_on(run: &Run, stopping: watch::Receiver<bool>) -> jobstore::Result
     run.complete_async(outcome).await.map(drop)
 }
 
-/// The work itself: `{"steps": 100}` takes 100 steps of 20 ms. It is dropped at its next `await`
-/// when the job is canceled; work without one should run on its own thread and check
-/// `Run::cancel_requested`.
+/// The work itself: `{"steps": 100}` takes 100 steps of 20 ms each. When the job is canceled, this
+/// future is dropped at its next `await`. Work without an `await` should run on its own thread and
+/// check `Run::cancel_requested`.
 async fn count(run: &Run) -> Outcome {
     let body: serde_json::Value = match serde_json::from_str(run.request().body()) {
         Ok(body) => body,
@@ -215,8 +216,8 @@ async fn count(run: &Run) -> Outcome {
     Outcome::succeeded()
 }
 
-/// Resolves once the service is to stop.
+/// Resolves when the service is to stop.
 async fn stopped(mut stopping: watch::Receiver<bool>) {
-    // An error means that the sender is gone, and with it the service.
+    // An error means that the sender was dropped, so the service is gone.
     stopping.wait_for(|&stop| stop).await.ok();
 }

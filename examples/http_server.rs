@@ -6,7 +6,7 @@
 //! ```
 //!
 //! It creates some jobs in a store in memory, accepts the token `demo` for the project 10001,
-//! prints its address, and exits at the end of its standard input.
+//! prints its address, and exits when its standard input ends.
 
 use std::error::Error;
 use std::io::Read;
@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The engine's own routes, and the store's.
+/// Returns a router with the engine's own routes and the routes of the store.
 fn app(store: &JobStore) -> Router {
     let routes = Routes::new(store).authorize(who);
     Router::new()
@@ -61,7 +61,7 @@ async fn input_ended() {
     ended.await.ok();
 }
 
-/// Jobs in all states, with all outcomes.
+/// Creates jobs in all states, with all outcomes.
 fn fill(movie: &Graph) -> Result<(), jobstore::Error> {
     let url = "/ges/v1.0/10001/graphs/movie/action?action_id=import-graph";
     let request = || {

@@ -1,4 +1,4 @@
-//! What it costs to read a closed store, as the CLI does.
+//! The cost of reading a closed store, as the CLI does.
 
 use std::path::Path;
 
@@ -38,7 +38,7 @@ pub fn measure() {
     }
 }
 
-/// A child: reads a closed store.
+/// Runs in a child process: reads a closed store.
 pub fn read(dir: &Path, what: &str) {
     let open = || JobStore::options().read_only(true).open(dir).expect("open");
     let (_, took) = took(|| match what {

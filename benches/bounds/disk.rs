@@ -1,5 +1,5 @@
-//! Disk space and file descriptors of a store after many generations of jobs, which were purged by
-//! retention, explicitly, and with their graphs.
+//! Disk space and file descriptors of a store after many generations of jobs. The jobs were purged
+//! by retention, purged explicitly, or dropped with their graphs.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use crate::{jobs, opens, row};
 
 /// How long the store may take to free space.
 const IDLE: Duration = Duration::from_secs(60);
-/// The interval at which the size is read meanwhile.
+/// The interval at which the size is read while the store frees space.
 const STEP: Duration = Duration::from_secs(5);
 
 pub fn measure() {
@@ -87,8 +87,8 @@ fn measure_with(tombstones: u64) {
     opens::memory_of_open("that store", &dir);
 }
 
-/// Completes jobs in three graphs and purges them in three ways: by a policy, explicitly, and with
-/// their graph. `kept` jobs are left in one of them.
+/// Completes jobs in three graphs and removes them in three ways: by a policy, by an explicit
+/// purge, and by dropping their graph. The policy keeps `kept` jobs.
 fn run_generation(store: &JobStore, n: u64, jobs: u64, (kept, tombstones): (u64, u64)) {
     let random = &mut Seeded(n);
     let policy = Retention::new().max_tombstones(tombstones);
@@ -112,9 +112,10 @@ fn run_generation(store: &JobStore, n: u64, jobs: u64, (kept, tombstones): (u64,
     }
 }
 
-/// The size of the packs of a store that never contained more than this number of such jobs.
+/// Returns the size of the packs of a store that never contained more than this number of such
+/// jobs.
 fn live_bytes(dir: &Path, jobs: u64) -> u64 {
-    // Small segments, so that nearly all of them are packed.
+    // The segments are small, so that nearly all of them are packed.
     let store = JobStore::options().segment_bytes(64 << 10).open(dir);
     let store = store.expect("open");
     jobs::complete(&jobs::graph(&store), &mut Seeded(0), jobs);

@@ -1,4 +1,4 @@
-//! The jobs of all benchmarks of bounds: requests of about 300 bytes, outcomes with details.
+//! The jobs of all benchmarks of bounds: requests of about 300 bytes, and outcomes with details.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::common::work::{PROJECT, made_of};
 const GRAPH: &str = "movie";
 const BATCH: u64 = 10_000;
 
-/// Creates a store's graph, or finds it.
+/// Creates the graph of a store, or finds it.
 pub fn graph(store: &JobStore) -> Graph {
     store.get_or_create_graph(PROJECT, GRAPH).expect("a graph")
 }
@@ -58,7 +58,8 @@ fn outcome(random: &mut Seeded) -> Outcome {
     outcome.with_detail_json(detail).expect("JSON")
 }
 
-/// Writes pages of at most 100,000 until all jobs were listed, and returns how many.
+/// Writes pages of at most 100,000 jobs until all jobs have been listed. Returns the number of
+/// jobs.
 pub fn list_all(graph: &Graph) -> u64 {
     let (mut listed, mut cursor) = (0, None);
     loop {
@@ -77,7 +78,7 @@ pub fn list_all(graph: &Graph) -> u64 {
     }
 }
 
-/// A child: submits and completes jobs until it is killed.
+/// Runs in a child process: submits and completes jobs until it is killed.
 pub fn work(dir: &Path) {
     let store = JobStore::open(dir).expect("open");
     let graph = graph(&store);

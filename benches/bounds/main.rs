@@ -1,10 +1,10 @@
-//! Checks the documented bounds, whatever happened to the store before: disk space, the time of an
-//! open, memory, file descriptors, and the cost of reading a closed store. `graphs` measures the
-//! bounds for many graphs.
+//! Checks whether the documented bounds are met, whatever happened to the store before: disk space,
+//! the time of an open, memory, file descriptors, and the cost of reading a closed store. `graphs`
+//! measures the bounds for many graphs.
 //!
-//! `cargo bench --bench bounds`; `JOBSTORE_BENCH_PARTS=disk,opens,closed` for some of them.
-//! `JOBSTORE_BENCH_ROUNDS` sets the number of generations and of opens. Each figure is printed next
-//! to its bound; nothing is asserted, because machines differ.
+//! Run it with `cargo bench --bench bounds`. `JOBSTORE_BENCH_PARTS=disk,opens,closed` selects some
+//! of the parts. `JOBSTORE_BENCH_ROUNDS` sets the number of generations and of opens. Each figure
+//! is printed next to its bound. Nothing is asserted, because machines differ.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,5 +1,5 @@
-//! The time of an open, and the memory of a process that has a store open, depending on the number
-//! of open jobs and of jobs purged before.
+//! How the time of an open, and the memory of a process that has a store open, depend on the number
+//! of open jobs and on the number of jobs purged before.
 
 use std::path::Path;
 use std::time::Duration;
@@ -50,12 +50,12 @@ fn purge_all(dir: &Path, jobs: u64) {
         graph.purge(JobQuery::new()).expect("purge");
     }
     wait_until_packed(dir);
-    // The index is also rewritten when the store is idle.
+    // Wait, because the index is also rewritten while the store is idle.
     std::thread::sleep(sized(Duration::ZERO, Duration::from_secs(10)));
     store.close().expect("close");
 }
 
-/// Closes the store once it is idle, and opens and closes it repeatedly.
+/// Closes the store once it is idle. Then opens and closes it repeatedly.
 fn closed_opens(store: JobStore, dir: &Path) -> Vec<Took> {
     let close = |store: JobStore| {
         wait_until_packed(dir);
@@ -85,7 +85,7 @@ fn report(what: &str, all: &[Took], open: u64) {
     row(what, format!("{wall:.1} ms, processor {cpu:.1} ms"), &bound);
 }
 
-/// The memory and descriptors of a process that opens a store and lists all of it.
+/// Prints the memory and descriptors of a process that opens a store and lists all of it.
 pub fn memory_of_open(what: &str, dir: &Path) {
     let line = child::output(&["open and list", dir.to_str().expect("a path")]);
     let numbers: Vec<&str> = line.split_whitespace().collect();
@@ -106,7 +106,7 @@ pub fn memory_of_open(what: &str, dir: &Path) {
     );
 }
 
-/// A child: opens a store and lists all of it.
+/// Runs in a child process: opens a store and lists all of it.
 pub fn open_and_list(dir: &Path) {
     let store = JobStore::open(dir).expect("open");
     let opened = resident_mib();

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use crate::common::memory::memory;
 
-/// The number of open file descriptors; 0 if the system does not list them.
+/// Returns the number of open file descriptors, or 0 if the system does not list them.
 pub fn descriptors() -> u64 {
-    // Listing them opens another one.
+    // Listing them opens another descriptor, which is subtracted.
     std::fs::read_dir("/proc/self/fd").map_or(0, |all| all.count() as u64 - 1)
 }
 
@@ -15,7 +15,8 @@ pub fn resident_mib() -> f64 {
     memory().now_kib as f64 / 1024.0
 }
 
-/// Runs a function, and returns the largest number of open file descriptors observed meanwhile.
+/// Runs a function. Returns its result and the largest number of open file descriptors observed
+/// while it ran.
 pub fn most_descriptors<T>(work: impl FnOnce() -> T) -> (T, u64) {
     let (is_done, most) = (AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| {

@@ -1,5 +1,5 @@
-//! Threads that call concurrently, kept alive so that starting them is not measured. Independent of
-//! what they call.
+//! Threads that call concurrently. They are kept alive, so that starting them is not measured. This
+//! is independent of what they call.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -15,7 +15,7 @@ struct Caller {
 }
 
 impl Callers {
-    /// `call` gets a unique number for each call.
+    /// Starts the threads. `call` gets a unique number for each call.
     pub fn new(count: u64, call: impl Fn(u64) + Send + Sync + 'static) -> Callers {
         let call = Arc::new(call);
         let caller = |first| {
@@ -38,8 +38,8 @@ impl Callers {
         Callers((0..count).map(caller).collect())
     }
 
-    /// Makes each caller call this many times, one call after another, and returns how long it took
-    /// until the last was done.
+    /// Makes each caller call this many times, one call after another. Returns the time until the
+    /// last call has ended.
     pub fn run(&self, calls_each: u64) -> Duration {
         let start = Instant::now();
         for caller in &self.0 {
@@ -52,7 +52,8 @@ impl Callers {
         start.elapsed()
     }
 
-    /// The number of calls of each caller for a run of about this duration: at least 1.
+    /// Returns the number of calls of each caller for a run of about this duration. It is at least
+    /// 1.
     pub fn calls_for(&self, time: Duration) -> u64 {
         let mut calls = 1;
         loop {
@@ -72,7 +73,7 @@ impl Drop for Callers {
             caller.calls = None;
         }
         for caller in &mut self.0 {
-            // A panic was already reported by the missing result.
+            // If the thread panicked, the missing result has already shown that.
             caller.thread.take().map(JoinHandle::join);
         }
     }

@@ -1,18 +1,19 @@
-//! Runs this program as a child process: to read its memory, or to kill it.
+//! Runs this program as a child process, to measure its memory or to kill it.
 //!
-//! The task of a child is in its environment; the parent reads its output, and the child exits when
-//! the parent does.
+//! The environment of a child contains its task. The parent reads the child's output, and the child
+//! exits when the parent does.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
-/// Set in a child: its role and the role's arguments, one per line.
+/// The environment variable of a child that contains its role and the role's arguments, one per
+/// line.
 const ROLE: &str = "JOBSTORE_BENCH_ROLE";
 const READY: &str = "ready";
 const SIGKILL: i32 = 9;
 
-/// The role of this process and the role's arguments, if it is a child.
+/// If this process is a child, returns its role and the role's arguments.
 pub fn role() -> Option<Vec<String>> {
     let role = std::env::var(ROLE).ok()?;
     Some(role.lines().map(str::to_owned).collect())
@@ -34,7 +35,7 @@ pub fn output(role: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
-/// Starts a child that calls [`until_killed`], and kills it as soon as it does.
+/// Starts a child that calls [`until_killed`], and kills it as soon as it makes that call.
 pub fn kill_when_ready(role: &[&str]) {
     let command = &mut command(role);
     let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -49,7 +50,7 @@ pub fn kill_when_ready(role: &[&str]) {
     assert_eq!(status.signal(), Some(SIGKILL), "{role:?}: {status}");
 }
 
-/// Reports that this child can be killed, and works until it is.
+/// Reports that this child can be killed, and works until it is killed.
 pub fn until_killed(mut work: impl FnMut() + Send + 'static) -> ! {
     std::thread::spawn(move || {
         loop {
@@ -57,7 +58,7 @@ pub fn until_killed(mut work: impl FnMut() + Send + 'static) -> ! {
         }
     });
     println!("{READY}");
-    // There is no input: this ends when the parent exits.
+    // There is no input, so this ends when the parent exits.
     std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).ok();
     std::process::exit(1)
 }

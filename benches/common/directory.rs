@@ -1,5 +1,5 @@
-//! A store's directory from outside: its segments and their frames, whether the store is idle, its
-//! size, and the system's cache of its files.
+//! A store's directory as seen from outside: its segments and their frames, whether the store is
+//! idle, its size, and the parts of its files that the system has cached.
 //!
 //! Segments and frames are read as `src/log/FORMAT.md` describes them.
 
@@ -14,7 +14,7 @@ const SEGMENT_HEADER_BYTES: u64 = 64;
 const FRAME_MAGIC: &[u8] = b"JFRM";
 const FRAME_HEADER_BYTES: usize = 72;
 
-/// All files below a directory. Files that are removed meanwhile are omitted.
+/// Returns all files below a directory. Files that are removed during the scan are omitted.
 fn files(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).into_iter().flatten() {
@@ -27,7 +27,7 @@ fn files(dir: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The disk space of the files.
+/// Returns the disk space that the files use.
 pub fn disk_bytes(dir: &Path) -> u64 {
     let blocks = |path: &PathBuf| path.metadata().map_or(0, |found| found.blocks());
     files(dir).iter().map(|path| blocks(path) * 512).sum()
@@ -42,7 +42,8 @@ pub fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// The segments in use, the one being written last; other segments are only preallocated.
+/// Returns the segments in use. The one being written comes last. Segments that are only
+/// preallocated are omitted.
 pub fn segments(dir: &Path) -> Vec<PathBuf> {
     let is_begun = |path: &PathBuf| {
         let mut magic = [0; SEGMENT_MAGIC.len()];
@@ -63,7 +64,7 @@ pub struct Frames {
 }
 
 impl Frames {
-    /// The frames of a segment from the byte `at` on: 0 for all.
+    /// Reads the frames of a segment from offset `at` on. 0 means all frames.
     pub fn read(segment: &Path, at: u64) -> Frames {
         let at = at.max(SEGMENT_HEADER_BYTES);
         let file = File::open(segment).expect("a segment");
@@ -79,7 +80,7 @@ impl Frames {
         Frames { at, bytes, lens }
     }
 
-    /// The offset after the last frame.
+    /// Returns the offset after the last frame.
     pub fn end(&self) -> u64 {
         self.at + self.bytes.len() as u64
     }
@@ -94,14 +95,14 @@ fn frame_len(bytes: &[u8]) -> Option<usize> {
     Some(FRAME_HEADER_BYTES + payload_len as usize)
 }
 
-/// Waits until an open store without writes has finished packing and merging, and returns when it
-/// finished.
+/// Waits until an open store without writes has finished packing and merging. Returns the time at
+/// which it finished.
 pub fn wait_until_packed(dir: &Path) -> Instant {
     let is_at_rest = || {
         let unfinished = |path: &PathBuf| path.extension().is_some_and(|e| e == "aside");
         segments(dir).len() == 1 && !files(dir).iter().any(unfinished)
     };
-    // Between two steps of the work it may appear idle.
+    // The store may appear idle between two steps of this work.
     let mut seen = Vec::new();
     for _ in 0..60_000 {
         match is_at_rest() {
@@ -116,22 +117,22 @@ pub fn wait_until_packed(dir: &Path) -> Instant {
     panic!("{} is not fully packed after ten minutes", dir.display());
 }
 
-/// Evicts a store's files from the system's cache, or returns why it cannot.
+/// Evicts a store's files from the system's cache. If this is not possible, returns the error.
 pub fn drop_cache(dir: &Path) -> io::Result<()> {
     for path in files(dir) {
         let file = match File::open(&path) {
-            // It was removed meanwhile.
+            // The file was removed after it was listed.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             opened => opened?,
         };
-        // Data that is not on disk yet stays in memory.
+        // The system keeps data in memory that is not on disk yet.
         file.sync_all()?;
         rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
     }
     Ok(())
 }
 
-/// Whether the middle of the largest file would have to be read from the disk.
+/// Returns whether the middle of the largest file would have to be read from the disk.
 pub fn is_cold(dir: &Path) -> io::Result<bool> {
     use rustix::io::{Errno, ReadWriteFlags, preadv2};
     let len = |path: &PathBuf| path.metadata().map_or(0, |found| found.len());

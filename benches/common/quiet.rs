@@ -1,5 +1,5 @@
-//! A store whose log has free space: nothing is sealed or packed while it is measured, and the
-//! frames written meanwhile can be read.
+//! A store whose log has free space. While it is measured, nothing is sealed or packed, and the
+//! frames that are written can be read afterward.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub struct Mark {
     end: u64,
 }
 
-/// The size of the segments, once grown.
+/// Returns the size of a segment after it has grown to the maximum.
 pub fn segment_bytes() -> u64 {
     sized(4 << 20, 128 << 20)
 }
@@ -58,7 +58,7 @@ impl Quiet {
         }
         wait_until_packed(self.dir.path());
         if !is_test() {
-            // The index receives changes within a second.
+            // Wait until the index has received the changes, which takes up to a second.
             std::thread::sleep(Duration::from_millis(1500));
         }
     }
@@ -68,14 +68,14 @@ impl Quiet {
         segment.metadata().expect("metadata").len() - end
     }
 
-    /// The current end of the log.
+    /// Returns the current end of the log.
     pub fn mark(&self) -> Mark {
         let segment = segments(self.dir.path()).pop().expect("a segment");
         let end = Frames::read(&segment, 0).end();
         Mark { segment, end }
     }
 
-    /// The frames written since. Panics if they continue in another segment.
+    /// Returns the frames written since `mark`. Panics if they continue in another segment.
     pub fn frames_since(&self, mark: &Mark) -> Frames {
         let segment = segments(self.dir.path()).pop();
         assert_eq!(

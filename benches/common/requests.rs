@@ -1,6 +1,7 @@
-//! The requests of all benchmarks, as text: shapes like those documented by a graph engine service,
-//! 300 to 450 bytes each, and one in a thousand of many KB. The same seed yields the same requests.
-//! Independent of jobstore, so that other stores can be measured with them.
+//! The requests of all benchmarks, as text. They have the forms that a graph engine service
+//! documents. Each has 300 to 450 bytes, except for one in a thousand, which has many KB. The same
+//! seed yields the same requests. This is independent of jobstore, so that other stores can be
+//! measured with the same requests.
 
 /// A small generator with a fixed seed (SplitMix64), so that runs are comparable.
 pub struct Seeded(pub u64);
@@ -19,7 +20,7 @@ impl Seeded {
     }
 }
 
-/// A request's parts; the body is compact JSON.
+/// The parts of a request. The body is compact JSON.
 pub struct Parts {
     pub command: &'static str,
     pub url: &'static str,
@@ -27,7 +28,7 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// The record as shown in the list.
+    /// Returns the record as a list shows it.
     #[allow(dead_code)] // Only the benchmark of other stores builds records itself.
     pub fn to_json(&self) -> String {
         let Self { command, url, body } = self;
@@ -35,7 +36,7 @@ impl Parts {
     }
 }
 
-/// The next request: two of three import data, the others query or compute.
+/// Returns the next request. Two of three requests import data, and the others query or compute.
 pub fn next(random: &mut Seeded) -> Parts {
     match random.below(1000) {
         0 => edge_batch_delete(random),
@@ -120,7 +121,7 @@ fn cypher_query(random: &mut Seeded) -> Parts {
     }
 }
 
-/// From a few KB to tens of KB: such a body lists its edges one by one.
+/// Returns a request of a few KB to tens of KB, because its body lists edges one by one.
 fn edge_batch_delete(random: &mut Seeded) -> Parts {
     let edges: Vec<String> = (0..100 + random.below(500))
         .map(|_| {

@@ -2,24 +2,25 @@
 
 use std::time::Duration;
 
-/// Whether everything runs once with small sizes: `cargo bench -- --test`, and whenever cargo runs
-/// benchmarks as tests. Criterion decides it in the same way.
+/// Returns whether everything runs only once and with small sizes: with `cargo bench -- --test`,
+/// and whenever cargo runs benchmarks as tests. Criterion decides this in the same way.
 pub fn is_test() -> bool {
     let has = |wanted| std::env::args().any(|argument| argument == wanted);
     has("--test") || !has("--bench")
 }
 
-/// One of two values: for a test, or for a measurement.
+/// Returns the first value for a test, and the second for a measurement.
 pub fn sized<T>(test: T, measured: T) -> T {
     if is_test() { test } else { measured }
 }
 
-/// The number of jobs in a filled store: `JOBSTORE_BENCH_JOBS`, a million by default.
+/// Returns the number of jobs in a filled store: `JOBSTORE_BENCH_JOBS`, or a million if it is not
+/// set.
 pub fn jobs() -> u64 {
     sized(5_000, number("JOBSTORE_BENCH_JOBS", 1_000_000))
 }
 
-/// The number of rounds of alternating measurements: `JOBSTORE_BENCH_ROUNDS`.
+/// Returns the number of rounds of alternating measurements: `JOBSTORE_BENCH_ROUNDS`, or `default`.
 pub fn rounds(default: u64) -> u64 {
     sized(1, number("JOBSTORE_BENCH_ROUNDS", default))
 }
@@ -31,8 +32,8 @@ fn number(name: &str, default: u64) -> u64 {
     }
 }
 
-/// Criterion with the common settings. The measurements read files or wait for a disk: a few long
-/// samples are more informative than many short ones.
+/// Returns Criterion with the common settings. The measurements read files or wait for a disk, so a
+/// few long samples are more informative than many short ones.
 pub fn criterion() -> criterion::Criterion {
     criterion::Criterion::default()
         .without_plots()

@@ -1,5 +1,6 @@
-//! Filled stores: created once per program, or found in `JOBSTORE_BENCH_DIR`, where they are kept
-//! for later programs. The same shape and size always contains the same requests.
+//! Filled stores. They are created once per program, or found in `JOBSTORE_BENCH_DIR`, where they
+//! are kept for later programs. Stores with the same shape and size always contain the same
+//! requests.
 
 use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
@@ -14,7 +15,7 @@ use super::work::{PROJECT, foreign_id, request};
 
 const GRAPH: &str = "movie";
 const BATCH: u64 = 10_000;
-/// In [`Shape::States`], one in this many jobs is pending; the others are complete.
+/// In [`Shape::States`], one in this many jobs is pending, and the others are complete.
 pub const SCATTERED_ONE_IN: u64 = 100;
 
 /// The content of a store.
@@ -22,8 +23,8 @@ pub const SCATTERED_ONE_IN: u64 = 100;
 pub enum Shape {
     /// Complete jobs.
     Finished,
-    /// Jobs of which one in a hundred is pending, followed by pending ones only, a tenth as many,
-    /// up to 100000.
+    /// Jobs of which one in a hundred is pending, followed by a tenth as many that are all pending,
+    /// but at most 100,000 of these.
     States,
     /// Complete jobs with external ids.
     Brought,
@@ -35,7 +36,7 @@ pub struct Filled {
     _temporary: Option<TempDir>,
 }
 
-/// The number of pending jobs at the end of [`Shape::States`].
+/// Returns the number of pending jobs at the end of [`Shape::States`].
 pub fn open_jobs(jobs: u64) -> u64 {
     (jobs / 10).min(100_000)
 }
@@ -56,7 +57,7 @@ impl Filled {
         };
         if !filled.dir.exists() {
             let start = Instant::now();
-            // A directory with its final name is complete.
+            // If a directory has its final name, it is complete.
             let unfinished = root.join(format!("{name}.unfinished"));
             if unfinished.exists() {
                 std::fs::remove_dir_all(&unfinished).expect("remove");
@@ -100,7 +101,7 @@ impl Shape {
     }
 }
 
-/// Fills a graph with jobs; those for which `stays_open` is false are completed.
+/// Fills a graph with jobs. Completes those for which `stays_open` returns `false`.
 pub fn fill(graph: &Graph, jobs: u64, stays_open: impl Fn(u64) -> bool + Sync) {
     submit_and_end(graph, jobs, &stays_open, |random, batch| {
         let requests: Vec<_> = batch.map(|_| request(random)).collect();
@@ -108,7 +109,7 @@ pub fn fill(graph: &Graph, jobs: u64, stays_open: impl Fn(u64) -> bool + Sync) {
     });
 }
 
-/// The same with external ids; all are complete.
+/// Fills a graph with jobs that have external ids. Completes all of them.
 pub fn fill_brought(graph: &Graph, jobs: u64) {
     submit_and_end(graph, jobs, &|_| false, |random, batch| {
         let submit = |n| {
@@ -122,7 +123,7 @@ pub fn fill_brought(graph: &Graph, jobs: u64) {
     });
 }
 
-/// One thread submits, in batches, while another starts and completes the jobs.
+/// Submits jobs in batches on one thread, and starts and completes them on another.
 fn submit_and_end(
     graph: &Graph,
     jobs: u64,
@@ -149,7 +150,7 @@ fn submit_and_end(
         drop(give);
         ending.join().expect("the other thread")
     });
-    // If jobs are purged meanwhile, the count is meaningless.
+    // If a policy purges jobs at the same time, the count is meaningless.
     if graph.retention().is_none() {
         let complete = graph.count(State::Complete).expect("count");
         assert_eq!(complete, before + ended);
@@ -160,7 +161,7 @@ fn submit_and_end(
 fn end<'i>(graph: &Graph, ids: impl Iterator<Item = &'i JobId>) -> u64 {
     let (mut ended, mut last) = (0, None);
     for id in ids {
-        // Executed in this order; the count verifies it.
+        // The writes are executed in this order. The caller's count verifies that they succeeded.
         drop(graph.nonblocking().start(id));
         last = Some(graph.nonblocking().complete(id, Outcome::succeeded()));
         ended += 1;

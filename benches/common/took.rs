@@ -1,4 +1,4 @@
-//! The duration of an operation, in wall-clock time and in processor time of all threads.
+//! The duration of an operation: the wall-clock time, and the processor time of all threads.
 
 use std::fmt;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! Alternating measurements: the speed of machines varies, and a ratio is meaningful only if both
+//! Alternating measurements. The speed of a machine varies, so a ratio is meaningful only if both
 //! of its sides were measured under the same conditions.
 
 use std::fmt;
@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 /// A measurement: returns how long it took.
 pub type Measured<'a> = Box<dyn FnMut() -> Duration + 'a>;
 
-/// Measures each of several things in every round, reversing the order each time, after one warm-up
-/// round. Returns the seconds of each, by round.
+/// Measures each of several things in every round, after one warm-up round. The order is reversed
+/// in each round. Returns the seconds for each thing, by round.
 pub fn in_turns(rounds: u64, things: &mut [Measured<'_>]) -> Vec<Vec<f64>> {
     let mut times = vec![Vec::new(); things.len()];
     for thing in things.iter_mut() {
@@ -22,7 +22,7 @@ pub fn in_turns(rounds: u64, things: &mut [Measured<'_>]) -> Vec<Vec<f64>> {
     times
 }
 
-/// The order of a round: forward, then backward, and so on.
+/// Returns the order of a round: forward in the first, backward in the second, and so on.
 pub fn turned(round: u64, things: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..things).collect();
     if round % 2 == 1 {
@@ -55,7 +55,7 @@ pub fn spread(values: impl IntoIterator<Item = f64>) -> Spread {
     }
 }
 
-/// The ratio of one thing to another, by round.
+/// Returns the ratio of one thing to another, from their values by round.
 pub fn ratios(over: &[f64], under: &[f64]) -> Spread {
     spread(over.iter().zip(under).map(|(over, under)| over / under))
 }

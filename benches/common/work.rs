@@ -6,18 +6,18 @@ use super::requests::{self, Parts, Seeded};
 
 pub const PROJECT: &str = "10001";
 
-/// The next request.
+/// Returns the next request.
 pub fn request(random: &mut Seeded) -> Request {
     made_of(&requests::next(random))
 }
 
-/// A request as an engine builds it from a client's request.
+/// Returns a request as an engine builds it from a client's request.
 pub fn made_of(parts: &Parts) -> Request {
     let body = Body::from_json(&parts.body).expect("JSON");
     Request::new(parts.command, parts.url, body).expect("a request")
 }
 
-/// Requests built in advance, so that building them is not measured.
+/// Returns requests that are built in advance, so that building them is not measured.
 pub fn requests(seed: u64, count: usize) -> Vec<Request> {
     let mut random = Seeded(seed);
     (0..count).map(|_| request(&mut random)).collect()
@@ -49,7 +49,7 @@ impl Work {
     }
 }
 
-/// The external id for an engine's `n`-th request.
+/// Returns the external id for an engine's `n`-th request.
 pub fn foreign_id(n: u64) -> String {
     format!("request-{n:012}")
 }

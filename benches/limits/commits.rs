@@ -1,4 +1,4 @@
-//! Commits compared with writes and syncs of exactly the frames that they wrote.
+//! Commits, compared with writes and syncs of exactly the frames that the commits wrote.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -15,7 +15,7 @@ use crate::common::table;
 use crate::common::turns::{ratios, spread, timed, turned};
 use crate::common::work::{Work, requests};
 
-/// Per run, so that what it writes fits into half a segment.
+/// The maximum number of requests in a run. What a run writes must fit into half a segment.
 const REQUESTS_MAX: u64 = 60_000;
 /// The store creates its segments in steps of this size.
 const ZERO_STEP_BYTES: u64 = 512 << 10;
@@ -64,7 +64,7 @@ struct Case {
     name: String,
     callers: Callers,
     calls_each: u64,
-    /// In one run.
+    /// The number of requests in one run.
     requests: u64,
     store: Vec<f64>,
     plain: Vec<f64>,
@@ -134,7 +134,7 @@ impl Case {
     }
 }
 
-/// A file created in the same way as a segment.
+/// A file that was created in the same way as a segment.
 struct Plain(File);
 
 impl Plain {
@@ -148,7 +148,7 @@ impl Plain {
         Plain(file)
     }
 
-    /// Writes frames to their original offsets, each durable before the next.
+    /// Writes frames to their original offsets. Each frame is durable before the next is written.
     fn write(&self, frames: &Frames) -> Duration {
         timed(|| {
             let (mut at, mut rest) = (frames.at, &frames.bytes[..]);

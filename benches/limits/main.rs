@@ -1,6 +1,6 @@
-//! How close the store is to the limits of the machine: its pages compared with a copy of the same
-//! bytes, its commits compared with writes and syncs of the same frames, its pages by state
-//! compared with those of all jobs.
+//! How close the store is to the limits of the machine. Its pages are compared with a copy of the
+//! same bytes, its commits with writes and syncs of the same frames, and its pages by state with
+//! its pages of all jobs.
 //!
 //! `cargo bench --bench limits`; `JOBSTORE_BENCH_JOBS=10000000` for more jobs,
 //! `JOBSTORE_BENCH_ROUNDS` for more rounds. Both sides of a ratio are measured alternately.

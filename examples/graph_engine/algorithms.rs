@@ -1,7 +1,6 @@
-//! The algorithms: PageRank, vertices by hop, and the shortest path, over any view of a petgraph
-//! graph. They are independent of requests and jobs: the inputs are parameters, the outputs numbers
-//! and vertices. A long algorithm asks after every iteration whether to continue, and stops
-//! otherwise.
+//! The algorithms: PageRank, vertices by hop, and the shortest path, on any view of a petgraph
+//! graph. They are independent of requests and jobs: they take parameters, and return numbers and
+//! vertices. After every iteration, a long algorithm asks whether to continue, and otherwise stops.
 
 use std::ops::ControlFlow;
 
@@ -13,9 +12,10 @@ use crate::graph::Rating;
 
 #[derive(Clone, Copy, Debug)]
 pub struct PageRank {
-    /// The share of a rank that follows the edges; the rest jumps to any vertex.
+    /// The share of a rank that follows the edges. The rest jumps to any vertex.
     pub alpha: f64,
-    /// Done when one iteration moves less rank than this, over all vertices.
+    /// The algorithm ends when the ranks of all vertices together change by less than this in one
+    /// iteration.
     pub convergence: f64,
     pub max_iterations: u64,
 }
@@ -29,7 +29,7 @@ pub enum Ending {
 
 #[derive(Clone, Debug)]
 pub struct Ranks {
-    /// By vertex index; their sum is 1.
+    /// The ranks by vertex index. Their sum is 1.
     pub ranks: Vec<f64>,
     pub iterations: u64,
     pub ending: Ending,
@@ -37,8 +37,9 @@ pub struct Ranks {
 
 /// PageRank by power iteration.
 ///
-/// `petgraph::algo::page_rank` runs a fixed number of iterations in one call: it has no threshold,
-/// cannot be stopped, and does not report progress. A job needs all three, so the loop is here.
+/// `petgraph::algo::page_rank` runs a fixed number of iterations in one call. It has no threshold,
+/// cannot be stopped, and does not report progress. A job needs all three, so this function has its
+/// own loop.
 pub fn page_rank<G>(
     graph: G,
     parameters: &PageRank,
@@ -94,7 +95,8 @@ where
     }
 }
 
-/// The vertices within `k` hops of `source`: the first list those one hop away, and so on.
+/// Returns the vertices within `k` hops of `source`. The first list contains those that are one hop
+/// away, and so on.
 pub fn vertices_by_hop<G>(graph: G, source: NodeIndex, k: u32) -> Vec<Vec<NodeIndex>>
 where
     G: IntoEdges<NodeId = NodeIndex> + Visitable,
@@ -105,12 +107,12 @@ where
             hops[distance as usize - 1].push(vertex);
         }
     }
-    // dijkstra returns a hash map: sort, so that the result is deterministic.
+    // dijkstra returns a hash map, so sort the vertices to make the result deterministic.
     hops.iter_mut().for_each(|hop| hop.sort());
     hops
 }
 
-/// The shortest path from `source` to `target`, both included, and its length.
+/// Returns the shortest path from `source` to `target`, including both, and its length.
 pub fn shortest_path<G>(
     graph: G,
     source: NodeIndex,
@@ -122,7 +124,8 @@ where
 {
     use petgraph::visit::EdgeRef;
 
-    // A graph of ratings has no heuristic: with 0, A* is Dijkstra that keeps the path.
+    // A graph of ratings has no heuristic. With a heuristic of 0, A* is Dijkstra's algorithm, but
+    // keeps the path.
     astar(
         graph,
         source,
@@ -158,7 +161,8 @@ mod tests {
 
     #[test]
     fn page_rank_of_a_ring_with_a_spoke_is_the_known_one() {
-        // 0 -> 1 -> 2 -> 0 and 3 -> 0: a vertex without incoming edges keeps (1 - alpha) / n.
+        // The edges are 0 -> 1 -> 2 -> 0 and 3 -> 0. A vertex without incoming edges keeps (1 -
+        // alpha) / n.
         let graph = DiGraph::<(), ()>::from_edges([(0, 1), (1, 2), (2, 0), (3, 0)]);
         let found = page_rank(&graph, &USUAL, go_on);
         assert_eq!(found.ending, Ending::Converged);
@@ -184,7 +188,7 @@ mod tests {
 
     #[test]
     fn page_rank_without_damping_never_settles_between_users_and_movies() {
-        // The request that the client cancels depends on this.
+        // The request that the client cancels must never end by itself.
         let undamped = PageRank {
             alpha: 1.0,
             convergence: 1e-12,

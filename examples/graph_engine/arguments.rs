@@ -1,5 +1,5 @@
-//! The command line: where the data is, and whether to crash on purpose. An unknown option is an
-//! error that names it.
+//! The command line: where the data is, and whether to crash on purpose. If an option is unknown,
+//! the error names it.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

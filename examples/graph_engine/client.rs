@@ -1,6 +1,6 @@
-//! The client: it submits requests in the form of the GES API, waits for them, and cancels two. It
-//! refers to the graph's jobs only by their ids, like a client on the network. Every wait has a
-//! timeout: a job that makes no progress is an error, not a hang.
+//! The client: it submits requests in the form of the GES API, waits for them, and cancels two.
+//! Like a client on the network, it refers to the graph's jobs only by their ids. Every wait has a
+//! timeout, so a job that makes no progress is an error and does not hang the program.
 
 use std::error::Error;
 use std::thread;
@@ -11,7 +11,7 @@ use jobstore::{Body, Cancellation, Graph, Job, JobId, Request, State};
 const PATIENCE: Duration = Duration::from_secs(30);
 const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
-/// A command, and what follows the graph's name in its URL.
+/// A command, and the part of its URL that follows the graph's name.
 type Action = (&'static str, &'static str);
 const IMPORT_GRAPH: Action = ("import_graph", "action?action_id=import-graph");
 const EXECUTE_ALGORITHM: Action = ("execute_algorithm", "action?action_id=execute-algorithm");
@@ -23,8 +23,8 @@ const IMPORT: &str =
 
 const EXPORT: &str = r#"{"graphExportPath":"exports/","edgeSetName":"ratings.csv"}"#;
 
-/// Without damping, the rank oscillates between users and movies forever: this one ends only by
-/// cancellation.
+/// Without damping, the rank oscillates between users and movies forever, so this request ends only
+/// if it is canceled.
 const ENDLESS: &str = r#"{"algorithmName":"pagerank","parameters":{"alpha":1.0,"convergence":0.000000000001,"max_iterations":1000000000000,"directed":false}}"#;
 
 /// The requests of the batch that run to completion.
@@ -50,7 +50,7 @@ const REQUESTS: [(Action, &str); 9] = [
         r#"{"algorithmName":"shortest_path","parameters":{"source":"u300","target":"u84","weight":"score","directed":false}}"#,
     ),
     (
-        // There is no user u999: this one fails.
+        // This request fails, because there is no user u999.
         EXECUTE_ALGORITHM,
         r#"{"algorithmName":"shortest_path","parameters":{"source":"u999","target":"u1","directed":false}}"#,
     ),
@@ -71,7 +71,7 @@ pub struct Batch {
     endless: Vec<JobId>,
     /// The job that the client cancels before it is started.
     regretted: JobId,
-    /// All of them, in the order of submission.
+    /// All jobs, in the order of submission.
     all: Vec<JobId>,
 }
 
@@ -81,7 +81,7 @@ pub fn submit_import(graph: &Graph) -> Result<JobId, jobstore::Error> {
 
 impl Batch {
     /// Submits the requests in one batch. It begins with `endless_count` requests that never
-    /// complete by themselves: as many as there are workers, so the others stay pending.
+    /// complete by themselves. There are as many of these as workers, so the others stay pending.
     pub fn submit(graph: &Graph, endless_count: usize) -> Result<Batch, Box<dyn Error>> {
         let mut requests = Vec::new();
         for _ in 0..endless_count {
@@ -101,15 +101,17 @@ impl Batch {
         })
     }
 
-    /// Must be called while there is no worker, so that the job cannot have been started.
+    /// Cancels a job. Must be called while there is no worker, so that the job cannot have been
+    /// started.
     pub fn cancel_before_start(&self, graph: &Graph) -> Result<Cancellation, jobstore::Error> {
         graph.cancel(&self.regretted)
     }
 
-    /// Returns when the requests that never complete by themselves are running.
+    /// Waits until the requests that never complete by themselves are running.
     pub fn wait_until_running(&self, graph: &Graph) -> Result<(), Box<dyn Error>> {
         for id in &self.endless {
-            // The engine's time limit may have expired before a client on a busy machine.
+            // On a busy machine, the engine's time limit may expire before the client sees the job
+            // running.
             wait_until(graph, id, |job| match job.state() {
                 State::Pending => false,
                 State::Running => job.progress().is_some(),
@@ -135,7 +137,8 @@ fn request(graph: &Graph, action: Action, body: &str) -> Result<Request, jobstor
     let (command, resource) = action;
     let (project_id, name) = (graph.project_id(), graph.name());
     let url = format!("/ges/v1.0/{project_id}/graphs/{name}/{resource}");
-    // As text, not as a value: the list returns the body exactly, 0.00001 as 0.00001.
+    // The body is passed as text, not as a value, because the list returns the text exactly:
+    // 0.00001 stays 0.00001.
     Request::new(command, url, Body::from_json(body)?)
 }
 

@@ -1,6 +1,6 @@
 //! From a recorded request to a result: the commands that the engine implements, and the outcome of
-//! each. It is independent of clients and threads. Every run is completed: a request that cannot be
-//! executed gets an outcome with a code, never a panic.
+//! each. This is independent of clients and threads. Every run is completed. A request that cannot
+//! be executed gets an outcome with a code, and never causes a panic.
 
 use std::fs::{self, File};
 use std::ops::ControlFlow;
@@ -24,19 +24,22 @@ use crate::request_body::{
 };
 use crate::vertex_query::VertexQuery;
 
-/// No request occupies a worker longer, so even one that nobody cancels ends.
+/// No request occupies a worker for longer than this, so even a request that nobody cancels ends.
 const TIME_LIMIT: Duration = Duration::from_secs(3);
 
-/// The interval of progress reports of a long run; a person gains nothing from shorter ones.
+/// The interval at which a long run reports progress. A shorter one would not help a person.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Beyond this, a hop adds nothing in a graph where movies connect everybody.
+/// The maximum number of hops. In a graph in which movies connect everybody, further hops add
+/// nothing.
 const HOPS_MAX: u32 = 20;
 
-/// The number of vertices in a result: a detail is a summary, the rest belongs in an export.
+/// The maximum number of vertices in a result. A detail is a summary, and the rest belongs in an
+/// export.
 const SHOWN_MAX: usize = 10;
 
-/// A refusal quotes the request, which may have megabytes; the store limits a message to 8 KiB.
+/// The maximum length of a message. A refusal quotes the request, which may have megabytes, and the
+/// store limits a message to 8 KiB.
 const MESSAGE_CHARS_MAX: usize = 1000;
 
 /// The graph that requests use, and the two directories in which they may name files.
@@ -63,7 +66,7 @@ impl Engine {
             let message: String = message.chars().take(MESSAGE_CHARS_MAX).collect();
             Outcome::failed(refusal.code(), message)
         });
-        // The job may already be complete; then that outcome is kept.
+        // If the job is already complete, it keeps its outcome.
         run.complete(outcome).map(drop)
     }
 
@@ -91,7 +94,7 @@ impl Engine {
             |percent, text| run.progress(percent, text),
         )?;
         let (vertices, edges) = (loaded.graph.node_count(), loaded.graph.edge_count());
-        // Requests in progress keep the graph they began with.
+        // Requests in progress keep the graph with which they began.
         *self.movies.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(loaded));
         Ok(Outcome::succeeded().with_detail(&json!({
             "summary": format!("{vertices} vertices, {edges} edges"),
@@ -233,8 +236,8 @@ impl Engine {
 
     fn export_graph(&self, run: &Run, export: &ExportGraph) -> Result<Outcome, Refusal> {
         let movies = self.movies()?;
-        // The job's id is in the name, so an export never overwrites the file of an earlier
-        // outcome.
+        // The name contains the job's id, so an export never overwrites a file to which an earlier
+        // outcome refers.
         let name = format!("{}-{}", run.id(), export.edge_set_name);
         let result_ref = Path::new(&export.graph_export_path).join(name);
         let path = below(&self.data_directory, &result_ref)?;
@@ -259,7 +262,8 @@ impl Engine {
     }
 }
 
-/// Ranks are also a result if they have not converged: then it is a partial failure.
+/// Returns the outcome of a ranking. Ranks that have not converged are also a result: the job has
+/// then partially failed.
 fn ranked(movies: &MovieGraph, found: &Ranks) -> Result<Outcome, Refusal> {
     let iterations = found.iterations;
     let mut order: Vec<NodeIndex> = movies.graph.node_indices().collect();
@@ -320,7 +324,8 @@ fn open_below(directory: &Path, relative: &str) -> Result<File, Refusal> {
     })
 }
 
-/// A request comes from outside: it may name only files below a directory of the engine.
+/// Returns the path of a file below a directory of the engine. A request comes from outside, so it
+/// may not name any other file.
 fn below(directory: &Path, relative: &Path) -> Result<PathBuf, Refusal> {
     let plain = relative
         .components()

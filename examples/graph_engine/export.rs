@@ -28,7 +28,7 @@ pub fn ratings_to_csv(movies: &MovieGraph, path: &Path) -> io::Result<usize> {
         count += 1;
     }
     let file = rows.into_inner().map_err(csv::IntoInnerError::into_error)?;
-    // The outcome is durable, so the file it refers to must be, too.
+    // The outcome is durable, so the file to which it refers must be durable, too.
     file.sync_all()?;
     fs::rename(&unfinished, path)?;
     Ok(count)

@@ -10,7 +10,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-/// The best score; the better the score of a rating, the shorter the path over it.
+/// The best score. The better the score of a rating, the shorter the edge between the user and the
+/// movie.
 pub const SCORE_MAX: u8 = 5;
 
 #[derive(Clone, Debug, Deserialize)]
@@ -54,7 +55,7 @@ impl Vertex {
         }
     }
 
-    /// The human-readable name of this vertex.
+    /// Returns the human-readable name of this vertex.
     pub fn display_name(&self) -> String {
         match self {
             Vertex::User(user) => format!("{} ({}, {})", user.id, user.occupation, user.age),
@@ -62,7 +63,7 @@ impl Vertex {
         }
     }
 
-    /// The value of a property, or `None` if this kind of vertex does not have it.
+    /// Returns the value of a property, or `None` if this kind of vertex does not have it.
     pub fn property(&self, name: &str) -> Option<String> {
         match (self, name) {
             (Vertex::User(user), "gender") => Some(user.gender.clone()),
@@ -84,7 +85,8 @@ pub struct Rating {
 }
 
 impl Rating {
-    /// A five-star rating is a short distance, a one-star rating a long one; never zero.
+    /// Returns the length of the edge: short for a five-star rating, long for a one-star rating,
+    /// and never zero.
     pub fn distance(&self) -> u32 {
         u32::from(SCORE_MAX + 1 - self.score)
     }
@@ -120,8 +122,8 @@ pub struct MovieGraph {
 }
 
 impl MovieGraph {
-    /// Reads the three texts, vertices first. Calls `progress` with the percentage and the next
-    /// step.
+    /// Reads the three texts, starting with the vertices. Calls `progress` with the percentage and
+    /// the next step.
     pub fn read(
         users: impl Read,
         movies: impl Read,
@@ -139,7 +141,7 @@ impl MovieGraph {
         }
         progress(40, "reading ratings");
         for (index, row) in rows::<RatingRow>("ratings", ratings).enumerate() {
-            // Row 1 is the header, as shown by a spreadsheet.
+            // Rows are numbered as in a spreadsheet, in which the header is row 1.
             loaded.rate(index + 2, row?)?;
         }
         progress(100, "graph loaded");
@@ -198,7 +200,7 @@ pub mod tests {
     const MOVIES: &str = "movie_id,title,year,genres\nm1,\"Hello, Goodbye\",1999,Drama|War\n";
     const RATINGS: &str = "user_id,movie_id,score,rated_at\nu1,m1,5,2000-01-01\n";
 
-    /// The graph of the data included with the example.
+    /// Returns the graph of the data that is included with the example.
     pub fn shipped() -> MovieGraph {
         MovieGraph::read(
             &include_bytes!("data/users.csv")[..],

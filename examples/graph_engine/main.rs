@@ -1,6 +1,7 @@
-//! A small graph engine that embeds the job store: it records every asynchronous request before
+//! A small graph engine that embeds the job store. It records every asynchronous request before
 //! executing it, and after a crash it knows which jobs were interrupted. This file contains the
-//! order of events. No fault is a panic: errors go to standard error, and the exit code is 1.
+//! order of events. No fault causes a panic: errors are written to standard error, and the exit
+//! code is 1.
 //!
 //! ```text
 //! cargo run --release --example graph_engine            # again and again: the list grows
@@ -67,18 +68,18 @@ fn main() -> ExitCode {
 fn run(data_directory: &Path, die: bool) -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(data_directory)
         .map_err(|error| format!("cannot create {}: {error}", data_directory.display()))?;
-    // A separate directory for the store: nothing else may write to it.
+    // The store has its own directory, because nothing else may write to it.
     let store = JobStore::open(data_directory.join("jobs"))?;
     tell(&table::recovery(&store)?);
     let graph = store.get_or_create_graph(PROJECT_ID, GRAPH_NAME)?;
     let engine = Arc::new(Engine::new(csv_directory(), data_directory.to_owned()));
 
-    // The import runs first and alone. Jobs that a previous run left pending are older, and need a
-    // graph.
+    // The import runs first and alone, because jobs that a previous run left pending need a graph,
+    // and are older than the import.
     let import = client::submit_import(&graph)?;
     engine.execute(graph.claim(&import)?)?;
 
-    // To crash while every worker is busy, enough requests must be endless.
+    // For a crash while every worker is busy, enough requests must be endless.
     let batch = Batch::submit(&graph, if die { WORKERS } else { 1 })?;
     tell_cancelled("one request", &batch.cancel_before_start(&graph)?);
 
@@ -101,7 +102,7 @@ fn run(data_directory: &Path, die: bool) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The sample data is next to the source of this example.
+/// Returns the directory of the sample data, which is next to the source of this example.
 fn csv_directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/graph_engine")
 }
@@ -120,7 +121,8 @@ fn failed(error: &impl Display) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Standard error may be closed; that is no reason to stop, and `eprintln!` would panic.
+/// Writes a line to standard error. If standard error is closed, that is no reason to stop, but
+/// `eprintln!` would panic.
 fn tell(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }

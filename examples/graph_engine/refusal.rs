@@ -1,6 +1,6 @@
-//! Why the engine cannot execute a request: one case per reason, each with its code. `commands.rs`
-//! converts it to an outcome. Codes are stable for clients: new ones may be added, but none changes
-//! its meaning.
+//! Why the engine cannot execute a request. There is one case per reason, each with its code.
+//! `commands.rs` converts a refusal to an outcome. Codes are stable for clients: new ones may be
+//! added, but none changes its meaning.
 
 use std::io;
 
@@ -36,7 +36,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// For programs; the text is for people.
+    /// Returns the code, which is for programs. The text is for people.
     pub fn code(&self) -> &'static str {
         match self {
             Refusal::UnknownCommand(_) => "engine.unknown_command",

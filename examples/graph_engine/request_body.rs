@@ -7,7 +7,7 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct ImportGraph {
     pub edgeset_path: String,
-    /// The users' file and the movies' file.
+    /// The file of the users and the file of the movies.
     pub vertexset_path: [String; 2],
 }
 
@@ -61,7 +61,7 @@ pub struct ShortestPathParameters {
     pub source: String,
     pub target: String,
     pub directed: bool,
-    /// Without a weight, every edge counts 1.
+    /// What determines the length of an edge. Without this, every edge has the length 1.
     pub weight: Option<Weight>,
 }
 

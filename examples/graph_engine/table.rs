@@ -1,6 +1,6 @@
-//! Human-readable output on standard error: the recovery, a table of the jobs, totals. It only
-//! reads the store. Of results it reads only the `summary` of their detail. The engine continues if
-//! standard error is closed.
+//! Human-readable output on standard error: the recovery, a table of the jobs, and totals. This
+//! only reads the store. From the details of outcomes, it reads only the `summary`. If standard
+//! error is closed, the engine continues.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -8,12 +8,12 @@ use std::time::{Duration, SystemTime};
 
 use jobstore::{Graph, Job, JobStore, Outcome, OutcomeKind, Page, State};
 
-/// More rows than this would scroll away; the JSON has them all.
+/// The maximum number of rows. More would scroll out of view, and the JSON contains all jobs.
 const ROWS_MAX: usize = 60;
 
 const RESULT_CHARS_MAX: usize = 80;
 
-/// The jobs that this open found running, because the previous process was killed.
+/// Describes the jobs that this open found running, because the previous process was killed.
 pub fn recovery(store: &JobStore) -> Result<String, Box<dyn Error>> {
     let mut text = format!("open {}: ", store.opens());
     let recovered = store.recovered();
@@ -39,7 +39,7 @@ pub fn recovery(store: &JobStore) -> Result<String, Box<dyn Error>> {
     Ok(text)
 }
 
-/// One row per job, oldest first, then the totals.
+/// Returns one row per job, oldest first, then the totals.
 pub fn jobs(graph: &Graph, page: &Page) -> Result<String, Box<dyn Error>> {
     let now = SystemTime::now();
     let mut rows = vec![
@@ -117,7 +117,7 @@ fn row(job: &Job, now: SystemTime) -> [String; 7] {
     ]
 }
 
-/// The ids of one graph begin alike; their ends differ.
+/// Returns the end of an id. The ids of a graph differ only in their ends.
 fn short_id(job: &Job) -> String {
     let id = job.id().as_str();
     match id.char_indices().rev().nth(7) {
@@ -148,8 +148,8 @@ fn result(outcome: &Outcome) -> String {
         .detail()
         .and_then(|detail| serde_json::from_str::<Summarised>(detail).ok())
         .map(|detail| detail.summary);
-    // The failure first, then the location of the result, then its summary: the end may be
-    // truncated.
+    // The failure comes first, then the location of the result, then its summary, because the end
+    // may be truncated.
     [outcome.message(), outcome.result_ref(), summary.as_deref()]
         .into_iter()
         .flatten()
@@ -175,7 +175,7 @@ fn took(job: &Job) -> String {
 }
 
 fn age(age: Option<Duration>) -> String {
-    // `None` if the clock was set back since.
+    // `None` if the clock has been set back since.
     let Some(age_s) = age.map(|age| age.as_secs()) else {
         return "-".to_owned();
     };

@@ -1,6 +1,6 @@
-//! The filtered vertex query: the vertices with the requested labels and properties. It parses the
-//! filters in a request's body, and is independent of jobs. An invalid filter is refused; it never
-//! matches everything.
+//! The filtered vertex query, which finds the vertices with the requested labels and properties. It
+//! parses the filters in a request's body, and is independent of jobs. An invalid filter is
+//! refused, and never matches everything.
 
 use petgraph::graph::NodeIndex;
 use petgraph::visit::IntoNodeReferences;
@@ -15,10 +15,10 @@ pub struct VertexQuery {
     offset: usize,
     #[serde(default = "limit_default")]
     limit: usize,
-    /// Empty for every label.
+    /// The labels to find. If there are none, every label matches.
     #[serde(default)]
     labels: Vec<String>,
-    /// A vertex must pass all of them.
+    /// The filters. A vertex must match all of them.
     #[serde(default)]
     vertex_filters: Vec<VertexFilter>,
 }
@@ -28,7 +28,7 @@ pub struct VertexQuery {
 struct VertexFilter {
     property_name: String,
     predicate: Predicate,
-    /// One match is enough.
+    /// The values, at least one of which must match.
     values: Vec<String>,
 }
 
@@ -42,7 +42,7 @@ enum Predicate {
     Contain,
 }
 
-/// The result: the total, and the slice selected by offset and limit.
+/// The result: the total number of matches, and those that offset and limit select.
 #[derive(Debug)]
 pub struct Matches {
     pub total: usize,

@@ -1,6 +1,6 @@
-//! The worker threads: each claims the oldest pending job with `claim_next`, executes it, and
-//! claims the next. What a request means is up to the engine. When stopped, a worker finishes its
-//! current job and claims no other.
+//! The worker threads. Each claims the oldest pending job with `claim_next`, executes it, and
+//! claims the next one. The engine decides what a request means. When stopped, a worker finishes
+//! its current job and claims no other.
 
 use std::error::Error;
 use std::io;
@@ -13,7 +13,7 @@ use jobstore::Graph;
 
 use crate::commands::Engine;
 
-/// How long an idle worker sleeps before it tries again; a stop wakes it immediately.
+/// How long an idle worker sleeps before it tries again. A stop wakes it immediately.
 const IDLE_PAUSE: Duration = Duration::from_millis(5);
 
 pub struct Workers {
@@ -39,11 +39,11 @@ impl Workers {
         Ok(workers)
     }
 
-    /// Waits until every worker has finished its job; returns the first error.
+    /// Waits until every worker has finished its job. Returns the first error.
     pub fn stop(mut self) -> Result<(), Box<dyn Error>> {
         self.tell_to_stop();
         for thread in self.threads.drain(..) {
-            // A panic is not ignored: by then, the job is recorded as interrupted.
+            // A panic is not ignored. The worker's job has already been recorded as interrupted.
             thread.join().map_err(|_| "a worker panicked")??;
         }
         Ok(())
@@ -58,7 +58,8 @@ impl Workers {
 }
 
 impl Drop for Workers {
-    /// If the caller returns early because of an error, no worker claims another job either.
+    /// Stops the workers, so that none claims another job if the caller returns early because of an
+    /// error.
     fn drop(&mut self) {
         self.tell_to_stop();
     }

@@ -12,7 +12,7 @@ pub(crate) struct ParsedTime {
     pub(crate) date: Date,
     /// `None` if there is only a date.
     pub(crate) time: Option<TimeOfDay>,
-    /// In minutes, positive east of Greenwich. `None` without a time.
+    /// The offset in minutes, positive east of Greenwich. `None` if there is no time.
     pub(crate) offset: Option<i32>,
 }
 

@@ -42,7 +42,7 @@ pub(crate) struct Archive {
 
 /// The file that is being written.
 struct Current {
-    /// Its final name.
+    /// The final name of the file.
     name: String,
     file: Arc<dyn File>,
     /// The length of its complete, synced members.

@@ -6,8 +6,8 @@
 //! Packing must always be possible, because it frees the space of purged jobs.
 //!
 //! `RESERVE` becomes the next segment if there is no space for another one. A pack, or the record
-//! of a clean close, is written to `SCRATCH` if there is no space for a new file. After `SCRATCH`
-//! has been used, the next one is created from the space of the files that the new pack or record
+//! of a clean close, is written to `SCRATCH` if there is no space for a new file. After a pack
+//! was written to `SCRATCH`, the next one is created from the space of the files that the pack
 //! replaces. Freeing space therefore never needs additional space.
 
 use std::collections::BTreeMap;
@@ -25,7 +25,7 @@ use crate::model::error::{Error, Result};
 /// The size of the first segment after an open. Each further segment is twice as large as the one
 /// before, up to the configured size, so that a small store stays small.
 const FIRST_SEGMENT_BYTES: u64 = 1 << 20;
-/// Enough for thousands of starts and completions.
+/// The maximum size of a reserve. It is enough for thousands of starts and completions.
 const RESERVE_BYTES_MAX: u64 = 1 << 20;
 /// A file that is smaller than this is not used as a reserve.
 const RESERVE_BYTES_MIN: u64 = 4 << 10;
@@ -33,13 +33,13 @@ const RESERVE_BYTES_MIN: u64 = 4 << 10;
 /// The space that a frame may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Room {
-    /// Segments that are created from free space.
+    /// Only segments that are created from free space.
     Ordinary,
-    /// Also the reserve, if no other segment can be created.
+    /// In addition, the reserve, if no other segment can be created.
     Reserve,
-    /// Also the last part of the reserve, which is kept for writes that free space.
+    /// In addition, the last part of the reserve, which is kept for writes that free space.
     Freeing,
-    /// Also the end of a segment, which is kept for opens.
+    /// In addition, the end of a segment, which is kept for opens.
     Opening,
 }
 
@@ -265,7 +265,7 @@ impl Preallocation {
 pub(crate) struct ScratchFile {
     pub(crate) bytes: u64,
     pub(crate) file: Arc<dyn File>,
-    /// Its temporary name.
+    /// The temporary name of the file.
     pub(crate) aside: String,
 }
 

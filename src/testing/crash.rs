@@ -20,8 +20,8 @@
 //! - `small_disk`: a real file system without a free byte or inode. Purging frees space.
 //! - `descriptors`: few files can be open. A store of many files can still be read, opened, packed,
 //!   and repaired, and the lack of descriptors is not mistaken for another problem.
-//! - `rewritten`: jobs are purged, graphs dropped, and packs rewritten. The log alone yields the same
-//!   results as the store.
+//! - `rewritten`: jobs are purged, graphs are dropped, and packs are rewritten. The log alone
+//!   yields the same results as the store.
 //! - `space`: purged, dropped, and forgotten data takes no space.
 //! - `late_index`: the index ends in the middle of data that has since been packed.
 //! - `old_details`: the index returns outdated rows.

@@ -89,7 +89,7 @@ pub fn advance(time: Duration) {
 /// Opens the store on a disk. `segment_bytes` may be below what the public option allows.
 ///
 /// # Errors
-/// Those of [`Options::open`].
+/// The errors of [`Options::open`].
 pub fn open(
     mut options: Options,
     disk: &Disk,
@@ -126,7 +126,7 @@ pub fn open(
 /// Opens the store on a disk read-only. A process that has the store open is not ended.
 ///
 /// # Errors
-/// Those of [`Options::open`].
+/// The errors of [`Options::open`].
 pub fn open_read_only(options: Options, disk: &Disk) -> Result<JobStore> {
     options.check()?;
     let options = options.read_only(true).page_threads(1);
@@ -205,7 +205,7 @@ pub fn control_routes(store: &JobStore) -> axum::Router {
 /// Verifies a store that is not open.
 ///
 /// # Errors
-/// Those of [`JobStore::verify`].
+/// The errors of [`JobStore::verify`].
 pub fn verify(disk: &Disk) -> Result<VerifyReport> {
     check::verify(&*disk.mount())
 }
@@ -213,7 +213,7 @@ pub fn verify(disk: &Disk) -> Result<VerifyReport> {
 /// Repairs a store that is not open.
 ///
 /// # Errors
-/// Those of [`JobStore::repair`].
+/// The errors of [`JobStore::repair`].
 pub fn repair(disk: &Disk, index: &Index) -> Result<RepairReport> {
     check::repair(&*disk.mount(), &|wanted| match wanted {
         crate::index::directory::IndexAtRest::Nothing => {

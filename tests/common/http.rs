@@ -1,5 +1,5 @@
-//! A server over real sockets, and a low-level client: it sees the bytes of a response and whether
-//! it was complete.
+//! A server over real sockets, and a low-level client, which sees the bytes of a response and
+//! whether the response was complete.
 
 #![allow(dead_code, reason = "each test program uses its own part of this")]
 
@@ -17,7 +17,8 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// No response in a test takes this long; if one does, the test fails instead of hanging.
+/// How long a test waits for a response. None takes this long, so if one does, the test fails
+/// instead of hanging.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server on its own port, shut down when dropped.
@@ -37,7 +38,7 @@ impl Server {
         Server::run(|listener, end| serve(listener, app, bounds, end))
     }
 
-    /// A plain axum server, as an engine may run it without this crate's `serve`.
+    /// Starts a plain axum server, as an engine may run it without this crate's `serve`.
     pub fn plain(app: Router) -> Server {
         Server::run(|listener, end| async {
             let serving = axum::serve(listener, app).into_future();
@@ -69,7 +70,7 @@ impl Server {
         }
     }
 
-    /// Shuts it down and waits for that.
+    /// Shuts the server down and waits until it has stopped.
     pub fn end(&mut self) {
         drop(self.end.take());
         if let (Some(runtime), Some(serving)) = (&self.runtime, self.serving.take()) {
@@ -103,7 +104,7 @@ impl Drop for Server {
     }
 }
 
-/// A response as received.
+/// A response as the client received it.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -228,7 +229,7 @@ pub fn head(reader: &mut impl BufRead) -> (u16, Vec<(String, String)>) {
     }
 }
 
-/// Reads a chunked body; returns whether it was complete.
+/// Reads a chunked body. Returns whether it was complete.
 pub fn chunks(reader: &mut impl BufRead, mut each: impl FnMut(&[u8])) -> bool {
     loop {
         let mut line = String::new();

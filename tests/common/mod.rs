@@ -16,7 +16,8 @@ pub fn request(command: &str, body: &str) -> Request {
     Request::new(command, "/ges", Body::from_json(body).unwrap()).unwrap()
 }
 
-/// A directory that other users cannot access; otherwise the store would warn.
+/// Returns a directory that other users cannot access. If they could, the store would log a
+/// warning.
 pub fn closed_directory() -> tempfile::TempDir {
     use std::os::unix::fs::PermissionsExt;
     let dir = tempfile::tempdir().unwrap();
@@ -24,12 +25,12 @@ pub fn closed_directory() -> tempfile::TempDir {
     dir
 }
 
-/// Options with which a few writes fill segments, which are then packed.
+/// Returns options with segments so small that a few writes fill one, which is then packed.
 pub fn small_segments() -> Options {
     JobStore::options().segment_bytes(64 << 10)
 }
 
-/// The list of all jobs as JSON; asserts that all ways of reading the page agree.
+/// Returns the list of all jobs as JSON. Asserts that all ways of reading the page agree.
 pub fn listed(graph: &Graph) -> String {
     let page = graph.list(JobQuery::new()).unwrap();
     let whole = page.to_json().unwrap();
@@ -42,7 +43,7 @@ pub fn listed(graph: &Graph) -> String {
 }
 
 /// Packs everything that was submitted before. The store must have been opened with
-/// [`small_segments`]; it gets another graph, whose jobs fill the segments.
+/// [`small_segments`]. This creates another graph, whose jobs fill the segments.
 pub fn pack(store: &JobStore, dir: &Path) {
     let filler = store.get_or_create_graph("filler", "filler").unwrap();
     let body = format!("\"{}\"", "x".repeat(1024));
@@ -52,7 +53,7 @@ pub fn pack(store: &JobStore, dir: &Path) {
     wait_until_packed(dir);
 }
 
-/// Waits until packs contain everything except the segment being written.
+/// Waits until packs contain everything except what is in the segment being written.
 pub fn wait_until_packed(dir: &Path) {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
@@ -97,7 +98,7 @@ pub fn lose_index(dir: &Path) {
     fs::remove_dir_all(dir.join("index")).unwrap();
 }
 
-/// The directory of things shared between projects, if this checkout has it.
+/// Returns the directory of this name that projects share, if this checkout has it.
 pub fn shared(name: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../shared")

@@ -1,4 +1,4 @@
-//! Names that no well-behaved client sends in a path, and the responses they may get.
+//! Names that no well-behaved client sends in a path, and checks of the responses to them.
 
 #![allow(dead_code, reason = "each test program uses its own part of this")]
 
@@ -65,7 +65,7 @@ pub fn runner(cases: u32) -> TestRunner {
     })
 }
 
-/// Whether the response is a success if something was named, and otherwise an error of the GES API.
+/// Checks the response: a success if the path names something, otherwise an error of the GES API.
 pub fn fits(method: &str, answer: &Answer, is_named: bool) -> Result<(), TestCaseError> {
     prop_assert!(answer.is_whole);
     prop_assert!(answer.header("x-request-id").is_some());
@@ -85,7 +85,7 @@ pub fn fits(method: &str, answer: &Answer, is_named: bool) -> Result<(), TestCas
     let keys: Vec<&String> = document.as_object().unwrap().keys().collect();
     prop_assert_eq!(keys, ["errorCode", "errorMessage", "result"]);
     prop_assert_eq!(&document["result"], "failed");
-    // However long the names were.
+    // The response is short, however long the names were.
     prop_assert!(answer.body.len() < 2000, "{}", answer.body.len());
     Ok(())
 }

@@ -1,10 +1,11 @@
-//! One transaction, and one sync, for the concurrent writes of all callers.
+//! Executes the concurrent writes of all callers in one transaction, with one sync.
 //!
-//! The first caller is the leader: it executes its own write. Callers that arrive meanwhile wait,
-//! and one of them leads next, with all that wait. A single caller commits on its own thread,
-//! without a context switch.
+//! The first caller is the leader, and executes its own write. Callers that arrive in the meantime
+//! wait. One of them then becomes the leader, and executes the writes of all that wait. A single
+//! caller commits on its own thread, without a context switch.
 //!
-//! Chooses the leader, and passes the results to the waiting callers. Independent of any store.
+//! Contains the choice of the leader, and passes the results to the waiting callers. It is
+//! independent of any store.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -19,7 +20,7 @@ struct Queue<W> {
     waiting: Vec<(W, Arc<Seat>)>,
 }
 
-/// The place of a waiting caller.
+/// What a waiting caller waits on.
 #[derive(Default)]
 struct Seat {
     turn: Mutex<Option<Turn>>,
@@ -43,7 +44,7 @@ impl<W> Batch<W> {
         }
     }
 
-    /// Executes the write with `commit`, in this caller or another.
+    /// Executes the write with `commit`, in this caller or in another one.
     pub fn carry_out(&self, write: W, commit: impl Fn(&[W]) -> Result<()>) -> Result<()> {
         let mut queue = lock(&self.queue);
         if !queue.is_led {
@@ -62,7 +63,8 @@ impl<W> Batch<W> {
                 let together = std::mem::take(&mut lock(&self.queue).waiting);
                 let (writes, seats): (Vec<_>, Vec<_>) = together.into_iter().unzip();
                 let done = commit(&writes);
-                // Notified first, some of them return in time for the next batch.
+                // The others are notified before the next leader, so that some of them return in
+                // time for the next batch.
                 for other in seats.iter().filter(|other| !Arc::ptr_eq(other, &seat)) {
                     let told = done.as_ref().map_err(|error| format!("{error:#}"));
                     other.call(Turn::Done(told.copied()));
@@ -104,7 +106,7 @@ impl Seat {
     }
 }
 
-/// A caller that panicked ends the run anyway.
+/// Locks a mutex even if it is poisoned, because a caller that panicked ends the run anyway.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

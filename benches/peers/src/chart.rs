@@ -1,7 +1,8 @@
-//! The result as a chart (SVG): the speed of each store relative to jobstore, on a log scale.
+//! The result as a chart (SVG). It shows the speed of each store relative to jobstore, on a log
+//! scale.
 //!
-//! Contains the layout, and the colors, which include a background, light or dark according to the
-//! reader's settings.
+//! Contains the layout and the colors. The background is light or dark, according to the reader's
+//! settings.
 
 use std::fmt::Write as _;
 
@@ -53,7 +54,7 @@ pub fn draw(kinds: &[&Kind], rows: &[Row], about: &[&str]) -> String {
         .iter()
         .flat_map(|(_, bars)| bars)
         .map(|bar| bar.speed.log10());
-    // Whole decades, such that the shortest bar is visible.
+    // The axis has whole decades, so many that the shortest bar is visible.
     let least = (speeds.clone().fold(0.0, f64::min) - 0.2).floor();
     let most = speeds.fold(0.0, f64::max).ceil();
     let x = |decade: f64| LEFT + SPAN * (decade - least) / (most - least);
@@ -112,7 +113,7 @@ fn bars<'a>(kinds: &[&'a Kind], row: &Row) -> Vec<Bar<'a>> {
     kinds.iter().zip(&row.medians).filter_map(bar).collect()
 }
 
-/// The relation in words, for a store that takes this many times as long as jobstore.
+/// Returns the relation in words, for a store that takes `times` times as long as jobstore.
 fn relation(times: f64) -> String {
     let digits = |times: f64| if times < 9.95 { 1 } else { 0 };
     match times {

@@ -11,11 +11,11 @@ use crate::store::{Kind, List, Store};
 pub struct Column {
     pub kind: &'static Kind,
     pub store: Box<dyn Store>,
-    /// The number of jobs that it acknowledged.
+    /// The number of jobs that the store acknowledged.
     pub jobs: u64,
 }
 
-/// jobstore comes first.
+/// The open stores. jobstore comes first.
 pub struct Columns {
     pub all: Vec<Column>,
     /// Some of the ids, from all over the list.
@@ -23,7 +23,7 @@ pub struct Columns {
 }
 
 impl Columns {
-    /// Opens the stores as a service would.
+    /// Opens the stores as a service would open them.
     pub fn open(filled: &Filled) -> Result<Columns> {
         let open = |kind: &&'static Kind| {
             let store = (kind.open)(&filled.dir.join(kind.key)).context(kind.name)?;
@@ -40,7 +40,7 @@ impl Columns {
         })
     }
 
-    /// Checks that every store returns what jobstore does, byte for byte, and that jobstore's
+    /// Checks that every store returns the same as jobstore, byte for byte, and that jobstore's
     /// result is plausible. Returns the size of the longest page.
     pub fn compare(&self, page_jobs: u64) -> Result<usize> {
         let jobs = self.all[0].jobs;
@@ -124,7 +124,8 @@ impl Columns {
     }
 }
 
-/// Checks the document of the GES API: a JSON parser reads all of it, with this many jobs.
+/// Checks that a JSON parser can read all of a document of the GES API, and that it contains this
+/// many jobs.
 fn check_document(text: &[u8], jobs: u64) -> Result<()> {
     #[derive(serde::Deserialize)]
     struct Page {

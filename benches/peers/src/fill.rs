@@ -1,7 +1,7 @@
 //! The stores of a run, filled with the same jobs and closed.
 //!
-//! Contains [`Filled`], with the jobs and their states. Uses memory for one batch of jobs, however
-//! many there are.
+//! Contains [`Filled`], with the jobs and their states. However many jobs there are, only one batch
+//! of them is in memory.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -15,19 +15,20 @@ use crate::store::{Job, Kind};
 
 /// The number of jobs added per batch.
 const BATCH_JOBS: u64 = 10_000;
-/// One in this many jobs stays pending, the others are complete.
+/// One in this many jobs stays pending, and the others are complete.
 const PENDING_EVERY: u64 = 100;
 /// The number of ids that are kept, to look up jobs.
 const IDS_KEPT: u64 = 100_000;
 
-/// jobstore comes first.
+/// The filled stores. jobstore comes first.
 pub struct Filled {
     pub kinds: Vec<&'static Kind>,
     pub dir: PathBuf,
     pub jobs: u64,
     /// Some of the ids, from all over the list.
     pub ids: Vec<String>,
-    /// The disk space of each kind; `None` for one that only reads another's store.
+    /// The disk space of each kind of store. `None` for a kind that only reads another kind's
+    /// store.
     pub bytes: Vec<Option<u64>>,
 }
 

@@ -1,6 +1,7 @@
-//! Ids in the form of jobstore's generated ones: 19 digits and a version 7 UUID.
+//! Generates ids of the same form as jobstore's: 19 digits and a version 7 UUID.
 //!
-//! Contains [`Ids`], which peers use. Cheap; the only system call is for the clock.
+//! Contains [`Ids`], which peers use. Generating an id is cheap: the only system call reads the
+//! clock.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-/// The environment that all runs on this machine share: processor, cores, memory, kernel, file
-/// system.
+/// Returns the part of the environment that all runs on this machine share: processor, cores,
+/// memory, kernel, and file system.
 pub fn describe(dir: &Path) -> Result<String> {
     let processors = fs::read_to_string("/proc/cpuinfo")?;
     let model = value(&processors, "model name").unwrap_or(std::env::consts::ARCH);
@@ -30,8 +30,8 @@ fn value<'a>(text: &'a str, name: &str) -> Option<&'a str> {
         .map(|(_, value)| value.trim())
 }
 
-/// The type of the file system that contains `dir`: that of the mount with the longest matching
-/// path.
+/// Returns the type of the file system that contains `dir`. This is the type of the mount with the
+/// longest matching path.
 fn file_system(dir: &Path) -> Result<String> {
     let dir = dir.canonicalize()?;
     let mounts = fs::read_to_string("/proc/mounts")?;
@@ -44,7 +44,7 @@ fn file_system(dir: &Path) -> Result<String> {
     Ok(nearest.context("no mount")?.1.to_owned())
 }
 
-/// The version of a package this program was built with.
+/// Returns the version of a package with which this program was built.
 pub fn package_version(name: &str) -> Result<&'static str> {
     let lock = include_str!("../Cargo.lock");
     let package = format!("name = \"{name}\"\nversion = \"");
@@ -52,7 +52,8 @@ pub fn package_version(name: &str) -> Result<&'static str> {
     Ok(after.split('"').next().unwrap_or_default())
 }
 
-/// The disk space of a directory's files: their blocks, not their lengths.
+/// Returns the disk space of a directory's files. This is the size of their blocks, not their
+/// lengths.
 pub fn disk_bytes(dir: &Path) -> Result<u64> {
     let mut sum = 0;
     for entry in fs::read_dir(dir)? {

@@ -4,42 +4,43 @@
 //! $ cargo run --release --manifest-path benches/peers/Cargo.toml
 //! ```
 //!
-//! runs all of it and prints Markdown; `-- --help` lists the options.
+//! This runs all measurements and prints Markdown. `-- --help` lists the options.
 //!
 //! # What is compared
 //!
-//! Each store is used as an expert in its engine would use it to be fast at this work; the comment
+//! Each store is used as an expert in its engine would use it to be fast at this work. The comment
 //! at the top of its file in `stores/` explains how, and how it syncs. All stores get the same
-//! requests, from `benches/common/requests.rs`, and return the same JSON: before anything is
-//! measured, pages at several offsets, by each state, and single jobs are compared byte for byte,
-//! and a difference ends the run. For this, the peers are filled with the ids that jobstore
-//! generated; later each generates its own.
+//! requests, from `benches/common/requests.rs`, and return the same JSON. To verify this, pages at
+//! several offsets, pages by each state, and single jobs are compared byte for byte before anything
+//! is measured. A difference ends the run. For this comparison, the peers are filled with the ids
+//! that jobstore generated. Later, each store generates its own ids.
 //!
 //! Every write is synced before it is acknowledged. Concurrent callers share a transaction
-//! (`batch.rs`), as they do in jobstore; a single caller commits on its own thread. Only "tasks"
-//! commits each write separately, like the program it is modeled after.
+//! (`batch.rs`), as they do in jobstore. A single caller commits on its own thread. Only "tasks"
+//! commits each write separately, like the program after which it is modeled.
 //!
-//! Advantages of the peers: they do not check that a body is JSON, store no times and no outcomes
-//! (except for the times of "tasks"), rely on a job being handled by one caller, and handle damage
-//! only as far as their engine does. sled has no snapshot for a page.
+//! The peers have some advantages: they do not check that a body is JSON, they store no times and
+//! no outcomes (except for the times of "tasks"), they rely on a job being handled by one caller,
+//! and they handle damage only as far as their engine does. sled has no snapshot for a page.
 //!
 //! # What is measured
 //!
-//! Everything is measured in one run, each measurement on one store after the other, with the order
-//! rotated every round; the figures are medians. First the stores are opened as the fill left them;
-//! then reads are measured, after a warm-up round, so that the data is in memory; then writes, on
-//! the filled stores, with requests that were built in advance. Background work of a store
-//! (jobstore's packing, fjall's compaction) continues during a measurement, and is waited for after
-//! it, so that it does not affect another store. At the end each store must count all the jobs that
-//! it acknowledged.
+//! Everything is measured in one run. Each measurement is made on one store after the other, and
+//! the order is rotated in every round. The figures are medians. First, the stores are opened as
+//! they were left after they were filled. Then reads are measured, after a warm-up round, so that
+//! the data is in memory. Then writes are measured on the filled stores, with requests that were
+//! built in advance. Background work of a store (jobstore's packing, fjall's compaction) continues
+//! during a measurement. The next measurement waits for it, so that it does not affect another
+//! store. At the end, each store must count all the jobs that it acknowledged.
 //!
-//! Because the stores alternate, each finds the processor's caches full of the others' data: pages
-//! that would fit there are slower than when one store is measured alone. If the stores together
-//! are larger than the memory, random reads come from the disk.
+//! Because the stores alternate, each finds the processor's caches full of the others' data. Pages
+//! that would fit there are therefore slower than when one store is measured alone. If the stores
+//! together are larger than the memory, random reads come from the disk.
 //!
 //! # Commits are synced
 //!
-//! Observed on Linux 6.18 with ext4, in a trace of one caller's submits for half a second,
+//! This was observed on Linux 6.18 with ext4, in a trace of one caller that submits for half a
+//! second:
 //!
 //! ```console
 //! $ strace -f -yy -e trace=fsync,fdatasync,msync,sync_file_range,pwrite64,write,openat \
@@ -55,8 +56,8 @@
 //! | fjall | a `write` and an `fdatasync` of the journal |
 //! | sled | two `sync_file_range`, which do not flush the disk's cache, then our `fdatasync` |
 //!
-//! SQLite can be built to call `fdatasync`, with `LIBSQLITE3_FLAGS=-DHAVE_FDATASYNC=1` in
-//! the environment.
+//! SQLite calls `fdatasync` if it is built with `LIBSQLITE3_FLAGS=-DHAVE_FDATASYNC=1` in the
+//! environment.
 
 mod batch;
 mod chart;

@@ -1,4 +1,4 @@
-//! How measurements are made: on alternating stores, in rotated order, with medians; concurrent
+//! How measurements are made: on alternating stores, in rotated order, with medians. Concurrent
 //! callers have their own threads.
 
 use std::sync::Barrier;
@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 
-/// Measures each of `of` things once per round; every round begins with a different one. A round
-/// with number 0 is not counted. Returns the median of each.
+/// Measures each of `of` things once per round. Every round begins with a different thing. A round
+/// with number 0 is a warm-up round, whose figures are ignored. Returns the median of each thing.
 pub fn in_rotation(
     of: usize,
     rounds: std::ops::RangeInclusive<usize>,
@@ -32,14 +32,14 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
     values.get(values.len() / 2).copied()
 }
 
-/// The duration of `work` in seconds.
+/// Returns the duration of `work` in seconds.
 pub fn seconds(work: impl FnOnce() -> Result<()>) -> Result<f64> {
     let start = Instant::now();
     work()?;
     Ok(start.elapsed().as_secs_f64())
 }
 
-/// Makes `callers` threads repeat `work` for this long; returns how many times it was done, and in
+/// Makes `callers` threads repeat `work` for this long. Returns how many times they did it, and in
 /// how many seconds. `work` gets the numbers of the caller and of the repetition.
 pub fn over_and_over(
     callers: usize,

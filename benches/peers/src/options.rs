@@ -31,12 +31,12 @@ pub struct Options {
     pub kinds: Vec<&'static Kind>,
     pub dir: PathBuf,
     pub keep: bool,
-    /// `None`: in a temporary directory.
+    /// Where to write the chart. If `None`, it is written to a temporary directory.
     pub chart: Option<PathBuf>,
 }
 
 impl Options {
-    /// `None` if help was requested, which has been printed.
+    /// Parses the command line. `None` if help was requested, which has been printed.
     pub fn from_arguments() -> Result<Option<Options>> {
         let (mut jobs, mut rounds, mut seconds, mut chart) = (None, None, None, None);
         let mut kinds = KINDS.iter().collect();
@@ -76,7 +76,7 @@ impl Options {
     }
 }
 
-/// jobstore, and the peers with these names.
+/// Returns jobstore and the peers with these names.
 fn only(names: &str) -> Result<Vec<&'static Kind>> {
     let names: Vec<_> = names.split(',').collect();
     for name in &names {

@@ -1,7 +1,7 @@
 //! What an engine must implement to be a store of jobs, and what all of them share.
 //!
-//! Contains [`Engine`] and [`Peer`], which generates the ids and batches callers. Independent of
-//! any engine.
+//! Contains [`Engine`] and [`Peer`], which generates the ids and batches callers. It is independent
+//! of any engine.
 //!
 //! Less is required of peers than of jobstore: they do not check that a body is JSON, and rely on
 //! each job being handled by one caller at a time.
@@ -14,9 +14,9 @@ use crate::ids::Ids;
 use crate::requests::Parts;
 use crate::store::{Job, List, Store};
 
-/// One caller's write.
+/// A write of one caller.
 pub enum Write<R> {
-    /// New jobs, adjacent to each other.
+    /// Submits new jobs, which are adjacent to each other.
     Submit(Vec<New<R>>),
     Step(Step),
 }
@@ -35,13 +35,13 @@ pub struct Step {
 }
 
 pub trait Engine: Send + Sync {
-    /// What the engine stores of a job, built before the transaction.
+    /// What the engine stores of a job. It is built before the transaction.
     type Record: Send;
 
     fn record(id: &str, state: State, request: &Parts) -> Result<Self::Record>;
 
-    /// Executes the writes in one transaction, which is synced when this returns. A refused write
-    /// ends the run: the work makes no invalid writes.
+    /// Executes the writes in one transaction, which is synced when this returns. The benchmark
+    /// makes no invalid writes, so a refused write ends the run.
     fn commit(&self, writes: &[Write<Self::Record>]) -> Result<()>;
 
     fn page(&self, list: &List, out: &mut Vec<u8>) -> Result<()>;
@@ -59,13 +59,13 @@ pub trait Engine: Send + Sync {
 
 pub struct Peer<E: Engine> {
     engine: E,
-    /// `None` for an engine that commits each write separately.
+    /// Batches the writes of callers. `None` for an engine that commits each write separately.
     batch: Option<Batch<Write<E::Record>>>,
     ids: Ids,
 }
 
 impl<E: Engine> Peer<E> {
-    /// Concurrent callers share a transaction.
+    /// Creates a peer in which concurrent callers share a transaction.
     pub fn in_batches(engine: E) -> Peer<E> {
         Peer {
             engine,

@@ -1,6 +1,6 @@
 //! A job as the JSON of the GES API, assembled from existing text.
 //!
-//! Contains the fixed text of a job and of a page. Independent of any store.
+//! Contains the fixed text of a job and of a page. It is independent of any store.
 
 use anyhow::{Context as _, Result, bail};
 use jobstore::State;
@@ -21,16 +21,17 @@ pub fn push(id: &[u8], state: State, request: &[u8], out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-/// A job as the row of a store that keeps the text it returns.
+/// Returns a job as the row of a store that keeps the text that it returns.
 pub fn new(id: &str, state: State, request: &str) -> Vec<u8> {
     let mut row = Vec::new();
     push(id.as_bytes(), state, request.as_bytes(), &mut row);
     row
 }
 
-/// The same row in its next state; an error if it is not in the previous state.
+/// Returns the same row in its next state. Returns an error if the row is not in the previous
+/// state.
 pub fn with_state(row: &[u8], from: State, to: State) -> Result<Vec<u8>> {
-    // An id contains no quotation mark, so the first one after its start ends it.
+    // An id contains no quotation mark, so the first quotation mark after its start ends it.
     let id = row.get(ID.len()..).context("a row cut short")?;
     let id_bytes = id.iter().position(|byte| *byte == b'"');
     let at = ID.len() + id_bytes.context("a row without an end to its id")? + STATUS.len();
@@ -45,7 +46,7 @@ pub fn with_state(row: &[u8], from: State, to: State) -> Result<Vec<u8>> {
     Ok(next)
 }
 
-/// A page being written.
+/// A page that is being written.
 pub struct Document<'a> {
     out: &'a mut Vec<u8>,
     is_first: bool,
@@ -61,7 +62,7 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// The buffer for the next job's text.
+    /// Returns the buffer for the next job's text.
     pub fn next(&mut self) -> &mut Vec<u8> {
         if !std::mem::take(&mut self.is_first) {
             self.out.push(b',');

@@ -1,6 +1,6 @@
-//! The operations of every compared store.
+//! The operations of every store that is compared.
 //!
-//! Contains [`Store`] and its argument types. Independent of any store.
+//! Contains [`Store`] and its argument types. It is independent of any particular store.
 
 use std::path::Path;
 
@@ -9,12 +9,12 @@ use jobstore::State;
 
 use crate::requests::Parts;
 
-/// Some of the jobs, oldest first: those after the first `offset` of the list.
+/// Selects some of the jobs, oldest first: those after the first `offset` jobs of the list.
 #[derive(Clone, Copy, Debug)]
 pub struct List {
     pub offset: u64,
     pub limit: u64,
-    /// Only jobs in this state.
+    /// If set, selects only jobs in this state.
     pub state: Option<State>,
 }
 
@@ -33,36 +33,36 @@ pub trait Store: Send + Sync {
     /// Waits until everything is synced and no background work is left.
     fn rest(&self) -> Result<()>;
 
-    /// Replaces the content of `out` by the document of the GES API.
+    /// Replaces the content of `out` with the document of the GES API.
     fn page(&self, list: &List, out: &mut Vec<u8>) -> Result<()>;
 
-    /// The number of jobs in this state.
+    /// Returns the number of jobs in this state.
     fn count(&self, state: State) -> Result<u64>;
 
-    /// Replaces the content of `out` by one job, as a page shows it.
+    /// Replaces the content of `out` with one job, as a page shows it.
     fn job(&self, id: &str, out: &mut Vec<u8>) -> Result<()>;
 
-    /// Records a request and returns the id generated for it.
+    /// Records a request. Returns the id that was generated for it.
     fn submit(&self, request: &Parts) -> Result<String>;
 
-    /// Records all of them in one transaction.
+    /// Records all requests in one transaction.
     fn submit_all(&self, requests: &[Parts]) -> Result<()>;
 
-    /// From pending to running.
+    /// Moves a job from pending to running.
     fn start(&self, id: &str) -> Result<()>;
 
-    /// From running to complete.
+    /// Moves a job from running to complete.
     fn complete(&self, id: &str) -> Result<()>;
 
     fn close(self: Box<Self>) -> Result<()>;
 }
 
-/// A kind of store: a column of the tables.
+/// A kind of store. Each kind is a column of the tables.
 pub struct Kind {
     pub name: &'static str,
-    /// Its name for `--only`, and of its directory.
+    /// The name of the kind for `--only`, and of its directory.
     pub key: &'static str,
-    /// Another way to read the pages of an existing store.
+    /// Whether this is only another way to read the pages of an existing store.
     pub only_pages: bool,
     pub open: fn(&Path) -> Result<Box<dyn Store>>,
     pub version: fn() -> Result<String>,

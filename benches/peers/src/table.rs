@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use crate::store::Kind;
 use crate::work::{Row, Unit};
 
-/// How many times better jobstore is than another store: less time, more per second, fewer bytes.
+/// Returns how many times better jobstore is than another store: less time, more per second, or
+/// fewer bytes.
 pub fn ratio(unit: Unit, ours: f64, theirs: f64) -> f64 {
     match unit {
         Unit::Seconds | Unit::Bytes => theirs / ours,
@@ -45,7 +46,7 @@ fn table(kinds: &[&Kind], rows: &[Row], cell: impl Fn(&Row, usize) -> Option<Str
     text
 }
 
-/// A value with its unit, human-readable.
+/// Formats a value with its unit for people.
 pub fn value(unit: Unit, value: f64) -> String {
     match unit {
         Unit::Seconds if value >= 1.0 => format!("{} s", three_digits(value)),
@@ -65,7 +66,7 @@ fn three_digits(value: f64) -> String {
     }
 }
 
-/// A whole number with thousands separators.
+/// Formats a whole number with thousands separators.
 fn grouped(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut text = String::new();

@@ -1,7 +1,7 @@
-//! The measured work: the rows of the tables.
+//! The work that is measured. Each measurement is a row of the tables.
 //!
-//! Defines the operations, how many times each is repeated, and the stores they run on. Reads come
-//! first, because writes change the filled stores.
+//! Defines the operations, how many times each is repeated, and the stores on which they run. Reads
+//! come first, because writes change the filled stores.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ const GETS: u64 = 2000;
 const SMALL_PAGES: u64 = 20;
 const SMALL_PAGE_JOBS: u64 = 100;
 const BULK_JOBS: u64 = 10_000;
-/// The number of requests built before a measurement, which its callers use in turn.
+/// The number of requests that are built before a measurement. The callers use them in turn.
 const REQUESTS: usize = 4096;
 
 #[derive(Clone, Copy, PartialEq)]
@@ -33,9 +33,9 @@ pub enum Unit {
 pub struct Row {
     pub what: String,
     pub unit: Unit,
-    /// By column; `None` for a column without this measurement.
+    /// The median for each column. `None` for a column without this measurement.
     pub medians: Vec<Option<f64>>,
-    /// Its heading in the chart, if shown there.
+    /// The heading of the row in the chart, if it is shown there.
     pub chart: Option<String>,
 }
 
@@ -53,7 +53,7 @@ impl Row {
 pub struct Work<'a> {
     pub columns: &'a mut Columns,
     pub rounds: usize,
-    /// For each measurement of writes.
+    /// How long each measurement of writes takes.
     pub time: Duration,
     pub page_jobs: u64,
     rows: Vec<Row>,
@@ -87,8 +87,8 @@ impl<'a> Work<'a> {
         &mut self.rows[last]
     }
 
-    /// Measures a read on each store in turn, into existing memory; the first round is not counted,
-    /// so that all find their pages in memory.
+    /// Measures a read on each store in turn, into existing memory. The first round is ignored, so
+    /// that all stores find their pages in memory.
     fn reads(
         &mut self,
         what: &str,
@@ -165,7 +165,7 @@ impl<'a> Work<'a> {
         let ids = self.columns.ids.clone();
         let (mut measured, columns) = (0, self.columns.all.len() as u64);
         let medians = self.reads(what, |column, out| {
-            // The same ids for all columns of a round.
+            // All columns of a round get the same ids.
             let mut random = Seeded(measured / columns);
             measured += 1;
             if column.kind.only_pages {
@@ -186,8 +186,8 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// Measures a write on each store in turn. Waits for the background work of a store, so that it
-    /// does not affect another measurement.
+    /// Measures a write on each store in turn. Afterward, waits for the background work of the
+    /// store, so that this work does not affect another measurement.
     fn writes(
         &mut self,
         what: &str,
@@ -263,14 +263,14 @@ impl<'a> Work<'a> {
     }
 }
 
-/// The disk space after a fill.
+/// Returns the disk space after the stores were filled.
 pub fn bytes(filled: &Filled) -> Row {
     let bytes = filled.bytes.iter().map(|bytes| bytes.map(|n| n as f64));
     Row::new("disk space after the fill", Unit::Bytes, bytes.collect())
 }
 
-/// Opens each store, as the fill left it, and gets a job: some stores do at their first read what
-/// others do when they are opened.
+/// Opens each store as it was left after it was filled, and gets a job, because some stores do at
+/// their first read what others do when they are opened.
 pub fn opens(filled: &Filled, rounds: usize) -> Result<Row> {
     let what = "open, and a first get";
     eprintln!("{what}");
@@ -303,7 +303,7 @@ fn requests(count: usize) -> Vec<Parts> {
     (0..count).map(|_| requests::next(&mut random)).collect()
 }
 
-/// Callers begin at different positions.
+/// Returns a caller's `nth` request. Callers begin at different positions.
 fn of_caller(requests: &[Parts], caller: usize, nth: usize) -> &Parts {
     &requests[(caller * 61 + nth) % requests.len()]
 }

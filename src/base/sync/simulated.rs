@@ -21,7 +21,7 @@ pub(crate) struct Instant {
     at: std::time::Instant,
 }
 
-#[allow(dead_code, reason = "the methods that the system's has")]
+#[allow(dead_code, reason = "the same methods as the system's type")]
 impl Instant {
     pub(crate) fn now() -> Instant {
         let at = std::time::Instant::now() + AHEAD.get();
@@ -81,7 +81,7 @@ impl std::ops::Sub<Instant> for Instant {
 #[derive(Debug, Default)]
 pub(crate) struct Condvar(parking_lot::Condvar);
 
-#[allow(dead_code, reason = "the methods that the system's has")]
+#[allow(dead_code, reason = "the same methods as the system's type")]
 impl Condvar {
     pub(crate) fn new() -> Condvar {
         Condvar::default()

@@ -36,7 +36,7 @@ pub(crate) struct Filters {
     /// JSON pointer into the body, such as /list/0/name; use with --body-value
     #[arg(long, value_name = "POINTER", requires = "body_value")]
     pub(crate) body_pointer: Option<String>,
-    /// JSON value at the place given by --body-pointer
+    /// JSON value that the body must have at --body-pointer
     #[arg(long, value_name = "JSON", requires = "body_pointer", value_parser = some_text())]
     pub(crate) body_value: Option<String>,
     /// Jobs submitted at or after this time: 2h (ago), 22:00, 2026-11-24T22:00 (local), or

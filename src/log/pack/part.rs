@@ -28,7 +28,7 @@ pub(crate) struct BlockPlace {
     pub(crate) purged: bool,
     /// When the first job of the block was submitted, in milliseconds since 1970.
     pub(crate) first_ms: u64,
-    /// The milliseconds from then until the last job of the block was submitted.
+    /// The milliseconds between the submissions of the first and the last job of the block.
     pub(crate) span_ms: u64,
 }
 

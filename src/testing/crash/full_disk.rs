@@ -286,7 +286,7 @@ fn while_the_disk_is_full_no_file_is_begun_to_be_refused() {
     let (disk, mut client, store) = filled(5);
     // This also makes the packer idle.
     fill_for_good(&mut client, &store);
-    // Enough space to begin a file, but not to complete it.
+    // This is enough space to begin a file, but not to complete it.
     disk.leave_room(SEGMENT_BYTES / 2);
     disk.record(1, Vec::new());
     let submit = Act::Submit {

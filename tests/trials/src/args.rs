@@ -11,7 +11,7 @@ pub struct Args {
 }
 
 impl Args {
-    /// Those of this process.
+    /// Returns the arguments of this process.
     #[must_use]
     pub fn new(usage: &'static str) -> Args {
         Args {
@@ -20,13 +20,13 @@ impl Args {
         }
     }
 
-    /// Whether this flag is given.
+    /// Returns whether this flag is given.
     pub fn flag(&mut self, name: &str) -> bool {
         let place = self.left.iter().position(|word| word == name);
         place.map(|n| self.left.remove(n)).is_some()
     }
 
-    /// The number after this option.
+    /// Returns the number after this option.
     pub fn number(&mut self, name: &str) -> Option<u64> {
         let place = self.left.iter().position(|word| word == name)?;
         let number = self.left.get(place + 1).and_then(|text| text.parse().ok());
@@ -37,7 +37,7 @@ impl Args {
         number
     }
 
-    /// Must be called after all arguments were read.
+    /// Must be called after all arguments have been read.
     pub fn end(&self) {
         if !self.left.is_empty() {
             self.refuse();

@@ -1,7 +1,7 @@
 //! A workload in a child process.
 //!
-//! Starts it with its plan, reads its output, and kills it. A line is written in one call, so it is
-//! read entirely or not at all; no wait is unbounded.
+//! Starts the workload with its plan, reads its output, and kills it. A line is written in one
+//! call, so it is read entirely or not at all. No wait is unbounded.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
@@ -17,7 +17,7 @@ use crate::workload;
 /// The first argument of a child.
 pub const WORK: &str = "work";
 
-/// Runs as a child process if this process is one; must be called first.
+/// If this process is a child process, runs its workload. Must be called first.
 #[must_use]
 pub fn be_child() -> Option<ExitCode> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -38,7 +38,7 @@ fn work(args: &[String]) -> Result<(), String> {
     let stdout = io::stdout().as_fd().try_clone_to_owned();
     let stdout = File::from(stdout.map_err(|e| e.to_string())?);
     workload::run(&plan, &|line| {
-        // If nobody reads it, the parent has exited, and this process exits, too.
+        // If nobody reads the line, the parent has exited, and this process exits, too.
         let text = format!("{line}\n");
         if (&stdout).write_all(text.as_bytes()).is_err() {
             std::process::exit(4);
@@ -46,7 +46,7 @@ fn work(args: &[String]) -> Result<(), String> {
     })
 }
 
-/// The command that executes a plan with this program.
+/// Returns the command that executes a plan with this program.
 ///
 /// # Errors
 /// The program's path is unknown.
@@ -71,15 +71,15 @@ impl Working {
         let mut child = command(plan)?.stdout(Stdio::piped()).spawn()?;
         let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
         let (give, lines) = channel();
-        // Reads all the time, so that the child never waits for the pipe.
+        // This thread reads all the time, so that the child never waits for the pipe.
         std::thread::spawn(move || give.send(hear(stdout)));
         Ok(Working { child, lines })
     }
 
-    /// Kills it after `wait`, and returns its lines.
+    /// Kills the child after `wait`, and returns its lines.
     ///
     /// # Errors
-    /// It exited by itself, or it cannot be killed.
+    /// The child exited by itself, or it cannot be killed.
     pub fn kill_after(mut self, wait: Duration) -> Result<Vec<Line>, String> {
         std::thread::sleep(wait);
         let early = self.child.try_wait().map_err(|e| e.to_string())?;
@@ -91,10 +91,10 @@ impl Working {
         self.said()
     }
 
-    /// Waits until it exits by itself, for at most `most`.
+    /// Waits, for at most `most`, until the child exits by itself.
     ///
     /// # Errors
-    /// It did not exit, or not successfully.
+    /// The child did not exit, or not successfully.
     pub fn wait(mut self, most: Duration) -> Result<Vec<Line>, String> {
         let status = wait(&mut self.child, most)?;
         match status.success() {
@@ -109,10 +109,10 @@ impl Working {
     }
 }
 
-/// Waits for a process for at most `most`, then kills it.
+/// Waits for a process for at most `most`. Then kills it.
 ///
 /// # Errors
-/// It did not exit in time.
+/// The process did not exit in time.
 pub fn wait(child: &mut Child, most: Duration) -> Result<std::process::ExitStatus, String> {
     let deadline = Instant::now() + most;
     loop {
@@ -132,7 +132,7 @@ fn hear(from: impl io::Read) -> Vec<Line> {
     let (mut lines, mut bytes) = (Vec::new(), Vec::new());
     let mut from = BufReader::new(from);
     while from.read_until(b'\n', &mut bytes).is_ok_and(|n| n > 0) {
-        // A line without a line feed was cut by the kill.
+        // A line without a line feed was truncated by the kill.
         if bytes.pop() == Some(b'\n') {
             let text = String::from_utf8_lossy(&bytes);
             lines.extend(Line::parse(&text));
@@ -142,8 +142,8 @@ fn hear(from: impl io::Read) -> Vec<Line> {
     lines
 }
 
-/// Runs a function that must not hang: if it does, reports it and exits, because a thread cannot be
-/// killed.
+/// Runs a function that must not hang. If it hangs, reports this and exits the process, because a
+/// thread cannot be killed.
 pub fn within<T>(what: &str, most: Duration, act: impl FnOnce() -> T) -> T {
     let (done, ended) = channel::<()>();
     let said = what.to_owned();

@@ -9,10 +9,10 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-/// The derived part of a store, which may be lost at any time.
+/// The index, which is derived from the rest of the store and may be lost at any time.
 pub const INDEX: &str = "index";
 
-/// A new directory, in memory if the system has space for it.
+/// Creates a directory, in memory if the system has space for it there.
 ///
 /// # Errors
 /// Any error of the file system or of the process.
@@ -24,7 +24,7 @@ pub fn fast() -> io::Result<TempDir> {
     made.or_else(|_| on_disk())
 }
 
-/// A new directory in the location for temporary files.
+/// Creates a directory in the location for temporary files.
 ///
 /// # Errors
 /// Any error of the file system or of the process.
@@ -32,7 +32,7 @@ pub fn on_disk() -> io::Result<TempDir> {
     tempfile::Builder::new().prefix("jobstore-trial-").tempdir()
 }
 
-/// Copies a directory recursively. Files that are removed meanwhile are omitted.
+/// Copies a directory recursively. Files that are removed during the copy are omitted.
 ///
 /// # Errors
 /// Any error of the file system or of the process.

@@ -2,9 +2,9 @@
 //!
 //! Contains [`Disk`]: the state of a directory after a process's calls, the durable part of it, and
 //! the [`Image`]s that a power failure could leave. Data is durable if it was written before the
-//! start of a sync that succeeded; a name, once its directory was synced. Any part of the rest may
-//! be present: each sector of 512 bytes and each name independently. Data whose sync failed never
-//! becomes durable by a later sync.
+//! start of a sync that succeeded. A name is durable once its directory was synced. Any part of the
+//! rest may be present: each sector of 512 bytes and each name independently. If a sync fails, a
+//! later successful sync does not make its data durable.
 
 mod file;
 mod image;
@@ -22,15 +22,15 @@ pub use image::{Image, Kept};
 pub struct Disk {
     root: String,
     files: Vec<File>,
-    /// By path; the root's is empty.
+    /// The directories by path. The path of the root is empty.
     directories: BTreeMap<String, Directory>,
-    /// Open files of the process.
+    /// The open files of the process.
     open: HashMap<i64, Open>,
-    /// Writes that have begun but not ended, by the number of their call.
+    /// The writes that have begun but not ended, by the number of their call.
     at_work: HashMap<usize, (usize, Change)>,
     /// What each pending sync will make durable.
     syncs: HashMap<usize, Scope>,
-    /// Calls that have begun but not ended.
+    /// The calls that have begun but not ended.
     begun: HashMap<usize, Call>,
 }
 
@@ -44,9 +44,9 @@ enum Node {
 struct Directory {
     durable: BTreeMap<String, Node>,
     now: BTreeMap<String, Node>,
-    /// Changes since the last sync, each of which is atomic.
+    /// The changes since the last sync. Each of them is atomic.
     pending: Vec<Vec<Entry>>,
-    /// The number of changes made durable before those.
+    /// The number of earlier changes, which are durable.
     base: usize,
 }
 
@@ -69,7 +69,7 @@ enum Open {
     Words,
 }
 
-/// The number of changes of this file or directory.
+/// How many changes a sync makes durable in a file or directory.
 enum Scope {
     File(usize, usize),
     Directory(String, usize),
@@ -81,13 +81,13 @@ enum Scope {
 pub enum Step {
     /// The process writes output.
     Says(Arc<[u8]>),
-    /// A sync is about to succeed; `names` if it is that of a directory.
+    /// A sync is about to succeed.
     Synced,
     Other,
 }
 
 impl Disk {
-    /// An empty disk; `root` is the path of the real directory that is traced.
+    /// Returns an empty disk. `root` is the path of the real directory that is traced.
     #[must_use]
     pub fn new(root: &Path) -> Disk {
         let root = root.to_string_lossy().into_owned();
@@ -102,19 +102,19 @@ impl Disk {
         }
     }
 
-    /// Begins a new process; its first open file is its output.
+    /// Begins a new process. Its first open file is its output.
     pub fn begin_process(&mut self) {
         self.open = HashMap::from([(1, Open::Words)]);
         self.syncs.clear();
     }
 
-    /// The meaning of the next event.
+    /// Returns the meaning of the next event.
     #[must_use]
     pub fn look(&self, trace: &Trace, event: Event) -> Step {
         match event {
             Event::Began(call) => match &trace.calls[call] {
-                // Output that a kill cut off was not read; and strace can show the last call of a
-                // killed thread twice.
+                // If a kill cut off the output, nobody read it. Besides, strace can show the last
+                // call of a killed thread twice.
                 Call::Write { file, data, .. } if self.is_words(*file) && trace.ended[call] => {
                     Step::Says(data.clone())
                 }
@@ -130,7 +130,7 @@ impl Disk {
         }
     }
 
-    /// Whether a sync that ends is one of a directory, or of a file with this suffix.
+    /// Returns whether a sync that ends is a sync of a directory, or of a file with this suffix.
     #[must_use]
     pub fn syncs_names_or(&self, event: Event, ending: &str) -> bool {
         let Event::Ended(call, _) = event else {
@@ -197,7 +197,7 @@ impl Disk {
                 };
                 self.syncs.insert(number, scope);
             }
-            // Its number may be reused before the end of this call is seen.
+            // The number of the file may be reused before the end of this call is seen.
             Call::Close(file) => {
                 self.open.remove(file);
             }
@@ -278,7 +278,7 @@ impl Disk {
         Some(())
     }
 
-    /// The path below the root; `None` for any other path.
+    /// Returns the path below the root. `None` for any other path.
     fn resolve(&self, (directory, path): &At) -> Option<String> {
         // A path relative to the handle of a directory.
         let by_handle = || {

@@ -1,9 +1,9 @@
-//! The shared parts of the trials: programs that kill, power off, starve, and damage stores, and
-//! check what is left.
+//! The shared parts of the trials. Trials are programs that kill the processes of stores, cut the
+//! power, leave no space, or damage files, and then check what is left.
 //!
-//! A trial runs the [`workload`] in a child process, which reports its operations in [`line`]s,
-//! ends that process or its disk in some way, and has the [`oracle`] compare the remaining store
-//! with the lines.
+//! A trial runs the [`workload`] in a child process, which reports its operations as [`line`]s. The
+//! trial ends that process or its disk in some way. Then the [`oracle`] compares the remaining
+//! store with the lines.
 
 #![forbid(unsafe_code)]
 

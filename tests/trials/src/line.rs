@@ -1,6 +1,6 @@
 //! The output of a workload, line by line.
 //!
-//! Contains [`Line`] and its text. Every line round-trips; a line that a kill cut off is ignored.
+//! Contains [`Line`] and its text. Every line round-trips. A line that a kill truncated is ignored.
 
 use std::fmt::{self, Write};
 
@@ -11,9 +11,9 @@ use jobstore::State;
 pub enum Line {
     /// A call is about to be made.
     Tried { call: String, act: Act },
-    /// It succeeded.
+    /// The call succeeded.
     Done { call: String, answer: Answer },
-    /// It returned an error: nothing was recorded, or the outcome is unknown.
+    /// The call returned an error. Either nothing was recorded, or the outcome is unknown.
     Failed { call: String, nothing: bool },
     /// A list showed these jobs in these states.
     Seen {
@@ -25,16 +25,16 @@ pub enum Line {
         boot: u64,
         graph: String,
         key: String,
-        /// The letter of the action: `I`nterrupted, `C`ancelled, `R`equeued, `L`eft.
+        /// The first letter of the action: `I`nterrupted, `C`ancelled, `R`equeued, or `L`eft.
         action: char,
     },
 }
 
-/// A call. Jobs are identified by keys, which are the commands of their requests; numbers are the
-/// seeds of what [`made`](crate::made) generates.
+/// A call. Jobs are identified by keys, which are the commands of their requests. Numbers are seeds
+/// from which [`made`](crate::made) generates requests and outcomes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
-    /// With `I`nterrupt, `R`equeue or `L`eave.
+    /// Opens the store. `recovery` is the first letter of `I`nterrupt, `R`equeue, or `L`eave.
     Open {
         recovery: char,
     },
@@ -44,7 +44,7 @@ pub enum Act {
     Drop {
         graph: String,
     },
-    /// One job, or several in one commit. With `own_id`, its key is its id.
+    /// Submits one job, or several in one commit. With `own_id`, the key of a job is its id.
     Submit {
         graph: String,
         own_id: bool,
@@ -63,7 +63,7 @@ pub enum Act {
         key: String,
         outcome: u64,
     },
-    /// Drops a guard, so that the job is interrupted.
+    /// Drops a run, so that the job is interrupted.
     Abandon {
         graph: String,
         key: String,
@@ -78,7 +78,7 @@ pub enum Act {
 /// The result of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// No further result.
+    /// The call succeeded, and there is nothing else to report.
     Done,
     Opened {
         boot: u64,
@@ -93,7 +93,7 @@ pub enum Answer {
     Claimed {
         key: Option<String>,
     },
-    /// It was already complete.
+    /// The job was already complete.
     Already,
     /// The cancellation of a running job was requested.
     Requested,
@@ -175,7 +175,7 @@ impl fmt::Display for Answer {
 }
 
 impl Line {
-    /// Parses a line without its line feed; `None` if it is invalid.
+    /// Parses a line without its line feed. `None` if the line is invalid.
     pub fn parse(text: &str) -> Option<Line> {
         let words: Vec<&str> = text.split(' ').collect();
         Some(match words[..] {

@@ -1,14 +1,14 @@
-//! Requests and outcomes generated from a number.
+//! Generates requests and outcomes from a number.
 //!
 //! Contains the data that the workload writes. The same key and seed yield exactly the same request
-//! and outcome, so a line need not contain them.
+//! and outcome, so a line need not contain the request or outcome itself.
 
 use jobstore::{Body, Outcome, Request};
 
 use crate::random::Random;
 
-/// A request whose command is its key. Most are short, some have a few KiB, and a few are larger
-/// than what the store keeps in one piece.
+/// Returns a request whose command is its key. Most requests are short, some have a few KiB, and a
+/// few are larger than what the store keeps in one piece.
 pub fn request(key: &str, seed: u64) -> Request {
     let mut random = Random(seed);
     let bytes = match random.below(400) {
@@ -24,7 +24,7 @@ pub fn request(key: &str, seed: u64) -> Request {
     Request::new(key, format!("/ges?{number}"), body).expect("a request")
 }
 
-/// Text that compresses well or not at all.
+/// Returns text that compresses well or not at all.
 fn text(random: &mut Random, bytes: usize) -> String {
     if random.one_in(2) {
         let words = "Ein Graph ist alles, was der Fall zwischen Knoten ist. ";
@@ -38,11 +38,11 @@ fn text(random: &mut Random, bytes: usize) -> String {
             bits /= 64;
         }
     }
-    // The characters from '0' on include a backslash.
+    // The characters from '0' on include a backslash, which would be escaped.
     text.replace('\\', "/")
 }
 
-/// An outcome of any kind, with and without all its optional parts.
+/// Returns an outcome of any kind, with any of its optional parts.
 pub fn outcome(seed: u64) -> Outcome {
     let mut random = Random(seed);
     let number = random.below(1_000_000);

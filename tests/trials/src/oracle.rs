@@ -1,12 +1,12 @@
-//! What must and what may be in a store, according to the lines.
+//! What must be and what may be in a store, according to the lines.
 //!
-//! Contains [`Oracle`]: the facts that follow from lines, processed one after the other. It does
-//! not read stores ([`seen`]) or compare them ([`check`]). A fact is certain only if it is
-//! confirmed by a line written after its call had returned; an attempted write may be entirely
+//! Contains [`Oracle`]: the facts that follow from lines, which are processed one after the other.
+//! It does not read stores ([`seen`]) or compare them ([`check`]). A fact is certain only if a line
+//! confirms it that was written after its call had returned. An attempted write may be entirely
 //! present or entirely absent.
 //!
-//! Lines of different threads can be in any order, except that a line written after a call returned
-//! is later than the line written before it.
+//! Lines of different threads can be in any order. However, a line written after a call returned is
+//! always later than the line written before the call.
 
 mod check;
 mod seen;
@@ -25,58 +25,58 @@ pub use seen::{Seen, SeenGraph, SeenJob};
 /// The knowledge about a store from the lines of its workers.
 #[derive(Debug, Default)]
 pub struct Oracle {
-    /// By name, the latest graph with that name.
+    /// The graphs by name. Of several graphs with the same name, only the latest one is known.
     graphs: BTreeMap<String, Graph>,
-    /// Calls that have not returned.
+    /// The calls that have not returned.
     calls: HashMap<String, Act>,
     /// The number of the latest open that returned.
     boot: u64,
-    /// All opens that returned, after they reported the jobs they recovered.
+    /// The opens that have returned, after they reported the jobs that they recovered.
     told: HashSet<u64>,
     acknowledged: u64,
-    /// The action of the latest open for running jobs: dropping a run has the same effect.
+    /// What the latest open does with running jobs. Dropping a run has the same effect.
     recovery: char,
 }
 
 #[derive(Debug, Default)]
 struct Graph {
     number: Option<u64>,
-    /// It must exist, unless it may be dropped.
+    /// Whether the graph must exist, unless it may have been dropped.
     created: bool,
     drop_tried: bool,
     dropped: bool,
     jobs: HashMap<String, Job>,
     /// The keys of jobs in the order of their acknowledgments.
     acknowledged: Vec<String>,
-    /// Calls that may have started any pending job since the last open.
+    /// The number of calls since the last open that may have started any pending job.
     claims: usize,
-    /// The same before the last open.
+    /// The number of such calls before the last open.
     old_claims: usize,
 }
 
 #[derive(Debug, Default)]
 struct Job {
-    /// Of the request as listed.
+    /// The hash of the request as lists show it.
     digest: u64,
-    /// The id, once known.
+    /// The id, once it is known.
     id: Option<String>,
-    /// Its thread, and its number in that thread.
+    /// The thread that submitted the job, and the number of the job in that thread.
     place: (String, u64),
-    /// It comes after this many of its graph's acknowledged jobs.
+    /// How many acknowledged jobs of the graph the job must come after.
     after: usize,
-    /// The call that submitted it.
+    /// The call that submitted the job.
     batch: Rc<str>,
-    /// Of the open before it.
+    /// The number of the last open before the submission.
     boot: u64,
     there: bool,
     sequence: Option<u64>,
     start_tried: bool,
     started: bool,
-    /// It belongs to the thread that started it.
+    /// Whether the job belongs to the thread that started it.
     taken: bool,
-    /// An open may have requeued it.
+    /// Whether an open may have requeued the job.
     may_be_requeued: bool,
-    /// An open may have completed it.
+    /// Whether an open may have completed the job.
     may_be_recovered: bool,
     cancel_tried: bool,
     cancel_requested: bool,
@@ -84,11 +84,11 @@ struct Job {
     ends_tried: Vec<u64>,
     complete: bool,
     end: Option<End>,
-    /// The open that reported completing it.
+    /// The number of the open that reported completing the job.
     reported: Option<u64>,
 }
 
-/// How a job was completed, if certain.
+/// How a job was completed, if this is certain.
 #[derive(Clone, Debug)]
 enum End {
     Is(Outcome),
@@ -111,7 +111,8 @@ impl End {
 }
 
 impl Job {
-    /// Whether it may have been running before the current open, apart from an unknown claim.
+    /// Returns whether the job may have been running before the current open. Claims whose job is
+    /// unknown are not considered.
     fn may_run(&self) -> bool {
         self.end.is_none() && !self.complete && (self.started || self.start_tried)
     }
@@ -128,13 +129,13 @@ impl Job {
 }
 
 impl Oracle {
-    /// An empty oracle.
+    /// Returns an oracle that knows nothing.
     #[must_use]
     pub fn new() -> Oracle {
         Oracle::default()
     }
 
-    /// The number of acknowledged calls.
+    /// Returns the number of acknowledged calls.
     #[must_use]
     pub fn acknowledged(&self) -> u64 {
         self.acknowledged
@@ -318,7 +319,7 @@ impl Oracle {
         Ok(())
     }
 
-    /// The effect of an open that returned on all running jobs.
+    /// Applies the effect of an open that returned to all running jobs.
     fn opened(&mut self, recovery: char, boot: u64) -> Result<(), String> {
         if boot <= self.boot {
             return Err(format!("boot {boot} comes after boot {}", self.boot));
@@ -335,7 +336,7 @@ impl Oracle {
                 (job.start_tried, job.taken) = (false, false);
                 let was_running = job.started && !job.may_be_requeued;
                 if was_running && (recovery == 'I' || job.cancel_requested) {
-                    // However it was completed, it is no longer running.
+                    // However the job was completed, it is no longer running.
                     job.complete = true;
                 } else {
                     job.started = false;
@@ -385,7 +386,7 @@ impl Oracle {
         Ok(())
     }
 
-    /// A call failed and had no effect.
+    /// Withdraws a call that failed and had no effect.
     fn untried(&mut self, act: &Act) {
         let name = match act {
             Act::Create { graph } => {
@@ -426,7 +427,7 @@ impl Oracle {
         }
     }
 
-    /// Applies what was read from the store: what is present is certain, what is absent is
+    /// Applies what was read from the store. What is present is now certain, and what is absent is
     /// permanently lost.
     pub fn settle(&mut self, seen: &Seen) {
         self.boot = seen.boot;
@@ -459,7 +460,7 @@ impl Graph {
         let mut jobs = HashMap::new();
         self.acknowledged.clear();
         for seen in &found.jobs {
-            // It was compared before, so it is known.
+            // The job was compared before, so it is known.
             let Some(job) = self.jobs.remove(&seen.key) else {
                 continue;
             };
@@ -489,7 +490,7 @@ impl Graph {
 
 impl Job {
     fn start(&mut self, key: &str) -> Result<(), String> {
-        // An open whose return was not recorded may have requeued it.
+        // An open whose return was not recorded may have requeued the job.
         if self.end.is_some() || (self.taken && !self.may_be_requeued) {
             return Err(format!("{key} was started twice, or after its completion"));
         }

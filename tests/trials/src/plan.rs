@@ -10,9 +10,9 @@ use jobstore::{Durability, JobStore, Options, Recovery, RecoveryAction};
 
 /// The project of all graphs.
 pub const PROJECT: &str = "10001";
-/// Its jobs can be claimed by any thread.
+/// The graph whose jobs can be claimed by any thread.
 pub const SHARED: &str = "shared";
-/// In these graphs each thread runs its own jobs.
+/// The graphs in which each thread runs its own jobs.
 pub const OWN: [&str; 2] = ["movie", "music"];
 /// The prefix of the names of temporary graphs.
 pub const SCRAP: &str = "scrap";
@@ -21,25 +21,26 @@ pub const SCRAP: &str = "scrap";
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub dir: PathBuf,
-    /// The number of the process for this store; makes its keys unique.
+    /// The number of the process among those that work on this store. It makes the keys of the
+    /// process unique.
     pub round: u64,
     pub seed: u64,
     pub threads: u64,
     /// The approximate number of calls of each thread, after which the store is closed.
     pub calls: u64,
-    /// The sync interval; 0 for synced writes.
+    /// The sync interval. If it is 0, every write is synced.
     pub interval_ms: u64,
-    /// `I`nterrupt, `R`equeue or `L`eave.
+    /// The first letter of `I`nterrupt, `R`equeue, or `L`eave.
     pub recovery: char,
-    /// Whether failed calls are expected, and do not fail the workload.
+    /// Whether failed calls are expected. If so, they do not make the workload fail.
     pub errors_expected: bool,
-    /// Exits in the middle of everything instead of closing the store, as soon as one thread has
-    /// made its calls.
+    /// Whether the process exits in the middle of everything, as soon as one thread has made its
+    /// calls, instead of closing the store.
     pub dies: bool,
 }
 
 impl Plan {
-    /// Four threads that never stop.
+    /// Returns a plan for four threads that never stop.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>, round: u64, seed: u64) -> Plan {
         Plan {
@@ -55,7 +56,7 @@ impl Plan {
         }
     }
 
-    /// The arguments for another process.
+    /// Returns the arguments for another process.
     #[must_use]
     pub fn to_args(&self) -> Vec<String> {
         let numbers = [
@@ -75,7 +76,7 @@ impl Plan {
             .collect()
     }
 
-    /// Parses the arguments that [`Plan::to_args`] made; `None` for any others.
+    /// Parses the arguments that [`Plan::to_args`] returned. `None` for any other arguments.
     #[must_use]
     pub fn from_args(args: &[String]) -> Option<Plan> {
         let [dir, recovery, numbers @ ..] = args else {
@@ -98,7 +99,7 @@ impl Plan {
         })
     }
 
-    /// The options with which the plan opens its store.
+    /// Returns the options with which the plan opens its store.
     #[must_use]
     pub fn options(&self) -> Options {
         let options = options(self.recovery);
@@ -109,7 +110,7 @@ impl Plan {
     }
 }
 
-/// Options with which little data fills segments.
+/// Returns options with segments so small that little data fills them.
 #[must_use]
 pub fn options(recovery: char) -> Options {
     JobStore::options()
@@ -122,7 +123,7 @@ pub fn options(recovery: char) -> Options {
         })
 }
 
-/// The letter of an action.
+/// Returns the first letter of an action.
 #[must_use]
 pub fn letter(action: RecoveryAction) -> char {
     match action {

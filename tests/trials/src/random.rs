@@ -7,10 +7,10 @@
 pub struct Random(pub u64);
 
 impl Random {
-    /// The numbers of this seed, which do not overlap with those of another seed.
+    /// Returns a generator for this seed. Its numbers do not overlap with those of another seed.
     ///
-    /// A state is not a good seed: two states that differ by a multiple of splitmix64's increment
-    /// yield the same numbers, shifted.
+    /// A seed must not be used as the state directly: if two states differ by a multiple of
+    /// splitmix64's increment, they yield the same numbers, shifted.
     #[must_use]
     pub fn from_seed(seed: u64) -> Random {
         Random(Random(seed).any())
@@ -31,12 +31,12 @@ impl Random {
         self.any() % end
     }
 
-    /// True once in `times` calls on average.
+    /// Returns `true` once in `times` calls on average.
     pub fn one_in(&mut self, times: u64) -> bool {
         self.below(times) == 0
     }
 
-    /// One of them; `None` if there is none.
+    /// Returns one of the elements. `None` if there are none.
     pub fn pick<'a, T>(&mut self, from: &'a [T]) -> Option<&'a T> {
         match from.len() as u64 {
             0 => None,

@@ -1,4 +1,4 @@
-//! The number of times that a store of this process has rebuilt its index.
+//! Counts how many times a store of this process has rebuilt its index.
 //!
 //! Contains a listener for the store's log. It counts exactly the rebuilds that were logged.
 
@@ -11,7 +11,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 
 static REBUILDS: AtomicU64 = AtomicU64::new(0);
 
-/// Starts counting. Once per process.
+/// Starts counting. Must be called only once per process.
 pub fn count() {
     // If there is another subscriber already, nothing is counted.
     tracing::subscriber::set_global_default(Listener).ok();

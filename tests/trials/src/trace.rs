@@ -1,8 +1,8 @@
 //! The calls of a process that change its files, as recorded by strace.
 //!
 //! Contains [`Trace`], and the code that runs strace and parses its output. The calls of all
-//! threads are in the order in which they began and ended; an unreadable line is an error, never
-//! skipped.
+//! threads are in the order in which they began and ended. An unreadable line is an error, and is
+//! never skipped.
 
 use std::collections::HashMap;
 use std::fs;
@@ -21,13 +21,14 @@ const CALLS: &str = "trace=open,openat,openat2,creat,mkdir,mkdirat,write,pwrite6
     pwritev2,ftruncate,truncate,fallocate,rename,renameat,renameat2,unlink,unlinkat,rmdir,link,\
     linkat,symlink,symlinkat,fsync,fdatasync,sync,syncfs,sync_file_range,close,dup,dup2,dup3,\
     fcntl,copy_file_range,sendfile,splice,msync";
-/// The maximum number of bytes of a text or write that strace prints, which is never reached.
+/// The maximum number of bytes of a text or write that strace prints. It is never reached.
 const TEXT_BYTES_MAX: &str = "67108864";
-/// Replaces the rest of a call that has not ended.
+/// What strace prints instead of the rest of a call that has not ended.
 const UNFINISHED: &[u8] = b" <unfinished ...>";
-/// The value of a call of a thread that was killed before strace could read it.
+/// The value that strace prints for a call if the thread was killed before strace could read the
+/// value.
 const UNKNOWN_VALUE: &[u8] = b"-1 (errno 18446744073709551615)";
-/// The number of the signal.
+/// The number of the signal SIGKILL.
 const KILL: i32 = 9;
 /// How long a traced workload may take.
 const RUN_MOST: Duration = Duration::from_secs(120);
@@ -38,21 +39,21 @@ pub struct Trace {
     pub calls: Vec<Call>,
     /// For each call, whether it ended.
     pub ended: Vec<bool>,
-    /// In the order in which strace recorded them.
+    /// The events in the order in which strace recorded them.
     pub events: Vec<Event>,
 }
 
-/// The number of a call that began, or that ended with this value.
+/// An event: the number of a call that began, or of a call that ended with this value.
 #[derive(Clone, Copy, Debug)]
 pub enum Event {
     Began(usize),
     Ended(usize, i64),
 }
 
-/// A path as given, relative to the directory with this number.
+/// A path as it was given, relative to the directory with this number.
 pub type At = (Option<i64>, String);
 
-/// A call, excluding those that change nothing.
+/// A call. Calls that change nothing are not distinguished.
 #[derive(Clone, Debug)]
 pub enum Call {
     Open {
@@ -79,7 +80,7 @@ pub enum Call {
         from: i64,
     },
     Nothing,
-    /// It changes files in a way that is not modeled: it must never end.
+    /// A call that changes files in a way that is not modeled. It must never end.
     Unknown,
 }
 
@@ -104,13 +105,14 @@ pub fn available() -> Result<(), String> {
     }
 }
 
-/// The fate of a process, apart from its plan.
+/// What happens to a process, apart from its plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     None,
     /// The n-th sync of a file fails in each thread.
     SyncFails(u64),
-    /// The process is killed when a thread makes the n-th such call, before the call takes effect.
+    /// The process is killed when a thread makes the n-th call of this kind, before the call takes
+    /// effect.
     KilledAt(&'static str, u64),
 }
 
@@ -148,7 +150,7 @@ pub fn record(plan: &Plan, into: &Path, fate: Fate) -> Result<Trace, String> {
 impl Trace {
     fn parse(text: &[u8]) -> Result<Trace, String> {
         let mut trace = Trace::default();
-        // By thread: the call that has not ended.
+        // For each thread, the call that has not ended.
         let mut unfinished: HashMap<&[u8], usize> = HashMap::new();
         for line in text.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
             trace
@@ -174,7 +176,7 @@ impl Trace {
         if rest.starts_with(b"+++") || rest.starts_with(b"---") {
             return Some(());
         }
-        // A thread was killed: its current call did not end.
+        // The thread was killed, so its current call did not end.
         if rest.ends_with(b"<detached ...>") {
             unfinished.remove(thread);
             return Some(());
@@ -193,11 +195,11 @@ impl Trace {
         let is_unfinished = rest.ends_with(UNFINISHED);
         let end = match is_unfinished {
             true => rest.len(),
-            // The text after the value may contain parentheses.
+            // The text after the value may contain parentheses, so search before it.
             false => rest[..value_at(rest)?].iter().rposition(|&b| b == b')')?,
         };
         let arguments = &rest[open + 1..end];
-        // Also if the process ended during the call.
+        // The suffix is removed even if the process ended during the call.
         let arguments = split(arguments.strip_suffix(UNFINISHED).unwrap_or(arguments));
         let value = returned(rest);
         let call = match Call::parse(name, &arguments) {
@@ -267,7 +269,7 @@ impl Call {
             "dup" | "dup2" | "dup3" => Call::Dup { from: number(0)? },
             "fcntl" if argument(1)?.starts_with(b"F_DUPFD") => Call::Dup { from: number(0)? },
             "fcntl" => Call::Nothing,
-            // It writes data, but guarantees nothing.
+            // This call writes data, but guarantees nothing.
             "sync_file_range" => Call::Nothing,
             // Any other call would change files in a way that is not modeled.
             _ => return None,
@@ -275,7 +277,7 @@ impl Call {
     }
 }
 
-/// The text after the last ` = `, if it is a value that the call returned.
+/// Returns the value after the last ` = `, if it is a value that the call returned.
 fn returned(line: &[u8]) -> Option<i64> {
     let value = &line[value_at(line)? + 3..];
     if value.starts_with(UNKNOWN_VALUE) {
@@ -292,7 +294,7 @@ fn number(word: &[u8]) -> Option<i64> {
     std::str::from_utf8(word).ok()?.trim().parse().ok()
 }
 
-/// The arguments between commas; texts contain none, because they are in hexadecimal.
+/// Splits arguments at commas. Texts contain none, because they are in hexadecimal.
 fn split(arguments: &[u8]) -> Vec<&[u8]> {
     arguments
         .split(|&b| b == b',')
@@ -300,7 +302,8 @@ fn split(arguments: &[u8]) -> Vec<&[u8]> {
         .collect()
 }
 
-/// The bytes of `"\x61\x62"`; `None` if it is truncated or has another form.
+/// Returns the bytes of a text such as `"\x61\x62"`. `None` if the text is truncated or has another
+/// form.
 fn text(word: &[u8]) -> Option<Vec<u8>> {
     let inner = word.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
     if inner.len() % 4 != 0 {

@@ -1,9 +1,9 @@
-//! A workload that exercises everything: several threads on several graphs, with segments so small
-//! that they are rotated, packed, and merged all the time.
+//! A workload that exercises everything: several threads work on several graphs, with segments so
+//! small that they are rotated, packed, and merged all the time.
 //!
-//! Defines the graphs, the threads, including a reader, and the log of calls. Each call is logged
-//! before it is made and acknowledged after it returned, each in one line, so that the lines
-//! determine what must and what may be in the store.
+//! Defines the graphs, the threads, including a reader, and the log of calls. A line is logged
+//! before each call, and another one acknowledges the call after it returned. These lines determine
+//! what must be and what may be in the store.
 
 mod worker;
 
@@ -55,7 +55,7 @@ struct Work<'a> {
     plan: &'a Plan,
     say: Say<'a>,
     calls: AtomicU64,
-    /// A thread failed, or the store accepts no more.
+    /// Set when a thread has failed, or the store accepts no more writes.
     stop: AtomicBool,
 }
 
@@ -104,8 +104,8 @@ impl Work<'_> {
                 Ok(Some(value))
             }
             Err(error) if self.plan.errors_expected => {
-                // It is unknown what an open did before it failed, or which job a claim took whose
-                // request could not be read.
+                // If an open failed, it is unknown what it did before. If a claim failed because
+                // the request could not be read, it is unknown which job it took.
                 let vague = matches!(act, Act::Open { .. } | Act::Claim { .. });
                 let nothing = !vague && !matches!(error, Error::CommitUnknown { .. });
                 (self.say)(&Line::Failed { call, nothing });
@@ -121,7 +121,7 @@ impl Work<'_> {
         }
     }
 
-    /// Logs the jobs that the open found running; those it left running are returned.
+    /// Logs the jobs that the open found running. Returns those that it left running.
     fn say_found(&self, store: &JobStore) -> Result<Vec<Running>, Error> {
         let mut left = Vec::new();
         for found in store.recovered().jobs() {
@@ -163,7 +163,7 @@ impl Work<'_> {
             let mut left = Some(left);
             let workers: Vec<_> = (0..self.plan.threads)
                 .map(|number| {
-                    // Those of an earlier process go to the first thread.
+                    // The jobs of an earlier process are given to the first thread.
                     let left = left.take().unwrap_or_default();
                     let mut worker = Worker::new(self, store, &graphs, number, left);
                     scope.spawn(move || worker.run())
@@ -194,7 +194,7 @@ impl Work<'_> {
         )
     }
 
-    /// Lists the latest jobs again and again: what was shown must remain.
+    /// Lists the latest jobs again and again. What was shown once must remain.
     fn read(&self, graphs: &[Graph], ended: &AtomicBool) -> Result<(), String> {
         let mut random = Random(self.plan.seed ^ 0x5ee);
         while !ended.load(Ordering::Relaxed) && !self.is_stopped() {

@@ -1,15 +1,15 @@
 //! An LMDB environment, for the two stores that use it.
 //!
-//! LMDB's default flags: a commit writes its pages and syncs them, then writes the page that makes
-//! them valid through a handle opened for synchronous writes. The cache is the system's, through
-//! the memory map.
+//! LMDB is used with its default flags: a commit writes its pages and syncs them, and then writes
+//! the page that makes them valid through a handle opened for synchronous writes. The cache is the
+//! system's, which LMDB uses through the memory map.
 
 use std::path::Path;
 
 use anyhow::Result;
 use heed::{Env, EnvOpenOptions, WithoutTls};
 
-/// Address space, not memory or disk.
+/// The size of the memory map. It takes address space, but no memory or disk space.
 const MAP_BYTES: usize = 64 << 30;
 
 pub fn open(dir: &Path, databases: u32) -> Result<Env<WithoutTls>> {

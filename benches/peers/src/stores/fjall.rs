@@ -1,4 +1,4 @@
-//! fjall: keyspaces for rows, ids, states and counts, written in one batch.
+//! fjall: keyspaces for rows, ids, states, and counts, which are written in one batch.
 //!
 //! A commit is a batch with `PersistMode::SyncData`, which calls `fdatasync` on the journal before
 //! the batch is applied. The block cache has 64 MiB. A row is the text that a page shows. Sequence
@@ -21,13 +21,13 @@ use crate::store::{List, Store};
 
 struct Fjall {
     db: Database,
-    /// By sequence number, which begins at 1.
+    /// The rows by sequence number, which begins at 1.
     jobs: Keyspace,
     ids: Keyspace,
-    /// The state's number, then the sequence number.
+    /// Keys that consist of the state's number and the sequence number.
     states: Keyspace,
     counts: Keyspace,
-    /// The last sequence number; locked by the current writer.
+    /// The last sequence number. The current writer locks it.
     last: Mutex<u64>,
 }
 

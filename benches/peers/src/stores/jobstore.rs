@@ -44,7 +44,7 @@ impl Store for Jobstore {
                 State::Pending => {}
                 State::Running => drop(self.graph.nonblocking().start(&id)),
                 State::Complete => {
-                    // Queued without waiting: the order is preserved.
+                    // The writes are queued without waiting. Their order is preserved.
                     drop(self.graph.nonblocking().start(&id));
                     last = Some(self.graph.nonblocking().complete(&id, Outcome::succeeded()));
                 }
@@ -56,8 +56,8 @@ impl Store for Jobstore {
         Ok(())
     }
 
-    /// When idle, it has at most the segment being written and a preallocated one; the others were
-    /// packed.
+    /// An idle store has at most the segment being written and a preallocated one, because all
+    /// others have been packed.
     fn rest(&self) -> Result<()> {
         for _ in 0..12_000 {
             let mut segments = 0;

@@ -1,5 +1,5 @@
-//! LMDB: a database of rows, one of ids, and one for each state, whose length is its
-//! count.
+//! LMDB: a database of rows, one of ids, and one for each state. The length of a state's database
+//! is the count of that state.
 //!
 //! A row is the text that a page shows, copied from the memory map. Sequence numbers have no gaps,
 //! because nothing is deleted, so a page at an offset begins with a seek. New rows are appended,
@@ -23,7 +23,7 @@ type Seq = U64<BigEndian>;
 
 struct Lmdb {
     environment: Env<WithoutTls>,
-    /// By sequence number, which begins at 1.
+    /// The rows by sequence number, which begins at 1.
     jobs: Database<'static, Seq, Bytes>,
     ids: Database<'static, Str, Seq>,
     /// The sequence numbers of the jobs in each state.

@@ -1,8 +1,9 @@
-//! redb: a table of rows, one of ids, and one for each state, whose length is its count.
+//! redb: a table of rows, one of ids, and one for each state. The length of a state's table is the
+//! count of that state.
 //!
-//! `Durability::Immediate`, redb's default: a commit returns when its pages are synced. The cache
-//! has 64 MiB. A row is the text that a page shows. Sequence numbers have no gaps, because nothing
-//! is deleted, so a page at an offset begins with a seek.
+//! With `Durability::Immediate`, redb's default, a commit returns when its pages are synced. The
+//! cache has 64 MiB. A row is the text that a page shows. Sequence numbers have no gaps, because
+//! nothing is deleted, so a page at an offset begins with a seek.
 
 use std::path::Path;
 
@@ -18,7 +19,7 @@ use crate::requests::Parts;
 use crate::row::{self, Document};
 use crate::store::{List, Store};
 
-/// By sequence number, which begins at 1.
+/// The rows by sequence number, which begins at 1.
 const JOBS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("jobs");
 const IDS: TableDefinition<'_, &str, u64> = TableDefinition::new("ids");
 /// The sequence numbers of the jobs in each state.

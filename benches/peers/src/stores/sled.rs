@@ -1,11 +1,11 @@
 //! sled: one tree with a row for each job, id, and state, and the counts of the states.
 //!
 //! sled's `flush` writes its data to the disk with `sync_file_range`, which syncs neither the
-//! disk's own cache nor the file's metadata. So each commit then calls `fdatasync` on the file, and
-//! on the files of large values, if there are any. The cache has 64 MiB; sled's own background
-//! flush is off. A row is the text that a page shows. Sequence numbers have no gaps, because
-//! nothing is deleted, so a page at an offset begins with a seek. sled has no snapshots: a page is
-//! not of one instant.
+//! disk's own cache nor the file's metadata. Each commit therefore also calls `fdatasync` on the
+//! file, and on the files of large values, if there are any. The cache has 64 MiB, and sled's own
+//! background flush is off. A row is the text that a page shows. Sequence numbers have no gaps,
+//! because nothing is deleted, so a page at an offset begins with a seek. sled has no snapshots, so
+//! a page does not show a single instant.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -24,16 +24,16 @@ use crate::store::{List, Store};
 /// Rows by sequence number, which begins at 1.
 const JOBS: u8 = b'j';
 const IDS: u8 = b'i';
-/// The state's number, then the sequence number.
+/// Keys that consist of the state's number and the sequence number.
 const STATES: u8 = b's';
 const COUNTS: u8 = b'c';
 
 struct Sled {
     db: Db,
-    /// The file that sled has open as well.
+    /// The database file, which sled has open as well.
     file: File,
     blobs: PathBuf,
-    /// The last sequence number; locked by the current writer.
+    /// The last sequence number. The current writer locks it.
     last: Mutex<u64>,
 }
 

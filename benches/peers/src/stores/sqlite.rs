@@ -1,11 +1,12 @@
 //! SQLite: one table, with an index on the state, and a row for the count of each state.
 //!
-//! WAL with `synchronous=FULL`, which syncs the WAL at every commit; checkpoints occur at 64 MiB of
-//! WAL instead of 4. The page cache has 64 MiB, and reads use a memory map up to SQLite's limit (2
-//! GiB). Statements are prepared once, and a page copies the text of the request from its row.
+//! SQLite uses a WAL with `synchronous=FULL`, which syncs the WAL at every commit. Checkpoints
+//! occur at 64 MiB of WAL instead of 4 MiB. The page cache has 64 MiB, and reads use a memory map
+//! up to SQLite's limit (2 GiB). Statements are prepared once, and a page copies the text of each
+//! request from its row.
 //!
-//! A page by OFFSET reads and skips the rows before it. A page by key begins after the last row of
-//! the previous page, which a caller that walks the pages knows.
+//! A page by OFFSET reads and skips the rows before the page. A page by key begins after the last
+//! row of the previous page, which a caller that walks the pages knows.
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};

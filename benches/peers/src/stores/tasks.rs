@@ -1,15 +1,16 @@
 //! "tasks": jobs stored in the way Meilisearch stores its tasks, on LMDB through heed.
 //!
-//! Modeled after `queue/tasks.rs` of its index-scheduler: tasks are rows of JSON with a `u32` key,
-//! written and read by serde; the numbers of the tasks in each status are a roaring bitmap in a
-//! separate database, read and written as a whole; each registration is a separate transaction
-//! under LMDB's single writer. A page computes the union of the bitmaps, selects the range of its
-//! first task and its limit, gets and parses each task, and writes views of them.
+//! This is modeled after `queue/tasks.rs` of Meilisearch's index-scheduler. Tasks are rows of JSON
+//! with a `u32` key, written and read by serde. For each status, the numbers of its tasks are a
+//! roaring bitmap in a separate database, which is read and written as a whole. Each registration
+//! is a separate transaction under LMDB's single writer. A page computes the union of the bitmaps,
+//! selects a range by its first task and its limit, gets and parses each task, and writes views of
+//! the tasks.
 //!
-//! Simplified: no kinds, indexes, or dates (three to five more bitmaps per task), and bodies are
-//! stored as raw text in the row. Added: a database of ids, because Meilisearch's tasks are looked
-//! up by number. The bitmaps are written once per transaction, which matters only for the
-//! transaction of many tasks. For LMDB's syncs, see `environment.rs`.
+//! This is simplified: there are no kinds, indexes, or dates (three to five more bitmaps per task),
+//! and bodies are stored as raw text in the row. A database of ids is added, because Meilisearch
+//! looks up its tasks by number. The bitmaps are written once per transaction, which matters only
+//! for a transaction with many tasks. For LMDB's syncs, see `environment.rs`.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -35,7 +36,7 @@ type Uid = U32<BigEndian>;
 struct Tasks {
     environment: Env<WithoutTls>,
     all: Database<'static, Uid, SerdeJson<Task>>,
-    /// By the number of the status.
+    /// The bitmaps by the number of the status.
     status: Database<'static, U8, Bitmap>,
     ids: Database<'static, Str, Uid>,
 }
@@ -168,7 +169,7 @@ impl Engine for Tasks {
 
     fn commit(&self, writes: &[Write<Request>]) -> Result<()> {
         let mut transaction = self.environment.write_txn()?;
-        // The changed bitmaps, each read and written once.
+        // The bitmaps that change. Each is read and written once.
         let mut bitmaps = [None, None, None];
         for write in writes {
             match write {

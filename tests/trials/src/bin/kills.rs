@@ -1,11 +1,11 @@
-//! Kills: a process that works on a store is killed at random moments, again and again.
+//! Kills a process that works on a store, at random moments, again and again.
 //!
-//! Chooses when it is killed, and what happens to the store between two kills. Guarantee:
+//! Chooses when the process is killed, and what happens to the store between two kills. Guarantee:
 //! everything acknowledged is present, nothing is present that was not attempted, and the store
-//! remains usable, whatever the state of the index. Exits with 1 otherwise.
+//! remains usable, whatever the state of the index. Exits with status 1 if this is violated.
 //!
 //! The moments are random: a seed repeats the choices, but not the moments. After a failure, the
-//! store's directory, as it was when killed, and the output are kept.
+//! output and the store's directory, as it was after the kill, are kept.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,7 +26,7 @@ use tempfile::TempDir;
 const USAGE: &str = "kills [--kills N] [--seed S] [--interval]";
 /// The number of kills of one store.
 const KILLS_OF_A_STORE: u64 = 8;
-/// How long an open with all checks may take.
+/// How long an open, including all checks, may take.
 const CHECK_MOST: Duration = Duration::from_secs(60);
 /// The number of jobs of each graph that are looked up by their ids.
 const LOOKUPS: u64 = 20;
@@ -114,7 +114,7 @@ struct Trial {
 impl Trial {
     fn new(mut random: Random, interval: bool) -> std::io::Result<Trial> {
         Ok(Trial {
-            // In memory, more happens between two kills; on a disk, syncs take longer.
+            // In memory, more happens between two kills. On a disk, syncs take longer.
             root: match random.one_in(2) {
                 true => directory::fast()?,
                 false => directory::on_disk()?,
@@ -135,7 +135,8 @@ impl Trial {
         sum.stores += 1;
         for round in 0..kills {
             self.kill(round, sum)?;
-            // Sometimes the next process finds what the last one left.
+            // Sometimes the check is left out, so that the next process finds what the killed one
+            // left.
             if round + 1 == kills || !self.random.one_in(3) {
                 self.check(sum)?;
             }

@@ -1,15 +1,15 @@
-//! Power failures: the possible contents of a store's directory after a power failure at any
-//! moment, opened and compared with what was acknowledged before that moment.
+//! Power failures: opens the possible contents of a store's directory after a power failure at any
+//! moment, and compares the store with what was acknowledged before that moment.
 //!
 //! Chooses the recorded runs, the moments at which the power fails, and what happens to the index.
-//! Each image is a state that a disk could be in if it keeps all synced data. If the store in an
-//! image cannot be opened, has lost an acknowledged fact, or contains one that was not attempted,
-//! the trial fails, and the image is kept.
+//! Each image is a state that a disk could be in if it keeps all synced data. The trial fails, and
+//! the image is kept, if the store in the image cannot be opened, has lost an acknowledged fact, or
+//! contains one that was not attempted.
 //!
-//! A run is real: processes work on a real directory under strace, which records every call that
-//! changes files and every line that the processes print, in one order. Some processes close their
-//! store, some exit in the middle of everything or are killed between two calls, some have a sync
-//! fail.
+//! A run is real: processes work on a real directory under strace. It records, in one order, every
+//! call that changes files and every line that the processes print. Some processes close their
+//! store, some exit in the middle of everything or are killed between two calls, and some have a
+//! sync fail.
 
 use std::collections::HashSet;
 use std::fs;
@@ -34,9 +34,9 @@ use tempfile::TempDir;
 const USAGE: &str = "power_cuts [--seconds N] [--images N] [--all] [--seed S] [--require]";
 const STORE: &str = "store";
 const INDEX: &str = "store/index";
-/// The number of syncs of one recorded run at which the power fails, unless all are requested.
+/// The number of syncs in a recorded run at which the power fails, unless all are requested.
 const CUTS_OF_A_RUN: usize = 100;
-/// Calls during which a process is killed: the call has no effect, but earlier writes do.
+/// The calls during which a process is killed. Such a call has no effect, but earlier writes do.
 const FATAL_CALLS: [&str; 7] = [
     "fdatasync",
     "fsync",
@@ -114,7 +114,7 @@ struct Sum {
     images: u64,
     same: u64,
     went_on: u64,
-    /// Lost, older, torn.
+    /// How many times the index was lost, older, and torn.
     index: [u64; 3],
     facts: u64,
 }
@@ -135,9 +135,9 @@ impl Sum {
 struct Run {
     seed: u64,
     root: PathBuf,
-    /// Contains the root, and strace's output.
+    /// Contains the root and the output of strace.
     directory: TempDir,
-    /// The calls of each, and the content of the directory after it.
+    /// The processes: the calls of each, and the content of the directory after it ended.
     processes: Vec<Process>,
 }
 
@@ -157,7 +157,7 @@ fn run(seed: u64, all: bool, images: u64, sum: &mut Sum) -> Result<(), String> {
             return Err(format!("{what}\nthe traces are kept in {}", kept.display()));
         }
     };
-    // More workers than processors, because opens and closes also wait for the disk.
+    // There are more workers than processors, because opens and closes also wait for the disk.
     let workers = 3 * std::thread::available_parallelism().map_or(1, usize::from);
     let results: Vec<Result<Sum, String>> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..workers)
@@ -179,7 +179,7 @@ fn run(seed: u64, all: bool, images: u64, sum: &mut Sum) -> Result<(), String> {
     Ok(())
 }
 
-/// Before an event of a process.
+/// A moment before an event: the numbers of the process and of its event.
 type Place = (usize, usize);
 
 impl Run {
@@ -227,7 +227,7 @@ impl Run {
         })
     }
 
-    /// Replays all events; `each` sees the disk before each of them.
+    /// Replays all events. `each` is called with the disk before each event.
     fn replay(
         &self,
         mut each: impl FnMut(&Disk, Place, &Step) -> Result<(), String>,
@@ -245,13 +245,13 @@ impl Run {
         Ok(())
     }
 
-    /// Chooses where the power fails: at syncs, and at some positions in between.
+    /// Chooses the moments at which the power fails: at syncs, and at some moments in between.
     fn choose(&self, all: bool, sum: &mut Sum) -> Result<Vec<Place>, String> {
         let (mut rare, mut common, mut others) = (Vec::new(), Vec::new(), Vec::new());
         self.replay(|disk, (process, n), step| {
             let event = self.processes[process].trace.events[n];
             match step {
-                // Syncs of names and packs are few compared with those of commits.
+                // There are few syncs of names and packs, compared with those of commits.
                 Step::Synced if disk.syncs_names_or(event, ".aside") => rare.push((process, n)),
                 Step::Synced => common.push((process, n)),
                 _ => others.push((process, n)),
@@ -277,14 +277,14 @@ impl Run {
     }
 }
 
-/// Replays a run and opens what power failures leave.
+/// Replays a run, and opens what power failures leave.
 struct Cutter<'r> {
     run: &'r Run,
     cuts: HashSet<Place>,
     images: u64,
     oracle: Oracle,
     said: Vec<Line>,
-    /// The images that were already checked: the log files, and how much must be in them.
+    /// The images that have been checked: hashes of their log files, and how much must be in them.
     known: HashSet<(u64, u64)>,
     older: Vec<Image>,
     sum: Sum,
@@ -315,7 +315,7 @@ impl<'r> Cutter<'r> {
                 self.oracle.hear(&line)?;
                 self.said.push(line);
             }
-            // Just before a sync returns, and just after.
+            // The power fails just before a sync returns, and just after.
             let is_cut = self.cuts.contains(&place);
             if is_cut || just_cut {
                 self.cut(disk, place)?;
@@ -340,7 +340,7 @@ impl<'r> Cutter<'r> {
             let mut random = Random(seed);
             let mut image = disk.image("", kept, &mut random);
             image.remove(INDEX);
-            // The lock's content has no meaning.
+            // The content of the lock file has no meaning.
             image.files.remove("store/LOCK");
             if !self
                 .known
@@ -361,7 +361,7 @@ impl<'r> Cutter<'r> {
         Ok(())
     }
 
-    /// Adds what is left of the index: none of it is ever synced.
+    /// Adds what is left of the index. No part of the index is ever synced.
     fn index(&mut self, disk: &Disk, image: &mut Image, random: &mut Random) -> &'static str {
         let (index, how) = match random.below(8) {
             _ if !disk.exists(INDEX)
@@ -388,7 +388,7 @@ impl<'r> Cutter<'r> {
         how
     }
 
-    /// Opens an image and compares it; if it is wrong, reports where it is kept.
+    /// Opens an image and compares it. If it is wrong, reports where it is kept.
     fn check(&mut self, image: &Image, random: &mut Random) -> Result<(), (String, PathBuf)> {
         let failed = |e: std::io::Error| (format!("files of the trial: {e}"), PathBuf::new());
         let directory = directory::fast().map_err(failed)?;
@@ -410,7 +410,7 @@ impl<'r> Cutter<'r> {
             }
             Err(what) => {
                 let kept = directory.keep();
-                // As it was before it was opened, and the lines until then.
+                // Keep the store as it was before it was opened, and the lines until then.
                 fs::remove_dir_all(&dir).ok();
                 image.write(&kept).ok();
                 let text: Vec<String> = self.said.iter().map(Line::to_string).collect();
@@ -448,7 +448,7 @@ fn check(dir: &Path, recovery: char, works: bool, oracle: &Oracle) -> Result<u64
     Ok(seen.facts + later.facts)
 }
 
-/// Some writes: a graph with three jobs, in three different states.
+/// Makes some writes: a graph with three jobs in three different states.
 fn go_on(store: &JobStore) -> Result<(), jobstore::Error> {
     let graph = store.create_graph(PROJECT, "after-the-cut")?;
     for _ in 0..3 {

@@ -1,7 +1,7 @@
 //! The contents of a file, current and durable.
 //!
-//! Contains [`File`] and its changes. A sync makes a change durable completely; otherwise each of
-//! its sectors may or may not be present.
+//! Contains [`File`] and its changes. A sync makes a change completely durable. Without a sync,
+//! each sector of a change may or may not be present.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub(super) enum Change {
 }
 
 impl Change {
-    /// Only this many of its bytes were written.
+    /// Limits the change to the bytes that were written.
     pub(super) fn cut(&mut self, bytes: u64) {
         if let Change::Write { data, .. } = self {
             if (bytes as usize) < data.len() {
@@ -35,8 +35,8 @@ impl Change {
         }
     }
 
-    /// Each sector is present or lost; if an earlier change of a sector is lost, later ones keep it
-    /// in the state before that.
+    /// Keeps or loses each sector of the change. If an earlier change of a sector was lost, later
+    /// changes of that sector are lost, too.
     fn apply_torn(&self, to: &mut Vec<u8>, lost: &mut HashSet<u64>, random: &mut Random) {
         let Change::Write { at, data } = self else {
             if random.one_in(2) {
@@ -44,7 +44,7 @@ impl Change {
             }
             return;
         };
-        // Some are lost or present as a whole: alone, each case would be rare.
+        // Some changes are lost or present as a whole, because these cases would be rare otherwise.
         let how = random.below(4);
         let (mut from, end) = (*at, *at + data.len() as u64);
         while from < end {
@@ -62,7 +62,7 @@ impl Change {
         }
     }
 
-    /// The part of it that is left after a later change was made durable.
+    /// Returns the parts of the change that are left after a later change was made durable.
     fn without(&self, later: &Change) -> Vec<Change> {
         let (
             Change::Write { at, data },
@@ -101,16 +101,15 @@ fn write(to: &mut Vec<u8>, at: u64, data: &[u8]) {
     to[from..end].copy_from_slice(data);
 }
 
-/// A file. Its content is shared with the images that were made of it.
+/// A file. It shares its content with the images that were made of it.
 #[derive(Default)]
 pub(super) struct File {
     durable: Arc<Vec<u8>>,
     now: Arc<Vec<u8>>,
     pending: Vec<Change>,
-    /// The number of changes made durable before those.
+    /// The number of earlier changes, which are durable.
     base: usize,
-    /// Changes left behind by a failed sync: they may be present, but no later sync makes them
-    /// durable.
+    /// Changes whose sync failed. They may be present, but no later sync makes them durable.
     doomed: Vec<Change>,
 }
 
@@ -127,7 +126,7 @@ impl File {
         &self.durable
     }
 
-    /// The durable content, and any part of the rest.
+    /// Returns the durable content and any part of the rest.
     pub(super) fn torn(&self, at_work: &[&Change], random: &mut Random) -> Arc<Vec<u8>> {
         if self.doomed.is_empty() && self.pending.is_empty() && at_work.is_empty() {
             return self.durable.clone();
@@ -149,8 +148,8 @@ impl File {
         self.pending.push(change);
     }
 
-    /// Applies those parts of the changes that yield the real content of the file. `false` if that
-    /// is impossible and there can be no unseen changes.
+    /// Applies those parts of the changes that yield the real content of the file. Returns `false`
+    /// if this is impossible and there can be no changes that were not seen.
     pub(super) fn take_parts(&mut self, changes: &[&Change], real: &[u8], others: bool) -> bool {
         let now = &self.now;
         let differs = |&n: &usize| now.get(n) != real.get(n);

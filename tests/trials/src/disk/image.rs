@@ -21,7 +21,7 @@ use crate::trace::{At, Call};
 pub enum Kept {
     Nothing,
     Everything,
-    /// Each name and each sector independently.
+    /// Each name and each sector is kept independently.
     Torn,
 }
 
@@ -33,7 +33,7 @@ pub struct Image {
 }
 
 impl Disk {
-    /// What is left below a directory.
+    /// Returns what is left below a directory.
     #[must_use]
     pub fn image(&self, below: &str, kept: Kept, random: &mut Random) -> Image {
         let mut image = Image::default();
@@ -91,11 +91,11 @@ impl Disk {
         }
     }
 
-    /// Compares this with the real directory after its process ended, and applies calls that did
-    /// not complete. The calls of a process that died are not always known.
+    /// Compares this disk with the real directory after its process has ended, and applies calls
+    /// that did not complete. If the process died, its last calls are not always known.
     ///
     /// # Errors
-    /// Reports a difference between the two: the trace is incomplete.
+    /// The two differ, so the trace is incomplete.
     pub fn end_process(&mut self, real: &Image, died: bool) -> Result<(), String> {
         let at_work = std::mem::take(&mut self.at_work);
         for call in std::mem::take(&mut self.begun).into_values() {
@@ -134,7 +134,7 @@ impl Disk {
 }
 
 impl Disk {
-    /// Applies a call that changes names and never returned, if the real directory shows its
+    /// Applies a call that changes names and that never returned, if the real directory shows its
     /// effect.
     fn end_call(&mut self, call: &Call, real: &Image) {
         let here = |disk: &Disk, at: &At| disk.resolve(at).filter(|p| disk.node(p).is_some());
@@ -155,14 +155,14 @@ impl Disk {
             _ => false,
         };
         if happened {
-            // No file has this number.
+            // No file has this number, so the call has only its effect on names.
             self.ended(usize::MAX, call, i64::MAX);
         }
     }
 }
 
 impl Image {
-    /// The content of a real directory.
+    /// Reads the content of a real directory.
     ///
     /// # Errors
     /// Any error of the file system or of the process.
@@ -172,7 +172,7 @@ impl Image {
         Ok(image)
     }
 
-    /// Writes it to a new directory.
+    /// Writes the image to a new directory.
     ///
     /// # Errors
     /// Any error of the file system or of the process.
@@ -208,7 +208,7 @@ impl Image {
             .extend(files.map(|(path, bytes)| (join(&path), bytes)));
     }
 
-    /// Equal for equal files.
+    /// Returns a hash of the files. It is equal for equal files.
     #[must_use]
     pub fn digest(&self) -> u64 {
         let mut digest = Xxh3::new();

@@ -1,8 +1,8 @@
-//! A store compared with the lines.
+//! Compares a store with the lines.
 //!
-//! Finds the facts of a store that contradict the lines. Every job that must exist is present, in a
-//! possible state; every job was submitted, none is partially present, and the order is that of the
-//! calls.
+//! Finds facts in a store that contradict the lines. Every job that must exist must be present, in
+//! a possible state. Every job must have been submitted, none may be partially present, and the
+//! order must be that of the calls.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,9 +12,9 @@ use super::{Graph, Job, Oracle, Seen, SeenGraph, SeenJob};
 use crate::plan::PROJECT;
 
 impl Oracle {
-    /// Compares a store that was just opened and not written to since. In each graph, about
-    /// `lookups` jobs are looked up by their ids. The oracle is unchanged, so that other stores can
-    /// be compared, too.
+    /// Compares a store that was just opened, and not written to since. In each graph, about
+    /// `lookups` jobs are looked up by their ids. The oracle stays unchanged, so that other stores
+    /// can be compared, too.
     ///
     /// # Errors
     /// The first contradiction to the lines.
@@ -73,7 +73,7 @@ struct Compare<'a> {
     found: &'a SeenGraph,
     seen: &'a Seen,
     policy: Recovery,
-    /// The opens that returned.
+    /// The numbers of the opens that returned.
     told: &'a HashSet<u64>,
 }
 
@@ -83,7 +83,7 @@ impl Compare<'_> {
         let mut there: HashMap<&str, u64> = HashMap::new();
         let mut latest: HashMap<&str, u64> = HashMap::new();
         let mut batches: HashMap<&str, u64> = HashMap::new();
-        // Jobs that must have been claimed by an unacknowledged call.
+        // The numbers of jobs that must have been claimed by an unacknowledged call.
         let (mut claimed, mut claimed_before) = (0, 0);
         for seen in &self.found.jobs {
             let key = seen.key.as_str();
@@ -126,7 +126,7 @@ impl Compare<'_> {
                 return Err(format!("only some of the jobs of call {batch} exist"));
             }
         }
-        // A job that is not listed cannot be found by its id either.
+        // A job that is not listed must not be found by its id either.
         if let Ok(graph) = store.graph(PROJECT, &self.found.name) {
             let lost = |(key, _): &(&String, &Job)| !there.contains_key(key.as_str());
             for (key, job) in self.graph.jobs.iter().filter(lost) {
@@ -140,7 +140,7 @@ impl Compare<'_> {
         Ok(facts)
     }
 
-    /// A job that was submitted after others were acknowledged comes after them.
+    /// Checks that a job that was submitted after others were acknowledged comes after them.
     fn order(&self, there: &HashMap<&str, u64>) -> Result<u64, String> {
         let mut reached = Vec::with_capacity(self.graph.acknowledged.len() + 1);
         let mut last = None;
@@ -200,7 +200,7 @@ impl Compare<'_> {
                 (_, true) => &[OutcomeKind::Cancelled, OutcomeKind::Interrupted],
                 _ => &[OutcomeKind::Interrupted],
             };
-            // An open that returned has reported the jobs it completed.
+            // An open that returned has reported the jobs that it completed.
             let untold = !self.told.contains(&boot) && boot > job.boot && boot < self.seen.boot;
             if !untold || !kinds.contains(&outcome.kind()) {
                 return wrong("was ended by an open that did not");
@@ -222,7 +222,8 @@ impl Compare<'_> {
         }
     }
 
-    /// Whether it can have been running, and which kind of claim that requires.
+    /// Returns which kind of claim is needed for the job to have been running. `None` if it cannot
+    /// have been running.
     fn running(&self, job: &Job) -> Option<Claim> {
         if job.end.is_some() || job.complete {
             None
@@ -233,7 +234,7 @@ impl Compare<'_> {
         }
     }
 
-    /// The effect of this open on a job that it found running.
+    /// Checks the effect of this open on a job that it found running.
     fn recovered(&self, action: char, seen: &SeenJob, job: &Job) -> Result<(), String> {
         let was_to_stop = match action {
             'C' => true,
@@ -266,11 +267,11 @@ impl Compare<'_> {
     }
 }
 
-/// Whether a job needs an unacknowledged claim.
+/// Whether a job must have been claimed by an unacknowledged call.
 enum Claim {
     None,
-    /// It was running at this open.
+    /// Yes, because it was running at this open.
     Running,
-    /// It was running at an earlier open.
+    /// Yes, because it was running at an earlier open.
     Ended,
 }

@@ -1,7 +1,7 @@
 //! Everything that can be read from a store.
 //!
-//! Contains [`Seen`]. All ways of reading agree: page, JSON, filter, count, offset, id; or an error
-//! says which do not.
+//! Contains [`Seen`]. All ways of reading (page, JSON, filter, count, offset, and id) must agree.
+//! If not, an error says which differ.
 
 use std::collections::HashMap;
 
@@ -16,8 +16,8 @@ use crate::random::Random;
 pub struct Seen {
     pub boot: u64,
     pub graphs: Vec<SeenGraph>,
-    /// The letters of the recovery actions for the jobs that the open found running, by graph and
-    /// key.
+    /// The jobs that the open found running, by graph and key, each with the letter of the recovery
+    /// action.
     pub recovered: HashMap<(String, String), char>,
     /// The number of comparisons.
     pub facts: u64,
@@ -28,7 +28,7 @@ pub struct Seen {
 pub struct SeenGraph {
     pub name: String,
     pub number: u64,
-    /// In the order of the list.
+    /// The jobs in the order of the list.
     pub jobs: Vec<SeenJob>,
 }
 
@@ -41,15 +41,15 @@ pub struct SeenJob {
     pub state: State,
     pub cancel_requested: bool,
     pub outcome: Option<Outcome>,
-    /// Of the request as listed.
+    /// The hash of the request as lists show it.
     pub digest: u64,
 }
 
 impl Seen {
-    /// Reads everything; in each graph, looks up about `lookups` jobs by their ids.
+    /// Reads everything. In each graph, looks up about `lookups` jobs by their ids.
     ///
     /// # Errors
-    /// What cannot be read, or differs between ways of reading.
+    /// Reports what cannot be read, or what differs between ways of reading.
     pub fn read(store: &JobStore, lookups: u64) -> Result<Seen, String> {
         let mut seen = Seen {
             boot: store.opens(),

@@ -1,7 +1,7 @@
 //! One thread of a workload.
 //!
-//! Contains the calls that it makes, and the jobs that belong to it. A job that it starts by id is
-//! not started by any other thread, so no call is refused.
+//! Contains the calls that the thread makes, and the jobs that belong to it. A job that the thread
+//! starts by id is not started by any other thread, so no call is refused.
 
 use std::collections::VecDeque;
 use std::slice::from_ref;
@@ -22,7 +22,7 @@ pub(super) struct Worker<'a> {
     prefix: String,
     made: u64,
     makes_graphs: bool,
-    /// Its own jobs, which no other thread starts.
+    /// The thread's own jobs, which no other thread starts.
     pending: VecDeque<(Graph, String, JobId)>,
     running: Vec<Running>,
     scrap: Option<Graph>,
@@ -148,7 +148,7 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Several pending writes, waited for one after the other.
+    /// Queues several writes, and waits for one after the other.
     fn submit_queued(&mut self) -> Result<(), String> {
         let graph = self.any_graph();
         let mut writes = Vec::new();
@@ -202,7 +202,7 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Starts one of its own jobs.
+    /// Starts one of the thread's own jobs.
     fn start(&mut self) -> Result<(), String> {
         let place = self
             .pending
@@ -265,7 +265,7 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Completes a running job, in one of the possible ways.
+    /// Completes a running job in one of the possible ways.
     fn end(&mut self) -> Result<(), String> {
         if self.running.is_empty() {
             return self.claim();
@@ -276,12 +276,13 @@ impl<'a> Worker<'a> {
         let expected = self.work.plan.errors_expected;
         match (self.random.below(12), job.guard) {
             (0, guard) => {
-                // It stays running until the store is opened again.
+                // The job stays running until the store is opened again.
                 guard.into_iter().for_each(Run::detach);
                 return Ok(());
             }
             (1, Some(guard)) => {
-                // It does not report whether it was recorded before the wait ended.
+                // Dropping the guard does not report whether anything was recorded before the wait
+                // ended.
                 self.work.try_call(Act::Abandon { graph, key });
                 drop(guard);
                 return Ok(());
@@ -310,7 +311,7 @@ impl<'a> Worker<'a> {
                 }
             }
         }
-        // A complete job is unchanged.
+        // Completing a complete job again must not change it.
         if self.random.one_in(10) && !expected {
             let again = job
                 .graph
@@ -374,8 +375,8 @@ impl<'a> Worker<'a> {
         Ok(dropped.is_some())
     }
 
-    /// Drops graphs that an earlier process left behind. Nothing in them belongs to any thread,
-    /// except for jobs that the open left running.
+    /// Drops graphs that an earlier process left behind. Their jobs do not belong to any thread,
+    /// except for those that the open left running.
     fn drop_old_scrap(&mut self) -> Result<(), String> {
         let Ok(graphs) = self.store.graphs() else {
             return Ok(());
@@ -388,7 +389,7 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Running jobs stay so, and the next open finds them.
+    /// Detaches running jobs, so that they stay running and the next open finds them.
     fn let_go(&mut self) {
         for job in self.running.drain(..) {
             job.guard.into_iter().for_each(Run::detach);

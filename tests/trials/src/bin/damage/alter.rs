@@ -1,14 +1,14 @@
 //! Alterations of a closed store.
 //!
 //! Contains the random choice of a case's alterations, their application, and the deviations that
-//! they excuse. A case is described by the altered files and bytes.
+//! they excuse. A case is described by the files and bytes that were altered.
 
 use std::sync::Arc;
 
 use crate::random::Random;
 use crate::tree::{Node, Tree, in_index};
 
-/// A base store, and the sources for replacing its files.
+/// The base store, and the stores from which its files can be replaced.
 pub struct Sources<'t> {
     pub base: &'t Tree,
     /// The same store at an earlier time.
@@ -30,17 +30,17 @@ pub struct Altered {
 /// The deviations that are acceptable.
 #[derive(Default)]
 pub struct Excuses {
-    /// Whether anything was altered except the index and what an open recreates: only then may
-    /// there be an error.
+    /// Whether anything was altered except the index and the files that an open recreates.
+    /// Otherwise, there must not be an error.
     pub original: bool,
-    /// Whether a file was replaced by a directory or the reverse, so that the system's own errors
-    /// are acceptable.
+    /// Whether a file was replaced by a directory, or a directory by a file. If so, the system's
+    /// own errors are acceptable.
     pub directories: bool,
-    /// Whether the mark of a clean close was removed, or replaced by an earlier one, together with
-    /// other changes: then it can be a store at an earlier time.
+    /// Whether the mark of a clean close was removed, or replaced by an earlier one, in addition to
+    /// other changes. If so, the result may be the store at an earlier time.
     pub rolled_back: bool,
-    /// Whether only the last frame can have become invalid, because it confirms those before it.
-    /// Then only its jobs can be lost.
+    /// Whether only the last frame can have become invalid, because it confirms all earlier ones.
+    /// If so, only the jobs in that frame can be lost.
     pub one_frame: bool,
     /// Whether the file STORE is missing.
     pub nameless: bool,
@@ -74,7 +74,7 @@ pub fn alter(sources: &Sources<'_>, random: &mut Random) -> Altered {
         tree.remove("index");
         what.push("index: removed".to_owned());
     }
-    // Without its mark, a close counts as a kill.
+    // Without `CLOSED`, a close is treated as a kill.
     if random.one_in(12) {
         tree.remove("CLOSED");
         what.push("CLOSED: removed".to_owned());
@@ -139,7 +139,7 @@ fn change(tree: &mut Tree, sources: &Sources<'_>, random: &mut Random) -> (Strin
     }
     let name = draw_name(tree, random);
     let Some(Node::File(content)) = tree.0.get(&name).cloned() else {
-        // A directory.
+        // The chosen name is a directory.
         let done = match random.below(3) {
             0 => {
                 tree.remove(&name);
@@ -180,7 +180,7 @@ fn change(tree: &mut Tree, sources: &Sources<'_>, random: &mut Random) -> (Strin
     (name, done)
 }
 
-/// Chooses the kind of file first, so that the many packs do not dominate.
+/// Chooses a name. The kind of file is chosen first, so that the many packs do not dominate.
 fn draw_name(tree: &Tree, random: &mut Random) -> String {
     let kinds: &[&str] = match random.below(20) {
         0..=4 => &["pack"],
@@ -276,7 +276,7 @@ fn foreign(tree: &mut Tree, name: &str, from: &Tree, whose: &str, random: &mut R
     format!("{source} of {whose} in its place")
 }
 
-/// Alters bytes; an empty file can only grow.
+/// Alters bytes. An empty file can only grow.
 fn alter_bytes(content: &mut Vec<u8>, random: &mut Random) -> String {
     let len = content.len();
     if len == 0 {
@@ -284,8 +284,8 @@ fn alter_bytes(content: &mut Vec<u8>, random: &mut Random) -> String {
         content.extend(random.bytes(more));
         return format!("{more} bytes of garbage in an empty file");
     }
-    // The first and last bytes of a file describe how to read the rest; a preallocated file ends
-    // with many zeros.
+    // The first and last bytes of a file describe how to read the rest. A preallocated file ends
+    // with many zeros, which are not counted here.
     let filled = content.iter().rposition(|b| *b != 0).unwrap_or(0) + 1;
     let at = match random.below(5) {
         0 => random.below(len.min(128)),

@@ -1,4 +1,4 @@
-//! The stores that are damaged: closed, with data of every kind.
+//! The stores that are damaged. They are closed, and contain data of every kind.
 //!
 //! Creates them, and checks that they are complete. The undamaged store returns exactly what was
 //! recorded.
@@ -15,10 +15,10 @@ use crate::original::{self, Original};
 use crate::random::Random;
 use crate::tree::Tree;
 
-/// The directories of a base.
+/// The directories of the base stores.
 pub const NAMES: [&str; 5] = ["small", "small-earlier", "large", "large-earlier", "other"];
-/// The number of jobs that their last frame submits to their first graph: all that can be lost
-/// without an error, because each frame confirms those before it.
+/// The number of jobs that the last frame of these stores submits to their first graph. No other
+/// jobs can be lost without an error, because each frame confirms all earlier ones.
 pub const LAST_FRAME_JOBS: usize = 3;
 /// The graph that is dropped.
 pub const DROPPED: &str = "dropped";
@@ -34,7 +34,7 @@ impl Clock for Fixed {
     }
 }
 
-/// The options of all stores here: small, so that a case is fast.
+/// The options of all stores here. The sizes are small, so that a case is fast.
 pub fn options(seconds: u64) -> Options {
     JobStore::options()
         .segment_bytes(64 << 10)
@@ -42,14 +42,14 @@ pub fn options(seconds: u64) -> Options {
         .clock(Fixed(seconds))
 }
 
-/// The time at which the cases are tested.
+/// The time that the clock shows during the cases, in seconds since 1970.
 pub const CASES_AT: u64 = 2_000_000_000;
 
 /// What was recorded, for comparison with what the store returns.
 #[derive(Default)]
 struct Done(Vec<(String, String, Option<Outcome>)>);
 
-/// Creates all of them in `dir`.
+/// Creates all base stores in `dir`.
 pub fn make(dir: &Path) -> Result<(), Failed> {
     for (name, large) in [("small", false), ("large", true)] {
         let earlier = dir.join(format!("{name}-earlier"));
@@ -100,7 +100,7 @@ impl Work<'_> {
         Ok(options(1_000_000_000 + self.sessions * 1000).open(self.dir)?)
     }
 
-    /// Eight sessions, whose packs are merged, and two more.
+    /// Works for eight sessions, whose packs are merged, and two more.
     fn begin(&mut self) -> Result<(), Failed> {
         for session in 0..10 {
             let store = self.open()?;
@@ -128,7 +128,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// A few more sessions, whose data is in segments and unmerged packs.
+    /// Works for a few more sessions, whose data stays in segments and unmerged packs.
     fn end(&mut self) -> Result<(), Failed> {
         for is_filled in [true, true, false] {
             let store = self.open()?;
@@ -145,14 +145,14 @@ impl Work<'_> {
         self.jobs(&second, 8)?;
         let first = store.graph("p", "first")?;
         for _ in 0..4 {
-            // These stay running, and the cancellation of one is requested.
+            // These jobs stay running, and the cancellation of one of them is requested.
             let request = self.request(100)?;
             let id = self.submit(&first, request)?;
             first.start(&id)?;
         }
         let last = self.done.0.last().map(|(id, _, _)| id.clone());
         first.cancel(last.unwrap_or_default())?;
-        // The rest of a segment, and a little of the next.
+        // This fills the rest of a segment, and a little of the next one.
         self.fill_segment(&first)?;
         store.close()?;
         Ok(())
@@ -164,7 +164,7 @@ impl Work<'_> {
             .map(|_| self.request(24 << 10))
             .collect::<Result<_, _>>()?;
         let texts: Vec<String> = requests.iter().map(|r| r.as_json().to_owned()).collect();
-        // In one commit, so that the sealed segment stays as it is at the end.
+        // All requests are in one commit, so that the sealed segment stays as it is at the end.
         let ids = graph.submit_all(requests)?;
         for (id, text) in ids.iter().zip(texts) {
             self.done.0.push((id.to_string(), text, None));
@@ -181,7 +181,7 @@ impl Work<'_> {
         Ok(Request::new("execute_algorithm", "/ges/v1.0", body)?)
     }
 
-    /// Submits a job, with a generated id or an external one.
+    /// Submits a job with a generated or an external id.
     fn submit(&mut self, graph: &Graph, request: Request) -> Result<String, Failed> {
         let text = request.as_json().to_owned();
         let id = if self.done.0.len() % 3 == 1 {

@@ -17,8 +17,8 @@ use crate::random::Random;
 use crate::tree::Tree;
 use crate::watch;
 
-/// The memory limit of a case, including the process itself and its stacks: a length in a file must
-/// not determine an allocation.
+/// The memory limit of a case, including the process itself and its stacks. It reveals whether a
+/// length in a file determines an allocation.
 const ADDRESS_SPACE_BYTES: u64 = 1 << 30;
 
 pub struct Arguments {
@@ -28,7 +28,7 @@ pub struct Arguments {
     pub from: u64,
     pub end: u64,
     pub step: u64,
-    /// Continue with the store that a dead child left in `work`.
+    /// Whether to continue with the store that a dead child left in `work`.
     pub again: bool,
 }
 
@@ -253,7 +253,7 @@ impl Case<'_> {
                 "StoreMissing"
             }
             Error::NotAStore { path, .. } if path == self.dir && nameless => "NotAStore",
-            // The system's own error, if the path is not a regular file.
+            // The path is not a regular file, so the system reports its own error.
             Error::Io { path, .. } if directories && inside(path) => "Io: is a directory",
             _ => return Err(format!("the error {error:?}")),
         };
@@ -263,7 +263,7 @@ impl Case<'_> {
         }
     }
 
-    /// A refused open leaves the log files unchanged, for a restore.
+    /// Checks that a refused open has left the log files unchanged, so that they can be restored.
     fn check_untouched(&self) -> Result<(), String> {
         let now = Tree::read(self.dir).map_err(|e| e.to_string())?.original();
         let before = self.altered.tree.original();

@@ -3,8 +3,8 @@
 //!
 //! Contains the command line, the child processes that run the cases, and the final table.
 //! Guarantee: no data is lost silently. Whatever happens to the files, each result is correct or an
-//! error that names the file; never a wrong record, a shortened list, a panic, an abort, a hang, or
-//! excessive memory. Damage to the index costs only a rebuild.
+//! error that names the file. There is never a wrong record, a shortened list, a panic, an abort, a
+//! hang, or excessive memory use. Damage to the index only causes a rebuild.
 
 mod alter;
 mod base;

@@ -1,7 +1,7 @@
 //! The content of a store, and every way of reading it.
 //!
-//! Contains [`Original`], which is read from the undamaged store, and the comparison of an altered
-//! store with it. Every result is compared, including results before an error.
+//! Contains [`Original`], which is read from the undamaged store, and compares an altered store
+//! with it. Every result is compared, including results before an error.
 
 use std::time::SystemTime;
 
@@ -43,7 +43,7 @@ impl Fact {
         )
     }
 
-    /// Whether this job can become `later`, with reopens in between.
+    /// Returns whether this job can become `later` if the store is reopened in between.
     fn may_become(&self, later: &Fact) -> bool {
         let same = (&self.id, self.sequence, &self.request, self.submitted_at)
             == (
@@ -103,7 +103,7 @@ pub struct Original {
 }
 
 impl Original {
-    /// Reads all jobs one by one, and compares all other ways of reading with that.
+    /// Reads all jobs one by one, and compares the results of all other ways of reading with them.
     pub fn read(store: &JobStore) -> Result<Original, Error> {
         let mut original = Original {
             boot: store.opens(),
@@ -126,7 +126,7 @@ impl Original {
         Ok(original)
     }
 
-    /// The same without the last jobs of the first graph.
+    /// Returns the same content without the last `jobs` jobs of the first graph.
     pub fn without_last(&self, jobs: usize) -> Original {
         let mut left = self.clone();
         if let Some(first) = left.graphs.first_mut() {
@@ -142,8 +142,8 @@ impl Original {
         self.graphs.iter().map(|graph| graph.jobs.len()).sum()
     }
 
-    /// Whether this can be the same store at an earlier time: fewer graphs, fewer jobs, earlier
-    /// states, and no other difference.
+    /// Checks whether this can be the same store at an earlier time: with fewer graphs, fewer jobs,
+    /// or earlier states, but no other difference.
     pub fn may_become(&self, later: &Original) -> Result<(), String> {
         if self.boot > later.boot || self.graphs.len() > later.graphs.len() {
             return Err(format!("boot {} is no earlier one", self.boot));

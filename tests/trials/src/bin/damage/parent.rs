@@ -1,7 +1,7 @@
 //! The parent process, which outlives the cases.
 //!
-//! Starts children, reads their output, continues after a child died, and prints the table. A case
-//! that kills or hangs its process is reported, and the next one is tested.
+//! Starts children, reads their output, continues after a child has died, and prints the table. A
+//! case that kills or hangs its process is reported, and the run continues with the next one.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -13,15 +13,15 @@ use std::time::{Duration, Instant};
 
 use crate::{Failed, Options, base};
 
-/// A case takes milliseconds; one that takes this long hangs.
+/// How long a case may take. A case takes milliseconds, so one that takes this long hangs.
 const CASE_BOUND: Duration = Duration::from_secs(60);
-/// Cases per child.
+/// The number of cases per child.
 const BATCH: u64 = 500;
 
 #[derive(Default)]
 struct Sum {
     cases: u64,
-    /// By kind of file and by result.
+    /// The number of cases by kind of file and by result.
     table: BTreeMap<(String, String), u64>,
     deaths: u64,
     aborts_in_open: u64,
@@ -82,7 +82,7 @@ impl Options {
         }
     }
 
-    /// First case, end, and step of one worker.
+    /// Returns the first case of a worker, the end of its range, and the step between its cases.
     fn cases_of(&self, worker: u64) -> (u64, u64, u64) {
         if let Some(only) = self.only {
             return (only, only + 1, 1);
@@ -112,7 +112,7 @@ struct Current {
 
 /// How a child ended.
 enum ChildEnd {
-    /// It would continue with this case.
+    /// The child ended normally. The next child begins with this case.
     Next(u64),
     Died(Current, String),
 }
@@ -149,7 +149,7 @@ impl Worker<'_> {
             sum.wrong(format!("{name}: {how}"));
             return Ok(());
         }
-        // The next open must work as if nothing had happened.
+        // The store must open now as if the child had not died.
         match self.child(current.case, current.case + 1, step, true)? {
             ChildEnd::Next(_) => self.lock().aborts_in_open += 1,
             ChildEnd::Died(_, how) => {
@@ -218,7 +218,7 @@ impl Worker<'_> {
         }
     }
 
-    /// Processes a line of a child; returns the next case if it was the last line.
+    /// Processes a line of a child's output. If it is the last line, returns the next case.
     fn heard(&self, line: &str, current: &mut Current, again: bool) -> Option<u64> {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         match word {
@@ -263,7 +263,8 @@ impl Worker<'_> {
     }
 }
 
-/// The child's lines, read by a thread, so that waiting for them can time out.
+/// Returns the lines of a child's output. A thread reads them, so that waiting for them can time
+/// out.
 fn lines_of(child: &mut Child) -> Result<Receiver<String>, Failed> {
     let out = child.stdout.take().ok_or("the child has no output")?;
     let (sender, lines) = channel();

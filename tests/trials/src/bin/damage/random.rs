@@ -15,7 +15,7 @@ impl Random {
     /// The random numbers of one case.
     pub fn of_case(seed: u64, case: u64) -> Random {
         let mut random = Random::new(seed ^ case.wrapping_mul(0xd6e8_feb8_6659_fd93));
-        // Adjacent cases begin alike.
+        // The first numbers of adjacent cases are similar.
         random.0.any();
         random
     }

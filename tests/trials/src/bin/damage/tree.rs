@@ -1,7 +1,7 @@
 //! A store's directory in memory.
 //!
-//! Contains [`Tree`], which is read from a directory and can be written to one. What is written is
-//! an independent copy.
+//! Contains [`Tree`], which is read from a directory and can be written to one. A written directory
+//! is an independent copy.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,7 +21,7 @@ impl Node {
     }
 }
 
-/// Files and directories by their path in the store's directory; a directory precedes its contents.
+/// Files and directories by their path in the store's directory. A directory precedes its contents.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Tree(pub BTreeMap<String, Node>);
 
@@ -46,7 +46,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Makes `dir` contain exactly this.
+    /// Makes `dir` contain exactly these files and directories.
     pub fn write(&self, dir: &Path) -> io::Result<()> {
         clear(dir)?;
         fs::create_dir_all(dir)?;
@@ -59,7 +59,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Without the index, and without what every open writes.
+    /// Returns the tree without the index, and without the files that every open writes.
     pub fn original(&self) -> Tree {
         let is_log_file = |name: &str| {
             name != "LOCK" && name != "INDEX-OPENING" && name != "index" && !in_index(name)
@@ -96,7 +96,7 @@ pub fn in_index(name: &str) -> bool {
     name == "index-rewrite" || name.starts_with("index-rewrite/") || name.starts_with("index/")
 }
 
-/// Removes a directory if it exists, even if it has become something else.
+/// Removes a directory if it exists, even if the name now belongs to something else.
 pub fn clear(dir: &Path) -> io::Result<()> {
     match fs::remove_dir_all(dir) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),

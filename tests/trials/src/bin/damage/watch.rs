@@ -14,7 +14,7 @@ static REBUILDS: AtomicU64 = AtomicU64::new(0);
 static ENDED: AtomicU64 = AtomicU64::new(0);
 static PANICS: Mutex<Vec<Panic>> = Mutex::new(Vec::new());
 
-/// A panic, caught or not.
+/// A panic, whether it was caught or not.
 #[derive(Clone, Debug)]
 #[allow(dead_code, reason = "shown as a whole")]
 pub struct Panic {
@@ -26,7 +26,7 @@ pub struct Panic {
 /// What happened since the last call.
 pub struct Seen {
     pub rebuilds: u64,
-    /// Threads of a store that panicked.
+    /// The number of threads of a store that panicked.
     pub ended: u64,
     pub panics: Vec<Panic>,
 }

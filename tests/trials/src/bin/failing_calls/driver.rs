@@ -1,8 +1,9 @@
 //! The process whose calls fail: a few operations of every kind, one after the other.
 //!
-//! Contains the operations, and the errors they may return. Guarantee: an error says whether
-//! anything was recorded; an operation that recorded nothing succeeds once the fault is over; after
-//! a commit with an unknown outcome the store is read-only until it is reopened; reads always work.
+//! Contains the operations, and the errors that they may return. Guarantee: an error says whether
+//! anything was recorded. An operation that recorded nothing succeeds once the fault is over. After
+//! a commit with an unknown outcome, the store is read-only until it is reopened. Reads always
+//! work.
 
 use std::io::{IoSlice, Write};
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ use jobstore_trials::random::Random;
 
 use crate::setting::{May, Setting};
 
-/// Each thread can meet the fault once, so an operation can fail this many times in a row.
+/// How many times an operation can fail in a row, because each thread can meet the fault once.
 const TRIES: u32 = 6;
 
 /// The expected state of a job.
@@ -33,7 +34,7 @@ struct Driver {
     calls: u64,
     made: u64,
     known: Vec<Known>,
-    /// A commit in this session has an unknown outcome.
+    /// Whether a commit in this session has an unknown outcome.
     unknown: bool,
     failures: u64,
 }
@@ -81,7 +82,7 @@ fn say(line: &Line) {
     let said = out
         .as_mut()
         .map(|out| out.write_vectored(&[IoSlice::new(text.as_bytes())]));
-    // An incomplete output cannot be judged.
+    // If the output is incomplete, the run cannot be judged.
     if !matches!(said, Ok(Ok(len)) if len == text.len()) {
         std::process::exit(4);
     }
@@ -98,7 +99,7 @@ impl Driver {
         call
     }
 
-    /// Makes a write; `None` if it failed in an acceptable way.
+    /// Makes a write. `None` if it failed in an acceptable way.
     fn call<T>(
         &mut self,
         store: &JobStore,
@@ -150,8 +151,8 @@ impl Driver {
             Error::DiskFull { .. } => !self.unknown && matches!(may, May::DiskFull | May::Either),
             Error::Io { .. } => !self.unknown && matches!(may, May::Io | May::Either),
             Error::TooManyOpenFiles { .. } => !self.unknown && may == May::Handles,
-            // sled may wait forever for one of its own writes that failed. It is abandoned at its
-            // deadline: the log was closed, and everything is in it.
+            // sled may wait forever for one of its own writes that failed. The close then abandons
+            // the index at its deadline. The log was closed, and contains everything.
             Error::IndexStuck { .. } => may != May::Nothing && matches!(act, Act::Close),
             _ => false,
         };
@@ -166,7 +167,7 @@ impl Driver {
         }
         if let Some(ballast) = self.setting.ballast.take() {
             std::fs::remove_file(ballast).map_err(|e| format!("the ballast: {e}"))?;
-            // From here on there is space.
+            // From now on, there is space.
             self.setting.lasting = false;
         }
         Ok(())
@@ -270,7 +271,7 @@ impl Driver {
                 match step {
                     0 => self.complete(store, &graph, n)?,
                     1 => self.cancel(store, &graph, n)?,
-                    // It stays running.
+                    // The job stays running.
                     _ => {}
                 }
             }
@@ -413,7 +414,7 @@ impl Driver {
                 known.state = Some(State::Running);
             }
         } else if self.unknown {
-            // It may have claimed any job.
+            // The claim may have taken any pending job.
             let pending = |known: &&mut Known| known.state == Some(State::Pending);
             self.known
                 .iter_mut()
@@ -452,8 +453,8 @@ impl Driver {
         Ok(())
     }
 
-    /// Lets the store's threads work, so that their calls also fail. A short time is enough, and no
-    /// check depends on it.
+    /// Gives the store's threads time to work, so that their calls also fail. A short time is
+    /// enough, and no check depends on it.
     fn pause(&self) {
         let deadline = Instant::now() + Duration::from_millis(150);
         while Instant::now() < deadline {

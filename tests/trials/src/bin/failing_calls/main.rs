@@ -1,11 +1,11 @@
 //! Makes the system calls of a store fail, one after the other, in a real process on a real
 //! directory.
 //!
-//! Contains the command line. The modules: the operations on the store ([`driver`]), and the ways
-//! in which calls fail ([`sweep`], [`room`]). Guarantee: the result of a failed call is known.
-//! Nothing is acknowledged that is not present after reopening, nothing is present that was not
-//! attempted, reads continue, nothing hangs, panics, or aborts; a failure of the index loses
-//! nothing that was acknowledged.
+//! Contains the command line. The other modules contain the operations on the store ([`driver`]),
+//! and the ways in which calls fail ([`sweep`], [`room`]). Guarantee: the result of a failed call
+//! is known. Nothing is acknowledged that is not present after reopening, and nothing is present
+//! that was not attempted. Reads continue. Nothing hangs, panics, or aborts. A failure of the index
+//! loses nothing that was acknowledged.
 
 mod driver;
 mod room;

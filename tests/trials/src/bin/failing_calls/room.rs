@@ -14,9 +14,10 @@ use crate::trial::{self, Sum};
 /// The first argument of the process in the namespace.
 pub const INSIDE: &str = "inside";
 const FILE_SYSTEM_BYTES: u64 = 8 << 20;
-/// The driver does not need more.
+/// More space than the driver needs.
 const ENOUGH_BYTES: u64 = 1 << 20;
-/// The default action for a file over its limit is to kill the process.
+/// The signal that a process gets if a file would exceed its limit. By default, it kills the
+/// process.
 const SIGXFSZ: i32 = 25;
 
 /// Runs this program in a namespace with a small file system.
@@ -64,8 +65,8 @@ pub fn full(ci: bool, sum: &mut Sum) {
     }
 }
 
-/// In the namespace: the file system is filled except for some bytes, more in each run; when the
-/// store reports a full disk, the space is freed.
+/// Runs in the namespace. The file system is filled except for some bytes, more in each run. When
+/// the store reports a full disk, space is freed.
 pub fn inside(args: &[String]) -> ExitCode {
     let mut sum = Sum::default();
     let [mount, bytes, steps] = args else {
@@ -76,7 +77,7 @@ pub fn inside(args: &[String]) -> ExitCode {
         return ExitCode::from(2);
     };
     for step in 0..steps {
-        // From no space at all to enough.
+        // The free space grows from nothing to enough.
         let left = ENOUGH_BYTES * step / steps;
         if let Err(what) = fill(Path::new(mount), bytes, left, &mut sum) {
             sum.wrong(format!("{left} bytes left: {what}"));
@@ -119,7 +120,7 @@ fn fill(mount: &Path, bytes: u64, left: u64, sum: &mut Sum) -> Result<(), String
     trial::check(&dir, &[], &ran, None, sum)
 }
 
-/// No file can grow beyond a size, which causes an error or a signal.
+/// Limits the size of files. A write beyond the limit causes an error or a signal.
 pub fn sizes(ci: bool, sum: &mut Sum) {
     let root = match directory::fast() {
         Ok(root) => root,

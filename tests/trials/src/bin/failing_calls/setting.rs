@@ -15,7 +15,7 @@ pub struct Setting {
     pub lasting: bool,
     /// The file that is deleted to free space.
     pub ballast: Option<PathBuf>,
-    /// No file can grow beyond this.
+    /// The maximum size of a file, if limited.
     pub file_bytes_max: Option<u64>,
     pub may: May,
 }

@@ -1,7 +1,8 @@
-//! Each system call fails once: the first, then the second, until none is left.
+//! Makes each system call fail once: the first, then the second, and so on until each call has
+//! failed.
 //!
 //! Defines which calls fail and with which errors, and the corresponding arguments of strace. The
-//! n-th call is skipped only if no thread makes that many calls.
+//! n-th call is left out only if no thread makes that many calls.
 //!
 //! strace counts the calls of each thread separately, so in one run the n-th call of each thread
 //! fails.
@@ -59,15 +60,15 @@ const KINDS: &[Kind] = &[
     },
 ];
 
-/// After this many consecutive numbers without a hit, none is left: the store's threads do not make
-/// the same number of calls in each run.
+/// After this many consecutive numbers at which no call failed, the sweep ends. One is not enough,
+/// because the store's threads do not make the same number of calls in each run.
 const MISSES: u64 = 3;
-/// After this many runs that had to be killed, a sweep is abandoned; each is a failure.
+/// After this many runs that had to be killed, a sweep is abandoned. Each of them is a failure.
 const HANGS_MAX: u32 = 5;
-/// A short sweep tests each of the first calls up to this number, and then every third.
+/// A short sweep tests each call up to this number, and then every third one.
 const CI_DENSE: u64 = 24;
 
-/// Why strace cannot be used, if so.
+/// Returns the reason why strace cannot be used, if there is one.
 fn missing() -> Option<String> {
     let mut tried = Command::new("strace");
     tried.args([
@@ -101,7 +102,7 @@ pub fn run(ci: bool, jobs: u64, sum: &mut Sum) {
 struct Sweep<'s> {
     call: &'static str,
     error: &'static str,
-    /// The store to begin with, its lines, and its name.
+    /// The store to begin with. The next two fields are its lines and its name.
     base: Option<&'s Path>,
     said: &'s [Line],
     from: &'static str,
@@ -193,8 +194,8 @@ fn sweep_all(ci: bool, jobs: u64, sum: &mut Sum) -> Result<(), String> {
     }
 }
 
-/// The lines of strace about injected failures, at the place where they name their files: a call
-/// that is interleaved with another thread's takes two lines.
+/// Returns the lines of strace about injected failures. If a call is interleaved with another
+/// thread's, it takes two lines. In that case, returns the first one, which names the file.
 fn injected(text: &str) -> Vec<&str> {
     let thread = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
     let (mut begun, mut hits) = (BTreeMap::new(), Vec::new());
@@ -212,18 +213,19 @@ fn injected(text: &str) -> Vec<&str> {
     hits
 }
 
-/// Whether a call names a file of the index through the handle of the store's directory.
+/// Returns whether a call names a file of the index through the handle of the store's directory.
 fn is_by_handle(line: &str) -> bool {
     line.contains("\"/proc/self/fd/") && line.contains(&format!("/{}", directory::INDEX))
 }
 
-/// Whether two slices of one text are the same position in it: lines repeat.
+/// Returns whether two slices of a text are at the same position in it. Comparing their contents is
+/// not enough, because lines repeat.
 fn is_same(line: &str, other: &str) -> bool {
     std::ptr::eq(line.as_ptr(), other.as_ptr())
 }
 
-/// Whether the thread continued in the reserve: then the failed call concerned a segment that was
-/// only being preallocated, without any data, and no caller needed an error.
+/// Returns whether the thread continued in the reserve. If so, the failed call concerned a segment
+/// that was only being preallocated and contained no data, so no caller needed an error.
 fn took_the_reserve(text: &str, failed: &str) -> bool {
     let thread = failed.split(' ').next();
     let later = text
@@ -237,8 +239,8 @@ fn took_the_reserve(text: &str, failed: &str) -> bool {
         .is_some_and(|line| line.contains("\"RESERVE\""))
 }
 
-/// Whether an open could not zero what follows the log's end, and began another segment instead of
-/// continuing there.
+/// Returns whether an open could not overwrite with zeros what follows the end of the log, and
+/// began another segment instead of continuing there.
 fn began_another(text: &str, failed: &str) -> bool {
     let thread = failed.split(' ').next();
     let zeroed = failed.contains("pwrite64(") && failed.contains(".segment>, \"\\0\\0\\0\\0");
@@ -253,7 +255,8 @@ fn began_another(text: &str, failed: &str) -> bool {
     zeroed && next.is_some_and(|line| line.contains("openat(") && line.contains(".segment\""))
 }
 
-/// Whether the thread was creating the reserve, on which nothing depends until it is taken.
+/// Returns whether the thread was creating the reserve. Nothing depends on the reserve until it is
+/// taken.
 fn made_the_reserve(text: &str, failed: &str) -> bool {
     let thread = failed.split(' ').next();
     let before = text.lines().take_while(|line| !is_same(line, failed));
@@ -266,8 +269,8 @@ fn made_the_reserve(text: &str, failed: &str) -> bool {
     })
 }
 
-/// Whether it filled the file that is preallocated for the mark of a clean close. Without that
-/// file, the close creates another, or reports that it cannot.
+/// Returns whether the call filled the file that is preallocated for the mark of a clean close.
+/// Without that file, the close creates another one, or reports that it cannot.
 fn prepared_the_mark(failed: &str) -> bool {
     failed.contains("pwrite64(") && failed.contains("/CLOSING>, \"\\0\\0\\0\\0")
 }
@@ -318,7 +321,7 @@ impl Sweep<'_> {
                 "--seccomp-bpf",
                 "-y",
                 "-e",
-                // And the calls that create or take the reserve.
+                // The calls that create or take the reserve are needed as well.
                 &format!("trace={},openat,/^rename", self.call),
                 "-e",
                 &format!("inject={}:error={}:when={number}", self.call, self.error),

@@ -1,4 +1,4 @@
-//! One run of the driver in a child process, and the check of the store it leaves.
+//! One run of the driver in a child process, and the check of the store that the run leaves.
 //!
 //! Starts the run, enforces its limits, and counts the totals. A run that hangs is killed and
 //! reported.
@@ -19,7 +19,7 @@ use crate::setting::{May, Setting};
 
 /// The first argument of a child.
 pub const WORK: &str = "work";
-/// A run takes a fraction of a second.
+/// How long a run may take. Normally, it takes a fraction of a second.
 const RUN_BOUND: Duration = Duration::from_secs(60);
 /// The number of jobs of each graph that are looked up by their ids.
 const LOOKUPS: u64 = 20;
@@ -28,10 +28,10 @@ const LOOKUPS: u64 = 20;
 #[derive(Default)]
 pub struct Sum {
     pub runs: u64,
-    /// Runs in which a call failed.
+    /// The number of runs in which a call failed.
     pub hit: u64,
     pub calls_failed: u64,
-    /// Failures that a caller was informed of.
+    /// The number of failures that were reported to a caller.
     pub errors: u64,
     pub acknowledged: u64,
     pub facts: u64,
@@ -78,7 +78,7 @@ pub struct Ran {
     pub complaint: String,
 }
 
-/// Runs the driver with `before`, a command that runs others.
+/// Runs the driver. `before` is a command that runs another command, or is empty.
 pub fn run(setting: &Setting, before: &[String]) -> Result<Ran, String> {
     let own = std::env::current_exe().map_err(|e| e.to_string())?;
     let own = own.to_string_lossy().into_owned();
@@ -106,7 +106,7 @@ pub fn run(setting: &Setting, before: &[String]) -> Result<Ran, String> {
     let group = rustix::process::Pid::from_child(&child);
     let status = wait(&mut child, RUN_BOUND);
     if status.is_err() {
-        // The program that ran the driver is dead; the driver itself may not be.
+        // The program that ran the driver is dead, but the driver itself may not be.
         rustix::process::kill_process_group(group, rustix::process::Signal::KILL).ok();
     }
     let (out, err) = (
@@ -114,7 +114,7 @@ pub fn run(setting: &Setting, before: &[String]) -> Result<Ran, String> {
         err.join().unwrap_or_default(),
     );
     let status = status.map_err(|e| format!("{e}; {err}"))?;
-    // A line that a kill cut is ignored.
+    // If a kill truncated the last line, that line is ignored.
     let whole = out.rfind('\n').map_or("", |end| &out[..end]);
     Ok(Ran {
         lines: whole.lines().filter_map(Line::parse).collect(),
@@ -143,10 +143,10 @@ pub fn check(
         sum.acknowledged += u64::from(matches!(line, Line::Done { .. }));
     }
     if !dir.exists() {
-        // The very first call failed.
+        // The very first call failed, so there is no store.
         return Ok(());
     }
-    // Twice: what the first open rebuilds must be equally good.
+    // The check is repeated, because what the first open rebuilds must be equally good.
     for _ in 0..2 {
         let checked = within("a check of the store", RUN_BOUND, || {
             let store = options('I').open(dir);
@@ -163,8 +163,8 @@ pub fn check(
     Ok(())
 }
 
-/// Creates the store that most runs begin with: killed in the middle of its work, with packs that
-/// are about to be merged. Returns its lines.
+/// Creates the store with which most runs begin. It was killed in the middle of its work, and has
+/// packs that are about to be merged. Returns its lines.
 pub fn make_base(dir: &Path) -> Result<Vec<Line>, String> {
     let mut said = Vec::new();
     for round in 1..=3 {

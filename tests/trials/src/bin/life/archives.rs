@@ -1,8 +1,8 @@
 //! The archive of purged jobs.
 //!
-//! Manipulates its directory, and checks its files. A job that was purged by a graph with an
-//! archive is in it, unchanged; nothing else is, and nothing twice, unless a fault or a crash
-//! happened in between.
+//! Manipulates the directory of the archive, and checks its files. A job that was purged by a graph
+//! with an archive is in the archive, unchanged. Nothing else is in the archive, and nothing twice,
+//! unless a fault or a crash happened in between.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -20,10 +20,10 @@ use crate::texts;
 
 /// The path of the archives.
 pub const ARCHIVE: &str = "/simulated-archives/one";
-/// A failed operation has been retried by then.
+/// By this time, a failed operation has been retried.
 const RETRY_MS: u64 = 5_000;
 
-/// A line without the parts that the model does not know.
+/// Returns a line without the parts that the model does not know.
 fn known(line: &str) -> String {
     let Some(at) = line.rfind(r#","startedAt":"#) else {
         return line.to_owned();
@@ -34,9 +34,9 @@ fn known(line: &str) -> String {
     format!("{}{}", &line[..at], &line[behind..])
 }
 
-/// The line of an archived job.
+/// Returns the line of an archived job.
 fn line_of(sequence: u64, job: &Job, keys: Keys) -> Option<String> {
-    // A release may shorten the message.
+    // A release may truncate the message.
     let message = job.outcome.as_ref().and_then(|o| o.message.as_ref());
     if message.is_some_and(|message| message.len() > MESSAGE_BYTES_SAFE) {
         return None;
@@ -58,7 +58,7 @@ fn line_of(sequence: u64, job: &Job, keys: Keys) -> Option<String> {
     Some(texts::line(&seen, keys))
 }
 
-/// The lines of a file, and whether it is complete.
+/// Returns the lines of a file, and whether the file is complete.
 fn lines(content: &[u8]) -> (Vec<String>, bool) {
     let (mut rest, mut text) = (content, String::new());
     while !rest.is_empty() {
@@ -81,7 +81,7 @@ impl Life {
         self.archive_is_in_doubt = true;
         let place = |disk| simulation::place_archive(Path::new(ARCHIVE), disk);
         match kind {
-            // Another program moves it away; a new one is created in its place.
+            // Another program moves the directory away, and a new one is created in its place.
             0..=2 => {
                 let new = Disk::new();
                 place(Some(&new));
@@ -89,7 +89,7 @@ impl Life {
                 self.moved_archives.push(old);
                 return Ok(true);
             }
-            // Another program deletes the file being written.
+            // Another program deletes the file that is being written.
             3 => {
                 let names = self.archive.names();
                 let part = names.into_iter().find(|(name, _)| name.ends_with(".part"));
@@ -127,7 +127,7 @@ impl Life {
         }
     }
 
-    /// After a clean close, all files have their final names.
+    /// Checks that all files have their final names after a clean close.
     pub fn check_archive_ended(&self) -> Result<(), Finding> {
         let is_clean = self.is_archive_well() && !self.is_excused();
         let names = self.archive.names();
@@ -140,7 +140,7 @@ impl Life {
         }
     }
 
-    /// All lines of all files, and how many times each occurs.
+    /// Returns all lines of all files, and how many times each occurs.
     fn archived_lines(&self) -> Result<BTreeMap<String, usize>, Finding> {
         let mut all = BTreeMap::new();
         for disk in self.moved_archives.iter().chain([&self.archive]) {

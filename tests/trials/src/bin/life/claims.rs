@@ -1,7 +1,7 @@
 //! Workers that wait for a job, or for a cancellation.
 //!
-//! Nothing actually blocks here: there is one thread. Futures are polled and dropped, and their
-//! wake-ups are checked.
+//! Nothing actually blocks here, because there is only one thread. Futures are polled and dropped,
+//! and their wake-ups are checked.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,7 +17,8 @@ use crate::model::{Effect, Job, Name};
 use crate::operations::{After, Pick};
 use crate::requests::Content;
 
-/// How many times a claim is polled before it is dropped, and which polls a commit follows.
+/// How many times a claim is polled before it is dropped, and which of these polls are followed by
+/// a commit.
 #[derive(Clone, Copy, Debug)]
 pub struct Polls {
     pub count: u8,
@@ -63,7 +64,7 @@ impl Life {
         oldest.map(|(&sequence, job)| (sequence, job.clone()))
     }
 
-    /// The result of a claim, compared with the job that it should have claimed.
+    /// Compares the result of a claim with the job that it should have claimed.
     pub fn claimed(
         &mut self,
         name: Name,
@@ -97,8 +98,8 @@ impl Life {
         self.claimed(name, claimed, oldest, after)
     }
 
-    /// A claim that is polled some times and dropped, unless it has its job by then. If there is no
-    /// job, one is submitted while it waits.
+    /// Polls a claim some times and drops it, unless it has its job by then. If there is no job,
+    /// one is submitted while the claim waits.
     pub fn claim_next_async(
         &mut self,
         pick: Pick,
@@ -169,7 +170,7 @@ impl Life {
         }
     }
 
-    /// The future of a claim was dropped when this job was already running.
+    /// The future of a claim was dropped when its job was already running.
     fn handed_back(&mut self, name: Name, job: Option<(u64, Job)>) -> Ran {
         if let Some((sequence, _)) = job {
             self.acknowledge(Effect::Start(name, sequence));
@@ -200,7 +201,7 @@ impl Life {
         Ok(true)
     }
 
-    /// A run that waits for its cancellation, which may happen.
+    /// Lets a run wait for its cancellation, which may or may not happen.
     pub fn cancelled(&mut self, pick: Pick, cancels: bool) -> Ran {
         let Some(n) = usize::from(pick).checked_rem(self.runs.len()) else {
             return Ok(false);

@@ -1,27 +1,27 @@
 //! Time that a store does not count until its clock is confirmed.
 //!
-//! Contains [`Gaps`]. No more time may be excluded than this computes: if several gaps are
-//! confirmed together, they count for jobs that completed before the first of them.
+//! Contains [`Gaps`], which computes the maximum time that a store may exclude from the age of a
+//! job. If several gaps are confirmed together, they are added to the ages of jobs that completed
+//! before the first of them.
 
 use crate::life::DAY_MS;
 
-/// The periods, in simulated time, for which the store may lack a record of the time for over a
-/// day.
+/// The periods of more than a day, in simulated time, in which the store may have recorded nothing.
 #[derive(Default)]
 pub struct Gaps {
     /// When the store last recorded something.
     recorded_ms: u64,
-    /// The same for the state after a power failure.
+    /// When the store last recorded something that a power failure does not undo.
     durable_ms: u64,
     /// The end of the first gap that is not confirmed yet.
     waiting_since_ms: Option<u64>,
-    /// The same before a confirmation that a power failure may undo.
+    /// The value of `waiting_since_ms` before a confirmation that a power failure may undo.
     may_wait_since_ms: Option<u64>,
     /// Later gaps that had to be confirmed together with an earlier one.
     uncounted: Vec<Uncounted>,
 }
 
-/// A gap that does not count for what happened in this period before it.
+/// A gap that is not added to the ages of events in this earlier period.
 struct Uncounted {
     from_ms: u64,
     until_ms: u64,
@@ -67,7 +67,7 @@ impl Gaps {
         self.waiting_since_ms.is_some()
     }
 
-    /// How much of the time since then the store may exclude after all confirmations.
+    /// Returns how much of the time since `since_ms` the store may exclude after all confirmations.
     pub fn uncounted(&self, since_ms: u64) -> u64 {
         let gaps = self.uncounted.iter();
         let gaps = gaps.filter(|gap| (gap.from_ms..gap.until_ms).contains(&since_ms));

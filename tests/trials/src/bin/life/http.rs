@@ -1,4 +1,4 @@
-//! HTTP reads in a life: each response matches the model byte for byte.
+//! HTTP reads in a life. Each response must match the model byte for byte.
 //!
 //! Contains the requests, and the expected documents and errors.
 
@@ -14,7 +14,7 @@ use crate::secrets::Keys;
 use crate::texts;
 use crate::web::{self, Answer, Ask, encoded};
 
-/// The URL of a graph, below the common prefix of its routes.
+/// Returns the URL of a graph, below the common prefix of its routes.
 pub fn of_graph(start: &str, name: Name) -> String {
     let (project, graph) = (PROJECTS[name.0], encoded(NAMES[name.1]));
     match start {
@@ -25,7 +25,7 @@ pub fn of_graph(start: &str, name: Name) -> String {
 
 pub const API: &str = "/ges/v1.0";
 
-/// The filter of a look as query parameters.
+/// Returns the filter of a look as query parameters.
 pub fn filter_query(look: &Look, right_ms: u64) -> String {
     let mut query = String::new();
     let states: Vec<&str> = State::ALL
@@ -37,7 +37,7 @@ pub fn filter_query(look: &Look, right_ms: u64) -> String {
     let mut add = |key: &str, value: &str| {
         query.push_str(&format!("&{key}={}", encoded(value)));
     };
-    // Words separated by commas, or repeated parameters.
+    // The words are separated by commas, or the parameter is repeated.
     match look.number % 2 {
         0 if !states.is_empty() => add("state", &states.join(",")),
         _ => states.iter().for_each(|state| add("state", state)),
@@ -80,7 +80,7 @@ impl Life {
         web::ask(routes, ask)
     }
 
-    /// Requests a document; `None` if a fault explains its absence.
+    /// Requests a document. `None` if a fault explains that there is none.
     fn get(&self, path: String, encoding: u8) -> Result<Option<(Answer, Vec<u8>)>, Finding> {
         let ask = Ask {
             method: "GET",
@@ -104,7 +104,7 @@ impl Life {
         }
     }
 
-    /// Accepts a response that faults explain.
+    /// Accepts a response if faults explain it.
     pub fn excuse_answer(&self, what: &str, answer: &Answer) -> Ran {
         let refusal = answer.refusal();
         match refusal.name.as_str() {
@@ -114,8 +114,8 @@ impl Life {
         }
     }
 
-    /// Jobs as the store's own calls return them, each compared with the model; `None` if a fault
-    /// explains an unreadable one.
+    /// Returns jobs as the store's own calls return them, each compared with the model. `None` if a
+    /// job is unreadable and a fault explains this.
     pub fn seen(&self, name: Name, jobs: &[(u64, &Job)]) -> Result<Option<Vec<Seen>>, Finding> {
         let Some(graph) = self.handle(name) else {
             return Ok(None);
@@ -163,7 +163,7 @@ impl Life {
         ))
     }
 
-    /// A page of the list: plain, detailed, or as lines.
+    /// Requests a page of the list: plain, detailed, or as lines.
     pub fn http_list(&mut self, look: &Look) -> Ran {
         let Some((name, _)) = self.pick_graph(look.graph) else {
             return Ok(false);
@@ -249,7 +249,7 @@ impl Life {
         self.same(&path, &body, &text).map(|()| true)
     }
 
-    /// A client that disconnects in the middle of a response.
+    /// Simulates a client that disconnects in the middle of a response.
     fn http_gone_client(&self, path: String) -> Ran {
         let ask = Ask {
             method: "GET",
@@ -264,7 +264,7 @@ impl Life {
         }
     }
 
-    /// The whole list by its cursors.
+    /// Requests the whole list, page by page, by cursors.
     pub fn http_walk(&mut self, look: &Look) -> Ran {
         let Some((name, _)) = self.pick_graph(look.graph) else {
             return Ok(false);
@@ -289,7 +289,7 @@ impl Life {
             let Some((answer, body)) = self.get(asked.clone(), look.filter)? else {
                 return Ok(true);
             };
-            // A page may end early; the cursor shows whether there are more.
+            // A page may end early. The cursor shows whether there are more jobs.
             let next = answer.header("x-next-cursor").map(encoded);
             let text = String::from_utf8_lossy(&body);
             let count = text.matches(r#"{"jobId":""#).count();
@@ -305,7 +305,7 @@ impl Life {
         Err(format!("GET {path}: the cursors never end"))
     }
 
-    /// Some jobs, in every document about each.
+    /// Requests every document about some jobs.
     pub fn http_jobs(&mut self, pick: Pick) -> Ran {
         let mut ran = false;
         for n in 0..6 {
@@ -349,7 +349,7 @@ impl Life {
         Ok(true)
     }
 
-    /// Exported lines.
+    /// Requests exported lines.
     pub fn http_export(&mut self, look: &Look) -> Ran {
         let Some((name, _)) = self.pick_graph(look.graph) else {
             return Ok(false);
@@ -404,9 +404,10 @@ impl Life {
         self.same(&ask.path, &body, &text).map(|()| true)
     }
 
-    /// Counts, names, and the store's state.
+    /// Requests counts, names, and the state of the store.
     pub fn http_store(&mut self) -> Ran {
-        // Metrics show graphs in the order of their names, and only some of them.
+        // Metrics show only some graphs, in the order of their names. With this limit, all are
+        // shown.
         if let Some((_, body)) = self.get("/metrics?graphs=500".to_owned(), 0)? {
             let text = String::from_utf8_lossy(&body);
             // Without its index, the store may have no statistics, and then reports this.
@@ -453,14 +454,14 @@ impl Life {
         };
         if let Some((_, body)) = self.document(&verify)? {
             match self.store().scrub() {
-                // A fault may have affected one of the two.
+                // A fault may have affected one of the two reports.
                 _ if self.is_excused() || self.has_index_fault() => {}
                 Ok(report) => self.same(&verify.path, &body, &report.to_json())?,
                 Err(error) => return self.excuse("scrub", &error),
             }
         }
         if let Some((_, body)) = self.get("/control/graphs".to_owned(), 0)? {
-            // In the order of creation.
+            // The graphs are listed in the order of their creation.
             let mut graphs: Vec<_> = self.model.graphs.iter().collect();
             graphs.sort_by_key(|(_, graph)| graph.serial);
             let graphs: Vec<String> = graphs
@@ -478,7 +479,7 @@ impl Life {
         Ok(true)
     }
 
-    /// Requests that must be refused, with the API's messages.
+    /// Makes requests that must be refused with the API's messages.
     pub fn http_refusals(&mut self, pick: Pick) -> Ran {
         let name = (usize::from(pick) % 2, usize::from(pick / 2) % 3);
         let of_graph = of_graph(API, name);

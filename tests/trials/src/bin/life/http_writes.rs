@@ -11,7 +11,7 @@ use crate::texts::word;
 use crate::web::{Answer, Ask};
 
 impl Life {
-    /// The text of a successful write, or why it failed.
+    /// Returns the text of a successful write, or the reason why it failed.
     fn written(&mut self, ask: &Ask) -> Result<Result<String, Refusal>, String> {
         let answer: Answer = self.ask(ask)?;
         if answer.status == 200 {
@@ -19,7 +19,7 @@ impl Life {
         }
         let mut refusal = answer.refusal();
         if refusal.name == "Unavailable" {
-            // The API does not report more; the store's health does.
+            // The API does not report the exact error, but the store's health shows it.
             let is_read_only = matches!(self.store().health(), Health::ReadOnly { .. });
             refusal.name = match (is_read_only, self.failed) {
                 (true, false) => "CommitUnknown",
@@ -129,7 +129,7 @@ impl Life {
         }
     }
 
-    /// Purges through the control socket's route, or counts what it would purge.
+    /// Purges through the route of the control socket, or counts the jobs that would be purged.
     pub fn purge_by_http(
         &mut self,
         name: Name,

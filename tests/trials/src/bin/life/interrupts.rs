@@ -1,7 +1,7 @@
 //! Callers in the middle of a background step.
 //!
 //! Contains the operation of such a caller, and its expected result. It can occur anywhere in a
-//! step where no lock is held that it needs.
+//! step where no lock is held that the caller needs.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -84,7 +84,7 @@ fn carry_out(graph: &Graph, call: &Call, id: Option<&str>) -> jobstore::Result<F
 }
 
 impl Life {
-    /// A step during which a caller runs.
+    /// Executes a step during which a caller runs.
     pub fn interrupted(&mut self, kind: u8, after: u16, pick: Pick, call: &Call) -> Ran {
         let picked = match call {
             Call::Submit(_) | Call::List => self.pick_graph(pick).map(|(n, g)| (n, g, None)),
@@ -120,13 +120,14 @@ impl Life {
         Ok(has_come)
     }
 
-    /// The operation of the caller during this step, if it ran: its effect, and why it may not have
-    /// happened.
+    /// Returns the operation of the caller if it ran during this step: its effect, and the reason
+    /// if it failed.
     pub fn intruded(&mut self, due: &[(Name, Due)]) -> Result<Option<Intruded>, Finding> {
         let Some(intruder) = self.intruder.take() else {
             return Ok(None);
         };
-        // There may have been no file operation at which the caller would not have blocked.
+        // The interrupt is still pending if there was no file operation at which the caller would
+        // not have blocked.
         let _has_not_come = simulation::end_interrupt();
         let Some(found) = intruder.found.replace(None) else {
             return Ok(None);
@@ -187,7 +188,7 @@ impl Life {
         }
     }
 
-    /// All jobs are listed except for some that the step may purge.
+    /// Checks that all jobs are listed, except for some that the step may purge.
     fn check_listed(
         &self,
         name: Name,
@@ -221,6 +222,6 @@ impl Life {
 pub struct Intruded {
     pub what: String,
     pub effect: Effect,
-    /// Why it failed, if it did.
+    /// The reason why the operation failed, if it did.
     pub refusal: Option<Refusal>,
 }

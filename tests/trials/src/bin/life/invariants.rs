@@ -1,4 +1,4 @@
-//! Invariants at any point of a life: of copies, of repairs, of sizes.
+//! Invariants that apply at any point of a life: of copies, of repairs, and of sizes.
 
 use std::collections::BTreeSet;
 
@@ -11,9 +11,9 @@ use crate::observed::{Observed, name_of};
 use crate::reads::FEED_MAX;
 use crate::setup::CACHE_BYTES;
 
-/// With segments of 16 MiB, the bound is 40 MiB more than twice the live bytes. Here it shrinks
-/// with the segment: five files of two segments each, and a fixed part for headers, directories of
-/// packs, and tables of identities.
+/// The maximum disk space of a store. With segments of 16 MiB, the documented bound is twice the
+/// live bytes plus 40 MiB. Here it shrinks with the segment size: five files of two segments each,
+/// and a fixed part for headers, directories of packs, and tables of identities.
 fn disk_bytes_max(live_bytes: u64, segment_bytes: u64) -> u64 {
     2 * live_bytes + 10 * segment_bytes + (192 << 10)
 }
@@ -27,8 +27,8 @@ fn memory_max(open: u64, jobs: u64, graphs: u64) -> u64 {
 pub const DESCRIPTORS_MAX: u64 = 64;
 
 impl Life {
-    /// Opens a copy and compares everything read from it; then once more, after its background work
-    /// and with its index deleted again.
+    /// Opens a copy and compares everything read from it. Repeats this after the background work of
+    /// the copy, and with its index deleted.
     fn check_copy(&mut self, what: &str, disk: &Disk, index: &Index) -> Result<(), Finding> {
         self.check_sound(what, disk)?;
         let mut model = self.model.clone();
@@ -59,7 +59,7 @@ impl Life {
         self.check_sound(what, disk)
     }
 
-    /// The ids and change feeds of a copy.
+    /// Checks the ids and change feeds of a copy.
     fn check_details(&self, what: &str, store: &jobstore::JobStore) -> Result<(), Finding> {
         let graphs = store.graphs().map_err(|e| format!("{what}: {e}"))?;
         for graph in graphs {
@@ -74,7 +74,7 @@ impl Life {
                 }
                 if let Some(key) = &job.key {
                     let again = graph.submit_once(&**key, job.content.request());
-                    // Other keys have become secret since: then it is a different request.
+                    // If other keys have become secret since, this is a different request.
                     let is_same = job.masked() == job.content.text(self.setup.secrets.keys);
                     match again {
                         Err(Error::KeyTaken { .. }) if !is_same => {}
@@ -122,7 +122,7 @@ impl Life {
         }
     }
 
-    /// The files of a new backup.
+    /// Returns the files of a new backup.
     fn backed_up(&mut self) -> Result<Option<Disk>, Finding> {
         let dir = tempfile::tempdir().map_err(|e| e.to_string())?;
         let to = dir.path().join("backup");
@@ -143,7 +143,7 @@ impl Life {
         }
     }
 
-    /// A copy of the current files, as after a kill.
+    /// Checks a copy of the current files, which are as after a kill.
     pub fn image(&mut self, with_index: bool) -> Ran {
         if self.failed || self.disk.is_dead() {
             return Ok(false);
@@ -163,7 +163,7 @@ impl Life {
                     && self.index_is_corrupt
                     && why.contains("the index is unavailable") =>
             {
-                // The damage is detected when the row is read; a rebuilt index is correct.
+                // The damage is detected when the row is read. A rebuilt index must be correct.
                 self.check_copy(what, &self.disk.image(), &Index::new())?;
             }
             checked => checked?,
@@ -204,7 +204,7 @@ impl Life {
         Ok(true)
     }
 
-    /// A byte changes in a copy: every read is correct or an error, and after a repair the rest is
+    /// Changes a byte in a copy. Every read is correct or an error, and after a repair, the rest is
     /// correct.
     pub fn corrupt_image(&mut self, seed: u32) -> Ran {
         if self.failed || self.disk.is_dead() {
@@ -269,7 +269,7 @@ impl Life {
                     known.masked() == job.masked_request().as_json()
                         && known.id.as_deref().is_none_or(|id| id == job.id().as_str())
                 });
-                // The event of its purge may have been lost.
+                // The event that purged the job may have been lost.
                 let was_purged = expected.gone.contains_key(&job.sequence());
                 if !same && !was_purged {
                     return Err(format!("{what}: job {} differs", job.sequence()));
@@ -279,7 +279,7 @@ impl Life {
         Ok(true)
     }
 
-    /// Sizes after some idle time, whatever the store contained before.
+    /// Checks sizes after some idle time. They must not depend on what the store contained before.
     pub fn bounds(&mut self) -> Ran {
         if self.limited || self.failed || self.index_troubled {
             return Ok(false);
@@ -348,7 +348,7 @@ impl Life {
         Ok(true)
     }
 
-    /// How much an open reads after a clean close.
+    /// Checks how much an open reads after a clean close.
     fn open_cost(&mut self, live: u64) -> Result<(), Finding> {
         self.close()?;
         let open: u64 = self.model.graphs.values().map(GraphModel::open).sum();

@@ -1,7 +1,7 @@
 //! One life of a store: its operations, one after the other, on the store and the model.
 //!
-//! Contains the store, its disk, its index, its clock, and what is in doubt after a failure. The
-//! same setup and operations yield the same life.
+//! Contains the store, its disk, its index, its clock, and the effects that are in doubt after a
+//! failure. The same setup and operations yield the same life.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -28,7 +28,7 @@ use crate::setup::{HostClock, Setup};
 
 /// A finding: a description of what is wrong.
 pub type Finding = String;
-/// Whether the operation was applicable.
+/// The result of an operation: whether it was applicable, or a finding.
 pub type Ran = Result<bool, Finding>;
 
 /// The state of a reader of the change feed.
@@ -37,7 +37,8 @@ pub struct Follower {
     pub position: Position,
     /// How many of the graph's events it has read.
     pub seen: usize,
-    /// Its position was returned by a store whose state a crash may have reverted.
+    /// The epoch of the store that returned the position. A crash may have reverted that store's
+    /// state.
     pub epoch: u64,
 }
 
@@ -54,7 +55,7 @@ pub struct KeptRun {
     pub sequence: u64,
 }
 
-/// An error, by the code and the message that are common to all ways of access.
+/// An error with the code and message that all ways of access have in common.
 #[derive(Debug)]
 pub struct Refusal {
     pub name: String,
@@ -78,48 +79,48 @@ pub struct Life {
     pub disk: Disk,
     pub index: Index,
     pub store: Option<JobStore>,
-    /// Includes every acknowledged effect.
+    /// The content including every acknowledged effect.
     pub model: Model,
-    /// In interval mode: excludes the effects that a power failure may lose.
+    /// In interval mode: the content excluding the effects that a power failure may lose.
     base: Model,
     pending: Vec<Effect>,
-    /// Effects of unacknowledged writes whose durability is unknown; in the order of their
-    /// attempts, after all others.
+    /// The effects of unacknowledged writes whose durability is unknown, in the order in which they
+    /// were attempted. They follow all other effects.
     doubt: Vec<Effect>,
-    /// Failed opens since then, which may have been recorded.
+    /// The failed opens since then. They may have been recorded.
     failed_opens: Vec<Effect>,
-    /// The store accepts no more writes.
+    /// Whether the store accepts no more writes.
     pub failed: bool,
     pub index_troubled: bool,
-    /// The result could not be read: only the next open shows it.
+    /// Whether a result could not be read, so that only the next open shows it.
     pub is_unreadable: bool,
-    /// A row of it was changed, and no open has certainly rebuilt it.
+    /// Whether a row of the index was changed, and no open has certainly rebuilt the index since.
     pub index_is_corrupt: bool,
     pub limited: bool,
-    /// The wall clock was wrong at some time in this life.
+    /// Whether the wall clock was wrong at some time in this life.
     pub clock_was_wrong: bool,
     pub gaps: Gaps,
     /// Policies that were set since the open, by the serial numbers of their graphs.
     pub policies: BTreeMap<u64, Option<Policy>>,
     /// Policies that hosts set again after an open.
     pub wanted_policies: BTreeMap<u64, Policy>,
-    /// The directory at the archives' path, now and earlier.
+    /// The directory that is now at the archives' path. The next field contains the earlier ones.
     pub archive: Disk,
     pub moved_archives: Vec<Disk>,
     /// Graphs whose archive is open, or may be.
     pub archive_open: BTreeSet<u64>,
-    /// The archives' directory currently has faults or limits.
+    /// Whether the archives' directory currently has faults or limits.
     pub archive_is_harmed: bool,
-    /// The time from which it certainly works again.
+    /// The time from which the archive certainly works again.
     pub archive_well_from: u64,
-    /// Jobs in the archive may not have been purged.
+    /// Whether jobs in the archive may not have been purged.
     pub archive_is_in_doubt: bool,
-    /// Lines of files that were deleted.
+    /// The lines of archive files that were deleted.
     pub lost_lines: BTreeSet<String>,
     archive_faults_before: u64,
     /// Graphs that had a policy at some time, so tombstones may have been forgotten.
     pub forgot_by_policy: BTreeSet<u64>,
-    /// The caller during the next step.
+    /// The caller that runs during the next step.
     pub intruder: Option<Intruder>,
     /// The memory that the store used when it was last closed.
     pub held_bytes: i64,
@@ -213,13 +214,13 @@ impl Life {
         self.clock.now()
     }
 
-    /// Whether one of the [`CHECKS`] is enabled.
+    /// Returns whether one of the [`CHECKS`] is enabled.
     pub fn checks(&self, what: &str) -> bool {
         assert!(CHECKS.contains(&what), "{what} is not in the list");
         !self.skip.contains(what)
     }
 
-    /// Executes an operation; afterward the store is open again.
+    /// Executes an operation. Afterward, the store is open again.
     pub fn execute(&mut self, op: &Op) -> Ran {
         self.faults_before = self.disk.counters().faults;
         self.archive_faults_before = self.archive.counters().faults;
@@ -240,17 +241,17 @@ impl Life {
         Ok(ran)
     }
 
-    /// Whether a fault occurred during this operation, or a limit is in effect.
+    /// Returns whether a fault occurred during this operation, or a limit is in effect.
     pub fn is_excused(&self) -> bool {
         self.limited || self.failed || self.disk.is_dead() || self.has_fault()
     }
 
-    /// Whether a read of the index may fail.
+    /// Returns whether a read of the index may fail.
     pub fn has_index_fault(&self) -> bool {
         self.index_troubled || self.index_is_corrupt
     }
 
-    /// Whether the store reports that it accepts no more writes.
+    /// Returns whether the store reports that it accepts no more writes.
     pub fn is_read_only(&self) -> bool {
         matches!(self.store().health(), Health::ReadOnly { .. })
     }
@@ -280,7 +281,7 @@ impl Life {
         }
     }
 
-    /// Everything acknowledged is durable.
+    /// Records that everything acknowledged is durable.
     pub fn synced(&mut self) {
         self.gaps.synced();
         for effect in self.pending.drain(..) {
@@ -309,7 +310,7 @@ impl Life {
         }
     }
 
-    /// Accepts an error that faults or limits explain.
+    /// Accepts an error if faults or limits explain it.
     pub fn excuse(&self, what: &str, error: &Error) -> Ran {
         self.excuse_as(what, &error.into())
     }
@@ -319,7 +320,7 @@ impl Life {
             _ if refusal.text.contains(ARCHIVE) => self.has_archive_fault(),
             "DiskFull" | "Io" | "CommitUnknown" => self.is_excused(),
             "ReadOnly" => self.failed || self.is_excused(),
-            // A limit on descriptors leaves enough of them.
+            // A limit on descriptors always leaves enough of them, so only a fault explains this.
             "TooManyOpenFiles" => self.has_fault(),
             "IndexUnavailable" => self.has_index_fault() || self.is_excused(),
             _ => false,
@@ -335,7 +336,7 @@ impl Life {
     fn forget_handles(&mut self) {
         self.pages.clear();
         self.old.clear();
-        // A run that is dropped now records nothing: the store is closed.
+        // Dropping a run now records nothing, because the store is closed.
         self.runs.clear();
         self.policies.clear();
         self.archive_open.clear();
@@ -356,7 +357,8 @@ impl Life {
                     self.settle_doubt(opening)?;
                     self.failed = false;
                     self.is_unreadable = false;
-                    // The keys are recorded; later opens set them again, or omit them.
+                    // The store has recorded the keys. Later opens either set them again or omit
+                    // them.
                     self.setup.names_secrets = self.opens % 3 == 0;
                     return Ok(());
                 }
@@ -416,18 +418,18 @@ impl Life {
         !self.doubt.is_empty()
     }
 
-    /// Records an effect that may have happened, after all others.
+    /// Records an effect that may have happened, after all other effects.
     pub fn in_doubt(&mut self, effect: Effect) {
         self.doubt.push(effect);
     }
 
-    /// Determines which of the effects in doubt the store has.
+    /// Determines which of the effects in doubt the store contains.
     fn settle_doubt(&mut self, opening: Effect) -> Result<(), Finding> {
         match Observed::read_opened(self.store()) {
             Ok(observed) => self.settle_as(opening, &observed),
             Err(what) if self.index_is_corrupt && what.contains("the index is unavailable") => {
-                // The damage is detected when the row is read; the next open rebuilds the index.
-                // This open has still settled what was in doubt: its log files show it.
+                // The damage is detected when the row is read, and the next open rebuilds the
+                // index. This open has still settled what was in doubt, as its log files show.
                 self.index_is_corrupt = false;
                 let closed = self.store().close();
                 self.disk.kill();
@@ -442,7 +444,7 @@ impl Life {
                 self.open()
             }
             Err(what) if self.is_excused() => {
-                // Reads again without faults.
+                // Read again without faults.
                 self.disk.heal();
                 self.lift_limits();
                 let observed = Observed::read_opened(self.store());
@@ -454,7 +456,8 @@ impl Life {
 
     /// Finds the prefix of the writes in doubt that the store contains.
     ///
-    /// A failed open also limits the prefix: it may be recorded even if writes before it are lost.
+    /// A failed open may be recorded even if writes before it are lost. This also limits the
+    /// prefix.
     fn settle_as(&mut self, opening: Effect, observed: &Observed) -> Result<(), Finding> {
         let writes: Vec<Effect> = self.pending.drain(..).chain(self.doubt.drain(..)).collect();
         let failed_opens = std::mem::take(&mut self.failed_opens);
@@ -466,8 +469,8 @@ impl Life {
         let mut first_match = None;
         for n in 0..=writes.len() {
             let (done, rest) = writes.split_at(n);
-            // Most prefixes differ in the number of jobs. The differences from the first and the
-            // last are reported.
+            // Most prefixes differ from the store in the number of jobs, and are skipped. Only the
+            // differences from the first and the last prefix are reported.
             let is_certain = !done.iter().any(|e| matches!(e, Effect::MaybePurge(..)));
             let is_other = is_certain && !observed.has_as_many_jobs(&from);
             let tries = match is_other && !done.is_empty() && !rest.is_empty() {
@@ -476,14 +479,14 @@ impl Life {
             };
             for opens in 0..tries {
                 let mut candidate = from.clone();
-                // Both found the same store, at the same time.
+                // The failed opens and this one found the same store, at the same time.
                 let opens = failed_opens.iter().take(opens);
                 opens.for_each(|open| candidate.apply(open));
                 candidate.apply(&opening);
                 resolve(&mut candidate, done, observed);
                 match observed.compare(&candidate) {
-                    // A requeued job is listed like one that never started: then the change feed
-                    // shows how much the store has.
+                    // A requeued job is listed like one that was never started. In that case, the
+                    // change feed shows how much the store contains.
                     Ok(()) if rest.iter().any(Effect::is_requeue) => {
                         if self.has_feeds_of(&candidate) {
                             self.take_over(candidate, observed);
@@ -521,7 +524,7 @@ impl Life {
 
     fn take_over(&mut self, mut model: Model, observed: &Observed) {
         observed.complete(&mut model);
-        // The host sets its policies again.
+        // After an open, the host sets its policies again.
         model.graphs.values_mut().for_each(|g| g.archives = None);
         if self.setup.is_interval() {
             self.base.clone_from(&model);
@@ -529,7 +532,8 @@ impl Life {
         self.model = model;
     }
 
-    /// Whether the change feeds match a model. An unreadable feed does not contradict it.
+    /// Returns whether the change feeds match a model. An unreadable feed does not contradict the
+    /// model.
     fn has_feeds_of(&self, model: &Model) -> bool {
         model.graphs.iter().all(|(&name, expected)| {
             let Some(Ok(feed)) = self.handle(name).map(|graph| graph.changes(None)) else {
@@ -553,7 +557,7 @@ impl Life {
     /// Ends the process without a close.
     pub fn crash(&mut self, power: bool) -> Result<(), Finding> {
         if !power {
-            // Written data remains: a kill reverts nothing.
+            // A kill reverts nothing, because written data remains.
             self.synced();
         }
         let seed = self.random.any();
@@ -593,7 +597,7 @@ impl Life {
                 self.gaps.recorded(self.now().true_ms);
                 self.synced();
             }
-            // It ends as by a kill.
+            // The process ends as by a kill.
             Err(_) if !was_failed || !self.setup.is_interval() => self.synced(),
             Err(_) => {}
         }
@@ -625,7 +629,7 @@ impl Life {
         found.ok()
     }
 
-    /// A job, in this state if there is one.
+    /// Returns a job, in this state if there is one.
     pub fn pick_job(&self, pick: Pick, state: State) -> Option<(Name, Graph, u64, Job)> {
         let (name, graph) = self.pick_graph(pick)?;
         let jobs = &self.model.graphs[&name].jobs;
@@ -648,7 +652,7 @@ impl Life {
 
     // Runs.
 
-    /// What a dropped or completed run leaves behind.
+    /// Completes or drops a run, and checks what it leaves behind.
     pub fn end_run(&mut self, kept: KeptRun, end: Option<End>) -> Ran {
         let KeptRun {
             run,
@@ -683,7 +687,8 @@ impl Life {
             (Err(Error::GraphDropped { .. }), None) => Ok(true),
             (Err(Error::UnknownJob { .. } | Error::JobPurged { .. }), None) => Ok(true),
             (Err(Error::OutcomeTooLarge { .. }), Some(job)) if end.is_long() => {
-                // Refused: the job is unchanged, and can be completed in another way.
+                // The outcome was refused. The job is unchanged, and can be completed in another
+                // way.
                 match job.state {
                     State::Running => self.expect_running(name, sequence),
                     _ => Ok(true),
@@ -696,7 +701,7 @@ impl Life {
                 }
                 let ran = self.refused("complete a run", &error, effect)?;
                 if job.state == State::Running && !self.disk.is_dead() {
-                    // The guard was dropped, which may have recorded a completion.
+                    // The run was dropped, which may have recorded a completion.
                     self.observe_job(name, sequence)?;
                 }
                 Ok(ran)
@@ -740,7 +745,7 @@ impl Life {
         }
     }
 
-    /// Copies the state of a job whose outcome depends on the release.
+    /// Reads the state of a job into the model, because its outcome depends on the release.
     fn observe_job(&mut self, name: Name, sequence: u64) -> Result<(), Finding> {
         let before = self.model.graphs[&name].jobs[&sequence].state;
         let Some((state, outcome)) = self.look(name, sequence)? else {
@@ -759,7 +764,8 @@ impl Life {
         Ok(())
     }
 
-    /// The effect of a dropped run: its job is recovered as by the next open.
+    /// Applies the effect of a dropped run. Its job is recovered in the same way as by the next
+    /// open.
     fn after_drop(&mut self, name: Name, sequence: u64, job: Option<Job>, was_over: bool) -> Ran {
         let running = job.filter(|job| job.state == State::Running && !was_over);
         let Some(job) = running else {
@@ -781,7 +787,7 @@ impl Life {
             self.doubt.extend(expected);
             return Ok(true);
         }
-        // A drop needs no index, and does not report whether it was recorded.
+        // Dropping a run needs no index, and does not report whether anything was recorded.
         let Some((state, outcome)) = self.look(name, sequence)? else {
             self.doubt.extend(expected);
             self.is_unreadable = true;

@@ -9,7 +9,7 @@ use crate::observed::Observed;
 use crate::operations::{Op, Pick};
 use crate::requests::Content;
 
-/// The number of files that opens may leave behind, however many opens there are.
+/// The maximum number of files that opens may leave behind, however many opens there are.
 const FILES_PER_OPENS: u64 = 8;
 
 impl Life {
@@ -132,7 +132,7 @@ impl Life {
                 Ok(true)
             }
             Op::DescriptorLimit(n) => {
-                // Enough for every store: nothing may fail.
+                // The limit is high enough for every store, so nothing may fail.
                 if self.checks("descriptors") {
                     let max = crate::invariants::DESCRIPTORS_MAX + u64::from(*n);
                     self.disk.limit_descriptors(Some(max));
@@ -172,7 +172,7 @@ impl Life {
                 Ok(true)
             }
             Op::WallTo(which) => {
-                // 1970, 2100, the year 9999, and back to the right time.
+                // The clock is set to 1970, to 2100, to the year 9999, or to the right time.
                 let right = self.clock.right_ms();
                 let to = [1_000, 4_102_444_800_000, 253_402_300_000_000, right];
                 self.clock.set(to[usize::from(which % 4)]);
@@ -220,7 +220,7 @@ impl Life {
         }
     }
 
-    /// Lets the background work finish, as in a minute of idle time.
+    /// Lets the background work finish, as it does in a minute of idle time.
     pub fn settle(&mut self) -> Result<(), Finding> {
         let mut before = (0, 0);
         for _ in 0..12 {
@@ -251,7 +251,7 @@ impl Life {
 
     fn reopen(&mut self, how: u8) -> Ran {
         if how & 1 != 0 {
-            // As a host does at SIGTERM: its workers stop before the store closes.
+            // As when a host gets SIGTERM, its workers stop before the store closes.
             for kept in std::mem::take(&mut self.runs) {
                 self.end_run(kept, None)?;
                 if self.disk.is_dead() {
@@ -295,7 +295,7 @@ impl Life {
         self.opened_often(count, |life| life.crash(false))
     }
 
-    /// Opens and ends the store many times: what that leaves behind does not grow.
+    /// Opens and ends the store many times. The files that this leaves behind must not become more.
     fn opened_often(&mut self, count: u16, end: impl Fn(&mut Life) -> Result<(), Finding>) -> Ran {
         end(self)?;
         self.open()?;
@@ -316,8 +316,8 @@ impl Life {
         Ok(true)
     }
 
-    /// A process that only reads the closed store: it writes nothing and matches the model, and an
-    /// engine can open the store at the same time.
+    /// Lets a process read the closed store. It writes nothing and matches the model, and an engine
+    /// can open the store at the same time.
     fn read_only_open(&mut self) -> Ran {
         let was_troubled = self.is_excused() || self.index_troubled;
         self.close()?;
@@ -325,7 +325,7 @@ impl Life {
         let options = self.setup.options(&self.clock);
         let reader = simulation::open_read_only(options, &self.disk);
         let reader = reader.map_err(|e| format!("a read-only open: {e}"))?;
-        // What a failed close left in doubt is known after the next open.
+        // If a close failed, it is not known before the next open what the store contains.
         if !was_troubled && !self.is_in_doubt() {
             Observed::read(&reader)
                 .and_then(|seen| seen.compare(&self.model))
@@ -345,7 +345,7 @@ impl Life {
         Ok(true)
     }
 
-    /// Fills the disk, purges, and expects free space again.
+    /// Fills the disk, purges all jobs, and expects free space again.
     fn fill_and_free(&mut self, pick: Pick, room: u8) -> Ran {
         let Some((name, graph)) = self.pick_graph(pick) else {
             return Ok(false);
@@ -359,8 +359,8 @@ impl Life {
         if self.is_excused() {
             return Ok(true);
         }
-        // Includes the space in which the segment in use is packed: if others have taken it, only
-        // they can free it.
+        // This includes the space that is needed to pack the segment in use. If other programs have
+        // taken that space, only they can free it.
         let segments = self.disk.names().into_iter();
         let segments = segments.filter(|(name, _)| name.ends_with(".segment"));
         let to_pack = segments.map(|(_, bytes)| bytes).max().unwrap_or(0);
@@ -410,9 +410,9 @@ impl Life {
             filter: 11,
             number: 1,
         };
-        // This keeps a page, and the page keeps the files that it needs.
+        // This keeps a page. The page keeps the files that it needs.
         self.list(&look)?;
-        // Everything is completed and purged.
+        // All jobs are completed and purged.
         let open: Vec<(u64, Job)> = self.model.graphs[&name]
             .jobs
             .iter()
@@ -469,7 +469,7 @@ impl Life {
             }
             Err(_) => {}
         }
-        // It can also be opened with the remaining space.
+        // The store can also be opened with the remaining space.
         drop(graph);
         self.close()?;
         self.open()?;

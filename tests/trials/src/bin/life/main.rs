@@ -1,8 +1,8 @@
 //! Lives of stores: every operation and every event, in a random order determined by a seed,
 //! checked against a simple model of the expected content.
 //!
-//! A finding reports its seed and step; the same seed fails at the same step again, and `--shrink`
-//! looks for the smallest list of operations that still fails.
+//! A finding reports its seed and step. The same seed fails at the same step again, and `--shrink`
+//! looks for the smallest list of operations that still fails in the same way.
 //!
 //! - `operations`: the operations and events, and how they are generated.
 //! - `model`, `requests`: the expected content of the store.
@@ -66,11 +66,11 @@ const STEP_SECONDS: u64 = 120;
 const SLOW_SECONDS: u64 = 5;
 
 struct Asked {
-    /// Of the generated operations, only these.
+    /// The numbers of the generated operations to execute. All others are omitted.
     only: Option<Vec<usize>>,
-    /// Operations that are omitted.
+    /// The names of operations that are omitted.
     without: BTreeSet<String>,
-    /// On real directories.
+    /// Whether to run on real directories.
     real: bool,
     scenario: Option<String>,
     seeds: std::ops::Range<u64>,
@@ -98,7 +98,7 @@ fn draw(seed: u64, steps: usize) -> (Setup, Vec<Op>) {
     (setup, ops)
 }
 
-/// Runs a life; reports where it failed.
+/// Runs a life. If it fails, reports where.
 fn live(
     asked: &Asked,
     (seed, setup): (u64, &Setup),
@@ -165,7 +165,7 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> String {
     format!("a panic: {}", text.unwrap_or("of another type"))
 }
 
-/// The current step of a thread, for the watchdog.
+/// The current step of a thread. The watchdog reads it.
 #[derive(Default)]
 struct Beat {
     seed: AtomicU64,
@@ -199,7 +199,7 @@ impl Beat {
     }
 }
 
-/// The common part of two findings with one cause.
+/// Returns the part of a finding that is the same in all findings with the same cause.
 fn essence(what: &str) -> String {
     let letters = |c: &char| c.is_ascii_alphabetic() || *c == ' ';
     what.chars().filter(letters).take(60).collect()
@@ -386,7 +386,7 @@ fn parse() -> Asked {
     };
     while let Some(word) = words.next() {
         let mut value = || words.next().unwrap_or_else(|| refuse());
-        // A misspelled name would disable nothing, or run nothing.
+        // A misspelled name is refused, because it would disable nothing, or run nothing.
         let one_of = |name: String, names: &[&str]| match names.contains(&&*name) {
             true => name,
             false => {

@@ -1,7 +1,7 @@
 //! The expected content of the store, as plain values, and how each write changes it.
 //!
-//! Contains [`Model`] and [`Effect`]. An effect is that of one commit: after a crash the store
-//! contains the effects up to some point, in order, and nothing of any later one.
+//! Contains [`Model`] and [`Effect`]. An effect is the effect of one commit. After a crash, the
+//! store contains the effects up to some point, in order, and nothing of any later one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -14,14 +14,14 @@ use crate::secrets::{Hidden, Keys, SecretKeys};
 /// An expected job.
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// Unknown while the result of its submit is lost.
+    /// The id, unless the result of the submission was lost and the id is not known yet.
     pub id: Option<Rc<str>>,
     pub content: Content,
     pub state: State,
     pub cancelling: bool,
     pub outcome: Option<OutcomeFact>,
     pub submitted_ms: u64,
-    /// By the wall clock; `None` if it is not complete.
+    /// When the job completed, by the wall clock. `None` if it is not complete.
     pub completed_ms: Option<u64>,
     /// The simulated time at which the job completed or was imported as complete.
     pub ended_true: u64,
@@ -48,12 +48,12 @@ impl Job {
         }
     }
 
-    /// Its request as shown in lists.
+    /// Returns the request as lists show it.
     pub fn masked(&self) -> String {
         self.content.text(self.hidden.masked)
     }
 
-    /// Its request as a worker gets it.
+    /// Returns the request as a worker gets it.
     pub fn real(&self) -> String {
         self.content.text(self.hidden.lost)
     }
@@ -78,11 +78,11 @@ pub struct Gone {
     pub key: Option<Rc<str>>,
     pub reason: Option<PurgeReason>,
     pub at_true: u64,
-    /// Its tombstone is known to be forgotten: it must not reappear.
+    /// Whether its tombstone is known to be forgotten. If so, the tombstone must not reappear.
     pub forgotten: bool,
 }
 
-/// An expected change in a job's feed.
+/// An expected change of a job in the change feed.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Happened {
     Submitted,
@@ -94,7 +94,7 @@ pub enum Happened {
 
 #[derive(Clone, Debug, Default)]
 pub struct GraphModel {
-    /// Distinguishes it from others of its name.
+    /// Distinguishes the graph from others with the same name.
     pub serial: u64,
     /// The existing jobs, by sequence number.
     pub jobs: BTreeMap<u64, Job>,
@@ -113,8 +113,8 @@ pub struct Model {
     pub boot: u64,
     pub graphs: BTreeMap<Name, GraphModel>,
     pub serials: u64,
-    /// Jobs that were purged into the archive, and what is masked there; by the serial numbers of
-    /// their graphs and their sequence numbers.
+    /// The jobs that were purged into the archive, and the keys that are masked there, by the
+    /// serial number of their graph and their sequence number.
     pub archived: BTreeMap<(u64, u64), (Rc<Job>, Keys)>,
     /// The jobs that the last open found running.
     pub recovered: BTreeSet<(Name, u64)>,
@@ -135,7 +135,7 @@ pub enum Effect {
     Purge(Name, Vec<u64>, Option<PurgeReason>, Now),
     /// The graph's policy has an archive in which these keys are masked, or has none.
     Archives(Name, Option<Keys>),
-    /// A purge that may have happened partially; the observed state shows which part.
+    /// A purge of which any part may have happened. The observed state shows which part did.
     MaybePurge(Name, Vec<u64>, Option<PurgeReason>, Now),
 }
 
@@ -253,7 +253,7 @@ impl Model {
                 .collect();
             self.recovered
                 .extend(running.iter().map(|(sequence, _)| (name, **sequence)));
-            // One commit for each recovery action.
+            // There is one commit for each recovery action.
             running.sort_by_key(|(_, job)| {
                 let is_last = recovery == Recovery::Requeue && job.hidden.secrets_lost;
                 (!job.cancelling, is_last)
@@ -263,7 +263,7 @@ impl Model {
                     (Recovery::Leave, _) => continue,
                     (_, true) => OutcomeKind::Cancelled,
                     (Recovery::Interrupt, false) => OutcomeKind::Interrupted,
-                    // No worker could run it.
+                    // No worker could run the job, because its secrets are lost.
                     (_, false) if job.hidden.secrets_lost => OutcomeKind::Interrupted,
                     _ => {
                         job.state = State::Pending;

@@ -1,4 +1,4 @@
-//! Everything that reads return, and its comparison with what is expected.
+//! Everything that reads return, and its comparison with the expected content.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -23,7 +23,7 @@ pub fn ms(time: SystemTime) -> u64 {
         .map_or(0, |since| since.as_millis() as u64)
 }
 
-/// A job as read.
+/// A job as it was read.
 #[derive(Clone, Debug)]
 pub struct Seen {
     pub sequence: u64,
@@ -37,7 +37,7 @@ pub struct Seen {
     pub started_ms: Option<u64>,
     pub completed_ms: Option<u64>,
     pub secrets_lost: bool,
-    /// Percent and text.
+    /// The percentage and the text.
     pub progress: Option<(u8, String)>,
 }
 
@@ -59,7 +59,7 @@ impl Seen {
         }
     }
 
-    /// Describes how it differs from what is expected.
+    /// Describes how the job differs from the expected one.
     pub fn differs(&self, sequence: u64, job: &model::Job) -> Option<String> {
         let what = if self.sequence != sequence {
             format!("it is job {}", self.sequence)
@@ -116,11 +116,12 @@ pub fn same_outcome(seen: Option<&OutcomeFact>, expected: Option<&OutcomeFact>) 
     }
 }
 
-/// A whole store as shown in lists.
+/// A whole store as lists show it.
 pub struct Observed {
     pub boot: u64,
     pub graphs: BTreeMap<Name, Vec<Seen>>,
-    /// The jobs that the open reports as found running; only right after one.
+    /// The jobs that the open reports as found running. Known only if this was read right after an
+    /// open.
     recovered: Option<BTreeSet<(Name, u64)>>,
 }
 
@@ -142,7 +143,7 @@ impl Observed {
         })
     }
 
-    /// Right after an open.
+    /// Reads a store right after an open.
     pub fn read_opened(store: &JobStore) -> Result<Observed, String> {
         let mut observed = Observed::read(store)?;
         let mut recovered = BTreeSet::new();
@@ -155,14 +156,14 @@ impl Observed {
         Ok(observed)
     }
 
-    /// Whether each graph has the expected number of jobs.
+    /// Returns whether each graph has the expected number of jobs.
     pub fn has_as_many_jobs(&self, model: &Model) -> bool {
         let seen = self.graphs.iter().map(|(name, jobs)| (name, jobs.len()));
         let expected = model.graphs.iter();
         seen.eq(expected.map(|(name, graph)| (name, graph.jobs.len())))
     }
 
-    /// Describes where it differs from the model.
+    /// Describes where the store differs from the model.
     pub fn compare(&self, model: &Model) -> Result<(), String> {
         if self.boot != model.boot {
             return Err(format!("boot is {}, not {}", self.boot, model.boot));
@@ -188,7 +189,7 @@ impl Observed {
         Ok(())
     }
 
-    /// Fills in unknown values: the ids of jobs whose submit had no result.
+    /// Fills in unknown values of the model: the ids of jobs whose submission had no result.
     pub fn complete(&self, model: &mut Model) {
         for (name, graph) in &mut model.graphs {
             learn_ids(graph, self.graphs.get(name).map_or(&[], Vec::as_slice));

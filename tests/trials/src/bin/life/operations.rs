@@ -1,7 +1,8 @@
 //! The operations and events of a life, and how they are generated.
 //!
-//! Contains [`Op`]. An operation is plain data whose meaning does not depend on the others in its
-//! list: a list with some operations removed is also a life.
+//! Contains [`Op`]. An operation is plain data whose meaning does not depend on the other
+//! operations in its list. Therefore, if some operations are removed from a list, the rest is also
+//! a life.
 
 use jobstore_trials::random::Random;
 
@@ -11,7 +12,7 @@ use crate::policies::Policy;
 use crate::requests::{Content, End};
 use crate::secrets::SecretKeys;
 
-/// Selects one of any number of things.
+/// A number that selects one of any number of things.
 pub type Pick = u16;
 
 #[derive(Clone, Debug)]
@@ -235,7 +236,7 @@ named!(
 );
 
 impl Op {
-    /// The operations that are faults.
+    /// Returns whether an operation is a fault.
     pub fn is_fault(name: &str) -> bool {
         matches!(
             name,

@@ -15,7 +15,7 @@ use crate::life::{DAY_MS, Finding, Life, Ran};
 use crate::model::{Effect, Job, Name};
 use crate::observed::read_graph;
 
-/// Clocks may differ by this much without being wrong, and purges may be early by this much.
+/// Clocks that differ by up to this much are not wrong, and purges may be early by up to this much.
 const SLACK_MS: u64 = 120_000;
 
 const KINDS: [OutcomeKind; 5] = [
@@ -32,11 +32,11 @@ pub struct Policy {
     pub jobs: Option<u64>,
     pub bytes: Option<u64>,
     pub days: Option<u64>,
-    /// Days for an outcome, by its index in [`KINDS`].
+    /// The days for each outcome. The outcome is given by its index in [`KINDS`].
     pub outcome_days: Vec<(u8, u64)>,
     pub tombstones: Option<u64>,
     pub tombstone_days: Option<u64>,
-    /// The size of an archive's file.
+    /// The size of an archive file.
     pub archive: Option<u64>,
 }
 
@@ -98,7 +98,7 @@ impl Policy {
         }
     }
 
-    /// How long it keeps a job.
+    /// Returns how long the policy keeps a job.
     fn age_ms(&self, job: &Job) -> Option<u64> {
         let kind = job.outcome.as_ref().map(|outcome| outcome.kind);
         let of_kind = self.outcome_days.iter().rev();
@@ -107,7 +107,7 @@ impl Policy {
         days.map(|days| days * DAY_MS)
     }
 
-    /// Why jobs are purged, if there is only one possible reason.
+    /// Returns the reason why jobs are purged, if there is only one possible reason.
     fn reason(&self) -> Option<PurgeReason> {
         let is_by_age = self.days.is_some() || !self.outcome_days.is_empty();
         match (self.jobs.is_some(), self.bytes.is_some(), is_by_age) {
@@ -119,7 +119,7 @@ impl Policy {
     }
 }
 
-/// Small numbers are more frequent.
+/// Draws a number of days. Small numbers are more frequent.
 fn days(random: &mut Random) -> u64 {
     match random.one_in(2) {
         true => 1 + random.below(4),
@@ -157,7 +157,7 @@ impl Life {
                 let over = complete.len().saturating_sub(kept as usize);
                 may.extend(complete.iter().take(over).map(|(s, _)| *s));
             }
-            // The stored size of requests and outcomes is hardly more than their own size.
+            // The stored size of requests and outcomes is little more than their own size.
             if policy
                 .bytes
                 .is_some_and(|max| max < 2 * graph.live_bytes() + 4_096)
@@ -170,7 +170,7 @@ impl Life {
                 };
                 let passed = now.true_ms - job.ended_true;
                 let counted = passed.saturating_sub(self.gaps.uncounted(job.ended_true));
-                // An imported job has its own time.
+                // An imported job also has the completion time that its line gave.
                 let imported_age = job.imported.then(|| {
                     let at = job.completed_ms.unwrap_or(right);
                     right.saturating_sub(at)
@@ -193,7 +193,7 @@ impl Life {
         all
     }
 
-    /// What a step may and must purge.
+    /// Returns what a step may and must purge.
     fn due_in(&self, step: Step) -> Vec<(Name, Due)> {
         let mut due = match step {
             Step::Pack | Step::Archive => self.due(),
@@ -207,7 +207,7 @@ impl Life {
             let is_open = self.archive_open.contains(&self.serial(*name));
             let archives = self.model.graphs[name].archives.is_some();
             if step == Step::Pack && archives {
-                // The archiver does this.
+                // The archiver purges these graphs.
                 *due = Due::default();
             } else if (step == Step::Pack && is_open)
                 || (step == Step::Archive && !(is_well && archives))
@@ -218,18 +218,18 @@ impl Life {
         due
     }
 
-    /// The packer's step, which purges graphs without an archive.
+    /// Executes the packer's step, which purges graphs without an archive.
     pub fn pack(&mut self) -> Ran {
         self.background(Step::Pack)
     }
 
-    /// The archiver's step, which purges graphs with an archive.
+    /// Executes the archiver's step, which purges graphs with an archive.
     pub fn archive(&mut self) -> Ran {
         let ran = !self.archive_open.is_empty();
         let is_well = self.is_archive_well();
         self.background(Step::Archive)?;
         if is_well && !self.is_excused() && !self.has_archive_fault() {
-            // Those of graphs without an archive were closed.
+            // The archives of graphs whose policy has no archive anymore were closed.
             let archives = self.model.graphs.values().filter(|g| g.archives.is_some());
             let archives: BTreeSet<u64> = archives.map(|graph| graph.serial).collect();
             self.archive_open.retain(|serial| archives.contains(serial));
@@ -237,7 +237,7 @@ impl Life {
         Ok(ran)
     }
 
-    /// Executes a step; determines what it purged, and what a caller during it did.
+    /// Executes a step. Determines what the step purged, and what a caller during the step did.
     pub fn background(&mut self, step: Step) -> Ran {
         let mut due = self.due_in(step);
         let waited = self.waits_for_clock();
@@ -246,7 +246,7 @@ impl Life {
         let has_failed = !was_read_only && self.is_read_only();
         let intruded = self.intruded(&due)?;
         if let Some(intruded) = &intruded {
-            // What the caller completed may also be purged.
+            // Jobs that the caller completed may also be purged.
             let mut with = self.model.clone();
             with.apply(&intruded.effect);
             let without = std::mem::replace(&mut self.model, with);
@@ -259,7 +259,8 @@ impl Life {
         }
         let now = self.now();
         let is_excused = self.is_excused() || self.index_troubled;
-        // Only one reason is reported; others may have hidden that of the clock.
+        // Health reports only one reason, so it may not have shown that the clock must be
+        // confirmed.
         let waits = waited || self.waits_for_clock();
         for (name, mut due) in due {
             if self.disk.is_dead() {
@@ -274,8 +275,8 @@ impl Life {
             }
             self.observe_purge(name, &due)?;
             if has_failed {
-                // A commit with an unknown outcome stops all writes; it may be a purge, which is
-                // shown as not done.
+                // A commit with an unknown outcome stops all writes. That commit may be a purge,
+                // which the store then shows as not done.
                 self.in_doubt(Effect::MaybePurge(name, due.may, due.reason, now));
             }
         }

@@ -10,10 +10,10 @@ use crate::observed::{Observed, Seen};
 use crate::operations::{Look, Pick};
 use crate::requests::{Content, OutcomeFact};
 
-/// More changes than any feed of a life; only an endless feed has more.
+/// More changes than any feed of a life contains. A feed with more changes is endless.
 pub const FEED_MAX: usize = 200_000;
 
-/// The states of a filter.
+/// Returns whether a filter contains a state.
 fn has(states: u8, state: State) -> bool {
     let bit = match state {
         State::Pending => 1,
@@ -23,7 +23,7 @@ fn has(states: u8, state: State) -> bool {
     states == 0 || states & bit != 0
 }
 
-/// The list for a look.
+/// Returns the query for a look.
 pub fn list_of(look: &Look, with_page: bool, right_ms: u64) -> JobQuery {
     let mut list = JobQuery::new();
     for (bit, state) in [
@@ -64,7 +64,7 @@ pub fn list_of(look: &Look, with_page: bool, right_ms: u64) -> JobQuery {
     list
 }
 
-/// Whether a job is in the list for a look.
+/// Returns whether a job matches a look.
 pub fn matching(job: &Job, look: &Look, right_ms: u64) -> bool {
     let at = right_ms.saturating_sub(3_600_000);
     let n = look.number;
@@ -87,7 +87,7 @@ pub fn matching(job: &Job, look: &Look, right_ms: u64) -> bool {
     filtered && has(look.states, job.state)
 }
 
-/// The jobs of a look, in order.
+/// Returns the jobs that match a look, in order.
 pub fn expected<'m>(graph: &'m GraphModel, look: &Look, right_ms: u64) -> Vec<(u64, &'m Job)> {
     let jobs = graph.jobs.iter().map(|(&s, job)| (s, job));
     let mut jobs: Vec<_> = jobs
@@ -199,7 +199,7 @@ impl Life {
                 }
             }
             match page.next() {
-                // Converted to text and back, as by clients.
+                // The cursor is converted to text and back, as clients do.
                 Some(cursor) => match cursor.to_string().parse() {
                     Ok(cursor) => list = list_of(look, false, right).limit(limit).cursor(&cursor),
                     Err(error) => return Err(format!("a cursor does not parse: {error}")),
@@ -234,7 +234,8 @@ impl Life {
         }
     }
 
-    /// A request, often that of an existing job, and the jobs with this request, newest first.
+    /// Returns a request, often that of an existing job, and the jobs with this request, newest
+    /// first.
     pub fn jobs_to_find(
         &self,
         name: Name,
@@ -283,11 +284,12 @@ impl Life {
         Ok(true)
     }
 
-    /// Whether no policy can have forgotten a tombstone.
+    /// Returns whether a tombstone must exist, because no policy can have forgotten it.
     pub fn must_have_tombstone(&self, name: Name, gone: &Gone) -> bool {
         let age = self.now().true_ms - gone.at_true;
         let graph = &self.model.graphs[&name];
-        // Policies of earlier opens count, too: only recent ones are certain.
+        // Policies of earlier opens may also have forgotten it, so only recent tombstones are
+        // certain.
         !gone.forgotten
             && !self.clock_was_wrong
             && !self.forgot_by_policy.contains(&graph.serial)
@@ -343,7 +345,7 @@ impl Life {
             return Ok(false);
         };
         if self.setup.is_interval() {
-            // The feed ends where the log is durable.
+            // The feed contains only durable changes, so make all of them durable.
             self.step(jobstore::simulation::Step::Sync);
             if self.is_excused() {
                 return Ok(false);
@@ -356,7 +358,7 @@ impl Life {
         let (from, seen, epoch) = match at {
             Some(n) => {
                 let f = &self.followers[n];
-                // As text, as readers store it.
+                // The position is converted to text and back, because readers store it as text.
                 let text = f.position.to_string();
                 let position = text.parse().map_err(|e| format!("a position: {e}"))?;
                 (Some(position), f.seen, f.epoch)
@@ -365,7 +367,7 @@ impl Life {
         };
         let mut changes = match graph.changes(from.as_ref()) {
             Ok(changes) => changes,
-            // Its changes may have been reverted by a crash.
+            // A crash may have reverted the changes that the position includes.
             Err(Error::InvalidPosition { .. }) if epoch != self.epoch => {
                 self.followers.retain(|f| f.serial != serial);
                 return Ok(true);
@@ -383,8 +385,8 @@ impl Life {
                 return Err(format!("the feed returns more than {most} changes"));
             }
         }
-        // The changes of a position from another open may have been reverted by a crash; then it is
-        // unknown how many of the model's events it includes.
+        // If the position was returned before a crash, the crash may have reverted some of its
+        // changes. Then it is unknown how many of the model's events the position includes.
         if from.is_none() || epoch == self.epoch {
             compare_feed(&self.model.graphs[&name], seen, &found)?;
         }
@@ -485,7 +487,7 @@ impl Life {
         }
     }
 
-    /// A look for a purge, without offset and order, and the jobs that it purges.
+    /// Returns a look for a purge, without offset and order, and the jobs that the purge removes.
     pub fn jobs_to_purge(&self, name: Name, look: &Look) -> (Look, Vec<u64>) {
         let look = Look {
             states: if look.states % 2 == 0 { 0 } else { 4 },
@@ -520,7 +522,7 @@ impl Life {
         }
     }
 
-    /// Handles of dropped graphs, and pages that were taken long ago.
+    /// Uses handles of dropped graphs, and pages that were taken long ago.
     pub fn old_handles(&mut self) -> Ran {
         let ran = !self.old.is_empty() || !self.pages.is_empty();
         for graph in &self.old {
@@ -546,7 +548,7 @@ impl Life {
         Ok(ran)
     }
 
-    /// Everything shown in lists.
+    /// Compares everything that lists show.
     pub fn check_all(&mut self) -> Ran {
         let read = Observed::read(self.store());
         match read {
@@ -563,7 +565,7 @@ pub fn compare_feed(
     seen: usize,
     found: &[jobstore::Change],
 ) -> Result<(), Finding> {
-    // The earlier history of an imported job is not in the feed.
+    // The history of a job before its import is not in the feed.
     let is_live = |sequence: u64| {
         let job = graph.jobs.get(&sequence);
         job.is_some_and(|job| !job.imported)

@@ -1,10 +1,10 @@
 //! Lives on real directories, through the public API, with the store's own threads. Only the
-//! rewrite of an index is triggered explicitly, because it otherwise requires much garbage.
+//! rewrite of an index is triggered explicitly, because it would otherwise require much garbage.
 //!
-//! Covers what happens only on a real machine: directories that are renamed, replaced, and deleted
-//! while an engine has them open, lock files, links, small file systems, few descriptors, processes
-//! that are killed. Everything acknowledged is present when the directory is opened again, unless
-//! the engine had stopped accepting writes.
+//! Covers what happens only on a real machine: directories that are renamed, replaced, or deleted
+//! while an engine has them open; lock files; links; small file systems; few descriptors; and
+//! processes that are killed. When the directory is opened again, everything acknowledged is
+//! present, unless the engine had stopped accepting writes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -52,7 +52,7 @@ const SCENARIOS: &[Scenario] = &[
     ("bounds", real_bounds::bounds),
 ];
 
-/// Runs as a child process if this process is one; must be called first.
+/// If this process is a child process, does its work and returns `true`. Must be called first.
 pub fn be_child() -> bool {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.first().map(String::as_str) {
@@ -107,7 +107,8 @@ fn work_on(dir: &Path, seed: u64) -> jobstore::Result<()> {
         }
         writeln!(out, "{} {id}", target.name()).ok();
         if random.one_in(200) {
-            // Printed in advance, so that removed jobs are not missed.
+            // This is printed in advance, so that the parent does not miss the jobs that are
+            // removed.
             writeln!(out, "purge {}", other.name()).ok();
             other.purge(JobQuery::new())?;
         }
@@ -124,14 +125,14 @@ fn child(args: &[&str]) -> Command {
     command
 }
 
-/// The result in a second process that opens the directory.
+/// Opens the directory in a second process, and returns the result.
 fn open_elsewhere(dir: &Path) -> Result<String, Finding> {
     let output = child(&[OPEN, &dir.to_string_lossy()]).output();
     let output = output.map_err(|e| format!("a child: {e}"))?;
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// Runs some of the scenarios; returns which.
+/// Runs some of the scenarios, and returns which.
 pub fn live(seed: u64, only: Option<&str>) -> (Vec<&'static str>, Checked) {
     let mut random = Random(seed ^ 0x7ea1);
     let mut ran = Vec::new();
@@ -211,7 +212,7 @@ pub fn sound(dir: &Path) -> Checked {
     }
 }
 
-/// A process is killed repeatedly.
+/// Kills a process repeatedly.
 fn kills(random: &mut Random, dir: &Path) -> Checked {
     let store = dir.join("store");
     let mut known: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -308,7 +309,7 @@ fn many_opens(random: &mut Random, dir: &Path) -> Checked {
     all_there(&graph, &acknowledged, "after many opens")
 }
 
-/// Processes that die right after they have opened the store.
+/// Starts processes that die right after they have opened the store.
 fn dying_at_open(_random: &mut Random, dir: &Path) -> Checked {
     let dir = dir.join("store");
     drop(options().open(&dir).map_err(failed_to("open"))?);
@@ -325,7 +326,7 @@ fn dying_at_open(_random: &mut Random, dir: &Path) -> Checked {
         working.wait().ok();
     }
     let after = size(&dir);
-    // The children's jobs take a little space.
+    // The jobs of the child processes take a little space.
     if after.0 > before.0 + 8 {
         return Err(format!(
             "12 such opens turned {} files into {}",
@@ -365,7 +366,7 @@ fn replaced_directory(random: &mut Random, dir: &Path) -> Checked {
     Ok(())
 }
 
-/// After something was removed, writes must stop.
+/// Checks that writes stop after something was removed.
 fn must_stop(store: &JobStore, graph: &Graph, random: &mut Random, what: &str) -> Checked {
     let deadline = Instant::now() + NOTICE;
     let mut acknowledged = 0;
@@ -441,7 +442,7 @@ fn linked_lock(random: &mut Random, dir: &Path) -> Checked {
         drop(store);
         fs::remove_file(place.join(name)).ok();
         symlink(&victim, place.join(name)).map_err(|e| e.to_string())?;
-        // It may be refused.
+        // The open may be refused.
         drop(options().open(&place));
         let left = fs::read_to_string(&victim).unwrap_or_default();
         if left != content {
@@ -451,7 +452,7 @@ fn linked_lock(random: &mut Random, dir: &Path) -> Checked {
     Ok(())
 }
 
-/// A separate file system, unmounted when dropped.
+/// A separate file system. It is unmounted when dropped.
 struct Mounted(PathBuf);
 
 impl Mounted {
@@ -495,8 +496,8 @@ fn fill(graph: &Graph) -> Result<u64, Finding> {
     Err("a small disk does not become full".to_owned())
 }
 
-/// Cancels and purges all jobs. The reserve has space for some thousand of those writes; then
-/// packing recreates it, which may take a moment.
+/// Cancels and purges all jobs. The reserve has space for some thousands of these writes. After
+/// that, packing recreates the reserve, which may take a moment.
 fn free(graph: &Graph) -> Checked {
     let pending = JobQuery::new().state(State::Pending);
     let page = graph.list(pending).map_err(failed_to("list"))?;
@@ -527,7 +528,7 @@ fn small_file_system(_random: &mut Random, dir: &Path) -> Checked {
         return Ok(());
     };
     let place = mounted.0.join("store");
-    // As hosts open it.
+    // Hosts open the store in this way.
     let options = || JobStore::options().cache_bytes(4 << 20);
     let store = options().open(&place).map_err(failed_to("open"))?;
     let graph = store
@@ -626,7 +627,7 @@ fn few_descriptors(random: &mut Random, dir: &Path) -> Checked {
     }
 }
 
-/// A backup of an open store replaces the store.
+/// Replaces the store by a backup that was made while the store was open.
 fn restore(random: &mut Random, dir: &Path) -> Checked {
     let (place, copy) = (dir.join("store"), dir.join("copy"));
     let store = options().open(&place).map_err(failed_to("open"))?;

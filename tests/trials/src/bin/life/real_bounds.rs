@@ -1,7 +1,7 @@
 //! Memory and threads of a process with a store, on a real directory.
 //!
 //! Prepares a store, leaves it idle, and checks the limits. An idle store has few threads and uses
-//! little memory, whatever was done to it; a closed one has no threads.
+//! little memory, whatever was done to it. A closed store has no threads.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -14,16 +14,17 @@ use crate::real::failed_to;
 use crate::requests::Content;
 
 const CACHE_BYTES: u64 = 16 << 20;
-/// The maximum memory of a process besides its cache.
+/// The maximum memory of a process, excluding its cache.
 const FIXED_BYTES: u64 = 64 << 20;
-/// The memory for an open job, and for a graph, as documented.
+/// The memory for an open job. The next constant is that for a graph. Both are documented.
 const OPEN_JOB_BYTES: u64 = 512;
 const GRAPH_BYTES: u64 = 3 << 10;
-/// Committer, packer, indexer, archiver.
+/// The committer, the packer, the indexer, and the archiver.
 const WORKERS: u64 = 4;
-/// Threads of the index's engine, which exist once per process, and never end.
+/// The maximum number of threads of the index's engine, which are shared by the whole process and
+/// never end.
 const POOL_THREADS_MAX: u64 = 8;
-/// One thread flushes each index.
+/// The number of threads that flush an index.
 const INDEX_THREADS: u64 = 1;
 const GRAPHS: u64 = 40;
 const JOBS: u64 = 40_000;
@@ -42,7 +43,7 @@ fn threads() -> Result<u64, Finding> {
     status("Threads:")
 }
 
-/// The threads that are named after the store.
+/// Returns the number of threads that are named after the store.
 fn own_threads() -> Result<u64, Finding> {
     let tasks = std::fs::read_dir("/proc/self/task").map_err(|e| e.to_string())?;
     let names = tasks.flatten().map(|task| task.path().join("comm"));
@@ -54,7 +55,7 @@ fn resident_bytes() -> Result<u64, Finding> {
     Ok(status("VmRSS:")? << 10)
 }
 
-/// Waits until a condition is true; otherwise reports the actual value.
+/// Waits until a value is at most `max`. If it stays larger, reports the actual value.
 fn at_rest(what: &str, now: impl Fn() -> Result<u64, Finding>, max: u64) -> Result<(), Finding> {
     let deadline = Instant::now() + REST;
     loop {
@@ -92,7 +93,7 @@ fn fill(graph: &Graph, random: &mut Random) -> Result<(), Finding> {
     Ok(())
 }
 
-/// Several threads list everything, with and without a search, and keep the results.
+/// Lists everything from several threads, with and without a search, and keeps the results.
 fn list_all(graphs: &[Graph]) -> Result<(), Finding> {
     std::thread::scope(|scope| {
         let listing = graphs.chunks(graphs.len().div_ceil(8));

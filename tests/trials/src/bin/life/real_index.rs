@@ -1,4 +1,4 @@
-//! Indexes of stores on real directories: lost, and rewritten concurrently with callers.
+//! Indexes of stores on real directories. They are lost, or rewritten concurrently with callers.
 //!
 //! Deletes or rewrites an index, and checks the results of reads that use it. Whatever happens to
 //! an index, each job is found by its id and shows its outcome, each key leads to its job, and each
@@ -57,7 +57,7 @@ pub fn lost_index(random: &mut Random, dir: &Path) -> Checked {
     Ok(())
 }
 
-/// The expected results for a graph.
+/// What is expected of a graph.
 #[derive(Default)]
 struct Known {
     /// The outcome of each job, if complete.
@@ -135,7 +135,7 @@ impl Known {
         }
     }
 
-    /// One write or read.
+    /// Does one write or read.
     fn step(&mut self, graph: &Graph, random: &mut Random) -> Checked {
         match random.below(20) {
             0..=5 => {
@@ -189,7 +189,7 @@ impl Known {
 #[derive(Clone, Copy, Debug)]
 enum Ending {
     Close,
-    /// And deletes the index.
+    /// The store is closed, and its index is deleted.
     Lose,
     /// A backup replaces the store.
     Restore,
@@ -226,7 +226,8 @@ fn work(
     store.close().map_err(failed_to("close"))
 }
 
-/// Rewrites an index at random moments, until `is_enough`. Returns how many times it did.
+/// Rewrites an index at random moments until `is_enough` is set. Returns how many times it was
+/// rewritten.
 fn rewrite(store: &JobStore, mut random: Random, is_enough: &AtomicBool) -> u64 {
     let mut times = 0;
     while !is_enough.load(Ordering::SeqCst) {

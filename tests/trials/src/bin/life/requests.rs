@@ -17,7 +17,7 @@ const COMMANDS: [&str; 3] = ["import_graph", "clear_graph", "pagerank"];
 impl Content {
     pub fn draw(random: &mut Random) -> Content {
         let filler = match random.below(40) {
-            // Some are stored in pieces.
+            // Some requests are so large that they are stored in pieces.
             0 if random.one_in(8) => 280_000 + random.below(100_000),
             0 => 20_000 + random.below(60_000),
             1..=4 => random.below(8_000),
@@ -38,7 +38,7 @@ impl Content {
         format!("/ges/v1.0/10001/action?n={}", self.number % 7)
     }
 
-    /// The body, with the values under these keys masked.
+    /// Returns the body, with the values under these keys masked.
     fn body(self, masked: Keys) -> String {
         let text = filler(u64::from(self.number), self.filler as usize);
         let of = |key, value: &str| masked.shown(key, value);
@@ -64,7 +64,7 @@ impl Content {
         format!(r#"{{"n":{},{members}"t":"{text}"}}"#, self.number)
     }
 
-    /// The keys of its body that may be secret.
+    /// Returns the keys in the body that may be secret.
     fn keys(self) -> Keys {
         Keys(match self.kind >> 2 {
             3 | 6 => ACCESS_KEY,
@@ -83,7 +83,7 @@ impl Content {
         Request::new(self.command(), self.url(), body).expect("a request")
     }
 
-    /// The whole request, with the values under these keys masked.
+    /// Returns the whole request, with the values under these keys masked.
     pub fn text(self, masked: Keys) -> String {
         format!(
             r#"{{"command":"{}","url":"{}","body":{}}}"#,
@@ -98,7 +98,7 @@ impl Content {
     }
 }
 
-/// Incompressible text.
+/// Returns text that cannot be compressed.
 pub fn filler(seed: u64, len: usize) -> String {
     let mut random = Random(seed.wrapping_mul(77).wrapping_add(len as u64));
     let digits = b"0123456789abcdefghijklmnopqrstuv";
@@ -114,7 +114,7 @@ pub struct End {
     pub message: u32,
     pub detail: u32,
     pub result_ref: bool,
-    /// Whether its detail has a value under a secret key.
+    /// Whether the detail has a value under a secret key.
     pub has_secret: bool,
 }
 
@@ -164,7 +164,7 @@ impl End {
         outcome
     }
 
-    /// Whether a release may refuse it, or shorten its message.
+    /// Returns whether a release may refuse the outcome, or truncate its message.
     pub fn is_long(self) -> bool {
         matches!(self.kind, 1 | 2) && self.message as usize > MESSAGE_BYTES_SAFE
     }
@@ -204,8 +204,8 @@ impl OutcomeFact {
         }
     }
 
-    /// Whether this is the expected outcome; a message longer than every release accepts may have
-    /// been shortened.
+    /// Returns whether this is the expected outcome. If the expected message is longer than every
+    /// release accepts, the message may be truncated.
     pub fn is(&self, expected: &OutcomeFact) -> bool {
         if self == expected {
             return true;

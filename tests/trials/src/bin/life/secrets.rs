@@ -5,7 +5,7 @@ use jobstore_trials::random::Random;
 
 use crate::requests::Content;
 
-/// Keys that may be secret, one bit for each.
+/// Keys that may be secret. Each bit stands for one key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Keys(pub u8);
 
@@ -27,7 +27,7 @@ impl Keys {
         Keys(self.0 | further.0)
     }
 
-    /// The shown form of a value under a key.
+    /// Returns a value under a key as it is shown.
     pub fn shown(self, key: u8, value: &str) -> String {
         match self.has(key) {
             true => MASK.to_owned(),
@@ -36,7 +36,7 @@ impl Keys {
     }
 }
 
-/// The keys that a store masks, and when.
+/// The keys that a store masks, and whether it masks them at submission or on output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SecretKeys {
     pub keys: Keys,
@@ -61,7 +61,7 @@ impl SecretKeys {
             })
     }
 
-    /// The keys whose values are not stored.
+    /// Returns the keys whose values are not stored.
     pub fn lost(self) -> Keys {
         match self.at_submit {
             true => self.keys,
@@ -70,19 +70,19 @@ impl SecretKeys {
     }
 }
 
-/// The state of a request's secrets.
+/// What is hidden of a request's secrets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Hidden {
-    /// Shown as masks.
+    /// The keys whose values are masked in lists.
     pub masked: Keys,
-    /// Also masked in the request that a worker gets.
+    /// The keys whose values are masked even in the request that a worker gets.
     pub lost: Keys,
-    /// A value that it was submitted with is unknown.
+    /// Whether a value of the original request is lost.
     pub secrets_lost: bool,
 }
 
 impl Hidden {
-    /// For a submitted request.
+    /// Returns the state of a submitted request.
     pub fn at_submit(content: Content, secrets: SecretKeys) -> Hidden {
         Hidden {
             masked: secrets.keys,
@@ -91,7 +91,7 @@ impl Hidden {
         }
     }
 
-    /// For a request that is imported as a worker gets it.
+    /// Returns the state of this request after it is imported in the form that a worker gets.
     pub fn again(self, content: Content, secrets: SecretKeys) -> Hidden {
         Hidden {
             masked: secrets.keys.and(self.lost),
@@ -104,12 +104,12 @@ impl Hidden {
 const DETAIL_START: &str = r#"{"accessKey":"#;
 const DETAIL_SECRET: &str = r#""detail-secret""#;
 
-/// A detail with a secret.
+/// Returns a detail that contains a secret.
 pub fn detail(text: &str) -> String {
     format!(r#"{DETAIL_START}{DETAIL_SECRET},"d":"{text}"}}"#)
 }
 
-/// A detail as shown.
+/// Returns a detail as it is shown.
 pub fn masked_detail(detail: &str, keys: Keys) -> String {
     let secret = format!("{DETAIL_START}{DETAIL_SECRET}");
     match keys.has(ACCESS_KEY) {

@@ -14,7 +14,7 @@ use crate::secrets::SecretKeys;
 /// The size of the cache for pages.
 pub const CACHE_BYTES: u64 = 4 << 20;
 
-/// 2023-11-14, when every life begins.
+/// 2023-11-14, the time at which every life begins.
 pub const BEGIN_MS: u64 = 1_700_000_000_000;
 /// The last millisecond of the year 9999.
 const LAST_MS: u64 = 253_402_300_799_999;
@@ -25,7 +25,7 @@ pub struct Setup {
     pub durability: Durability,
     pub recovery: Recovery,
     pub secrets: SecretKeys,
-    /// Whether opens set the secret keys, or use those that the store has recorded.
+    /// Whether opens set the secret keys. Otherwise, they use the keys that the store has recorded.
     pub names_secrets: bool,
     pub weights: Weights,
 }
@@ -75,7 +75,7 @@ impl Setup {
     }
 }
 
-/// A clock that the simulator sets, and the time that really passes.
+/// A clock that the simulator sets, and the actual simulated time.
 #[derive(Clone, Default)]
 pub struct HostClock {
     true_ms: Arc<AtomicU64>,
@@ -89,7 +89,7 @@ impl HostClock {
         clock
     }
 
-    /// As the store records it; it supports no time after the year 9999.
+    /// Returns the time as the store records it. The store supports no time after the year 9999.
     pub fn now(&self) -> Now {
         Now {
             true_ms: self.true_ms.load(Ordering::SeqCst),
@@ -114,7 +114,7 @@ impl HostClock {
         self.wall_ms.store(wall_ms, Ordering::SeqCst);
     }
 
-    /// The time that the wall clock should show.
+    /// Returns the time that the wall clock should show.
     pub fn right_ms(&self) -> u64 {
         BEGIN_MS + self.now().true_ms
     }

@@ -1,6 +1,6 @@
 //! Removes operations from a failing life as long as it still fails in the same way.
 
-/// The shortest list found; `fails` returns whether a list still fails in the same way.
+/// Returns the shortest list found. `fails` returns whether a list still fails in the same way.
 pub fn shrink<T: Clone>(mut ops: Vec<T>, mut fails: impl FnMut(&[T]) -> bool) -> Vec<T> {
     let mut part = ops.len() / 2;
     while part > 0 {

@@ -9,7 +9,7 @@ use crate::observed::Seen;
 use crate::requests::OutcomeFact;
 use crate::secrets::{Keys, masked_detail};
 
-/// A job of the list with its details after its request.
+/// Returns a job of the list with details after its request.
 pub fn detailed_entry(seen: &Seen, keys: Keys) -> String {
     format!(
         r#"{{"jobId":"{}","status":"{}","request":{}{}{}}}"#,
@@ -21,7 +21,7 @@ pub fn detailed_entry(seen: &Seen, keys: Keys) -> String {
     )
 }
 
-/// The document of one job's state.
+/// Returns the document that shows the state of one job.
 pub fn state_document(seen: &Seen, keys: Keys) -> String {
     let status = match (seen.state, &seen.outcome) {
         (State::Pending, _) => "pending",
@@ -36,7 +36,7 @@ pub fn state_document(seen: &Seen, keys: Keys) -> String {
     )
 }
 
-/// A line of an export.
+/// Returns the line of a job in an export.
 pub fn line(seen: &Seen, keys: Keys) -> String {
     format!(
         r#"{{"jobId":"{}","status":"{}","request":{}{}{}{}{}{}}}"#,
@@ -51,7 +51,7 @@ pub fn line(seen: &Seen, keys: Keys) -> String {
     )
 }
 
-/// The same with a running job's progress.
+/// Like [`line`], with the progress of a running job.
 pub fn line_with_progress(seen: &Seen, keys: Keys) -> String {
     let mut line = line(seen, keys);
     if let Some((percent, text)) = &seen.progress {
@@ -112,7 +112,7 @@ fn outcome_member(outcome: &OutcomeFact, keys: Keys) -> String {
     )
 }
 
-/// An outcome's kind on the wire.
+/// Returns the word for an outcome's kind in JSON.
 pub fn word(kind: OutcomeKind) -> &'static str {
     match kind {
         OutcomeKind::Succeeded => "succeeded",
@@ -127,7 +127,7 @@ fn number(name: &str, value: Option<u64>) -> String {
     value.map_or(String::new(), |value| format!(r#","{name}":{value}"#))
 }
 
-/// The texts in a life need no escapes.
+/// Returns a member of a JSON object. The texts in a life need no escapes.
 fn string(name: &str, value: Option<&str>) -> String {
     value.map_or(String::new(), |value| format!(r#","{name}":"{value}""#))
 }

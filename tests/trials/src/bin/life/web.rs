@@ -1,8 +1,8 @@
 //! Requests to a store's HTTP routes, without a socket.
 //!
-//! Contains the execution of a request in the calling thread, and its response. A response has
-//! everything that a client would receive: status, headers, and the decoded body, or that it was
-//! cut off.
+//! Executes a request in the calling thread, and returns its response. A response contains
+//! everything that a client would receive: status, headers, and the decoded body, or the fact that
+//! the body was cut off.
 
 use std::cell::Cell;
 use std::io::Read;
@@ -18,12 +18,13 @@ use tower::ServiceExt;
 
 use crate::life::{Finding, Refusal};
 
-/// No timeout on a slow machine.
+/// So long that there is no timeout even on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(3_600);
 const REQUEST_ID: &str = "life-1";
 
 thread_local! {
-    /// Panics of this thread, including those of handlers, which respond with an error.
+    /// The number of panics of this thread, including panics of handlers, which become error
+    /// responses.
     static PANICS: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -47,7 +48,7 @@ pub struct Ask {
 pub struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
-    /// `None` if it was cut off.
+    /// The decoded body. `None` if it was cut off.
     pub body: Option<Vec<u8>>,
 }
 
@@ -61,7 +62,7 @@ impl Answer {
         String::from_utf8_lossy(body).chars().take(400).collect()
     }
 
-    /// The error of an unsuccessful response.
+    /// Returns the error of an unsuccessful response.
     pub fn refusal(&self) -> Refusal {
         Refusal {
             name: match (self.header("x-error-code"), self.status, &self.body) {
@@ -75,7 +76,7 @@ impl Answer {
     }
 }
 
-/// The routes of the GES API and those for operations.
+/// Returns the routes of the GES API and the routes for operations.
 pub fn routes(store: &JobStore) -> Router {
     let limits = Limits::new().first_byte(PATIENCE).stall(PATIENCE);
     let routes = Routes::new(store).limits(limits.whole(PATIENCE));
@@ -83,7 +84,7 @@ pub fn routes(store: &JobStore) -> Router {
     all.fallback(no_such_resource)
 }
 
-/// Those of the control socket.
+/// Returns the routes of the control socket.
 pub fn control(store: &JobStore) -> Router {
     simulation::control_routes(store)
 }
@@ -92,7 +93,7 @@ pub fn control(store: &JobStore) -> Router {
 pub fn ask(routes: Router, ask: &Ask) -> Result<Answer, Finding> {
     let what = || format!("{} {}", ask.method, ask.path);
     let panics = PANICS.get();
-    // A separate one, so that nothing is left afterward.
+    // Each request has its own runtime, so that nothing is left afterward.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
@@ -164,7 +165,7 @@ fn decoded(mut answer: Answer) -> Result<Answer, Finding> {
     Ok(answer)
 }
 
-/// A segment of a path or part of a query.
+/// Encodes a segment of a path or a part of a query.
 pub fn encoded(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte {

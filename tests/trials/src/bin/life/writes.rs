@@ -46,7 +46,7 @@ impl Life {
         Ok(true)
     }
 
-    /// An outcome as the store keeps it.
+    /// Returns an outcome as the store keeps it.
     pub fn kept(&self, mut outcome: OutcomeFact) -> OutcomeFact {
         let lost = self.setup.secrets.lost();
         outcome.detail = outcome.detail.map(|detail| masked_detail(&detail, lost));
@@ -100,7 +100,7 @@ impl Life {
         }
     }
 
-    /// Pending writes that are queued together; some are dropped unread.
+    /// Queues several writes together. Some of them are dropped before their results are read.
     pub fn queue_burst(&mut self, pick: Pick, contents: &[Content], drops: bool) -> Ran {
         let Some((name, graph)) = self.pick_graph(pick) else {
             return Ok(false);
@@ -114,7 +114,7 @@ impl Life {
         for (n, (write, &content)) in writes.into_iter().zip(contents).enumerate() {
             if drops && n % 3 == 0 && !self.is_excused() {
                 drop(write);
-                // Recorded nevertheless; its id appears in the next list.
+                // The write is recorded nevertheless, and the next list shows the job's id.
                 let job = self.new_job(None, content);
                 self.acknowledge(Effect::Submit(name, vec![job]));
                 continue;
@@ -158,7 +158,7 @@ impl Life {
             return Ok(false);
         };
         let model = &self.model.graphs[&name];
-        // Sometimes that of a job with a generated id.
+        // Sometimes, this is the id of a job whose id was generated.
         let own = model
             .jobs
             .values()
@@ -399,7 +399,7 @@ impl Life {
         self.claimed(name, claimed, oldest, after)
     }
 
-    /// A job that was claimed but could not be read is interrupted, or the claim was not recorded.
+    /// A job was claimed but could not be read. It is interrupted, or the claim was not recorded.
     pub fn abandoned(&mut self, name: Name, sequence: u64) -> Ran {
         if self.disk.is_dead() || self.failed {
             return Ok(true);
@@ -408,7 +408,8 @@ impl Life {
         self.resync(name, sequence)
     }
 
-    /// Copies the state of a job after a fault left it in one of several.
+    /// Reads the state of a job into the model, because a fault may have left it in one of several
+    /// states.
     fn resync(&mut self, name: Name, sequence: u64) -> Ran {
         let job = &self.model.graphs[&name].jobs[&sequence];
         let (Some(graph), Some(id)) = (self.handle(name), job.id.clone()) else {
@@ -609,7 +610,7 @@ impl Life {
                 if self.disk.is_dead() || self.failed {
                     return Ok(true);
                 }
-                // Some of its steps may have succeeded.
+                // Some steps of the purge may have succeeded.
                 let due = Due {
                     may: due,
                     reason: by_hand,
@@ -672,7 +673,8 @@ impl Life {
         self.import_lines((&name, &graph), text.as_bytes(), jobs)
     }
 
-    /// Imports lines that create these jobs. After an error, jobs imported before it remain.
+    /// Imports lines that create these jobs. After an error, jobs that were imported before it
+    /// remain.
     fn import_lines(
         &mut self,
         (name, graph): (&Name, &Graph),
@@ -695,7 +697,7 @@ impl Life {
         }
     }
 
-    /// Exports a graph with its secrets into another.
+    /// Exports a graph, with its secrets, and imports the lines into another graph.
     pub fn export_import(&mut self, from: Pick, to: Pick) -> Ran {
         let (Some((source, from)), Some((target, to))) =
             (self.pick_graph(from), self.pick_graph(to))
@@ -723,7 +725,8 @@ impl Life {
                 continue;
             }
             if target_model.gone.values().any(|gone| gone.id == id) {
-                // This depends on whether its tombstone exists: not tested here.
+                // The result depends on whether the job's tombstone exists, so it is not tested
+                // here.
                 return Ok(false);
             }
             let mut job = job.clone();

@@ -1,4 +1,5 @@
-//! Many readers and writers on one store for some time; every page is checked to show one instant.
+//! Many readers and writers work on one store for some time. Every page is checked to show one
+//! instant.
 //!
 //! Runs the threads for the given time, and prints the report. It uses only the public API. It
 //! exits with status 0 only if every check succeeded and every kind of work was done at least once.
@@ -42,11 +43,11 @@ fn main() {
         }
     };
     let root = tempfile::tempdir().expect("a temporary directory");
-    // The store creates it, inaccessible to others.
+    // The store creates this directory, without access for others.
     let dir = root.path().join("store");
     let tally = Tally::default();
     let before = run(&dir, seconds, &tally);
-    // All of it again after the close.
+    // Everything must be there again after the close.
     let store = options().open(&dir).expect("a reopen");
     assert!(before == everything(&store), "another list after the close");
     store.close().expect("it closes");
@@ -66,7 +67,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<u64, &'static st
     }
 }
 
-/// Stops everything, even after a panic.
+/// Stops all threads when dropped, even after a panic.
 struct Stop<'t>(&'t Tally);
 
 impl Drop for Stop<'_> {
@@ -75,7 +76,7 @@ impl Drop for Stop<'_> {
     }
 }
 
-/// Runs on a new store; returns the whole list as it was at the close.
+/// Runs the threads on a new store. Returns the whole list as it was at the close.
 fn run(dir: &Path, seconds: u64, tally: &Tally) -> Vec<String> {
     let store = options().open(dir).expect("it opens");
     let graph = |name| store.create_graph("p", name).expect("it is created");
@@ -121,7 +122,7 @@ fn run(dir: &Path, seconds: u64, tally: &Tally) -> Vec<String> {
     before
 }
 
-/// The list of every graph as JSON, in pages.
+/// Returns the list of every graph as JSON, in pages.
 fn everything(store: &JobStore) -> Vec<String> {
     let mut documents = Vec::new();
     for graph in store.graphs().expect("the graphs") {
@@ -138,7 +139,8 @@ fn everything(store: &JobStore) -> Vec<String> {
     documents
 }
 
-/// A pack is identified by its name; a removed one was merged into another.
+/// Counts new and removed packs. A pack is identified by its name. A removed pack was merged into
+/// another.
 fn watch_packs(dir: &Path, known: &mut BTreeSet<String>, tally: &Tally) {
     let entries = fs::read_dir(dir).expect("the directory");
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());

@@ -1,7 +1,7 @@
 //! The reads, and the invariants of any instant.
 //!
-//! Each page is checked for consistency, against what was acknowledged before it and attempted
-//! after it, and against what the same reader has seen before.
+//! Each page is checked for consistency, against what was acknowledged before it and attempted by
+//! the time it was read, and against what the same reader has seen before.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
@@ -12,10 +12,10 @@ use crate::tally::{Graphs, Random, Tally};
 
 /// The number of jobs in most pages.
 const PAGE: u64 = 400;
-/// The number of rounds for which a page is kept and read again.
+/// The number of rounds for which a page is kept. It is read again after that.
 const KEPT: usize = 20;
 
-/// The writer, number, and side of a job of a pair.
+/// Returns the writer and the number of a pair, and the side of this job in it.
 fn pair_of(job: &Job) -> (u64, u64, u64) {
     let body = job.request().body();
     let mut numbers = body[1..].split(',').map(|text| text.parse().ok());
@@ -23,7 +23,7 @@ fn pair_of(job: &Job) -> (u64, u64, u64) {
     (next(), next(), next())
 }
 
-/// The page as values; its JSON must match exactly.
+/// Returns the page as values and as JSON. The two must match exactly.
 fn read(page: &Page, tally: &Tally) -> (Vec<Job>, Vec<u8>) {
     let jobs: Vec<Job> = page.jobs().map(|job| job.expect("a job")).collect();
     let json = page.to_json().expect("JSON");
@@ -51,7 +51,7 @@ fn read(page: &Page, tally: &Tally) -> (Vec<Job>, Vec<u8>) {
     (jobs, json)
 }
 
-/// What one reader has seen of a graph.
+/// What one reader has seen in a graph.
 #[derive(Default)]
 struct Seen {
     total: u64,
@@ -72,14 +72,14 @@ impl Seen {
     }
 }
 
-/// Pages of all jobs of the pairs, anywhere in the list.
+/// Reads pages anywhere in the list of all jobs of the pairs.
 pub(crate) fn pages(_: &JobStore, graphs: &Graphs, tally: &Tally, mut random: Random, n: u64) {
     let graph = &graphs.pairs;
     let mut seen = Seen::default();
     let mut kept: Vec<(Page, Vec<u8>)> = Vec::new();
     while tally.goes_on() {
         check_counts(graph, tally);
-        // An even offset begins with a pair. Often near the end, where changes happen.
+        // An even offset begins with a pair. It is often near the end, where changes happen.
         let total = graph
             .list(JobQuery::new().limit(1))
             .expect("a page")
@@ -120,7 +120,8 @@ pub(crate) fn pages(_: &JobStore, graphs: &Graphs, tally: &Tally, mut random: Ra
     }
 }
 
-/// Whole pairs, in the order of their writers, the first one step ahead.
+/// Checks that the jobs are whole pairs, in the order of their writers, and that the first job of
+/// each pair is as far as the second or one step ahead.
 fn check_pairs(jobs: &[Job], offset: u64) {
     let mut last: HashMap<u64, u64> = HashMap::new();
     for (n, pair) in jobs.chunks(2).enumerate() {
@@ -142,7 +143,7 @@ fn check_pairs(jobs: &[Job], offset: u64) {
     }
 }
 
-/// The counts by state are between what was acknowledged and what was attempted.
+/// Checks that the counts by state are between what was acknowledged and what was attempted.
 fn check_counts(graph: &Graph, tally: &Tally) {
     let least = (tally.starts.least(), tally.ends.least());
     let begun = JobQuery::new().state(State::Running).state(State::Complete);
@@ -153,7 +154,7 @@ fn check_counts(graph: &Graph, tally: &Tally) {
     assert!((least.1..=most.1).contains(&ended), "{ended} have ended");
 }
 
-/// Listed jobs are found.
+/// Checks that listed jobs are found by their ids.
 fn look_up(graph: &Graph, jobs: &[Job], tally: &Tally, random: &mut Random) {
     for _ in 0..8.min(jobs.len()) {
         let listed = &jobs[random.below(jobs.len() as u64) as usize];
@@ -170,7 +171,7 @@ fn look_up(graph: &Graph, jobs: &[Job], tally: &Tally, random: &mut Random) {
     }
 }
 
-/// Each external id created one job.
+/// Checks that each external id created one job.
 fn check_brought(graphs: &Graphs, tally: &Tally, random: &mut Random) {
     let least = tally.created.load(Ordering::SeqCst);
     let total = graphs.brought.list(JobQuery::new().limit(1));
@@ -187,7 +188,8 @@ fn check_brought(graphs: &Graphs, tally: &Tally, random: &mut Random) {
     look_up(&graphs.brought, &jobs, tally, random);
 }
 
-/// Walks by cursor: all jobs that were complete at the start are returned, none twice.
+/// Walks the list by cursor. All jobs that were complete at the start must be returned, and none
+/// twice.
 pub(crate) fn walks(_: &JobStore, graphs: &Graphs, tally: &Tally, mut random: Random, _: u64) {
     let graph = &graphs.pairs;
     while tally.goes_on() {
@@ -207,7 +209,7 @@ pub(crate) fn walks(_: &JobStore, graphs: &Graphs, tally: &Tally, mut random: Ra
         loop {
             let list = complete().limit(1 + random.below(PAGE));
             let page = match &cursor {
-                // Earlier jobs may have completed, so the page may begin earlier.
+                // Earlier jobs may have completed, so this page may begin earlier.
                 None => graph.list(list.offset(from)),
                 Some(cursor) => graph.list(list.cursor(cursor)),
             };

@@ -1,8 +1,8 @@
 //! The shared state of the threads: when to stop, what was attempted and acknowledged, and how much
 //! was checked.
 //!
-//! `attempted` counts a write before it is made, `acknowledged` after it, so what a reader sees
-//! must be between the two.
+//! `attempted` counts a write before it is made, and `acknowledged` counts it afterward. What a
+//! reader sees must therefore be between the two.
 
 use std::collections::HashSet;
 use std::sync::Mutex;
@@ -12,11 +12,11 @@ use jobstore::Graph;
 
 /// The graphs that are never dropped.
 pub(crate) struct Graphs {
-    /// Two jobs per commit.
+    /// The graph whose jobs come in pairs, which are submitted in one commit.
     pub(crate) pairs: Graph,
-    /// External ids, some of them used twice at the same time.
+    /// The graph whose jobs have external ids. Some ids are used twice at the same time.
     pub(crate) brought: Graph,
-    /// Jobs that workers claim.
+    /// The graph whose jobs are claimed by workers.
     pub(crate) work: Graph,
 }
 
@@ -35,12 +35,12 @@ impl Span {
         self.acknowledged.fetch_add(count, Ordering::SeqCst);
     }
 
-    /// The minimum number; must be read before a check.
+    /// Returns the minimum number. Must be called before a check.
     pub(crate) fn least(&self) -> u64 {
         self.acknowledged.load(Ordering::SeqCst)
     }
 
-    /// The maximum number; must be read after a check.
+    /// Returns the maximum number. Must be called after a check.
     pub(crate) fn most(&self) -> u64 {
         self.attempted.load(Ordering::SeqCst)
     }
@@ -49,11 +49,11 @@ impl Span {
 #[derive(Default)]
 pub(crate) struct Tally {
     pub(crate) stop: AtomicBool,
-    /// Jobs of the pairs, and how many of them have started and completed.
+    /// The jobs of the pairs. The next two fields count the jobs that have started and completed.
     pub(crate) submits: Span,
     pub(crate) starts: Span,
     pub(crate) ends: Span,
-    /// Calls with an external id, and those that created a job.
+    /// Calls with an external id. The next field counts those that created a job.
     pub(crate) brought: AtomicU64,
     pub(crate) created: AtomicU64,
     pub(crate) claimed: Mutex<HashSet<String>>,
@@ -103,8 +103,8 @@ impl Tally {
         );
     }
 
-    /// A run that did nothing proves nothing. Merging takes longer than a short run, so it is not
-    /// required.
+    /// Asserts that all kinds of work were done, because a run that did nothing proves nothing.
+    /// Merging is not required, because it takes longer than a short run.
     pub(crate) fn assert_all_was_done(&self) {
         for (what, count) in self.lines() {
             assert!(count > 0, "never done: {what}");

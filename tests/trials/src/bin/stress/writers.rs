@@ -1,7 +1,7 @@
-//! The writes, such that any instant satisfies what the readers check.
+//! The writes. They are made such that what the readers check is true at any instant.
 //!
-//! A pair is submitted in one commit; its first job is one step ahead of its second in every state;
-//! the pairs of a writer are in the order of their numbers.
+//! A pair is submitted in one commit. In every state, its first job is one step ahead of its
+//! second. The pairs of a writer are in the order of their numbers.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::tally::{Graphs, Random, Tally};
 
 /// The maximum number of pairs of a writer that have not been started.
 const BEHIND: usize = 50;
-/// Writers leave some time for the readers.
+/// How long a writer pauses, to leave some time for the readers.
 const PAUSE: Duration = Duration::from_micros(200);
 
 fn request(body: &str) -> Request {
@@ -59,7 +59,7 @@ pub(crate) fn pairs(_: &JobStore, graphs: &Graphs, tally: &Tally, mut random: Ra
     }
 }
 
-/// The first job is always one step ahead.
+/// Moves a pair through its states. The first job is always one step ahead.
 fn live(graph: &Graph, tally: &Tally, pair: &[JobId; 2], random: &mut Random) {
     for id in pair {
         tally.starts.attempt(1);
@@ -84,11 +84,11 @@ fn live(graph: &Graph, tally: &Tally, pair: &[JobId; 2], random: &mut Random) {
     }
 }
 
-/// Submits with ids that the other threads use as well, at about the same time.
+/// Submits jobs with ids that the other threads use as well, at about the same time.
 pub(crate) fn bring(_: &JobStore, graphs: &Graphs, tally: &Tally, mut random: Random, _: u64) {
     let graph = &graphs.brought;
     while tally.goes_on() {
-        // All use the same ids in about the same order.
+        // All threads use the same ids in about the same order.
         let number = tally.brought.fetch_add(1, Ordering::SeqCst) / 4 + random.below(2);
         let id = format!("brought-{number}");
         let same = || request(&format!("[\"{id}\"]"));
@@ -119,7 +119,7 @@ pub(crate) fn give_work(_: &JobStore, graphs: &Graphs, tally: &Tally, mut random
     }
 }
 
-/// Claims jobs; each must belong to this worker alone.
+/// Claims jobs. Each job must belong to this worker alone.
 pub(crate) fn work(_: &JobStore, graphs: &Graphs, tally: &Tally, mut random: Random, _: u64) {
     let graph = &graphs.work;
     while tally.goes_on() {
