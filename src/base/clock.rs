@@ -26,7 +26,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 ///         SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000)
 ///     }
 /// }
-/// let store = jobstore::JobStore::options().clock(PinnedFile).in_memory()?;
+/// let store = jobstore::JobStore::options().clock(Fixed).in_memory()?;
 /// # Ok::<(), jobstore::Error>(())
 /// ```
 pub trait Clock: Send + Sync {

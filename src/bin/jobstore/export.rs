@@ -32,7 +32,7 @@ can read it. If an export is killed, remove this file.
 Examples:
   jobstore export movie.jsonl
   jobstore export | zstd > movie.jsonl.zst
-  jobstore export --reveal-secrets move.jsonl
+  jobstore export --reveal-secrets movie.jsonl
   jobstore export --outcome failed --completed-from 7d failed.jsonl";
 
 /// Write whole jobs as lines of JSON
