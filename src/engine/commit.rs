@@ -84,8 +84,8 @@ impl Committer {
         })
     }
 
-    /// Retries to hand back the jobs of dropped claims that could not be handed back before. The
-    /// caller wakes the waiters once the committer is unlocked.
+    /// Tries again to hand back those jobs of dropped claims that could not be handed back before.
+    /// The caller wakes the waiters once the committer is unlocked.
     pub(crate) fn retry_hand_backs(&mut self, engine: &Engine, now_ms: u64) -> Vec<Arc<Waiter>> {
         let owed = std::mem::take(&mut *engine.owed_hand_backs.lock());
         self.now_ms = self.now_ms.max(now_ms);

@@ -1,8 +1,8 @@
 //! Tombstones: what is kept of a purged job, so that its id can be distinguished from one that
 //! never existed.
 //!
-//! The id of a purged job is recognized as long as its tombstone is kept, even after a restart. No
-//! other id is mistaken for it.
+//! As long as the tombstone of a purged job is kept, the job's id is recognized, even after a
+//! restart. No other id is mistaken for it.
 
 use std::sync::Arc;
 
