@@ -53,7 +53,7 @@ pub(crate) fn open_memory(options: Options) -> Result<Arc<Engine>> {
     open_disk(options, Arc::new(MemoryDisk::default()))
 }
 
-/// Opens a store on any disk, without a lock file, with an index in memory that is always rebuilt.
+/// Opens a store on this disk, without a lock, and with an index in memory that is always rebuilt.
 pub(crate) fn open_disk(options: Options, disk: Arc<dyn Disk>) -> Result<Arc<Engine>> {
     let create_index = |_| -> Arc<dyn Index> { Arc::new(MemoryIndex::default()) };
     open(options, disk, None, IndexLocation::Memory(&create_index))

@@ -9,7 +9,8 @@ use crate::engine::state::watchdog::Watchdog;
 use crate::log::archive::Archive;
 use crate::model::retention::ArchiveTo;
 
-/// The archive of a graph. Most graphs have none, and then this takes one word.
+/// The archive of a graph. Most graphs have no archive; for these, this takes only one word of
+/// memory.
 #[derive(Default)]
 pub(crate) struct ArchiveSlot(OnceLock<Box<ArchiveState>>);
 
@@ -30,11 +31,11 @@ impl ArchiveSlot {
 pub(crate) struct ArchiveState {
     /// Locked while jobs are archived and purged.
     pub(crate) open: Mutex<Option<Box<OpenArchive>>>,
-    /// Why it cannot be written, and since when.
+    /// Why the archive cannot be written to, and since when.
     pub(crate) problem: Mutex<Option<(Arc<str>, Instant)>>,
     /// An archive file that was removed while it was being written.
     pub(crate) lost: Mutex<Option<PathBuf>>,
-    /// Monitors calls to the archive: its directory may be on a file system that hangs.
+    /// Monitors calls to the archive, because its directory may be on a file system that hangs.
     pub(crate) watchdog: Watchdog,
 }
 

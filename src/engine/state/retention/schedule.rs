@@ -12,10 +12,10 @@ use crate::model::retention::Retention;
 pub(crate) struct RetentionSchedule {
     /// The graphs of the next round.
     next: BTreeSet<u32>,
-    /// Times by the age clock, and the graphs to check then.
+    /// Times by the age clock, each with a graph to check at that time.
     due: BTreeSet<(i64, u32)>,
     due_of: HashMap<u32, i64>,
-    /// Graphs to check in each round: something prevents them from being purged.
+    /// Graphs to check in each round, because something prevents them from being purged.
     each: BTreeSet<u32>,
     /// Graphs whose policy has a maximum age.
     of_age: BTreeSet<u32>,
