@@ -1,7 +1,7 @@
 //! Group commit: turns queued writes into one frame, one sync, and one publication.
 //!
-//! A write completes once its frame is durable (in interval mode, once it is written) and its
-//! changes are visible. Its changes become visible no earlier than that. A refused write changes
+//! The changes of a write become visible only once its frame is durable (in interval mode, once its
+//! frame is written). The write completes once its changes are visible. A refused write changes
 //! nothing.
 
 mod committer;
@@ -40,7 +40,7 @@ const BUFFER_BYTES_MAX: usize = 4 << 20;
 /// About how many bytes one commit takes from the queue; a larger write is committed alone.
 const GROUP_BYTES: u64 = 1 << 20;
 
-/// Stops all writes if a panic drops it.
+/// Stops all writes if it is dropped because of a panic.
 struct FailOnUnwind<'e>(&'e Engine);
 
 impl Drop for FailOnUnwind<'_> {

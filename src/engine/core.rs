@@ -87,7 +87,7 @@ pub(crate) struct Engine {
     pub(crate) shutdown: Arc<Shutdown>,
     /// Monitors the operation that the index's thread waits for.
     pub(crate) index_watchdog: Watchdog,
-    /// About how many changes the index does not have yet.
+    /// About how many changes are not in the index yet.
     pub(crate) index_lag: AtomicU64,
     /// Why packing currently fails.
     pub(crate) packing_problem: Mutex<Option<Arc<str>>>,

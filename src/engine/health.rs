@@ -1,5 +1,5 @@
-//! Reports the health of an open store: the order in which problems are reported, and their
-//! messages.
+//! Reports the health of an open store. Determines the order in which problems are reported, and
+//! their messages.
 
 use crate::base::sync::time::Instant;
 #[cfg(feature = "archive")]

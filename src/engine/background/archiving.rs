@@ -75,7 +75,7 @@ pub(crate) fn has_problem(graph: &GraphCore) -> bool {
     state.is_some_and(|state| state.problem.lock().is_some())
 }
 
-/// Opens the archive of a graph if its policy has one, and finishes an archive that the policy no
+/// Opens the archive of a graph if its policy names one, and finishes an archive that the policy no
 /// longer names. Returns whether jobs can be purged, as far as is known.
 pub(crate) fn maintain_archive(engine: &Engine, graph: &Arc<GraphCore>) -> bool {
     let state = graph.archive.state();
@@ -92,8 +92,8 @@ pub(crate) fn maintain_archive(engine: &Engine, graph: &Arc<GraphCore>) -> bool 
     state.note(engine, graph.number, ready).is_ok()
 }
 
-/// Whether a graph has an archive: either its policy has one, or one is still open from an earlier
-/// policy. The archiver thread purges such graphs, because writing to an archive may hang.
+/// Whether a graph has an archive: either its policy names one, or one is still open because of an
+/// earlier policy. The archiver thread purges such graphs, because writing to an archive may hang.
 pub(crate) fn concerns(graph: &GraphCore, policy: Option<&Retention>) -> bool {
     let is_wanted = policy.is_some_and(|policy| policy.archive.is_some());
     let is_open = |state: &ArchiveState| state.open.try_lock().is_none_or(|open| open.is_some());

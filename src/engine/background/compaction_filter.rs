@@ -11,9 +11,9 @@
 //!   replace several neighboring events. An event about many jobs is kept as long as any of them
 //!   exists.
 //!
-//! Events are omitted only if the index has them. Otherwise, if an index ended within the pack, it
-//! would be impossible to detect which events it lacks. If an older index is restored from a
-//! backup, it is rebuilt. Blocks of dropped graphs are always omitted.
+//! Events are omitted only if the index contains them. Otherwise, if an index ended within the
+//! pack, it would be impossible to detect which events it lacks. If an older index is restored from
+//! a backup, it is rebuilt. Blocks of dropped graphs are always omitted.
 
 mod check;
 mod events;

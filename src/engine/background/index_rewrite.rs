@@ -110,7 +110,7 @@ impl Engine {
         })
     }
 
-    /// Rewrites the index's files, even if they have little garbage. Returns whether it did.
+    /// Rewrites the index's files, even if they contain little garbage. Returns whether it did.
     #[cfg(feature = "simulation")]
     pub(crate) fn rewrite_index_now(&self) -> bool {
         let mut indexer = self.indexer.lock();

@@ -31,7 +31,7 @@ pub(crate) fn run(engine: &Engine, calls: &Receiver<()>) {
 }
 
 impl Engine {
-    /// Writes to the index all changes that it does not have yet.
+    /// Writes to the index all changes that are not in it yet.
     pub(crate) fn apply_to_index(&self) {
         let mut indexer = self.indexer.lock();
         if let Some(why) = self.lacks_room_for_index() {

@@ -132,7 +132,7 @@ pub(crate) fn step(engine: &Engine) -> bool {
     is_more
 }
 
-/// Does what is due in a graph, up to a bound, and schedules its next check.
+/// Does what is due in a graph, up to a bound, and schedules the graph's next check.
 fn visit(engine: &Engine, graph: &Arc<GraphCore>, defaults: Option<&Retention>) -> bool {
     let policy = graph.retention.read().clone();
     // Graphs that have an archive are purged by the archiver.

@@ -147,7 +147,8 @@ impl Round {
             .or_else(submitted)
     }
 
-    /// Completes every write with an "unknown" error: the log may or may not contain their frame.
+    /// Completes every write with an "unknown" error, because the log may or may not contain the
+    /// frame.
     pub(super) fn end_unknown(&mut self, why: &Arc<str>) {
         let mut ids = self.ids.drain(..).peekable();
         for (n, result) in self.results.iter_mut().enumerate() {

@@ -185,7 +185,8 @@ impl Engine {
         self.check_sound()?;
         self.preallocation.discard(&*self.disk)?;
         let end = committer.log_end();
-        // The index is sealed after it is released, and releasing it may hang.
+        // This does not include a checksum of the index yet: the index is sealed only after it has
+        // been released, and releasing it may hang.
         let closed = Closed {
             end,
             clock: self.clock_mark_at(now_ms),
@@ -237,8 +238,8 @@ impl Engine {
             return;
         }
         let clock = self.clock_mark();
-        // While this is locked, the directory is not unlocked, so the mark is written to a
-        // directory that is still locked.
+        // The directory cannot be unlocked while this state is locked. Therefore, no other process
+        // can use the directory while the mark is written.
         let state = self.shutdown.state.lock();
         if state.index_is_left_behind || state.close == Close::Done {
             return;

@@ -216,7 +216,7 @@ fn resolved(path: &Path) -> PathBuf {
     resolved
 }
 
-/// Refuses a directory that contains something else.
+/// Refuses a directory unless it is empty or contains a store.
 fn check_kind(path: &Path, kind: Kind) -> Result<()> {
     match kind {
         Kind::Store | Kind::Empty => Ok(()),

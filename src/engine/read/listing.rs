@@ -191,7 +191,7 @@ fn by_scan(
     }
     let is_whole = ended == ScanEnd::AtEnd;
     let total = (list.count_total && is_whole).then_some(matches.matched);
-    // Which jobs are quarantined changes only at an open.
+    // The set of quarantined jobs changes only at an open.
     let quarantined = {
         let state = graph.state.read();
         let order = Order {

@@ -24,10 +24,11 @@ use crate::model::states::{State, States};
 
 /// Neighboring blocks are read together up to this size.
 const READ_BYTES: u64 = 256 << 10;
-/// The maximum number of words of selected jobs in a stretch, which is 512 jobs.
+/// The maximum number of words of selected jobs in a stretch. This many words represent 512 jobs.
 const STRETCH_WORDS: usize = 16;
-/// The maximum number of blocks in a stretch, which is 256 KiB of text. This text stays in a core's
-/// cache until it is written. Half and twice this number were slower in benchmarks.
+/// The maximum number of blocks in a stretch. This many blocks contain 256 KiB of text. The text
+/// stays in a core's cache until it is written. Half and twice this number were slower in
+/// benchmarks.
 const STRETCH_BLOCKS: usize = 8;
 
 /// What a page shows: its jobs, their states, and where they are stored. It keeps the files
@@ -122,8 +123,8 @@ impl Snapshot {
         (selection.first() == Some(sequence)).then(|| Snapshot::take(&state, selection))
     }
 
-    /// Divides the page into stretches that can be read independently: returns where each
-    /// begins, and the end of the last. No block is in two of them.
+    /// Divides the page into stretches that can be read independently. Returns where each stretch
+    /// begins, and where the last one ends. No block is in two stretches.
     pub(crate) fn cut_points(&self) -> Vec<u64> {
         let mut cuts = vec![0];
         let mut at = 0;

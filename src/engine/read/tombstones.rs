@@ -34,7 +34,7 @@ impl GraphCore {
 }
 
 impl Engine {
-    /// The tombstone of the job with this id, if the job was purged and the tombstone is not
+    /// The tombstone of the job with this id, if the job was purged and its tombstone has not been
     /// forgotten.
     pub(crate) fn tombstone(
         &self,

@@ -15,12 +15,12 @@ use crate::model::retention::ArchiveTo;
 pub(crate) struct ArchiveSlot(OnceLock<Box<ArchiveState>>);
 
 impl ArchiveSlot {
-    /// Returns its state, creating it on first use.
+    /// Returns the archive's state, which is created when it is first used.
     pub(crate) fn state(&self) -> &ArchiveState {
         self.0.get_or_init(Box::default)
     }
 
-    /// Returns its state if it has been used.
+    /// Returns the archive's state if it has been used.
     pub(crate) fn state_if_used(&self) -> Option<&ArchiveState> {
         self.0.get().map(|state| &**state)
     }

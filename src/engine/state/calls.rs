@@ -16,7 +16,7 @@ use crate::engine::state::wakers;
 use crate::model::error::{Error, Result};
 use crate::model::id::JobId;
 
-/// The committer's result.
+/// The result that the committer returns for a write.
 pub(crate) enum WriteResult {
     Done,
     Graph(Arc<GraphCore>),
@@ -35,7 +35,7 @@ pub(crate) enum WriteResult {
         made: u64,
         refused: Vec<(usize, Error)>,
     },
-    /// How many jobs were purged, by the event with this LSN.
+    /// The LSN of the event that purged the jobs, and how many jobs it purged.
     Purged {
         lsn: u64,
         jobs: u64,

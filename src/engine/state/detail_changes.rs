@@ -1,4 +1,4 @@
-//! Changes to the details of a graph's jobs that the index does not have yet.
+//! Changes to the details of a graph's jobs that are not in the index yet.
 //!
 //! If a store contains many graphs with few changes each, memory is used only for the changes, not
 //! for tables with spare capacity.
@@ -76,7 +76,7 @@ impl DetailChanges {
         }
     }
 
-    /// Removes all changes, and keeps the capacity.
+    /// Removes all changes, but keeps the allocated memory.
     pub(crate) fn clear(&mut self) {
         self.few.clear();
         if let Some(many) = &mut self.many {

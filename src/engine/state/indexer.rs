@@ -212,7 +212,8 @@ impl Indexer {
         let dropped: HashSet<u32> = batch.dropped.iter().map(|dropped| dropped.0).collect();
         for (n, graph) in batch.graphs.iter().enumerate() {
             if is_too_much(batch.graphs.len() - n) {
-                // From here on, all rows have been written, and the header records this.
+                // Write the rows that are in the batch. The header then records that the index is
+                // partial.
                 writer.write_out()?;
                 return Ok(Applied::Interrupted);
             }

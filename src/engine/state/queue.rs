@@ -62,8 +62,8 @@ impl Queue {
         self.bytes_max
     }
 
-    /// How many writes wait, and how many bytes these writes and those being committed have in
-    /// total.
+    /// How many writes wait, and the total size of these writes and those being committed, in
+    /// bytes.
     pub(crate) fn depth(&self) -> (u64, u64) {
         let state = self.state.lock();
         (state.waiting.len() as u64, state.bytes)

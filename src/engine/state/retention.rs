@@ -49,7 +49,7 @@ pub(crate) struct RetentionState {
 }
 
 impl RetentionState {
-    /// The known ages of a graph under this policy.
+    /// What is known about the ages of a graph's jobs under this policy.
     pub(crate) fn ages(&mut self, graph: u32, policy: &Arc<Retention>, gaps: &Gaps) -> &mut Ages {
         let new = || (policy.clone(), gaps.clone(), Ages::default());
         let known = self.ages.entry(graph).or_insert_with(new);

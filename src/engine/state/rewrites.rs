@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::base::sync::time::Instant;
 use crate::index::Index;
 
-/// The files of an index may be larger than twice the size of its rows by this many bytes.
+/// The files of an index may take this many bytes in addition to twice the size of its rows.
 pub(crate) const GARBAGE_FREE: u64 = 6 << 20;
 
 /// The state of index rewrites.

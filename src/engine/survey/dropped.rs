@@ -1,4 +1,4 @@
-//! Finds graphs that were dropped by a lost event.
+//! Finds graphs that were dropped although their drop event is lost.
 //!
 //! Only graphs that were certainly dropped are reported. If the drop leaves no trace in the files,
 //! the whole graph still exists, so it becomes available again.
@@ -14,8 +14,8 @@ use super::{LogRange, RangeSource, Survey};
 use crate::index::rows::GraphRow;
 
 impl Survey {
-    /// Records which graphs were dropped by a lost event. `created` contains the graphs whose
-    /// creation is lost.
+    /// Records which graphs were dropped although their drop event is lost. `created` contains the
+    /// graphs whose creation is lost.
     pub(crate) fn note_lost_drops(&mut self, created: &[(u32, GraphRow)]) {
         let mut dropped = self.left_out();
         dropped.extend(self.reused_names(created));
@@ -90,7 +90,7 @@ struct Places {
     /// The sequence number after the last job that has a place, and the last stretch that has
     /// one or creates the graph.
     ends: BTreeMap<u32, (u64, usize)>,
-    /// The last stretch that has lost events and may therefore have contained any jobs.
+    /// The last stretch of which events are lost, and which may therefore have contained any jobs.
     unknown: Option<usize>,
     /// The graphs whose jobs cannot have been in any stretch.
     left_out: BTreeSet<u32>,

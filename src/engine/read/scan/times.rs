@@ -36,7 +36,7 @@ impl Snapshot {
         ranges
     }
 
-    /// Those of these jobs for which the times in memory do not prove that they were submitted
+    /// Of these jobs, those for which the times in memory do not prove that they were submitted
     /// within this span, in ascending order.
     pub(super) fn unsure(&self, span: &Span, sequences: &[u64]) -> Vec<u64> {
         let mut known = 0..0;
