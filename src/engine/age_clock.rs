@@ -1,4 +1,4 @@
-//! The age clock of an open store: reading, recording, and confirming it after a jump.
+//! Reads and records the age clock of an open store, and confirms the system clock after a jump.
 
 use crate::base::sync::atomic::Ordering;
 use crate::base::sync::time::Instant;
@@ -8,7 +8,7 @@ use crate::log::clock_gaps::Gaps;
 use crate::log::clock_mark::ClockMark;
 use crate::model::error::Result;
 
-/// How often an idle store records its clocks.
+/// The interval at which an idle store records its clocks.
 const RECORD_EVERY_MS: u64 = 3_600_000;
 
 impl Engine {

@@ -270,7 +270,7 @@ fn note_hand_back(engine: &Engine, action: &Action, result: &Result<WriteResult>
     }
 }
 
-/// Where writes that share a frame may be stored.
+/// The space that writes that share a frame may use.
 fn room_for(actions: &[&Action]) -> Room {
     if actions.iter().all(|action| action.is_freeing()) {
         Room::Freeing

@@ -61,7 +61,7 @@ pub(crate) struct Replay {
     broken: HashMap<u32, Error>,
     pub(crate) in_doubt: InDoubt,
     follower: Option<Follower>,
-    /// The clocks when the log was last written to.
+    /// The readings of the clocks when the log was last written to.
     pub(crate) clock: Option<ClockMark>,
     /// The confirmed gaps: time that the age clock did not count.
     pub(crate) gaps: Gaps,

@@ -145,7 +145,7 @@ impl Survey {
             GraphReport {
                 project_id,
                 name,
-                // The jobs in two files may overlap.
+                // Two files may contain the same jobs, so the sum may exceed the number of jobs.
                 sound: found.end.saturating_sub(found.damaged + found.quarantined),
                 damaged: found.damaged,
                 quarantined: found.quarantined,

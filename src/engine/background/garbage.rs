@@ -26,7 +26,7 @@ pub(crate) struct Weight {
 }
 
 impl Weight {
-    /// Whether a rewrite frees at least as much as it writes.
+    /// Whether a rewrite frees at least as many bytes as it writes.
     pub(crate) fn is_mostly_garbage(self) -> bool {
         self.garbage > 0 && 2 * self.garbage >= self.all
     }
@@ -100,7 +100,7 @@ pub(crate) fn weigh(engine: &Engine, pack: &Arc<Pack>) -> Weight {
     counted(pack)
 }
 
-/// The part of `whole` that is proportional to `some` of `all`.
+/// The share of `whole` that corresponds to `some` out of `all`.
 fn share(whole: u64, some: u64, all: u64) -> u64 {
     let part = u128::from(whole) * u128::from(some) / u128::from(all.max(1));
     u64::try_from(part).unwrap_or(whole).min(whole)

@@ -231,8 +231,8 @@ fn check_kind(path: &Path, kind: Kind) -> Result<()> {
     }
 }
 
-/// Returns the directory of a store that is not open, and its lock, which prevents others from
-/// opening it.
+/// Returns the directory of a store that is not open, and the store's lock. As long as the lock is
+/// held, no other process can open the store.
 pub(crate) fn directory_at_rest(path: &Path) -> Result<(BoundedDisk, Arc<OsDirectory>, StoreLock)> {
     let directory = Arc::new(store_directory(path)?);
     let lock = lock(&directory)?;

@@ -1,4 +1,4 @@
-//! Moves the index to memory when the disk is full, and back.
+//! Moves the index to memory when the disk is full, and back to disk once there is space.
 //!
 //! Whatever happens to the index's files, reads and purges continue. On a full disk, the
 //! index's space is given to the log.

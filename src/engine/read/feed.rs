@@ -36,7 +36,8 @@ pub(crate) struct FeedChange {
 /// Changes that were read ahead.
 enum Ahead {
     One(FeedChange),
-    /// Consecutive submissions: the LSN and the sequence number of the first one, and their number.
+    /// Consecutive submissions: the LSN and the sequence number of the first one, and how many
+    /// there are.
     Submits(u64, u64, u64),
 }
 

@@ -48,7 +48,7 @@ pub(crate) fn last_open_event(packs: &[Arc<Pack>]) -> Result<Option<OpenEvent>> 
 }
 
 impl Engine {
-    /// The current point, which is later than anything read before.
+    /// The current point. It is later than anything that has been read.
     pub(crate) fn log_point(&self) -> LogPoint {
         self.log_point_at(self.visible_lsn.load(Ordering::Acquire))
     }

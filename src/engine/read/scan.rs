@@ -218,7 +218,7 @@ impl Scan<'_> {
         Ok(kept)
     }
 
-    /// A snapshot of only these jobs, which are in ascending or descending order.
+    /// A snapshot of only these jobs. `sequences` is in ascending or descending order.
     fn selected(&self, sequences: &[u64]) -> Snapshot {
         let mut sequences = sequences.to_vec();
         sequences.sort_unstable();

@@ -30,8 +30,8 @@ pub(super) struct PackState {
 }
 
 impl Replay {
-/// Replays a pack: applies the events that the index lacks, and records where requests are
-/// stored.
+    /// Replays a pack: applies the events that the index lacks, and records where requests are
+    /// stored.
     pub(crate) fn pack(&mut self, pack: &Pack) -> Result<(), ReplayError> {
         let from = self.indexer.applied_lsn + 1;
         self.pack.end = Some(pack.last_lsn);

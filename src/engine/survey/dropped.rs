@@ -90,7 +90,7 @@ struct Places {
     /// The sequence number after the last job that has a place, and the last stretch that has
     /// one or creates the graph.
     ends: BTreeMap<u32, (u64, usize)>,
-    /// The last stretch of which events are lost, and which may therefore have contained any jobs.
+    /// The last stretch in which events are lost. It may therefore have contained any jobs.
     unknown: Option<usize>,
     /// The graphs whose jobs cannot have been in any stretch.
     left_out: BTreeSet<u32>,

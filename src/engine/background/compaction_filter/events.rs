@@ -75,8 +75,9 @@ impl<'k, 'e, 'w, 'd> Events<'k, 'e, 'w, 'd> {
                 first_sequence,
                 count,
             } => self.submits(graph, first_sequence..first_sequence + count),
-            // Kept unchanged as long as any of its jobs exists: a shortened list would not show
-            // that jobs are missing, and a reader of the change feed would miss them silently.
+            // The event is kept unchanged as long as any of its jobs exists: a shortened list would
+            // not show that jobs are missing, and a reader of the change feed would miss them
+            // silently.
             Event::Recovered {
                 graph, sequences, ..
             } => {

@@ -36,7 +36,7 @@ impl RetentionSchedule {
         };
     }
 
-    /// Marks all graphs that have a due time for the next round, because ages have changed.
+    /// Adds all graphs that have a due time to the next round, because ages have changed.
     pub(crate) fn note_ages(&mut self) {
         self.next.extend(self.due_of.keys());
     }

@@ -62,8 +62,8 @@ impl TombstoneQueue {
         self.times.front().map(|&(_, time)| gaps.since(time))
     }
 
-    /// The last purge whose age is measured from before this time, if any. All purges before it are
-    /// at least as old.
+    /// The last purge that happened before this time by the age clock, if there is one. All purges
+    /// before it are considered at least as old.
     pub(crate) fn older_than(&self, time_ms: i64, gaps: &Gaps) -> Option<u64> {
         let is_older = |time| gaps.since(time) < time_ms;
         let n = self.times.partition_point(|&(_, time)| is_older(time));

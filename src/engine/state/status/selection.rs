@@ -54,7 +54,7 @@ impl Selection {
         self
     }
 
-    /// The selected jobs in these ranges, which are in ascending order.
+    /// The selected jobs in these ranges. The ranges are in ascending order.
     pub(crate) fn within(&self, ranges: &[Range<u64>]) -> Selection {
         let mut within = Selection::default();
         for range in ranges {
