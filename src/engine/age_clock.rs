@@ -1,4 +1,4 @@
-//! The age clock of an open store: reading, recording, and confirming it after a jump.
+//! Reads and records the age clock of an open store, and confirms the system clock after a jump.
 
 use crate::base::sync::atomic::Ordering;
 use crate::base::sync::time::Instant;
@@ -8,7 +8,7 @@ use crate::log::clock_gaps::Gaps;
 use crate::log::clock_mark::ClockMark;
 use crate::model::error::Result;
 
-/// How often an idle store records its clocks.
+/// The interval at which an idle store records its clocks.
 const RECORD_EVERY_MS: u64 = 3_600_000;
 
 impl Engine {
@@ -17,8 +17,8 @@ impl Engine {
         self.clock_mark_at(self.now_ms())
     }
 
-    /// Like [`Engine::clock_mark`], for callers that hold a lock: `wall_ms` is a recent reading
-    /// of the system clock.
+    /// Like [`Engine::clock_mark`], for callers that hold a lock and therefore must not read the
+    /// host's clock. `wall_ms` is a recent reading of the system clock.
     pub(crate) fn clock_mark_at(&self, wall_ms: u64) -> ClockMark {
         self.clock.lock().read(Instant::now(), wall_ms)
     }
@@ -37,7 +37,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Records the clocks of an open, idle store, which bounds the time that a crash loses.
+    /// Records the clocks of an open, idle store. This limits how much time the age clock loses in
+    /// a crash.
     pub(super) fn record_clock_if_due(&self) {
         let recorded_ms = self.recorded_age_ms.load(Ordering::Relaxed);
         let idle_ms = self.clock_mark().age_ms.saturating_sub(recorded_ms);
@@ -49,7 +50,8 @@ impl Engine {
 
     /// Whether retention policies wait for the clock to be confirmed.
     pub(crate) fn waits_for_clock(&self) -> bool {
-        // Health must not wait for the host's clock; commits and background threads read it.
+        // A health check must not wait for the host's clock, so this estimates the time. Commits
+        // and background threads read the clock.
         let now_ms = crate::base::clock::to_ms(self.options.clock.estimate());
         self.clock_mark_at(now_ms).doubted_ms > 0 && self.retention.lock().schedule.is_any_of_age()
     }

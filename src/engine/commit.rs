@@ -1,7 +1,8 @@
 //! Group commit: turns queued writes into one frame, one sync, and one publication.
 //!
-//! A write completes after its frame is durable (or written, in interval mode) and visible.
-//! Nothing is visible before that. A refused write changes nothing.
+//! The changes of a write become visible only once its frame is durable (in interval mode, once its
+//! frame is written). The write completes once its changes are visible. A refused write changes
+//! nothing.
 
 mod committer;
 mod give_up;
@@ -39,7 +40,7 @@ const BUFFER_BYTES_MAX: usize = 4 << 20;
 /// About how many bytes one commit takes from the queue; a larger write is committed alone.
 const GROUP_BYTES: u64 = 1 << 20;
 
-/// Stops all writes if a panic drops it.
+/// Stops all writes if it is dropped because of a panic.
 struct FailOnUnwind<'e>(&'e Engine);
 
 impl Drop for FailOnUnwind<'_> {
@@ -55,7 +56,7 @@ impl Drop for FailOnUnwind<'_> {
 
 impl Committer {
     /// Commits queued writes whose commit time is known, up to one group. Returns `None` if there
-    /// are none.
+    /// are no such writes.
     pub(crate) fn round(&mut self, engine: &Engine) -> Option<RoundResults> {
         let (taken, bytes, now_ms) = engine.queue.take(GROUP_BYTES);
         if taken.is_empty() {
@@ -83,7 +84,7 @@ impl Committer {
         })
     }
 
-    /// Tries again to hand back the jobs of dropped claims that could not be handed back before.
+    /// Tries again to hand back those jobs of dropped claims that could not be handed back before.
     /// The caller wakes the waiters once the committer is unlocked.
     pub(crate) fn retry_hand_backs(&mut self, engine: &Engine, now_ms: u64) -> Vec<Arc<Waiter>> {
         let owed = std::mem::take(&mut *engine.owed_hand_backs.lock());
@@ -99,8 +100,9 @@ impl Committer {
         std::mem::take(&mut self.waiters)
     }
 
-    /// Commits all writes together. If no segment can be created for them, those that complete
-    /// or remove something are committed separately: a reserve is kept for them.
+    /// Commits all writes together. If no segment can be created for the writes, those that
+    /// complete or remove something are committed separately, because a reserve of space is kept
+    /// for such writes.
     fn commit_writes(&mut self, engine: &Engine, taken: &[Queued]) -> Vec<Result<WriteResult>> {
         let all: Vec<&Action> = taken.iter().map(|q| &q.operation().action).collect();
         let room = room_for(&all);
@@ -132,15 +134,16 @@ impl Committer {
         results
     }
 
-    /// Commits writes in one frame. On an error, nothing was written and nothing has changed.
+    /// Commits writes in one frame. If this returns an error, nothing was written and nothing has
+    /// changed.
     fn commit(
         &mut self,
         engine: &Engine,
         actions: &[&Action],
         room: Room,
     ) -> Result<Vec<Result<WriteResult>>> {
-        // A closed store still completes the writes queued before; a failed store writes
-        // nothing more, closed or not.
+        // A closed store still completes the writes that were queued before the close. A failed
+        // store writes nothing more, whether it is closed or not.
         if let Err(refused) = engine.check_sound() {
             return Ok(actions.iter().map(|_| Err(refused.clone())).collect());
         }
@@ -158,7 +161,7 @@ impl Committer {
         if self.frame.count() > 0 {
             match self.write(engine, &round, room) {
                 Ok(appended) => self.publish(engine, &mut round, &appended),
-                // The results staged so far may depend on changes that are not made now.
+                // The results staged so far may depend on changes that are now not made.
                 Err(AppendError::Refused(error)) => return Err(error),
                 Err(AppendError::Unknown(error)) => {
                     let why = engine.fail(&error);
@@ -253,7 +256,8 @@ impl Committer {
     }
 }
 
-/// If a hand-back was refused, keeps it so that it can be retried: its caller no longer exists.
+/// If a hand-back was refused, keeps it so that it can be retried later. It has no caller anymore
+/// that could retry it.
 fn note_hand_back(engine: &Engine, action: &Action, result: &Result<WriteResult>) {
     use Error::{DiskFull, Io, TooManyOpenFiles};
     let Action::HandBack { graph, claim } = action else {
@@ -266,7 +270,7 @@ fn note_hand_back(engine: &Engine, action: &Action, result: &Result<WriteResult>
     }
 }
 
-/// Where writes that share a frame may be stored.
+/// The space that writes that share a frame may use.
 fn room_for(actions: &[&Action]) -> Room {
     if actions.iter().all(|action| action.is_freeing()) {
         Room::Freeing
@@ -277,8 +281,8 @@ fn room_for(actions: &[&Action]) -> Room {
     }
 }
 
-/// The indexes of the writes that complete or remove something, in order, in groups whose
-/// frames have at most about `bytes_max` bytes.
+/// The indexes of the writes that complete or remove something, in order, in groups whose frames
+/// are at most about `bytes_max` bytes long.
 fn ending_groups(taken: &[Queued], bytes_max: u64) -> Vec<Vec<usize>> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     let mut room = 0;

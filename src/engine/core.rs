@@ -1,7 +1,7 @@
 //! An open store.
 //!
-//! [`Engine`] contains all parts of a store, decides which calls are refused, records faults of
-//! the index, and wakes the threads.
+//! [`Engine`] contains all parts of a store, decides which calls are refused, records the index's
+//! faults, and wakes the threads.
 
 use std::collections::HashMap;
 use std::io;
@@ -45,7 +45,7 @@ use crate::model::token::OpenEvent;
 
 /// About how many changes may wait for the index in memory before new jobs are refused.
 pub(crate) const INDEX_LAG_MAX: u64 = 8 << 20;
-/// The same limit once the index has failed and will not catch up.
+/// The limit that applies instead once the index has failed and will not catch up.
 const FAULTY_INDEX_LAG_MAX: u64 = 1 << 20;
 
 pub(crate) struct Engine {
@@ -55,14 +55,15 @@ pub(crate) struct Engine {
     pub(crate) read_only: bool,
     pub(crate) store: StoreId,
     pub(crate) open_event: OpenEvent,
-    /// For each earlier open that was looked up, by LSN: the LSN of the open after it.
+    /// The earlier opens that were looked up: maps the LSN of each to the LSN of the next open.
     pub(crate) ends: Mutex<HashMap<u64, u64>>,
     /// The jobs that this open found running.
     pub(crate) recovered: Vec<RecoveredJobs>,
     pub(crate) graphs: RwLock<Graphs>,
     pub(crate) queue: Queue,
     committer: CommitterLock,
-    /// May be locked while a graph's state is locked, but not the other way round.
+    /// May be locked while a graph's state is locked, but a graph's state must not be locked while
+    /// this is locked.
     pub(crate) log_files: RwLock<Arc<LogFiles>>,
     pub(crate) ids: ExternalIds,
     pub(crate) indexer: Mutex<Indexer>,
@@ -84,9 +85,9 @@ pub(crate) struct Engine {
     pub(crate) pinned_files: OnceLock<Vec<PinnedFile>>,
     closed: AtomicBool,
     pub(crate) shutdown: Arc<Shutdown>,
-    /// Watches the operation that the index's thread waits for.
+    /// Monitors the operation that the index's thread waits for.
     pub(crate) index_watchdog: Watchdog,
-    /// About how many changes the index does not have yet.
+    /// About how many changes are not in the index yet.
     pub(crate) index_lag: AtomicU64,
     /// Why packing currently fails.
     pub(crate) packing_problem: Mutex<Option<Arc<str>>>,
@@ -96,7 +97,7 @@ pub(crate) struct Engine {
     pub(crate) files_lock: Mutex<()>,
     /// Replaced packs that may still be read.
     pub(crate) retired: Mutex<Vec<Retired>>,
-    /// How many readers need replaced packs for longer than a page may.
+    /// How many readers need replaced packs for longer than a page may keep them.
     pub(crate) unexpiring: AtomicU64,
     /// Locked last, and only briefly.
     pub(crate) clock: Mutex<AgeClock>,
@@ -130,7 +131,7 @@ pub(crate) struct Engine {
 pub(crate) struct Background {
     pub(crate) packer: Option<Sender<()>>,
     pub(crate) indexer: Option<Sender<()>>,
-    /// Exists only with the feature `archive`.
+    /// Exists only if the feature `archive` is enabled.
     pub(crate) archiver: Option<Sender<()>>,
     pub(crate) threads: Vec<(Worker, JoinHandle<()>)>,
 }
@@ -258,7 +259,7 @@ impl Engine {
         }
     }
 
-    /// Refuses writes after a write has failed, whether the store is closed or not.
+    /// Refuses writes once a write has failed, whether the store is closed or not.
     pub(crate) fn check_sound(&self) -> Result<()> {
         match self.failure.get() {
             Some((why, _)) => Err(Error::ReadOnly { why: why.clone() }),
@@ -269,7 +270,7 @@ impl Engine {
     /// Stops all writes: a write or sync failed, and it is unknown how much of it reached the disk.
     pub(crate) fn fail(&self, why: &Error) -> Arc<str> {
         tracing::error!(error = %why, "write failed; the store is read-only until it is reopened");
-        // The committer is locked, so the host's clock is not read.
+        // The committer is locked, so this uses an estimate instead of reading the host's clock.
         let failure = (why.to_string().into(), self.options.clock.estimate());
         self.failure.get_or_init(|| failure).0.clone()
     }
@@ -299,7 +300,7 @@ impl Engine {
         self.index_directory.is_some() || self.read_only
     }
 
-    /// The size of the index's files, in bytes; does not call the index engine.
+    /// The size of the index's files, in bytes. Does not call the index engine.
     pub(crate) fn index_bytes(&self) -> Result<u64> {
         let Some(directory) = &self.index_directory else {
             return Ok(0);
@@ -322,7 +323,7 @@ impl Engine {
         let is_new = self.index_fault.lock().replace(what.clone()).is_none();
         if is_new {
             tracing::error!(fault = %what, "index unavailable; the next open rebuilds it");
-            // After a close, another process may own the directory.
+            // After a close, another process may be using the directory.
             if !self.shutdown.is_over() {
                 self.mark_index();
             }
@@ -339,8 +340,8 @@ impl Engine {
     pub(crate) fn mark_index(&self) {
         let made = self.disk.create(file_names::INDEX_OPENING);
         if made.is_err_and(|e| e.kind() != io::ErrorKind::AlreadyExists) {
-            // On a full disk, rename a file instead: the one prepared for a clean close can be
-            // replaced later.
+            // On a full disk, rename a file instead: the file that was prepared for a clean close
+            // can be created again later.
             let marked = self
                 .disk
                 .rename(file_names::CLOSING, file_names::INDEX_OPENING);
@@ -357,8 +358,8 @@ impl Engine {
         self.index.read().clone().ok_or(Error::Closed)
     }
 
-    /// Queries the index. If the index moves to memory during the query, the hashes of its rows
-    /// move with it, and the result may mix old and new data. Therefore, the query is repeated.
+    /// Queries the index. If the index moves to memory during the query, its rows and their hashes
+    /// are replaced, and the result may mix old and new data. In that case, the query is repeated.
     pub(crate) fn ask_index<T>(&self, ask: impl Fn(&dyn Index) -> Result<T, Fault>) -> Result<T> {
         let mut index = self.index()?;
         loop {
@@ -395,8 +396,8 @@ impl Engine {
         }
     }
 
-    /// All graphs, in order of creation. Locks the list for some graphs at a time, so that no
-    /// commit waits until thousands have been read.
+    /// All graphs, in order of creation. Locks the list repeatedly, for a limited number of graphs
+    /// at a time, so that no commit has to wait until thousands of graphs have been read.
     pub(crate) fn all_graphs(&self) -> Vec<Arc<GraphCore>> {
         const STEP: usize = 1024;
         let (mut all, mut from) = (Vec::<Arc<GraphCore>>::new(), 0);
@@ -411,7 +412,8 @@ impl Engine {
                 _ => break,
             }
         }
-        // A listed graph may have been dropped since, and a new one may have its name.
+        // A graph may have been dropped after it was read, and a newer graph may have the same
+        // name.
         all.retain(|graph| !graph.is_dropped());
         all
     }
@@ -454,7 +456,8 @@ impl Engine {
         std::mem::take(&mut background.threads)
     }
 
-    /// Keeps a thread that a close could not wait for, so that another close can wait for it.
+    /// Keeps a thread that a close did not wait for any longer, so that another close can wait for
+    /// it.
     pub(crate) fn keep_thread(&self, worker: Worker, thread: JoinHandle<()>) {
         self.background.lock().threads.push((worker, thread));
     }

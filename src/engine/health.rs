@@ -1,4 +1,5 @@
-//! The health of an open store: the order in which problems are reported, and their messages.
+//! Reports the health of an open store. Determines the order in which problems are reported, and
+//! their messages.
 
 use crate::base::sync::time::Instant;
 #[cfg(feature = "archive")]
@@ -71,8 +72,8 @@ impl Engine {
         }
     }
 
-    /// Which other users may read the directory. This is checked again, because the permissions may
-    /// have been corrected.
+    /// Which other users may read the directory. If there is a warning, the permissions are checked
+    /// again, because they may have been corrected.
     fn permission_warning(&self) -> Option<String> {
         let mut known = self.permission_warning.lock();
         if known.is_some() {

@@ -1,7 +1,7 @@
 //! Opens a store: builds a running engine from its files.
 //!
-//! Reads the log, opens or rebuilds its index, and starts the threads. Every acknowledged write
-//! is restored, or the open fails with an error that names the file.
+//! An open reads the log, opens or rebuilds its index, and starts the threads. Every acknowledged
+//! write is restored, or the open fails with an error that names the file.
 
 pub(crate) mod close;
 pub(crate) mod directory;
@@ -53,7 +53,7 @@ pub(crate) fn open_memory(options: Options) -> Result<Arc<Engine>> {
     open_disk(options, Arc::new(MemoryDisk::default()))
 }
 
-/// Opens a store on a disk in memory, with an index in memory that is always rebuilt.
+/// Opens a store on this disk, without a lock, and with an index in memory that is always rebuilt.
 pub(crate) fn open_disk(options: Options, disk: Arc<dyn Disk>) -> Result<Arc<Engine>> {
     let create_index = |_| -> Arc<dyn Index> { Arc::new(MemoryIndex::default()) };
     open(options, disk, None, IndexLocation::Memory(&create_index))
@@ -101,14 +101,14 @@ pub(crate) fn assemble(
         end,
         found,
     } = read.map_err(ReplayError::into_error)?;
-    // From here on, the directory changes. The names of new files are made durable first, because
-    // only then may the files that they replace be removed. Those are removed before anything is
-    // written, to free their space.
+    // From here on, the directory changes. First, the names of new files are made durable, because
+    // only then may the files that they replace be removed. The replaced files are removed before
+    // anything is written, to free their space.
     disk.sync_names()
         .map_err(|e| Error::io("sync", disk.path(""), &e))?;
     for name in &files.useless {
         match disk.remove(name) {
-            // A directory does not belong to the store, whatever its name.
+            // A subdirectory does not belong to the store, whatever its name is.
             Err(e) if disk::is_directory(&e) => {}
             removed => removed.map_err(|e| Error::io("remove", disk.path(name), &e))?,
         }
@@ -120,7 +120,7 @@ pub(crate) fn assemble(
         );
     }
     let preallocation = Arc::new(Preallocation::new(files.next_epoch, options.segment_bytes));
-    // Write the secret keys before recording anything that they apply to.
+    // Record the secret keys before anything to which they apply is recorded.
     if options.secret_keys != recorded {
         secret_keys::write_in((&*disk, &*preallocation), store, &options.secret_keys)?;
     }

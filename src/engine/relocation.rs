@@ -1,8 +1,9 @@
-//! Checks whether the store is where it was opened, and is used by the process that opened it.
+//! Checks whether the store is still where it was opened, and whether it is used by the process
+//! that opened it.
 //!
-//! A store whose directory or log is deleted, moved, or replaced reports this, and acknowledges
-//! nothing that an open would not find. (A commit itself checks the directory and its segment:
-//! see [`crate::log::writer`].)
+//! If a store's directory or log is deleted, moved, or replaced, the store reports this, and
+//! acknowledges no write that a later open would not find. (A commit itself checks the directory
+//! and its segment: see [`crate::log::writer`].)
 
 use std::sync::{Arc, OnceLock};
 
@@ -11,9 +12,9 @@ use crate::log::disk::{check_file, check_in_place};
 use crate::log::file_names;
 use crate::model::error::{Error, Result};
 
-/// Refuses to open a store for writing in a forked child of a process that opened one: the
-/// child lacks the threads that all indexes of a process share, and the open would wait for
-/// them forever.
+/// Refuses to open a store for writing in a forked child of a process that has opened a store. The
+/// child lacks the threads that all indexes of a process share, and the open would wait for these
+/// threads forever.
 pub(crate) fn check_not_forked() -> Result<()> {
     static OPENER: OnceLock<u32> = OnceLock::new();
     let opener = *OPENER.get_or_init(std::process::id);
@@ -63,7 +64,7 @@ impl Engine {
         let log_files = self.log_files.read().clone();
         for segment in &log_files.segments {
             if let Err(removed) = check_file(&*self.disk, &segment.name, &*segment.file) {
-                // If a pack has replaced the segment by now, its removal is no problem.
+                // If a pack has replaced the segment by now, the segment was removed on purpose.
                 let still = self.log_files.read().clone();
                 if still.segments.iter().any(|s| Arc::ptr_eq(s, segment)) {
                     return Err(removed);
@@ -73,7 +74,8 @@ impl Engine {
         let check_packs = || {
             let log_files = self.log_files.read().clone();
             let mut packs = log_files.packs.iter();
-            // A pack that was replaced and taken away from its readers has no identity.
+            // A pack that was replaced and then taken away from its readers no longer has an
+            // identity.
             packs.try_for_each(|pack| check_file(&*self.disk, &pack.name, &*pack.file))
         };
         match check_packs() {

@@ -1,6 +1,7 @@
 //! Replays the log: restores the state in memory from each event.
 //!
-//! The restored states are those after the last event of the log, whatever LSN the index is at.
+//! The restored states are those after the last event of the log, whichever LSN the index has
+//! reached.
 
 mod changes;
 mod in_doubt;
@@ -37,7 +38,7 @@ use crate::model::error::{Error, Result};
 use crate::model::options::OnReplay;
 use crate::model::token::OpenEvent;
 
-/// Changes are written to the index whenever this many wait, which bounds the memory that a
+/// Changes are written to the index whenever this many are waiting. This limits the memory that a
 /// rebuild needs.
 const CHANGES_MAX: u64 = 256 << 10;
 
@@ -54,13 +55,13 @@ pub(crate) struct Replay {
     pub(crate) next_lsn: u64,
     changes: u64,
     pack: PackState,
-    /// Graphs that lack events or requests, and where that was found. The rest of their events is
-    /// skipped. This is damage unless the log drops the graph later: packing and rewriting omit the
-    /// events of dropped graphs, in one pack after another.
+    /// Graphs that lack events or requests, each with the error that was found. The rest of their
+    /// events is skipped. Missing events are damage unless the log drops the graph later: packing
+    /// and rewriting omit the events of dropped graphs, in one pack after another.
     broken: HashMap<u32, Error>,
     pub(crate) in_doubt: InDoubt,
     follower: Option<Follower>,
-    /// The clocks when the log was last written to.
+    /// The readings of the clocks when the log was last written to.
     pub(crate) clock: Option<ClockMark>,
     /// The confirmed gaps: time that the age clock did not count.
     pub(crate) gaps: Gaps,
@@ -102,7 +103,7 @@ impl Replay {
         replay
     }
 
-    /// Records that part of a graph is missing.
+    /// Records that a part of a graph is missing.
     fn note_broken(&mut self, error: Error, number: u32) {
         self.broken.entry(number).or_insert(error);
     }
@@ -196,7 +197,8 @@ impl Replay {
             });
         }
         self.advance_to(lsn + 1);
-        // At the last event of a pack, the pack's external ids have not been added yet.
+        // When the last event of a pack is replayed, the pack's external ids have not been added
+        // yet.
         if is_new && Some(lsn) != self.pack.end {
             self.write_index_if_due()?;
         }
@@ -363,8 +365,8 @@ impl Replay {
         Ok(())
     }
 
-    /// Returns a graph. Returns `None` if the graph was dropped, or if part of it is missing, so
-    /// that a later event has to drop it. A number that was never assigned is damage.
+    /// Returns a graph. Returns `None` if the graph was dropped, or if a part of it is missing; in
+    /// the latter case, a later event has to drop it. A number that was never assigned is damage.
     fn graph_or_dropped(&self, number: u32, path: &Path) -> Result<Option<Arc<GraphCore>>, Error> {
         if number >= self.graphs.created {
             let what = format!("it refers to graph {number}, which was never created");
@@ -403,7 +405,7 @@ impl Replay {
         Ok(())
     }
 
-    /// Checks that every job has a state and a place. A job that only the index has is missing
+    /// Checks that every job has a state and a place. If a job is only in the index, it is missing
     /// from the log.
     pub(crate) fn check_whole(&self, last: &Path) -> Result<(), ReplayError> {
         if self.indexer.applied_lsn >= self.next_lsn {

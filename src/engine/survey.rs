@@ -1,7 +1,7 @@
 //! Fully verifies a store's log, whatever its condition.
 //!
-//! Determines which stretches of the log are intact. Nothing is changed. Every byte that matters is
-//! read, and damage is reported with file and position.
+//! A survey determines which stretches of the log are intact. It changes nothing. It reads every
+//! byte that matters, and reports damage with file and position.
 
 mod dropped;
 mod log_range;
@@ -51,7 +51,7 @@ pub(crate) struct Survey {
     pub(crate) closed_is_damaged: bool,
     /// The whole log, in order, without gaps.
     pub(crate) log_ranges: Vec<LogRange>,
-    /// Files that no stretch is read from, although they may contain events or jobs.
+    /// Files from which no stretch is read, although they may contain events or jobs.
     pub(crate) unreadable: Vec<String>,
     pub(crate) graphs: BTreeMap<u32, GraphSurvey>,
     /// Graphs whose drop event is lost, although the files show that they were dropped.
@@ -61,12 +61,13 @@ pub(crate) struct Survey {
     pub(crate) bytes: u64,
 }
 
-/// Called from time to time, after this many bytes were read; an error aborts the survey.
+/// Called from time to time, with the number of bytes that have been read since the last call. An
+/// error aborts the survey.
 pub(crate) type OnRead<'p> = &'p mut dyn FnMut(u64) -> Result<()>;
 
 impl Survey {
-    /// Reads everything. Returns `Ok` even if much is damaged. An error is one of the system, or
-    /// means that a file has a later format.
+    /// Reads everything. Returns `Ok` even if much is damaged. An error means that the system
+    /// failed, or that a file has a newer format.
     pub(crate) fn take(disk: &dyn Disk, on_read: OnRead<'_>) -> Result<Survey> {
         let names = disk
             .names()
@@ -144,7 +145,7 @@ impl Survey {
             GraphReport {
                 project_id,
                 name,
-                // The jobs in two files may overlap.
+                // Two files may contain the same jobs, so the sum may exceed the number of jobs.
                 sound: found.end.saturating_sub(found.damaged + found.quarantined),
                 damaged: found.damaged,
                 quarantined: found.quarantined,
@@ -157,7 +158,7 @@ impl Survey {
         note(&mut self.damage, error, jobs, events)
     }
 
-    /// Records that no file contains the events up to this LSN.
+    /// Records that no file contains the remaining events up to this LSN.
     pub(crate) fn note_missing(&mut self, disk: &dyn Disk, last_lsn: u64) -> Result<()> {
         let first_lsn = self.next_lsn();
         let what = format!("no file contains log sequence numbers {first_lsn} to {last_lsn}");

@@ -1,4 +1,5 @@
-//! The thread that purges graphs that have an archive, and finishes their archives on close.
+//! The thread that purges graphs that have an archive, and finishes their archives when the store
+//! closes.
 
 use crate::base::sync::channel::{Receiver, RecvTimeoutError};
 use crate::engine::background::archiving::{RETRY, finish};

@@ -1,7 +1,7 @@
 //! Archives jobs before they are purged.
 //!
 //! A job is synced in the archive before the commit that purges it. Jobs of a graph that has an
-//! archive are purged by one thread at a time, so each is archived once.
+//! archive are purged by one thread at a time, so each job is archived once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ use crate::model::states::{State, States};
 pub(crate) const RETRY: Duration = Duration::from_secs(4);
 
 /// Why jobs cannot be purged, or why archive files are missing. Checks only graphs whose archive
-/// was used since the last call or has a problem.
+/// has been used since the last call or has a problem.
 pub(crate) fn problem(engine: &Engine, now: Instant) -> Option<String> {
     let mut troubled = engine.archive_trouble.lock();
     let graphs: Vec<_> = troubled.iter().map(|&n| (n, engine.graph(n))).collect();
@@ -75,8 +75,8 @@ pub(crate) fn has_problem(graph: &GraphCore) -> bool {
     state.is_some_and(|state| state.problem.lock().is_some())
 }
 
-/// Opens the archive of a graph if its policy has one, and finishes an archive that the policy no
-/// longer has. Returns whether jobs can be purged, as far as is known.
+/// Opens the archive of a graph if its policy names one, and finishes an archive that the policy no
+/// longer names. Returns whether jobs can be purged, as far as is known.
 pub(crate) fn maintain_archive(engine: &Engine, graph: &Arc<GraphCore>) -> bool {
     let state = graph.archive.state();
     let known = state.problem.lock().clone();
@@ -92,8 +92,8 @@ pub(crate) fn maintain_archive(engine: &Engine, graph: &Arc<GraphCore>) -> bool 
     state.note(engine, graph.number, ready).is_ok()
 }
 
-/// Whether a graph has an archive: either its policy has one, or one is still open from an earlier
-/// policy. The archiver thread purges such graphs, because an archive may hang.
+/// Whether a graph has an archive: either its policy names one, or one is still open because of an
+/// earlier policy. The archiver thread purges such graphs, because writing to an archive may hang.
 pub(crate) fn concerns(graph: &GraphCore, policy: Option<&Retention>) -> bool {
     let is_wanted = policy.is_some_and(|policy| policy.archive.is_some());
     let is_open = |state: &ArchiveState| state.open.try_lock().is_none_or(|open| open.is_some());
@@ -128,8 +128,8 @@ pub(crate) fn begin<'g>(engine: &'g Engine, graph: &'g Arc<GraphCore>) -> Result
 }
 
 impl ArchiveState {
-    /// Opens the archive that the policy asks for, and finishes any other. Reads the policy
-    /// while the archive is locked, because one that was read earlier may have been replaced.
+    /// Opens the archive that the policy asks for, and finishes any other. Reads the policy while
+    /// the archive is locked, because a policy read before that may have been replaced.
     fn get_ready(
         &self,
         engine: &Engine,
@@ -185,7 +185,7 @@ impl ArchiveState {
         })
     }
 
-    /// Records whether the archive can be written.
+    /// Records whether the archive could be written to.
     fn note<T>(&self, engine: &Engine, number: u32, done: Result<T>) -> Result<T> {
         match &done {
             Ok(_) => *self.problem.lock() = None,
@@ -207,8 +207,8 @@ pub(crate) struct Archiving<'g> {
 }
 
 impl Archiving<'_> {
-    /// Archives jobs that are about to be purged, if the policy asks for it. The caller reads
-    /// the time before it locks the archive.
+    /// Archives jobs that are about to be purged, if the policy asks for it. The caller reads the
+    /// time (`now_ms`) before it locks the archive.
     pub(crate) fn put(&mut self, jobs: &[PurgedJob], now_ms: u64) -> Result<Option<Mark>> {
         let (Some(open), Some(first), Some(last)) = (&mut *self.open, jobs.first(), jobs.last())
         else {
@@ -241,7 +241,7 @@ impl Archiving<'_> {
         let state = graph.archive.state();
         let appended = state.during(engine, graph.number, "append", append);
         match unreadable {
-            // The archive is not the cause, so no problem with it is recorded.
+            // The error is not caused by the archive, so no problem with the archive is recorded.
             Some(error) => Err(error),
             None => state.note(engine, graph.number, appended).map(Some),
         }
@@ -249,7 +249,8 @@ impl Archiving<'_> {
 
     /// Removes jobs from the archive if they were not purged after all.
     pub(crate) fn settle(&mut self, archived: Option<Mark>, purged: &Result<u64>) {
-        // If it is unknown whether they were purged, they may be archived twice.
+        // If it is unknown whether the jobs were purged, they stay archived, and may be archived
+        // again later.
         let is_refused = match purged {
             Ok(jobs) => *jobs == 0,
             Err(error) => !matches!(error, Error::CommitUnknown { .. }),

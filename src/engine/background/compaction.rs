@@ -1,4 +1,4 @@
-//! Rewrites packs: merges several into one, or drops what was purged.
+//! Rewrites packs: merges several into one, or omits what was purged.
 //!
 //! A file is removed only after its replacement is durable.
 
@@ -19,7 +19,7 @@ use crate::log::pack::Pack;
 use crate::log::pack_writer::PackWriter;
 use crate::model::error::{Error, Result};
 
-/// On a full disk, pages keep replaced files no longer than this, so that a purge frees space
+/// On a full disk, pages keep replaced files for at most this long, so that a purge frees space
 /// even while pages are being read.
 const SNAPSHOT_TIMEOUT_ON_FULL_DISK: Duration = Duration::from_secs(5);
 
@@ -45,7 +45,7 @@ impl Engine {
         self.expire_retired_after(self.options.snapshot_timeout, now);
     }
 
-    /// Like [`Engine::expire_retired`], with the shorter timeout for a full disk. Returns
+    /// Like [`Engine::expire_retired`], but with the shorter timeout for a full disk. Returns
     /// whether a file was taken away.
     pub(crate) fn expire_retired_on_full_disk(&self, now: Instant) -> bool {
         let lifetime = self
@@ -81,8 +81,8 @@ impl Engine {
     }
 }
 
-/// Finds a pack, other than those in `beside`, that is mostly garbage. Weighs only new packs
-/// and those that purges and drops have changed since the last call.
+/// Finds a pack, other than those in `beside`, that is mostly garbage. Weighs only packs that are
+/// new, or that may have gained garbage through purges or drops since the last call.
 pub(crate) fn to_compact(engine: &Engine, beside: &[Arc<Pack>]) -> Option<Arc<Pack>> {
     let applied_lsn = erasable_lsn(engine)?;
     let packs = engine.log_files.read().packs.clone();
@@ -94,9 +94,9 @@ pub(crate) fn to_compact(engine: &Engine, beside: &[Arc<Pack>]) -> Option<Arc<Pa
         .find(|pack| garbage::counted(pack).is_mostly_garbage())
 }
 
-/// Writes one pack from neighboring ones. Omits what was purged, if the index has those purges.
-/// Adds packs that cannot be rewritten to `failed`. The caller must hold no other reference to the
-/// packs: their space is freed at the end.
+/// Writes one pack from neighboring ones. Omits purged jobs if the index already records their
+/// purges. Adds packs that cannot be rewritten to `failed`. The caller must hold no other reference
+/// to the packs, so that their space is freed at the end.
 pub(crate) fn rewrite(
     engine: &Engine,
     packs: Vec<Arc<Pack>>,
@@ -122,8 +122,9 @@ fn replace(engine: &Engine, packs: &[Arc<Pack>], operation: &'static str) -> Res
     let leave_out = erasable_lsn(engine).is_some_and(|lsn| last.last_lsn <= lsn);
     let bytes: u64 = packs.iter().map(|pack| pack.bytes).sum();
     let needed = match packs {
-        // The new pack needs space only until it replaces the old one, and then frees more than it
-        // took. Therefore, it may also use the space that missing reserves need.
+        // The new pack needs additional space only until it replaces the old one. That then frees
+        // more space than the new pack takes. Therefore, it may also use the space that missing
+        // reserves need.
         [pack] => {
             let garbage = garbage::counted(pack).garbage;
             bytes.saturating_sub(garbage)
@@ -131,7 +132,8 @@ fn replace(engine: &Engine, packs: &[Arc<Pack>], operation: &'static str) -> Res
         _ => bytes + 2 * engine.options.segment_bytes,
     };
     if packs.len() == 1 && !leave_out {
-        // The index is being written, so there is nothing to gain now.
+        // While the index is being written, nothing can be omitted, so a rewrite would free no
+        // space.
         return Ok(());
     }
     let written = check_room(engine, needed, operation, &first.name)
@@ -172,7 +174,7 @@ fn replace(engine: &Engine, packs: &[Arc<Pack>], operation: &'static str) -> Res
             .map_err(|e| Error::io("remove", &pack.path, &e))?;
     }
     let synced = match packs {
-        // A power failure may leave either of the two files, and both are complete.
+        // After a power failure, either of the two files may exist. Both are complete.
         [_] => engine.disk.sync_names(),
         _ => Ok(()),
     };
@@ -189,7 +191,7 @@ fn erasable_lsn(engine: &Engine) -> Option<u64> {
     }
 }
 
-/// Where a pack is written.
+/// The location to which a pack is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum PackTarget {
     Ordinary,
@@ -215,8 +217,8 @@ fn begin(
     }
 }
 
-/// Packs the events of a sealed segment in the scratch file, without what was purged. The
-/// segment's file has `replaced_bytes` bytes.
+/// Packs the events of a sealed segment in the scratch file, and omits what was purged. The
+/// segment's file is `replaced_bytes` bytes long.
 pub(crate) fn pack_in_scratch(
     engine: &Engine,
     replaced_bytes: u64,

@@ -1,19 +1,19 @@
 //! Decides which events, blocks, and places of purged jobs a rewritten pack keeps, and checks
 //! that a replay accepts the result.
 //!
-//! Only events and blocks of dropped graphs, or of durably purged jobs, are omitted. Log
-//! sequence numbers do not change. A pack that a replay would not accept never replaces
-//! another.
+//! Only events and blocks of dropped graphs, or of durably purged jobs, are omitted. Log sequence
+//! numbers do not change. A pack that a replay would not accept never replaces another pack.
 //!
-//! The rule for each graph is decided before any of the graph is written:
+//! The rule for each graph is chosen before any part of the graph is written:
 //! - Of a dropped graph, only the fact that its number was used is kept.
-//! - Of any other graph, jobs that are gone keep a place without a block. Neighbors share such a
-//!   place. Their events are replaced by an `Erased`, which can also be shared. An event about many
-//!   jobs is kept as long as any of them exists.
+//! - In any other graph, jobs that are gone keep a place without a block. Neighboring jobs share
+//!   such a place. The events of these jobs are replaced by `Erased` events; one `Erased` can
+//!   replace several neighboring events. An event about many jobs is kept as long as any of them
+//!   exists.
 //!
-//! Events are omitted only if the index has them. Otherwise, an index that ends within the pack
-//! could not detect what it lacks. If an older index is restored, it is rebuilt. Blocks of dropped
-//! graphs are always omitted.
+//! Events are omitted only if the index contains them. Otherwise, if an index ended within the
+//! pack, it would be impossible to detect which events it lacks. If an older index is restored from
+//! a backup, it is rebuilt. Blocks of dropped graphs are always omitted.
 
 mod check;
 mod events;
@@ -39,17 +39,18 @@ pub(crate) struct CompactionFilter<'e> {
     engine: &'e Engine,
     /// Whether to omit events of all graphs, and jobs of graphs that were not dropped.
     leaves_out: bool,
-    /// The parts of each graph in these packs, in order.
+    /// The parts that these packs contain of each graph, in order.
     parts: BTreeMap<u32, Vec<Arc<Part>>>,
-    /// The jobs of each graph in those parts, from the first to the last.
+    /// The range of each graph's jobs in those parts.
     jobs: BTreeMap<u32, Range<u64>>,
-    /// The jobs among them that are gone.
+    /// Which of those jobs are gone.
     removed: BTreeMap<u32, RemovedJobs>,
-    /// The graphs that were looked up, in their state at that time; `None` for a dropped one.
+    /// The graphs that were looked up, in their state at the time of the lookup; `None` for a
+    /// dropped graph.
     graphs: RefCell<HashMap<u32, Option<Known>>>,
 }
 
-/// A graph, and how many of its jobs were gone at the first lookup.
+/// A graph, and how many of its jobs were gone when it was first looked up.
 type Known = (Arc<GraphCore>, u64);
 
 impl<'e> CompactionFilter<'e> {
@@ -153,7 +154,7 @@ impl<'e> CompactionFilter<'e> {
         }
     }
 
-    /// An index that cannot be read does not prevent a rewrite: jobs that may have a tombstone
+    /// If the index cannot be read, the pack is still rewritten, but jobs that may have a tombstone
     /// are kept.
     fn tombstone_of(&self, graph: &GraphCore, sequence: u64) -> Result<Option<u64>> {
         match self.engine.tombstone_lsn(graph, sequence) {
@@ -162,8 +163,8 @@ impl<'e> CompactionFilter<'e> {
         }
     }
 
-    /// Whether a block will record that this job was purged: a block that is being written, or a
-    /// block of a pack that is not being rewritten.
+    /// Whether a block will record that this job was purged: either a block that is being written,
+    /// or a block of a pack that is not being rewritten.
     fn is_purged_in_blocks(&self, graph: &GraphCore, sequence: u64) -> bool {
         let here = self.removed.get(&graph.number);
         here.is_some_and(|removed| removed.contains(sequence))
@@ -194,7 +195,7 @@ impl<'e> CompactionFilter<'e> {
         Ok(())
     }
 
-    /// Writes those events of a segment that are kept, and blocks of its jobs.
+    /// Writes those events of a segment that are kept, and the blocks of its jobs.
     pub(crate) fn write_segment(
         &self,
         all: &[(u64, Event<'_>)],
@@ -222,7 +223,7 @@ impl<'e> CompactionFilter<'e> {
         Ok(())
     }
 
-    /// Copies the blocks of a part; rebuilds those with purged jobs.
+    /// Copies the blocks of a part; rebuilds blocks that contain purged jobs.
     fn copy_part(
         &self,
         jobs: &mut JobsWriter<'_, '_>,

@@ -2,11 +2,11 @@
 //!
 //! Directly after a pack is rewritten, everything left in it is considered live.
 //!
-//! **Live bytes** of a store are the bytes that its packs would have if all of them were rewritten
-//! now: the stored blocks of listed jobs, in graphs that were not dropped; the stored events of
-//! those jobs; purges whose tombstones are not forgotten, with the keys that they keep taken; and
-//! the fixed cost of each graph and pack. Packs are rewritten so that they take at most twice the
-//! live bytes. Besides packs, a store has one or two segments and the index.
+//! **Live bytes** of a store are the total size that its packs would have if all of them were
+//! rewritten now: the stored blocks of listed jobs, in graphs that were not dropped; the stored
+//! events of those jobs; purges whose tombstones are not forgotten, with the keys that they keep
+//! taken; and the fixed cost of each graph and pack. Packs are rewritten so that they take at most
+//! twice the live bytes. Besides packs, a store has one or two segments and the index.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::engine::state::graph_state::GraphState;
 use crate::log::event_sizes::EventSizes;
 use crate::log::pack::{Pack, PackedEventSizes, Part, recount};
 
-/// About how many bytes of blocks and events are stored.
+/// About how many bytes of blocks and events are stored, and how many of them are garbage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Weight {
     pub(crate) all: u64,
@@ -26,14 +26,14 @@ pub(crate) struct Weight {
 }
 
 impl Weight {
-    /// Whether a rewrite frees at least as much as it writes.
+    /// Whether a rewrite frees at least as many bytes as it writes.
     pub(crate) fn is_mostly_garbage(self) -> bool {
         self.garbage > 0 && 2 * self.garbage >= self.all
     }
 }
 
-/// Counts the garbage in new packs, and recounts the graphs that purges, forgotten tombstones,
-/// and drops have changed since the last call.
+/// Counts the garbage in new packs, and recounts graphs that were changed by purges, forgotten
+/// tombstones, or drops since the last call.
 pub(crate) fn count(engine: &Engine, packs: &[Arc<Pack>]) {
     let _one_at_a_time = engine.counting_garbage.lock();
     let shrunk = std::mem::take(&mut engine.changed_graphs.lock().shrunk);
@@ -82,7 +82,8 @@ fn count_events(graph: Option<&GraphCore>, pack: &Pack, event_sizes: &PackedEven
 pub(crate) fn counted(pack: &Pack) -> Weight {
     let blocks = pack.garbage.blocks.load(Ordering::Relaxed);
     let event_sizes = pack.garbage.events.load(Ordering::Relaxed);
-    // The size of events is their compressed size, assuming the same ratio for all.
+    // Events are weighed by their compressed size. The same compression ratio is assumed for all of
+    // them.
     let stored = pack.event_bytes;
     Weight {
         all: pack.block_bytes + stored,
@@ -99,7 +100,7 @@ pub(crate) fn weigh(engine: &Engine, pack: &Arc<Pack>) -> Weight {
     counted(pack)
 }
 
-/// The part of `whole` that is proportional to `some` of `all`.
+/// The share of `whole` that corresponds to `some` out of `all`.
 fn share(whole: u64, some: u64, all: u64) -> u64 {
     let part = u128::from(whole) * u128::from(some) / u128::from(all.max(1));
     u64::try_from(part).unwrap_or(whole).min(whole)
@@ -141,12 +142,13 @@ fn in_events(graph: &GraphCore, event_sizes: &EventSizes) -> u64 {
         + forgotten.map(|&(_, bytes)| bytes).sum::<u64>()
 }
 
-/// The bytes of a run's small events are divided evenly among its jobs, this many jobs at a time.
+/// The bytes of a run's small events are divided evenly among the run's jobs, this many jobs at a
+/// time.
 const SPREAD_JOBS: u64 = 1024;
 
-/// Calls `each` for events of the graph's listed jobs in this pack, either for one job or for
-/// several neighbors together. Passes the sequence number after the last of these jobs, and about
-/// how many bytes their events take.
+/// Calls `each` for the events of the graph's listed jobs in this pack, either for one job or for
+/// several neighboring jobs together. Passes the sequence number after the last of these jobs, and
+/// about how many bytes their events take.
 pub(crate) fn live_events(
     state: &GraphState,
     graph: u32,

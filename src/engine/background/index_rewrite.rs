@@ -1,6 +1,6 @@
 //! Rewrites the index's files when most of them are garbage.
 //!
-//! Commits and reads do not wait for a rewrite, and a close waits only for the batch being
+//! Commits and reads do not wait for a rewrite, and a close waits only for the batch that is being
 //! written. At every moment, the index's name refers to a complete index.
 
 use std::sync::Arc;
@@ -14,11 +14,12 @@ use crate::index::directory::{IndexDirectory, ROOM_BYTES};
 use crate::index::{Fault, Index, all_rows};
 use crate::model::error::{Error, Result};
 
-/// A rewrite is abandoned once this many events, which are in memory, wait for the index.
+/// A rewrite is abandoned once this many events are waiting in memory to be written to the index.
 const LAG_MAX: u64 = 256 << 10;
-/// After a check or a rewrite, the next check waits for this many times its duration.
+/// After a check or a rewrite, the time until the next check is this many times as long as the
+/// check or rewrite took.
 const WAIT_FACTOR: u32 = 200;
-/// The bounds of that wait: garbage should be removed within a minute after the last write.
+/// The bounds of that time: garbage should be removed within a minute after the last write.
 const WAIT_MIN: Duration = Duration::from_secs(5);
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
@@ -59,7 +60,7 @@ impl Engine {
         });
         match rewritten {
             Ok(true) => rewrites.looked_lsn = applied_lsn,
-            // This is retried, even if nothing more is written to the index.
+            // The rewrite is retried, even if nothing more is written to the index.
             Ok(false) => {}
             Err(error) => tracing::warn!(%error, "cannot rewrite the index"),
         }
@@ -109,7 +110,7 @@ impl Engine {
         })
     }
 
-    /// Rewrites the index's files, even if they have little garbage. Returns whether it did.
+    /// Rewrites the index's files, even if they contain little garbage. Returns whether it did.
     #[cfg(feature = "simulation")]
     pub(crate) fn rewrite_index_now(&self) -> bool {
         let mut indexer = self.indexer.lock();
@@ -134,7 +135,7 @@ impl Engine {
         can_be.then_some((directory, self.index().ok()?))
     }
 
-    /// Whether a rewrite should continue. Calling this records that the rewrite makes progress.
+    /// Whether a rewrite should continue. Each call also records that the rewrite makes progress.
     fn wants_rewrite(&self, directory: &IndexDirectory) -> bool {
         self.index_watchdog.note_progress();
         let lag = self.index_lag.load(Ordering::Relaxed);
@@ -165,14 +166,14 @@ impl Engine {
         let replaced = match copied {
             Ok(true) => {
                 let exchanged = directory.exchange_rewrite();
-                // On a file system that cannot exchange names, every copy would be wasted.
+                // On a file system that cannot exchange names, every copy would be made in vain.
                 rewrites.is_impossible = exchanged.is_err();
                 exchanged.map(|()| true).map_err(failed)
             }
             Ok(false) => Ok(false),
             Err(fault) => Err(fault.into_error()),
         };
-        // Remove whichever files are no longer the index.
+        // Remove the directory that is no longer the index.
         let gone = match &replaced {
             Ok(true) => {
                 drop(index);
@@ -224,9 +225,9 @@ mod tests {
     use crate::log::file_names;
     use crate::{Body, JobQuery, JobStore, Outcome, Request};
 
-    /// Writes rows until the files have more than `bytes` bytes, and removes the rows. (Overwriting
-    /// the same rows would not work: the engine would truncate its file repeatedly, and this loop
-    /// might never end.)
+    /// Writes rows until the files are larger than `bytes` bytes, and then removes the rows.
+    /// (Overwriting the same rows would not work: the engine would truncate its file repeatedly,
+    /// and this loop might never end.)
     fn leave_garbage(index: &dyn Index, directory: &IndexDirectory, bytes: u64) {
         let key = |n: u64| format!("zz-{n}").into_bytes();
         let mut rows = 0;

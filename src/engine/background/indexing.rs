@@ -9,7 +9,7 @@ use crate::engine::core::Engine;
 use crate::engine::state::indexer::{Applied, FlushBatch, Indexer};
 use crate::engine::state::watchdog::WatchedIndex;
 
-/// About how far the index lags behind at most when there are few writes.
+/// About the longest time that the index lags behind when there are few writes.
 const LAG: Duration = Duration::from_secs(1);
 
 /// Runs the indexer thread: writes to the index whenever it is woken or enough time has passed,
@@ -31,7 +31,7 @@ pub(crate) fn run(engine: &Engine, calls: &Receiver<()>) {
 }
 
 impl Engine {
-    /// Writes to the index all changes that it does not have yet.
+    /// Writes to the index all changes that are not in it yet.
     pub(crate) fn apply_to_index(&self) {
         let mut indexer = self.indexer.lock();
         if let Some(why) = self.lacks_room_for_index() {
@@ -77,11 +77,11 @@ impl Engine {
         }
     }
 
-    /// Takes everything that has changed, up to one durable LSN, so that the index is never
-    /// ahead of the log.
+    /// Takes everything that has changed up to a durable LSN, so that the index is never ahead of
+    /// the log.
     fn take_flush_batch(&self, indexer: &Indexer) -> Option<(FlushBatch, u64)> {
         let mut committer = self.lock_committer();
-        // A failed sync is recorded in the store's health. In that case, nothing is written to the
+        // If the sync fails, this is recorded in the store's health, and nothing is written to the
         // index.
         let synced = committer.sync(self).is_ok() && !self.has_failed();
         let lsn = committer.log.synced_lsn();

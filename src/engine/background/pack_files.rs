@@ -17,7 +17,7 @@ pub(crate) fn check_room(
     disk::check_room(&*engine.disk, bytes, operation, name)
 }
 
-/// Whether a pack is one of these.
+/// Whether `packs` contains a pack.
 pub(crate) fn is_among(packs: &[Arc<Pack>], pack: &Arc<Pack>) -> bool {
     packs.iter().any(|one| Arc::ptr_eq(one, pack))
 }

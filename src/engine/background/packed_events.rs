@@ -1,5 +1,5 @@
-//! A segment's events as a pack stores them: neighboring submissions become one event, and the
-//! jobs are stored separately.
+//! Converts a segment's events to the form in which a pack stores them: neighboring submissions
+//! become one event, and the jobs are stored separately.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -11,8 +11,8 @@ use crate::model::error::Result;
 /// The jobs of each graph, in order.
 pub(crate) type Jobs<'b> = BTreeMap<u32, Vec<PackedJob<'b>>>;
 
-/// Calls `put` with each event that a pack stores for these events, and returns the jobs that
-/// they submit.
+/// Calls `put` with each event that a pack stores in place of these events, and returns the jobs
+/// that these events submit.
 pub(crate) fn packed_events<'b>(
     events: &[(u64, Event<'b>)],
     mut put: impl FnMut(u64, &Event<'_>) -> Result<()>,

@@ -27,9 +27,10 @@ use crate::model::error::{Error, Result};
 /// How long to wait before failed work is retried.
 const RETRY: Duration = Duration::from_secs(5);
 /// How many neighboring packs of about the same size are merged at once. Tests of thread schedules
-/// have few packs, so they merge fewer.
+/// create few packs, so they merge fewer at once.
 const MERGE_PACKS: usize = if cfg!(jobstore_shuttle) { 2 } else { 8 };
-/// All packs below this size count as one size class; each further class is eight times larger.
+/// All packs below this size are in one size class; the limit of each further class is eight times
+/// that of the class before it.
 const SMALLEST_BYTES: u64 = 64 << 10;
 /// Merging creates no pack larger than this.
 const PACK_BYTES_MAX: u64 = 256 << 20;
@@ -51,7 +52,7 @@ pub(crate) fn work_noted(engine: &Engine) {
     engine.check_files().ok();
     let problem = work(engine).err();
     if let Some(error) = &problem {
-        // What could not be packed is read from its segment.
+        // Jobs that could not be packed are read from their segment.
         tracing::warn!(%error, "packing failed; retrying later");
     }
     engine.expire_retired(Instant::now());
@@ -84,7 +85,7 @@ fn work(engine: &Engine) -> Result<()> {
                 .filter(|s| s.end().is_some())
                 .cloned()
         };
-        // In order: if one segment cannot be packed, those after it wait, too.
+        // Segments are packed in order: if one cannot be packed, those after it wait, too.
         if let Some(segment) = sealed.filter(|_| can_pack) {
             let packed = pack(engine, segment);
             can_pack = packed.is_ok();
@@ -134,8 +135,8 @@ fn work(engine: &Engine) -> Result<()> {
     done
 }
 
-/// Tries again to hand back the jobs of dropped claims after a full disk or another failure
-/// prevented it.
+/// Tries again to hand back the jobs of dropped claims, after this failed because the disk was full
+/// or for another reason.
 fn retry_hand_backs(engine: &Engine) {
     if engine.owed_hand_backs.lock().is_empty() || engine.check_writable().is_err() {
         return;
@@ -145,7 +146,8 @@ fn retry_hand_backs(engine: &Engine) {
     waiters.iter().for_each(|waiter| waiter.wake());
 }
 
-/// Makes the log continue in an ordinary segment after a large write; returns whether it did.
+/// After a large write, makes the log continue in a segment of ordinary size; returns whether it
+/// did.
 fn leave_oversized_segment(engine: &Engine) -> Result<bool> {
     let is_larger = |segment: &Arc<Segment>| {
         let bytes = segment.file.len().unwrap_or_default();
@@ -167,7 +169,7 @@ fn leave_oversized_segment(engine: &Engine) -> Result<bool> {
     left
 }
 
-/// Whether nothing is left to pack, merge, or rewrite, given how far the index has progressed.
+/// Whether nothing is left to pack, merge, or rewrite, as far as the index has progressed.
 #[cfg(test)]
 #[cfg_attr(jobstore_shuttle, allow(dead_code))]
 pub(crate) fn is_settled(engine: &Engine) -> bool {
@@ -182,8 +184,8 @@ pub(crate) fn is_settled(engine: &Engine) -> bool {
         && compaction::to_compact(engine, &[]).is_none()
 }
 
-/// Rewrites a sealed segment as a pack. The caller must hold no other reference to the segment:
-/// its space is freed at the end.
+/// Rewrites a sealed segment as a pack. The caller must hold no other reference to the segment, so
+/// that its space is freed at the end.
 fn pack(engine: &Engine, segment: Arc<Segment>) -> Result<()> {
     let _span = tracing::debug_span!("pack", segment = segment.header.epoch).entered();
     let _names = engine.files_lock.lock();
@@ -232,11 +234,12 @@ fn pack(engine: &Engine, segment: Arc<Segment>) -> Result<()> {
             let part = pack.as_ref().and_then(|pack| pack.part_of(number));
             graph.state.write().pack(&segment, part.cloned());
             engine.metrics.visits.add(1);
-            // Policies by bytes use the packed size.
+            // Policies that limit bytes are based on the packed size, which is known only now.
             engine.note_changed(&graph, false);
         }
     }
-    // Remove it durably: of two segments, the newer one must not outlive the older one.
+    // Remove the segment durably, so that segments disappear from the disk in order, the oldest
+    // first.
     let removed = engine
         .disk
         .remove(&segment.name)

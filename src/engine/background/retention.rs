@@ -1,7 +1,7 @@
 //! Retention: the rounds in which jobs are purged and tombstones are forgotten.
 //!
-//! Only complete jobs are purged, in small separate commits. A jump of the clock makes no job
-//! older.
+//! Only complete jobs are purged, in small separate commits. A jump of the system clock makes no
+//! job older.
 
 #[cfg(feature = "archive")]
 mod archived;
@@ -37,7 +37,7 @@ const UNSAID: Duration = Duration::from_secs(3600);
 const DEFAULTS_RETRY: Duration = Duration::from_secs(60);
 
 impl Engine {
-    /// Records when the store was opened; default retention begins later.
+    /// Records when the store was opened. The default policy begins to apply some time later.
     pub(crate) fn begin_retention(&self) {
         self.retention.lock().opened = Some(Instant::now());
     }
@@ -88,7 +88,8 @@ impl Engine {
         there.collect()
     }
 
-    /// Once there was enough time to set policies, applies the default to graphs without one.
+    /// Once callers have had enough time to set policies, applies the default policy to graphs
+    /// without one.
     fn begin_defaults(&self) {
         {
             let mut work = self.retention.lock();
@@ -116,8 +117,8 @@ impl Engine {
     }
 }
 
-/// Purges what is due and forgets tombstones, up to a bound; returns whether there is more to
-/// do. A graph for which this fails is left for the next round.
+/// Purges what is due and forgets tombstones, up to a bound; returns whether there is more to do.
+/// If this fails for a graph, the graph is left for the next round.
 pub(crate) fn step(engine: &Engine) -> bool {
     engine.record_clock_if_due();
     let graphs = engine.begin_retention_round();
@@ -131,7 +132,7 @@ pub(crate) fn step(engine: &Engine) -> bool {
     is_more
 }
 
-/// Does what is due in a graph, up to a bound, and schedules its next check.
+/// Does what is due in a graph, up to a bound, and schedules the graph's next check.
 fn visit(engine: &Engine, graph: &Arc<GraphCore>, defaults: Option<&Retention>) -> bool {
     let policy = graph.retention.read().clone();
     // Graphs that have an archive are purged by the archiver.
@@ -152,7 +153,7 @@ fn visit(engine: &Engine, graph: &Arc<GraphCore>, defaults: Option<&Retention>) 
         Some(policy) => forget_due(engine, graph, policy, &mut next_ms),
         None => Ok(false),
     };
-    // The archiver records problems with purging archived graphs.
+    // Problems with purging graphs that have an archive are recorded by the archiver.
     if !is_archived || forgotten.is_err() {
         engine.note_problem(graph, &purged, &forgotten);
     }
@@ -166,8 +167,8 @@ fn visit(engine: &Engine, graph: &Arc<GraphCore>, defaults: Option<&Retention>) 
     is_more
 }
 
-/// Purges jobs of a graph that are due. If they have to be archived first and this fails, the graph
-/// has to wait, and others continue.
+/// Purges jobs of a graph that are due. If the jobs have to be archived first and this fails, the
+/// graph has to wait, but other graphs are still purged.
 fn purge_due(
     engine: &Engine,
     graph: &Arc<GraphCore>,

@@ -11,7 +11,8 @@ use crate::engine::state::operation::Operation;
 use crate::model::error::Result;
 use crate::model::options::Durability;
 
-/// How long a detached write waits for space in the queue before its thread commits.
+/// How long a detached write waits for space in the queue before the waiting thread commits queued
+/// writes itself.
 const DETACHED_WAIT: Duration = Duration::from_millis(5);
 
 impl Engine {
@@ -19,7 +20,7 @@ impl Engine {
     pub(crate) fn commit(&self, operation: Operation) -> Result<WriteResult> {
         let (call, queued) = Call::new(operation);
         self.queue.push(queued);
-        // No other thread commits: commit here and save two context switches.
+        // No other thread is committing, so commit here. This saves two context switches.
         while !call.is_completed() {
             self.read_clock_for_queue();
             let Some(mut committer) = self.try_lock_committer() else {
@@ -35,8 +36,8 @@ impl Engine {
         call.wait()
     }
 
-    /// Queues a detached write once the queue has space. This may run on the committer thread, in a
-    /// waker, so it commits itself if no other thread does.
+    /// Queues a detached write once the queue has space. This may run in a waker on the committer
+    /// thread. Therefore, if no other thread commits, this function does.
     pub(crate) fn queue_detached(&self, queued: Queued) {
         let mut outside = Some(queued);
         while let Some(queued) = outside.take() {

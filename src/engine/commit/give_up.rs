@@ -1,7 +1,7 @@
 //! Validates and encodes the end of a run without an outcome.
 //!
-//! The job is settled as an open would settle it: if its cancellation was requested, it is
-//! cancelled, never requeued.
+//! The job is settled as an open would settle it: if its cancellation was requested, it is canceled
+//! and never requeued.
 
 use std::sync::Arc;
 

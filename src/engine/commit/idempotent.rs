@@ -1,7 +1,7 @@
 //! Validates and encodes an idempotent submission.
 //!
-//! A key that is taken, in this commit or before it, never creates a second job. Key and job
-//! are in one frame.
+//! A submission with a key that is already taken, in this commit or before it, never creates a
+//! second job. The key and its job are recorded in one frame.
 
 use std::sync::Arc;
 
@@ -22,8 +22,8 @@ impl Staging<'_> {
         let known = self.round.keyed.get(&(graph.number, key.to_owned()));
         let owner = match known {
             Some((id, request)) => KeyOwner::Job(id.clone(), request.clone()),
-            // As with ids, an owner added after the caller checked is in memory, or has already
-            // moved to the index.
+            // As with ids, an owner that was added after the caller's check is in memory, or has
+            // already moved to the index.
             None => match self.engine.recent_owner_of(graph, key)? {
                 KeyOwner::Nobody if self.engine.ids.generation() != lookup.generation => {
                     self.engine.owner_of(graph, key)?

@@ -1,7 +1,7 @@
 //! Validates and encodes the write of an import.
 //!
-//! A job is recorded with all known facts about its life cycle, in one frame with the others of
-//! its batch. A job whose id exists already is not added again.
+//! A job is recorded with all known facts about its life cycle, in the same frame as the other jobs
+//! of its batch. A job whose id already exists is not added again.
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ impl Staging<'_> {
         Ok(WriteResult::Imported { made, refused })
     }
 
-    /// Whether the job is new.
+    /// Adds a job, unless its id already exists. Returns whether it was added.
     fn import_one(&mut self, graph: &Arc<GraphCore>, job: &Imported) -> Result<bool> {
         let now_ms = self.round.now_ms;
         let sequence = self.round.next_sequence(graph);

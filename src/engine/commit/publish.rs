@@ -43,7 +43,7 @@ impl Committer {
         for &(hash, owner) in &round.external_ids {
             engine.ids.add(hash, owner);
         }
-        // Set before any of the changes can be read.
+        // This is set before any of the changes can be read.
         let visible_lsn = self.log.next_lsn() - 1;
         engine.visible_lsn.store(visible_lsn, Ordering::Release);
         let changes = round.changes.len() as u64;

@@ -19,12 +19,14 @@ use crate::model::states::{State, States};
 #[derive(Default)]
 pub(super) struct Round {
     pub(super) now_ms: u64,
-    /// The clocks at this commit. Imports set `now_ms` to their own times.
+    /// The clocks at this commit. While imported jobs are staged, `now_ms` is set to the times of
+    /// the imported events.
     pub(super) clock: ClockMark,
     /// The gaps confirmed before this commit.
     pub(super) gaps: Gaps,
     pub(super) results: Vec<Result<WriteResult>>,
-    /// The jobs that writes refer to, with the index of the write, in case the commit fails.
+    /// The jobs that writes refer to, each with the index of the write. Needed only if the commit
+    /// fails.
     pub(super) ids: Vec<(usize, JobId)>,
     pub(super) changes: Vec<(Arc<GraphCore>, StateChange)>,
     pub(super) created: Vec<Arc<GraphCore>>,
@@ -47,7 +49,7 @@ pub(super) struct Round {
     pub(super) requeued: BTreeSet<(u32, u64)>,
     /// Claims that can be withdrawn, by the jobs started for them in this round.
     pub(super) claims: HashMap<(u32, u64), Arc<Claim>>,
-    /// Whether this round confirms the time that the age clock did not count.
+    /// Whether this round confirms time that the age clock did not count.
     pub(super) confirms_clock: bool,
     /// Jobs purged in this round.
     pub(super) purged: HashSet<(u32, u64)>,
@@ -105,7 +107,7 @@ impl Round {
         }
     }
 
-    /// Whether a run still owns its job, after the writes before this one.
+    /// Whether a run still owns its job after the writes staged before this one.
     pub(super) fn holds(&self, graph: &GraphCore, sequence: u64, run: &RunCell) -> bool {
         !run.is_over() && !self.requeued.contains(&(graph.number, sequence))
     }
@@ -145,7 +147,8 @@ impl Round {
             .or_else(submitted)
     }
 
-    /// Completes every write with an "unknown" error: the log may or may not contain their frame.
+    /// Completes every write with an "unknown" error, because the log may or may not contain the
+    /// frame.
     pub(super) fn end_unknown(&mut self, why: &Arc<str>) {
         let mut ids = self.ids.drain(..).peekable();
         for (n, result) in self.results.iter_mut().enumerate() {

@@ -174,7 +174,7 @@ impl<'c> Staging<'c> {
                 Ok(WriteResult::Done)
             }
             Action::ConfirmClock => {
-                // A second confirmation in this frame has nothing left to confirm.
+                // If the frame already contains a confirmation, nothing is left to confirm.
                 let gap = self.frame.clock.unconfirmed();
                 self.frame.clock = self.frame.clock.confirmed();
                 self.frame.push(&gap.map_or(Event::Clock, Event::Confirmed));

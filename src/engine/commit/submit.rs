@@ -16,8 +16,8 @@ impl Staging<'_> {
     pub(super) fn submit(&mut self, graph: &Arc<GraphCore>, submission: &Submission) -> JobId {
         let sequence = self.round.next_sequence(graph);
         let mut id = graph.ids.make(sequence, self.round.now_ms);
-        // A caller may already have used this very id. If so, the id is generated again with a
-        // later time.
+        // A caller may already have chosen this id. If so, the id is generated again with a later
+        // time.
         for later_ms in 1.. {
             let taken = self.engine.ids.may_contain(graph.id_hash(id.as_str()))
                 || (!self.round.brought.is_empty()
@@ -41,8 +41,8 @@ impl Staging<'_> {
         let existing = match (self.round.brought.get(&key), &lookup.found) {
             (Some(existing), _) | (None, Some(existing)) => Some(existing.clone()),
             // The caller found nothing in the index. A job that was added since then is in memory,
-            // or has already moved to the index. The generation is compared after the lookup,
-            // because the move may happen between the two lookups.
+            // or has already moved to the index. The generation is compared only after the lookup
+            // in memory, because the job may move to the index between the two lookups.
             (None, None) => match self.engine.recent_request_of(graph, id.as_str())? {
                 None if self.engine.ids.generation() != lookup.generation => {
                     self.engine.request_of(graph, id.as_str())?

@@ -1,4 +1,4 @@
-//! The transitions of a job: started, completed, cancelled, abandoned.
+//! The transitions of a job: started, completed, canceled, abandoned.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::model::outcome::{Outcome, OutcomeKind};
 use crate::model::states::State;
 
 impl Staging<'_> {
-    /// Starts a job that is pending, unless its claim was withdrawn.
+    /// Starts a job if it is pending and its claim was not withdrawn.
     pub(super) fn start_if_pending(
         &mut self,
         graph: &Arc<GraphCore>,
@@ -33,7 +33,7 @@ impl Staging<'_> {
         Ok(WriteResult::Done)
     }
 
-    /// Starts the oldest pending job, if there is one, unless the claim was withdrawn.
+    /// Starts the oldest pending job, if there is one and the claim was not withdrawn.
     pub(super) fn claim(
         &mut self,
         graph: &Arc<GraphCore>,

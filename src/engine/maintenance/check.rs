@@ -114,8 +114,9 @@ pub(crate) fn repair(disk: &dyn Disk, index: IndexOf<'_>) -> Result<RepairReport
     }
 }
 
-/// What the log may have lost but the index may still have: the names of graphs and, unless a clean
-/// close recorded it, the last LSN. If the log has all of this, the index is not read.
+/// Facts that may be lost from the log but may still be in the index: the names of graphs and,
+/// unless a clean close recorded it, the last LSN. If the log contains all of these facts, the
+/// index is not read.
 fn known_by_index(survey: &Survey, index: IndexOf<'_>) -> Option<Replay> {
     let is_asked = survey.closed.is_none() || survey.graphs.values().any(|g| g.names.is_none());
     let seal = survey
@@ -126,7 +127,7 @@ fn known_by_index(survey: &Survey, index: IndexOf<'_>) -> Option<Replay> {
     load_index(index.flatten()?, survey.store).ok()
 }
 
-/// The creations of graphs that the log has lost, if the index has them.
+/// The creations of graphs that are lost from the log, as far as the index contains them.
 fn creations(
     disk: &dyn Disk,
     survey: &Survey,
@@ -158,9 +159,9 @@ fn creations(
     Ok(created)
 }
 
-/// A scrub reads about this much, then pauses for as long as that took.
+/// A scrub reads about this many bytes, then pauses for as long as the reading took.
 const SCRUB_STEP_BYTES: u64 = 256 << 10;
-/// The shortest pause.
+/// The minimum length of that pause.
 const SCRUB_REST_MIN: Duration = Duration::from_millis(1);
 
 /// Throttles a scrub so that it does not slow down other work.
@@ -388,7 +389,7 @@ pub(crate) fn verify_directory(
         let mut done = VerifyProgress { bytes: 0, of };
         progress(done);
         let (_, report) = survey_and_report(&disk, &mut |bytes| {
-            // Damaged parts may be read twice.
+            // Damaged parts may be read twice, so the sum may exceed the total.
             done.bytes = (done.bytes + bytes).min(of);
             progress(done);
             Ok(())

@@ -1,12 +1,13 @@
 //! Repairs a damaged store so that it opens: damaged parts are quarantined.
 //!
-//! Nothing that is intact is lost. Quarantined files stay unchanged in the store's directory. An
-//! interrupted repair can be repeated.
+//! A repair loses nothing that is intact. Quarantined files stay unchanged in the store's
+//! directory. An interrupted repair can be repeated.
 //!
 //! A damaged stretch of the log becomes a pack. The pack contains the intact events and blocks, one
-//! event with the number of lost events, and places without a block for the lost jobs. Some lost
-//! events are necessary and are therefore written again first: the creation of each graph that
-//! other events refer to, and the drop of each graph that files omit.
+//! event with the number of lost events, and places without a block for the lost jobs. Some of the
+//! lost events are necessary. These are written again, before the other lost events are counted:
+//! the creation of each graph that other events refer to, and the drop of each graph whose jobs the
+//! files omit.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -32,11 +33,11 @@ pub(crate) struct Done {
     pub(crate) events: u64,
 }
 
-/// The project for graphs whose names are lost.
+/// The project to which graphs are assigned if their names are lost.
 const LOST_PROJECT: &str = "lost";
 
-/// A substitute for a graph whose creation is in neither the log nor the index. Without the graph's
-/// key, all its ids have to be looked up.
+/// A substitute for the creation of a graph that is recorded in neither the log nor the index.
+/// Because the graph's key is lost, all its ids have to be looked up.
 pub(crate) fn nameless(graph: u32, id_number: u64) -> GraphRow {
     GraphRow {
         number: id_number,
@@ -79,7 +80,8 @@ pub(crate) fn repair(
     let log_ranges = &survey.log_ranges;
     let last_bad = log_ranges.iter().rposition(|log_range| !log_range.is_sound);
     let is_rewritten = |n: usize| {
-        // Packs come before segments, so the segments before a damaged one become packs, too.
+        // In the log, all packs come before all segments, so the segments before a damaged one
+        // become packs, too.
         let is_segment = matches!(log_ranges[n].source, RangeSource::Segment(_));
         !log_ranges[n].is_sound || (is_segment && last_bad.is_some_and(|last| n < last))
     };
@@ -125,7 +127,7 @@ struct Repair<'r> {
     survey: &'r Survey,
     /// For each graph, the sequence number after the last job so far.
     ends: BTreeMap<u32, u64>,
-    /// Graphs created so far: only these have places.
+    /// Graphs created so far: only the jobs of these have places.
     known: BTreeSet<u32>,
     /// Graphs whose creation still has to be written in place of a lost event.
     created: VecDeque<(u32, GraphRow)>,
@@ -190,12 +192,12 @@ impl<'r> Repair<'r> {
         let mut graphs: Vec<u32> = self.survey.graphs.keys().copied().collect();
         graphs.retain(|graph| self.known.contains(graph) && !self.survey.graphs[graph].is_dropped);
         for graph in graphs {
-            // The position at which the graph continues: jobs before it must exist before later
-            // events refer to them.
+            // The job at which the graph continues in later files. The jobs before it must exist
+            // before later events refer to them.
             let log_ranges = &self.survey.log_ranges;
             let mut later = log_ranges[n + 1..].iter();
             let next = later.find_map(|later| Some(later.spans.get(&graph)?.first()?.0));
-            // Otherwise, the end of the jobs that have events but no request.
+            // Otherwise, the end of the jobs that events refer to but that have no request.
             let mentioned = |s: &LogRange| s.mentioned.get(&graph).copied();
             let next = next.or_else(|| log_ranges[n..].iter().filter_map(mentioned).max());
             self.jobs(&mut writer, log_range, graph, jobs.remove(&graph), next)?;
@@ -234,8 +236,8 @@ impl<'r> Repair<'r> {
             )?;
             left -= 1;
         }
-        // At least one of the lost events has to be recorded as lost, unless the remaining drops
-        // need every position that is left.
+        // At least one of the lost events has to be recorded as lost, unless the drops that remain
+        // to be written need every LSN that is left.
         let mut begun = self.dropped.intersection(&self.begun).copied();
         let mut dropped = Vec::new();
         while left > 1
@@ -290,7 +292,7 @@ impl<'r> Repair<'r> {
     }
 
     /// Writes the jobs of a graph in a stretch: the existing ones, and places for the missing ones,
-    /// up to `next`, the position at which the graph continues in a later stretch.
+    /// up to `next`, the job at which the graph continues in a later stretch.
     fn jobs(
         &mut self,
         writer: &mut PackWriter<'_>,
@@ -313,7 +315,8 @@ impl<'r> Repair<'r> {
         let mut quarantined = 0;
         if let (Some(part), RangeSource::Pack { bad_blocks, .. }) = (part, &log_range.source) {
             writer.begin_graph(graph);
-            // The fingerprints are rebuilt, because those of damaged jobs must be removed.
+            // The fingerprints are rebuilt, because the fingerprints of damaged jobs must be
+            // removed.
             let store = self.survey.store;
             let mut fingerprints = Vec::new();
             let (mut block, mut piece) = (Block::default(), Vec::new());
@@ -336,7 +339,8 @@ impl<'r> Repair<'r> {
             let mut written = JobsWriter::begin(writer, graph);
             for job in jobs {
                 let sequence = job.sequence;
-                // A store never writes a sequence number twice; keep the first job that has it.
+                // A store never writes the same sequence number twice. If it occurs twice
+                // nevertheless, keep the first job that has it.
                 if sequence < at {
                     continue;
                 }
@@ -344,8 +348,8 @@ impl<'r> Repair<'r> {
                 if sequence > at {
                     written.quarantine(at, sequence)?;
                 }
-                // Whether the graph generated the id is not checked here: an unnecessary lookup
-                // costs little.
+                // Whether the graph generated the id is not checked here. Therefore, the id is
+                // treated as external, and an unnecessary lookup costs little.
                 written.push(&job, true)?;
                 at = sequence + 1;
             }
@@ -359,8 +363,8 @@ impl<'r> Repair<'r> {
         Ok(())
     }
 
-    /// Durably renames a file to a name that the store ignores. The file itself is not written
-    /// to again; its replacement is a different file.
+    /// Durably renames a file to a name that the store ignores. The file itself is never written to
+    /// again, because its replacement is a different file.
     fn keep(&mut self, name: &str) -> Result<()> {
         let failed = |e| Error::io("quarantine", self.disk.path(name), &e);
         let there = self.disk.names().map_err(failed)?;
@@ -386,7 +390,7 @@ impl<'r> Repair<'r> {
             .map_err(|e| Error::io("remove", self.disk.path(name), &e))
     }
 
-    /// Records where the log ends now, if it was closed.
+    /// If the log was closed cleanly, records where it ends now.
     fn closed(&mut self) -> Result<()> {
         if self.survey.closed_is_damaged {
             self.keep(file_names::CLOSED)?;

@@ -1,7 +1,7 @@
-//! Closes a store: the order of the steps, and the deadline.
+//! Closes a store in ordered steps, by a deadline.
 //!
-//! A close returns by its deadline. The log is closed cleanly whatever happens to the index,
-//! and the directory is unlocked only when nothing writes to it anymore.
+//! A close returns by its deadline. The log is closed cleanly whatever happens to the index, and
+//! the directory is unlocked only once nothing writes to it anymore.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::log::disk;
 use crate::log::identity::{self, Closed, LogEnd};
 use crate::model::error::{Error, Result};
 
-/// How often a close checks whether the packer has released the scratch file.
+/// The interval at which a close checks whether the packer has released the scratch file.
 const SCRATCH_LOOK: Duration = Duration::from_millis(2);
 
 impl Engine {
@@ -68,7 +68,7 @@ impl Engine {
         self.queue.close();
         self.wake_all_waiters();
         let threads = self.stop_threads();
-        // One of the threads itself may drop the last handle.
+        // The last handle may be dropped by one of these threads itself.
         let this = thread::current().id();
         let this = threads
             .iter()
@@ -93,7 +93,8 @@ impl Engine {
             }
         }
         if !is_this(Worker::Archiver) && !self.shutdown.wait_ended(Worker::Archiver, deadline) {
-            // The archiver writes to the store only by commits, and those are refused by now.
+            // The archiver writes to the store only through commits, and the store refuses new
+            // commits by now.
             tracing::error!(
                 "an archive does not respond; its thread is abandoned, and the next open finishes \
                  the archive file"
@@ -101,7 +102,7 @@ impl Engine {
         }
         let log = self.shutdown.log();
         if self.shutdown.wait_ended(Worker::Indexer, deadline) {
-            // The indexer thread has done this, unless it could not be started or panicked.
+            // The indexer thread has already done this, unless it could not be started or panicked.
             self.end_index();
         } else if log.is_some() {
             self.shutdown.change().index_is_left_behind = true;
@@ -113,7 +114,8 @@ impl Engine {
         let index_is_stuck = self.shutdown.is_running(Worker::Indexer);
         for (worker, thread) in threads {
             if !self.shutdown.is_running(worker) {
-                // The thread is about to exit; a panic was reported already.
+                // The thread has exited or is about to exit, so this does not block. Any panic has
+                // already been reported.
                 thread.join().ok();
             } else {
                 self.keep_thread(worker, thread);
@@ -123,7 +125,7 @@ impl Engine {
             let what = format!("the thread {}", writing.join(" and "));
             return Err(close_stuck(&what));
         };
-        // Runs after the last write.
+        // The files are checked after the last write.
         let files = self.check_files();
         self.unlock();
         log?;
@@ -183,7 +185,8 @@ impl Engine {
         self.check_sound()?;
         self.preallocation.discard(&*self.disk)?;
         let end = committer.log_end();
-        // The index is sealed after it is released, and releasing it may hang.
+        // This does not include a checksum of the index yet: the index is sealed only after it has
+        // been released, and releasing it may hang.
         let closed = Closed {
             end,
             clock: self.clock_mark_at(now_ms),
@@ -198,7 +201,8 @@ impl Engine {
     pub(crate) fn end_index(&self) {
         let deadline = self.shutdown.deadline();
         self.shutdown.wait(deadline, |state| state.log.is_some());
-        // An abandoned thread must not write: another process may own the directory by now.
+        // An abandoned thread must not write, because another process may be using the directory by
+        // now.
         let is_whole = matches!(self.shutdown.log(), Some(Ok(_))) && !self.shutdown.is_over();
         if is_whole && self.index().is_ok() {
             self.apply_to_index();
@@ -234,7 +238,8 @@ impl Engine {
             return;
         }
         let clock = self.clock_mark();
-        // The directory is not unlocked while the mark is written.
+        // The directory cannot be unlocked while this state is locked. Therefore, no other process
+        // can use the directory while the mark is written.
         let state = self.shutdown.state.lock();
         if state.index_is_left_behind || state.close == Close::Done {
             return;

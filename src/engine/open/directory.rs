@@ -1,7 +1,7 @@
 //! A store's directory: what it contains, and who may open it.
 //!
-//! This module has the parts of a store that need a real directory. No byte is changed before
-//! the directory is locked and is known to be a store or empty.
+//! This module contains the parts of a store that need a real directory. No byte is changed before
+//! the directory is locked and is known to be empty or to contain a store.
 
 use std::fs::File;
 use std::io;
@@ -28,8 +28,8 @@ use crate::log::permissions;
 use crate::model::error::{Error, Result};
 use crate::model::options::Options;
 
-/// The index engine gets this fraction of the cache budget. It actually uses about twice that, and
-/// the filters for lookups also need memory.
+/// The cache budget is divided by this to obtain the index engine's cache size. The engine actually
+/// uses about twice that size, and the filters for lookups also need memory.
 const INDEX_CACHE_SHARE: u64 = 4;
 
 /// Opens the store in a directory.
@@ -64,7 +64,7 @@ pub(crate) fn open_directory(options: Options, path: &Path) -> Result<Arc<Engine
     Ok(engine)
 }
 
-/// Records where a store is, and whether other users can read it there.
+/// Records where a store is, and whether other users can read its directory.
 fn note_place(engine: &Engine, place: &Path) {
     engine.place.set(place.to_path_buf()).ok();
     if let Some(what) = permissions::find(place) {
@@ -99,7 +99,8 @@ fn sealed_index(
     }
 }
 
-/// How often files are reread if another process opened the store and replaced them.
+/// The maximum number of times that files are read. They are read again if another process has
+/// opened the store and replaced them.
 const READ_TRIES: usize = 5;
 
 /// Reads a store that is not open, without preventing others from opening it. The result is valid
@@ -123,7 +124,7 @@ pub(crate) fn read_at_rest<T>(
             BoundedDisk::new(directory.clone(), FileAccess::ReadOnly),
         );
         check_not_in_use(&directory)?;
-        // Another process may have opened and closed the store since.
+        // Another process may have opened and closed the store in the meantime.
         if names()? == before || tries == READ_TRIES {
             return done;
         }
@@ -131,7 +132,7 @@ pub(crate) fn read_at_rest<T>(
     }
 }
 
-/// Refuses a store that is open. The lock is not kept.
+/// Refuses a store that is open. Locks it briefly to find out, but does not keep the lock.
 fn check_not_in_use(disk: &OsDirectory) -> Result<()> {
     let free = |file: &File| match rustix::fs::flock(file, FlockOperation::NonBlockingLockShared) {
         Ok(()) => {
@@ -142,7 +143,8 @@ fn check_not_in_use(disk: &OsDirectory) -> Result<()> {
             path: disk.path(""),
             holder: lock_holder::find(&[file]),
         }),
-        // This system cannot lock directories, or no process can have locked the file.
+        // This system cannot lock directories, or cannot lock this file. In the latter case, no
+        // process can have locked the file.
         Err(_) => Ok(()),
     };
     free(disk.handle())?;
@@ -157,12 +159,12 @@ fn check_not_in_use(disk: &OsDirectory) -> Result<()> {
 /// What a directory contains.
 enum Kind {
     Store,
-    /// A store's files, without the file `STORE`.
+    /// The files of a store, except the file `STORE`.
     Nameless,
-    /// Nothing, or only files that remain if a crash interrupts the creation of a store, or files
-    /// that a file system puts into any directory.
+    /// Nothing, or only files that remain if a crash interrupts the creation of a store or that a
+    /// file system puts into any directory.
     Empty,
-    /// Anything else, such as a file with this name.
+    /// Anything else. The string is the name of a file that does not belong to a store.
     Foreign(String),
 }
 
@@ -188,7 +190,7 @@ fn kind_of(disk: &OsDirectory) -> Result<Kind> {
 }
 
 impl Engine {
-    /// Whether a path leads into the store's directory, even through links.
+    /// Whether a path leads into the store's directory, either directly or through symbolic links.
     pub(crate) fn is_within(&self, path: &Path) -> bool {
         let place = self.place.get();
         place.is_some_and(|place| resolved(path).starts_with(resolved(place)))
@@ -214,7 +216,7 @@ fn resolved(path: &Path) -> PathBuf {
     resolved
 }
 
-/// Refuses a directory that contains something else.
+/// Refuses a directory unless it is empty or contains a store.
 fn check_kind(path: &Path, kind: Kind) -> Result<()> {
     match kind {
         Kind::Store | Kind::Empty => Ok(()),
@@ -229,8 +231,8 @@ fn check_kind(path: &Path, kind: Kind) -> Result<()> {
     }
 }
 
-/// Returns the directory of a store that is not open, and its lock, which prevents others from
-/// opening it.
+/// Returns the directory of a store that is not open, and the store's lock. As long as the lock is
+/// held, no other process can open the store.
 pub(crate) fn directory_at_rest(path: &Path) -> Result<(BoundedDisk, Arc<OsDirectory>, StoreLock)> {
     let directory = Arc::new(store_directory(path)?);
     let lock = lock(&directory)?;

@@ -1,4 +1,4 @@
-//! Moves the index to memory when the disk is full, and back.
+//! Moves the index to memory when the disk is full, and back to disk once there is space.
 //!
 //! Whatever happens to the index's files, reads and purges continue. On a full disk, the
 //! index's space is given to the log.
@@ -19,7 +19,7 @@ use crate::model::error::{Error, Result};
 use crate::model::options::Recovery;
 
 impl Engine {
-    /// Why the index has to move to memory, if it has to.
+    /// The reason why the index has to move to memory, or `None` if it does not have to.
     pub(crate) fn lacks_room_for_index(&self) -> Option<Arc<str>> {
         let directory = self.index_directory.as_ref()?;
         if self.index_in_memory.lock().is_some() || directory.has_room() || self.has_failed() {
@@ -29,7 +29,7 @@ impl Engine {
     }
 
     /// Replaces the index with one in memory, rebuilt from the log. Commits wait until this is
-    /// done. Returns the old index, to be released without holding a lock.
+    /// done. Returns the old index, which the caller has to release without holding a lock.
     pub(crate) fn index_to_memory(
         &self,
         indexer: &mut Indexer,
@@ -47,8 +47,8 @@ impl Engine {
             index,
             ..
         } = rebuilt;
-        // A reader that sees a mixture of both indexes must not report damage. Callers that need
-        // the index wait until the change is complete.
+        // This is set first, so that a reader that sees a mixture of both indexes does not report
+        // damage. Callers that need the index wait until the change is complete.
         *self.index_in_memory.lock() = Some(why);
         let mut current = self.index.write();
         let old = current.replace(index);
@@ -88,7 +88,7 @@ impl Engine {
         Ok(old)
     }
 
-    /// Builds an index in memory from the whole log. Must be called while no commit runs.
+    /// Builds an index in memory from the whole log. Must not be called while a commit runs.
     fn rebuild_index(&self) -> Result<Replay, ReplayError> {
         let options = crate::model::options::Options {
             recovery: Recovery::Leave,

@@ -16,7 +16,8 @@ use crate::model::error::{Error, Result};
 /// reason.
 pub(super) type ReadResult = (Result<ReadLog, ReplayError>, Option<Arc<str>>);
 
-/// The size limit of an index: this many bytes, plus twice the size of the log.
+/// An index is considered too large if it is larger than this many bytes plus twice the size of the
+/// log.
 const INDEX_BYTES_FREE: u64 = 32 << 20;
 
 /// Where the index is.
@@ -27,9 +28,9 @@ pub(crate) enum IndexLocation<'a> {
 }
 
 impl IndexLocation<'_> {
-    /// Opens the index and reads the log on top of it. Rebuilds the index if it does not fit
-    /// the log, or if asked to. Keeps it in memory if there is no space on disk, and returns
-    /// the reason.
+    /// Opens the index and reads the log on top of it. Rebuilds the index if it does not match the
+    /// log, or if asked to. If there is no space for it on disk, keeps it in memory and returns the
+    /// reason.
     pub(super) fn read(
         &self,
         mut rebuild: bool,
@@ -89,8 +90,8 @@ impl IndexLocation<'_> {
         }
     }
 
-    /// Whether the index's files are much larger than an index of this log needs to be. The engine
-    /// keeps garbage for some time; a rebuilt index has none.
+    /// Whether the index's files are much larger than an index of this log needs to be. The index
+    /// engine keeps garbage for some time; a rebuilt index contains none.
     pub(super) fn is_overgrown(&self, files: &StoreFiles) -> bool {
         let IndexLocation::Directory(directory) = self else {
             return false;
@@ -103,7 +104,7 @@ impl IndexLocation<'_> {
         overgrown
     }
 
-    /// Must be called after the index was read, whether that succeeded or not.
+    /// Must be called after an attempt to read the index, whether it succeeded or not.
     fn opened(&self) -> Result<()> {
         match self {
             IndexLocation::Directory(directory) => directory

@@ -19,7 +19,8 @@ use crate::model::store_id::StoreId;
 pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay, ReplayError> {
     let mut indexer = Indexer::new(store);
     let Some(value) = index.get(rows::HEAD)? else {
-        // Rows without a header are left over from a crash at the very beginning.
+        // If there are rows but no header, the rows were left by a crash while the index was being
+        // created.
         let mut empty = true;
         index.scan(&[], &mut |_, _| {
             empty = false;
@@ -60,7 +61,8 @@ pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay
         let bytes = rows::open(key, value).ok_or_else(|| damaged("states"))?;
         let (number, chunk) = rows::parse_status_key(key).ok_or_else(|| damaged("states"))?;
         indexer.record_row(key, Some(value));
-        // Rows of a graph that was being removed from the index may be left over.
+        // If a process ended while it was removing a graph from the index, some of the graph's rows
+        // may be left.
         if let Some(graph) = graphs.by_number.get(&number) {
             let mut state = graph.state.write();
             if let Some(chunks) = status::run_of(bytes) {

@@ -32,7 +32,7 @@ pub(super) struct ReadEnd {
     pub(super) epoch: u64,
     /// The offset after its last frame.
     pub(super) at: u64,
-    /// Whether everything after that is known to be zeros on the disk.
+    /// Whether everything after that offset is known to be zeros on the disk.
     pub(super) is_blank: bool,
 }
 
@@ -134,8 +134,8 @@ pub(crate) fn read_log(
     })
 }
 
-/// Reads a segment and returns where it ends, and whether everything after that is known to be
-/// zeros.
+/// Reads a segment. Returns where it ends, and whether everything after that offset is known to be
+/// zeros on the disk.
 fn read_segment(
     disk: &dyn Disk,
     replay: &mut Replay,
@@ -143,7 +143,7 @@ fn read_segment(
     known_end: Option<u64>,
     access: LogAccess,
 ) -> Result<(u64, bool), ReplayError> {
-    // Anything before a later segment or a clean close was synced.
+    // If a later segment or a clean close follows, everything in this segment was synced.
     let is_synced = known_end.is_some();
     let bytes = segment.read_all()?;
     if !is_synced && access == LogAccess::Repair {

@@ -22,9 +22,9 @@ use crate::model::error::{Error, Result};
 use crate::model::options::{Options, Recovery};
 use crate::model::token::OpenEvent;
 
-/// Opens a store read-only: nothing is written, not even recovered states. The index is in
-/// memory: `sealed` returns that of a clean close, if it can be used; otherwise, it is rebuilt
-/// from the log.
+/// Opens a store read-only: nothing is written, not even recovered states. The index is kept in
+/// memory. If the index of a clean close can be used, `sealed` returns its contents; otherwise, the
+/// index is rebuilt from the log.
 pub(crate) fn open_read_only(
     mut options: Options,
     disk: Arc<dyn Disk>,
@@ -59,7 +59,8 @@ pub(crate) fn open_read_only(
     let log = LogWriter::detached(store, replay.next_lsn)?;
     let now_ms = crate::base::clock::to_ms(options.clock.now());
     let clock = AgeClock::begin((replay.clock, replay.gaps.clone()), Instant::now(), now_ms);
-    // With a complete index, nothing is replayed, so the last open is not known from the replay.
+    // If the index is complete, no event is replayed, so the replay does not show which open was
+    // the last one.
     let open_event = match replay.open_event {
         None => opens::last_open_event(&log_files.packs)?,
         open_event => open_event,

@@ -1,9 +1,9 @@
 //! Settles the jobs that were running when the store was last closed or crashed.
 //!
-//! Each job found running is reported by exactly one open, with what was done about it. Jobs whose
-//! cancellation was requested are cancelled. Some jobs may have been completed by events that are
-//! now lost. These are interrupted, whatever the `Recovery` is: no job runs twice because its
-//! completion was lost.
+//! Each job found running is reported by exactly one open, together with what that open did with
+//! the job. Jobs whose cancellation was requested are canceled. Some jobs may have been completed
+//! by events that are now lost. Such jobs are interrupted, whatever the `Recovery` is, so that no
+//! job runs twice because its completion was lost.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use crate::model::options::Recovery;
 use crate::model::secrets;
 use crate::model::states::{State, States};
 
-/// The most jobs that one event names.
+/// The maximum number of jobs that one event names.
 const EVENT_JOBS_MAX: usize = 64 << 10;
 
 /// Finds the running jobs of all graphs, and which of them have a cancel request.
@@ -131,7 +131,7 @@ fn mark_cancelling(graph: &GraphCore, index: &dyn Index, sequences: &[u64]) -> R
     Ok(())
 }
 
-/// Records this open and what it does about the jobs found, in one durable frame. Returns the
+/// Records this open, and what it does with the running jobs, in one durable frame. Returns the
 /// segment that was too small for the frame, if any.
 pub(crate) fn settle(
     replay: &mut Replay,

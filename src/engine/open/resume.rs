@@ -11,14 +11,15 @@ use crate::log::writer::{LogWriter, Resume};
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
 
-/// The most bytes after the log's end that an open zeroes; for more, it begins a new segment.
+/// The maximum number of bytes after the log's end that an open zeroes. If there are more, it
+/// begins a new segment.
 const ZEROS_MAX: u64 = 1 << 20;
 
-/// Continues the log in its last segment, unless that is full, so that opens leave no files
-/// behind. After a crash, everything after the log's end has to be zeroed first; if that is too
-/// much, or if there is no segment, a new one is begun. If there is no space for a new one, the
-/// last segment is continued regardless. The clean-close mark stays until it is certain that
-/// the log can be continued.
+/// Continues the log in its last segment, unless that segment is full, so that opens do not create
+/// more and more files. After a crash, everything after the log's end has to be zeroed first. If
+/// that is too much, or if there is no segment, a new segment is begun. If there is no space for a
+/// new segment, the last one is continued regardless. The clean-close mark stays until it is
+/// certain that the log can be continued.
 pub(super) fn begin_log(
     disk: &Arc<dyn Disk>,
     store: StoreId,
@@ -41,7 +42,7 @@ pub(super) fn begin_log(
         None => Ok(None),
     };
     let resumed = match resume(ZEROS_MAX, preallocation.segment_bytes()) {
-        // On file systems where overwriting needs new space, there may be no space for it.
+        // On file systems that need new space to overwrite data, there may not be enough space.
         Err(Error::DiskFull { .. }) => None,
         resumed => resumed?,
     };

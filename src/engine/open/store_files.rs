@@ -1,7 +1,8 @@
 //! The files of a store's log, sorted.
 //!
-//! Determines which packs and segments form the log, and which are left over. The log has no
-//! gaps. A file that another one replaces is removed only if the replacement is intact.
+//! Determines which packs and segments form the log, and which files are no longer needed. The log
+//! has no gaps. A file that has been replaced by another is removed only if the replacement is
+//! intact.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,7 +30,7 @@ pub(crate) struct StoreFiles {
 }
 
 impl StoreFiles {
-    /// The size of the packs, and of the written part of the segments.
+    /// The total size, in bytes, of the packs and of the written parts of the segments.
     pub(crate) fn bytes(&self) -> u64 {
         let packs: u64 = self.packs.iter().map(|pack| pack.bytes).sum();
         let segments = self.segments.iter().map(|s| s.file.len().unwrap_or(0));
@@ -114,11 +115,12 @@ fn check_replacement(pack: &Pack) -> Result<()> {
 }
 
 /// Returns the fewest packs that cover all LSNs from the first to the last without a gap, and the
-/// packs that are not needed. Merged packs stay until the larger pack is durable, and a failed
-/// merge may leave a pack that overlaps others.
+/// packs that are not needed. Packs that are being merged stay until the larger pack is durable,
+/// and a failed merge may leave a pack that overlaps others.
 fn chain(mut packs: Vec<Pack>) -> Result<(Vec<Arc<Pack>>, Vec<Pack>)> {
     packs.sort_by_key(|pack| (pack.first_lsn, Reverse(pack.last_lsn)));
-    // For each LSN that can be reached: the number of packs needed, and the last of them.
+    // For each LSN that can be reached without a gap: how many packs are needed, and which of them
+    // is the last.
     let mut reached: BTreeMap<u64, (usize, Option<usize>)> = BTreeMap::from([(1, (0, None))]);
     for (n, pack) in packs.iter().enumerate() {
         let Some(&(count, _)) = reached.get(&pack.first_lsn) else {

@@ -21,7 +21,7 @@ pub(super) fn start_threads(engine: &Arc<Engine>) -> Result<()> {
         thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || {
-                // Dropped last: by then, nothing holds the engine.
+                // This is dropped last, when the thread no longer holds the engine.
                 let _running = running;
                 if let Some(engine) = engine.upgrade() {
                     work(&engine);

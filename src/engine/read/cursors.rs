@@ -1,4 +1,4 @@
-//! Issues cursors, and determines where a list continues for a cursor.
+//! Issues cursors, and determines where the list of a given cursor continues.
 
 use crate::engine::core::Engine;
 use crate::engine::state::graph::GraphCore;

@@ -1,7 +1,8 @@
 //! A page as the JSON document of the GES job-list API, assembled from stored text.
 //!
-//! The output is exactly the API's success document, in compact form. Producing it needs bounded
-//! memory with any number of threads. Request bodies are copied verbatim, without being parsed.
+//! The output is exactly the API's success document, in compact form. The memory needed to produce
+//! it is bounded, whatever the number of threads is. Request bodies are copied verbatim, without
+//! being parsed.
 
 use std::io::Write;
 use std::ops::Range;
@@ -17,13 +18,14 @@ use crate::model::states::State;
 pub(crate) const START: &[u8] = br#"{"jobs":["#;
 pub(crate) const END: &[u8] = br#"],"result":"success"}"#;
 
-/// Bytes of a document without jobs.
+/// The length of a document without jobs, in bytes.
 pub(crate) const EMPTY_BYTES: u64 = (START.len() + END.len()) as u64;
 
-/// With fewer stretches per thread, another thread costs more than it saves.
+/// The minimum number of stretches per thread: with fewer, an additional thread costs more than it
+/// saves.
 const RANGES_PER_THREAD: usize = 8;
 
-/// A stretch is produced ahead only up to this much text.
+/// At most this many bytes of a stretch's text are produced ahead.
 const RANGE_BYTES_MAX: usize = 1 << 20;
 
 /// A document that is produced in parts, on demand.
@@ -150,7 +152,7 @@ struct JobTexts {
     /// A job that is read in pieces and not complete yet.
     large: Option<Large>,
     piece: Vec<u8>,
-    /// In a newest-first list: all jobs from this sequence number up have been written.
+    /// In a newest-first list: all jobs with this or a higher sequence number have been written.
     upto: Option<u64>,
 }
 
@@ -235,8 +237,8 @@ impl JobTexts {
         splice(text, &row, state, out)
     }
 
-    /// Writes the selected jobs of the reader's block. The block's text shows jobs as complete and
-    /// includes commas, so a run of complete jobs is copied at once.
+    /// Writes the selected jobs of the reader's block. The block's text shows all jobs as complete
+    /// and includes the commas between them, so a run of complete jobs can be copied at once.
     fn block(&mut self, snapshot: &Snapshot, out: &mut impl Write) -> Result<()> {
         let first = self.reader.block.first_sequence;
         let end = first + self.reader.block.rows.len() as u64;

@@ -1,4 +1,4 @@
-//! Reads the log as a feed: the events after a position, stretch by stretch.
+//! Reads the log as a feed: returns the events after a position, and reads them stretch by stretch.
 //!
 //! [`Feed`] returns every durable event after the position, once and in order, even if files are
 //! packed, merged, or rewritten while it reads. It keeps one stretch in memory, not the log.
@@ -16,12 +16,12 @@ use crate::model::error::{Error, Result};
 use crate::model::outcome::{Outcome, OutcomeKind};
 use crate::model::retention::PurgeReason;
 
-/// How far the feed has returned the log: up to this job of the event with this LSN. It names
-/// the job rather than its index in the event's list, because the list shrinks when an event is
-/// rewritten.
+/// How far the feed has progressed in the log: the LSN of an event, and the last job of that event
+/// that has been returned. The job is identified by its sequence number rather than by its index in
+/// the event's list, because the list may become shorter when the event is rewritten.
 pub(crate) type FeedPosition = (u64, u64);
 
-/// Stands for the whole event, in place of a job.
+/// Used in place of a job, to represent the whole event.
 pub(crate) const WHOLE: u64 = u64::MAX;
 
 /// A change of a job, as read from the log.
@@ -36,7 +36,8 @@ pub(crate) struct FeedChange {
 /// Changes that were read ahead.
 enum Ahead {
     One(FeedChange),
-    /// Consecutive submissions: the LSN and the sequence number of the first one, and their number.
+    /// Consecutive submissions: the LSN and the sequence number of the first one, and how many
+    /// there are.
     Submits(u64, u64, u64),
 }
 
@@ -157,8 +158,8 @@ impl Feed {
     }
 }
 
-/// A change that stands for events that are no longer available: this many, the last one at this
-/// LSN.
+/// A change that represents `events` events that are no longer available. The LSN of the last of
+/// them is `last_lsn`.
 fn gap(last_lsn: u64, events: u64) -> FeedChange {
     FeedChange {
         at: (last_lsn, WHOLE),
@@ -245,8 +246,9 @@ fn told_by(event: &Event<'_>, number: u32, lsn: u64, ahead: &mut VecDeque<Ahead>
             ..
         } if graph == number => {
             let jobs = purged_jobs::unpack(jobs).unwrap_or_default();
-            // Once its tombstones are forgotten, a purge no longer has its references and some of
-            // its jobs. The remaining jobs would look like purged jobs without results.
+            // Once its tombstones are forgotten, the event of a purge no longer contains its
+            // references, nor some of its jobs. The remaining jobs would look like purged jobs
+            // without results, so a gap is returned instead.
             if jobs.iter().any(|job| job.id.is_none()) {
                 ahead.push_back(Ahead::One(gap(lsn, 1)));
                 return;
@@ -261,7 +263,7 @@ fn told_by(event: &Event<'_>, number: u32, lsn: u64, ahead: &mut VecDeque<Ahead>
         }
         _ => {}
     }
-    // Once the last change of an event is returned, the whole event has been returned.
+    // When the last change of an event has been returned, the whole event has been returned.
     if let Some(Ahead::One(last)) = ahead.back_mut() {
         if last.at.0 == lsn {
             last.at.1 = WHOLE;

@@ -1,7 +1,7 @@
 //! Finds the job of an idempotency key.
 //!
-//! A key finds its own job or none: the event that assigned the key is read and compared. A key
-//! stays taken as long as its job or the job's tombstone exists.
+//! A lookup of a key finds the job of that key or none: the event that assigned the key is read and
+//! compared. A key stays taken as long as its job or the job's tombstone exists.
 //!
 //! Keys share the lookup tables of external ids; the owner of a key includes the LSN of the
 //! event that assigned it.

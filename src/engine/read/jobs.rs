@@ -1,8 +1,8 @@
 //! Jobs as values: the text of a page, joined with times and outcomes from memory, the index, and
 //! the log.
 //!
-//! A job shows nothing later than its state at the instant of the snapshot. A stale index is
-//! detected, because the state determines which facts must exist.
+//! A job shows nothing that happened after the instant of the snapshot. A stale index is detected,
+//! because the state determines which facts must exist.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -40,8 +40,8 @@ pub(crate) struct JobReader {
     at: usize,
     details: Option<(u64, Box<DetailRow>)>,
     outcomes: ExtraCache,
-    /// In a newest-first list: all jobs from this sequence number up have been returned or are in
-    /// `ahead`, whose last job is the next one to return.
+    /// In a newest-first list: all jobs with this or a higher sequence number have been returned or
+    /// are in `ahead`. The last job in `ahead` is returned next.
     upto: u64,
     ahead: Vec<Job>,
 }
@@ -213,8 +213,8 @@ fn parse(id: &[u8], request: &[u8], secrets: &[u8]) -> Option<(JobId, MaskedRequ
     Some((id, MaskedRequest::from_stored(request, secrets)?))
 }
 
-/// Caches the extra parts of outcomes that were read last: one read often contains those of several
-/// jobs that completed one after another.
+/// Caches the extra parts of outcomes that were read last. A single read often returns the extra
+/// parts of several jobs that completed one after another.
 #[derive(Default)]
 pub(crate) struct ExtraCache {
     extras: HashMap<u64, Box<Extra>>,
@@ -250,7 +250,7 @@ impl Engine {
         Ok(found.map(|(id, masked_request)| (id, masked_request.request)))
     }
 
-    /// Like [`Engine::id_and_request`], with the masked values.
+    /// Like [`Engine::id_and_request`], but also returns the masked values.
     pub(crate) fn id_and_kept(
         &self,
         graph: &Arc<GraphCore>,
@@ -285,8 +285,8 @@ impl Engine {
     ) -> Result<Option<NearIds>> {
         let snapshot = {
             let state = graph.state.read();
-            // A pack returns a whole block. In a segment, the jobs that follow this one are also
-            // read.
+            // A pack returns a whole block. In a segment, the jobs that follow this one are read
+            // together with it.
             let jobs = match sequence < state.packed_end() {
                 true => 1,
                 false => BLOCK_JOBS_MAX as u64,
@@ -323,7 +323,7 @@ impl Engine {
     pub(crate) fn detail(&self, graph: &GraphCore, sequence: u64) -> Result<Detail> {
         let changes = graph.state.read().detail_changes(sequence);
         let mut detail = Detail::default();
-        // Both facts about a finished job may still be in memory.
+        // Both the start and the completion of a finished job may still be in memory.
         if !matches!(
             changes,
             [
@@ -369,8 +369,8 @@ impl Engine {
     }
 
     /// The outcome of a complete job. If the job was purged after the page was taken, its outcome
-    /// is read from the log as it was when the page was taken. The state says that the job is
-    /// complete, so an index without its completion is stale.
+    /// is read from the log as it was when the page was taken. The state shows that the job is
+    /// complete, so if the index lacks its completion, the index is stale.
     pub(crate) fn outcome(
         &self,
         graph: &GraphCore,

@@ -1,7 +1,7 @@
 //! Reads jobs that are too large for a block, piece by piece.
 //!
-//! Reading a job of any size takes the memory of one piece. In a pack, each piece is verified; in a
-//! segment, the whole text is verified once its last piece has been read.
+//! Reading a job of any size needs only enough memory for one piece. In a pack, each piece is
+//! verified; in a segment, the whole text is verified once its last piece has been read.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::model::job_json::{AFTER_REQUEST, BEFORE_ID, BEFORE_REQUEST, BEFORE_ST
 /// A job whose text is read in pieces.
 pub(crate) struct Large {
     pub(crate) sequence: u64,
-    /// Its columns; the text begins at 0.
+    /// The columns of its row; the text begins at offset 0.
     pub(crate) row: Row,
     path: PathBuf,
     file: Arc<dyn File>,
@@ -32,7 +32,7 @@ enum Source {
         seed: (u32, u64, u32),
         offset: u64,
         left: u64,
-        /// Bytes of the text that are still unread.
+        /// The number of bytes of the text that are still unread.
         text_left: usize,
     },
     Tail {
@@ -159,7 +159,7 @@ impl Large {
         if usize::from(self.row.id_len) == id.len() && found.starts_with(id.as_bytes()) {
             return Ok(true);
         }
-        // The answer "no" is trusted only if the whole text can be read.
+        // A different id is trusted only if the whole text can be read and is intact.
         while self.next_piece(&mut rest)? {}
         Ok(false)
     }

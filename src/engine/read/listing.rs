@@ -1,7 +1,8 @@
 //! Selects the jobs that a page shows.
 //!
-//! The states are read once, under one lock, which fixes the page and where the list continues.
-//! The page, its total, its cursor, and the skipped jobs are a snapshot of one instant.
+//! The states are read once, under one lock. This determines the jobs of the page and where the
+//! list continues. The page, its total, its cursor, and the skipped jobs are a snapshot of one
+//! instant.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -107,7 +108,7 @@ fn by_state((engine, graph): ListedGraph<'_>, list: &JobQuery, from: Option<u64>
     let next = order.after(&selection);
     let more = next.filter(|&next| order.select(Some(next), 0, 1).len > 0);
     let quarantined = state.quarantined_in(|| {
-        // From the beginning of the page to the position after its last job or, if no more jobs
+        // From the beginning of the page to the position after its last job or, if no further jobs
         // follow, to the end of the list.
         let passed = (list.offset > 0).then(|| order.select(from, list.offset - 1, 1));
         let begin = match &passed {
@@ -138,8 +139,8 @@ fn by_scan(
     skip: u64,
 ) -> Result<Listing> {
     let matcher = list.matcher()?;
-    // The jobs before the page and after it are only counted. If the count stops early, the page
-    // itself is already complete.
+    // The jobs before the page and after it are only counted. Even if this count stops early, the
+    // page itself is already complete.
     let (ahead, before) = {
         let state = graph.state.read();
         let order = Order {
@@ -190,7 +191,7 @@ fn by_scan(
     }
     let is_whole = ended == ScanEnd::AtEnd;
     let total = (list.count_total && is_whole).then_some(matches.matched);
-    // Which jobs are quarantined changes only at an open.
+    // The set of quarantined jobs changes only at an open.
     let quarantined = {
         let state = graph.state.read();
         let order = Order {

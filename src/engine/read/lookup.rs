@@ -1,6 +1,7 @@
 //! Finds the job with an id.
 //!
-//! An id finds its own job or none: the stored id of each candidate is compared.
+//! A lookup of an id finds the job with that id or none: the stored id of each candidate is
+//! compared.
 
 use std::sync::Arc;
 
@@ -14,12 +15,13 @@ use crate::model::job::Job;
 use crate::model::request::Request;
 
 impl GraphCore {
-    /// This job as the owner of an id.
+    /// Represents this job as the owner of an id.
     pub(crate) fn owner(&self, sequence: u64) -> Owner {
         self.owner_of_key(sequence, 0)
     }
 
-    /// This job as the owner of a key that was assigned by this event.
+    /// Represents this job as the owner of a key that was assigned to it by the event with this
+    /// LSN.
     pub(crate) fn owner_of_key(&self, sequence: u64, lsn: u64) -> Owner {
         Owner {
             graph: self.number,
@@ -28,7 +30,7 @@ impl GraphCore {
         }
     }
 
-    /// Those of an id's owners that are jobs of this graph.
+    /// The sequence numbers of those owners that are jobs of this graph.
     pub(crate) fn with_id(&self, owners: Vec<Owner>) -> impl Iterator<Item = u64> {
         let of_graph = owners.into_iter().filter(|o| o.graph == self.number);
         of_graph.filter(|owner| owner.lsn == 0).map(|o| o.sequence)

@@ -15,7 +15,7 @@ pub(crate) fn missing(path: &Path, sequence: u64) -> Error {
 }
 
 impl GraphCore {
-    /// Takes the place of a file name in an error that no single file causes.
+    /// Names the graph in place of a file, for errors that cannot be attributed to a single file.
     pub(crate) fn path(&self) -> PathBuf {
         PathBuf::from(format!("graph {:?}", self.name))
     }

@@ -1,4 +1,4 @@
-//! Which point of its history a store had reached when it issued a position or a cursor.
+//! Records which point of its history a store had reached when it issued a position or a cursor.
 //!
 //! [`LogPoint`] records that point. Anything that a store issued is accepted by this store and by
 //! every copy that is made of it later. A copy that was made earlier and has been opened on its own
@@ -7,8 +7,8 @@
 //! Copies share their events up to the point where they diverge; beyond it, they assign the same
 //! LSNs and job numbers to different things. They diverge when one of them is opened again: each
 //! open writes a `StoreOpened` event with its time. Therefore, a log point names the open during
-//! which it was issued. The log point is in the history of a store if the store has this open and
-//! no later open before the log point's LSN.
+//! which it was issued. The log point is in the history of a store if that open is in the log of
+//! the store and is the last open before the log point's LSN.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::log::pack::Pack;
 use crate::model::error::{Error, Result};
 use crate::model::token::{LogPoint, OpenEvent};
 
-/// The last open in these packs, searched from the end.
+/// The last open that these packs record. Searches from the end.
 pub(crate) fn last_open_event(packs: &[Arc<Pack>]) -> Result<Option<OpenEvent>> {
     let mut buffer = Vec::new();
     for pack in packs.iter().rev() {
@@ -48,7 +48,7 @@ pub(crate) fn last_open_event(packs: &[Arc<Pack>]) -> Result<Option<OpenEvent>> 
 }
 
 impl Engine {
-    /// The current point, which is later than anything read before.
+    /// The current point. It is later than anything that has been read.
     pub(crate) fn log_point(&self) -> LogPoint {
         self.log_point_at(self.visible_lsn.load(Ordering::Acquire))
     }
@@ -60,8 +60,8 @@ impl Engine {
         }
     }
 
-    /// What is wrong with something that was issued at this point. `is_sealed` verifies its
-    /// checksum, which also covers the open.
+    /// Checks a position or cursor that was issued at this point, and returns what is wrong with
+    /// it. `is_sealed` verifies its checksum; the open is included in the checksum.
     pub(crate) fn problem_of(
         &self,
         point: LogPoint,
@@ -78,7 +78,7 @@ impl Engine {
         Ok((!self.is_in_history(point, open_event)?).then_some(ELSEWHERE))
     }
 
-    /// The open that a point belongs to, if it is one of this store's opens.
+    /// The open during which a point was issued, if it is one of this store's opens.
     fn open_event_of(&self, point: LogPoint) -> Result<Option<OpenEvent>> {
         let lsn = point.open_lsn;
         if lsn >= self.open_event.lsn {
@@ -101,7 +101,7 @@ impl Engine {
         Ok(found)
     }
 
-    /// Whether a point that belongs to this open is in this store's history.
+    /// Whether a point that was issued during this open is in this store's history.
     fn is_in_history(&self, point: LogPoint, open_event: OpenEvent) -> Result<bool> {
         if open_event == self.open_event {
             return Ok(point.lsn <= self.visible_lsn.load(Ordering::Acquire));
@@ -109,8 +109,8 @@ impl Engine {
         if point.lsn >= self.open_event.lsn {
             return Ok(false);
         }
-        // The end of the second-last open is known. The end of an earlier one is searched for once
-        // and then remembered.
+        // The second-last open ends where the current one begins. The end of an earlier open is
+        // searched for once and then remembered.
         if point.lsn < open_event.lsn || open_event.open_number + 1 == self.open_event.open_number {
             return Ok(true);
         }
@@ -128,7 +128,7 @@ impl Engine {
         Ok(true)
     }
 
-    /// Number and LSN of the first open after an event.
+    /// The number and LSN of the first open after the event with this LSN.
     fn next_open_after(&self, lsn: u64) -> Result<Option<(u64, u64)>> {
         let (mut next, mut found) = (lsn + 1, None);
         while found.is_none() && next < self.open_event.lsn {

@@ -1,8 +1,8 @@
 //! Reads the jobs of one instant, block by block.
 //!
-//! [`Snapshot`] fixes what a page shows, and [`Reader`] reads its blocks. A reader keeps one
-//! block in memory, not a page, and blocks no writer. A job that cannot be read is an error
-//! that names its file.
+//! [`Snapshot`] fixes what a page shows, and [`Reader`] reads its blocks. A reader keeps only one
+//! block in memory, not a whole page, and never makes a writer wait. A job that cannot be read is
+//! an error that names its file.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -24,10 +24,11 @@ use crate::model::states::{State, States};
 
 /// Neighboring blocks are read together up to this size.
 const READ_BYTES: u64 = 256 << 10;
-/// The most words of selected jobs in a stretch: 512 jobs.
+/// The maximum number of words of selected jobs in a stretch. This many words represent 512 jobs.
 const STRETCH_WORDS: usize = 16;
-/// The most blocks in a stretch: 256 KiB of text. Its text stays in a core's cache until it is
-/// written; half and twice this number were slower in benchmarks.
+/// The maximum number of blocks in a stretch. This many blocks contain 256 KiB of text. The text
+/// stays in a core's cache until it is written. Half and twice this number were slower in
+/// benchmarks.
 const STRETCH_BLOCKS: usize = 8;
 
 /// What a page shows: its jobs, their states, and where they are stored. It keeps the files
@@ -40,7 +41,7 @@ pub(crate) struct Snapshot {
     cancelling: Vec<u64>,
     /// The whole log, if jobs must still be readable in full even if they are purged later.
     log: Option<Arc<LogFiles>>,
-    /// Whether its jobs are listed from the last to the first.
+    /// Whether the jobs are listed from the last to the first.
     pub(crate) newest_first: bool,
 }
 
@@ -62,8 +63,8 @@ impl Snapshot {
         }
     }
 
-    /// The same snapshot, with the log, for a page. The caller has locked the graph's state, so the
-    /// log is that of this instant.
+    /// Adds the log to the snapshot, for a page. The caller has locked the graph's state, so the
+    /// log is in the state of the same instant.
     pub(crate) fn with_log(mut self, engine: &Engine) -> Snapshot {
         self.log = Some(engine.log_files.read().clone());
         self
@@ -122,8 +123,8 @@ impl Snapshot {
         (selection.first() == Some(sequence)).then(|| Snapshot::take(&state, selection))
     }
 
-    /// Divides the page into stretches that can be read independently: returns where each
-    /// begins, and the end of the last. No block is in two of them.
+    /// Divides the page into stretches that can be read independently. Returns where each stretch
+    /// begins, and where the last one ends. No block is in two stretches.
     pub(crate) fn cut_points(&self) -> Vec<u64> {
         let mut cuts = vec![0];
         let mut at = 0;
@@ -147,8 +148,8 @@ impl Snapshot {
         cuts
     }
 
-    /// The first job of the block that is `blocks` blocks after that of a packed job, or the
-    /// first job after its pack.
+    /// Takes a packed job. Returns the first job of the block that is `blocks` blocks after the
+    /// job's block, or the first job after its pack.
     fn block_after(&self, sequence: u64, blocks: usize) -> Option<u64> {
         let part = self.part_of(sequence)?;
         let n = part.block_of(sequence)? + blocks;
@@ -187,7 +188,7 @@ impl Snapshot {
         self.cancelling.binary_search(&sequence).is_ok()
     }
 
-    /// The jobs that are read together in one operation if this job is the last one.
+    /// The jobs that are read in one operation if this job is the last of them.
     pub(crate) fn unit_back(&self, sequence: u64) -> Range<u64> {
         if let Some(part) = self.part_of(sequence) {
             let block = part.block_of(sequence).map(|n| part.blocks[n]);
@@ -219,7 +220,7 @@ fn slice(run: &TailRun, first: u64, last: u64) -> Option<TailRun> {
 }
 
 impl TailRun {
-    /// The first of the jobs that can be read in one operation if this job is the last one.
+    /// The first of the jobs that can be read in one operation if this job is the last of them.
     pub(crate) fn back_from(&self, sequence: u64) -> u64 {
         let last = (sequence - self.first_sequence) as usize;
         let end = self.jobs.get(last).map_or(0, |job| {
@@ -249,7 +250,7 @@ pub(crate) struct Reader {
     at: usize,
     /// The next job to read.
     next: u64,
-    /// The end: this job and those after it are not read.
+    /// The end: this job and later ones are not read.
     end: u64,
     ahead: Ahead,
     /// Text read from a segment.
@@ -325,7 +326,8 @@ impl Reader {
         let end = place.offset + u64::from(place.len);
         let there = self.ahead.offset + self.ahead.bytes.len() as u64;
         if !same || place.offset < self.ahead.offset || end > there {
-            // Stop at the last block that this page needs, and at the end of the neighbors.
+            // Stop at the last block that this page needs, and at the end of the neighboring
+            // blocks.
             let last = snapshot.selection.last().unwrap_or_default();
             let last = last.min(self.end.saturating_sub(1));
             let mut upto = end;

@@ -1,7 +1,7 @@
 //! Finds jobs that can be selected only by reading them: by outcome, times, and text.
 //!
 //! The scan visits jobs in the order of the list. Every job shown matches, and no match is skipped,
-//! no matter what the clocks did. A scan holds no lock while it reads, and each thread keeps one
+//! even if clocks were changed. A scan holds no lock while it reads, and each thread keeps one
 //! block and one row, or one large request, in memory.
 //!
 //! The scan proceeds window by window. It first excludes jobs by what is in memory, then by rows of
@@ -33,21 +33,20 @@ use crate::model::filter::JobFilter;
 use crate::model::request_filter::Matcher;
 use crate::model::states::State;
 
-/// A window of texts starts with this many rows of details: a page of frequent matches is full
-/// after a few.
+/// The first window of texts is this many rows of details long: if matches are frequent, a page is
+/// full after a few rows.
 const WINDOW_ROWS_MIN: usize = 8;
 
-/// The most rows of a window: enough work for several threads.
+/// The maximum number of rows in a window: enough work for several threads.
 const WINDOW_ROWS_MAX: usize = 128;
 
 /// If no texts are read, progress is reported after this many jobs.
 const TOLD_JOBS: u64 = 1024;
 
-/// The fewest stretches of text per thread.
+/// The minimum number of stretches of text per thread.
 const RANGES_PER_THREAD: usize = 2;
 
-/// How a scan ended. If it ended early, this contains the position at which the next scan
-/// continues.
+/// How a scan ended. If it ended early, contains the position at which the next scan continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ScanEnd {
     AtEnd,
@@ -219,7 +218,7 @@ impl Scan<'_> {
         Ok(kept)
     }
 
-    /// The snapshot of these jobs, which are in ascending or descending order.
+    /// A snapshot of only these jobs. `sequences` is in ascending or descending order.
     fn selected(&self, sequences: &[u64]) -> Snapshot {
         let mut sequences = sequences.to_vec();
         sequences.sort_unstable();
@@ -273,7 +272,7 @@ impl Scan<'_> {
             let place = match self.newest_first {
                 true => {
                     found.iter().rev().for_each(|&s| matches.take(s));
-                    // In this order, the first stretch may be the empty one after all jobs.
+                    // In newest-first order, the first stretch may be the empty one after all jobs.
                     let place = cuts[n].clamp(last, first);
                     looked_at = window.partition_point(|&(s, _)| s >= place);
                     place

@@ -1,8 +1,8 @@
 //! Tombstones: what is kept of a purged job, so that its id can be distinguished from one that
 //! never existed.
 //!
-//! The id of a purged job is recognized as long as its tombstone is kept, even after a restart. No
-//! other id is mistaken for it.
+//! As long as the tombstone of a purged job is kept, the job's id is recognized, even after a
+//! restart. No other id is mistaken for it.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ impl GraphCore {
 }
 
 impl Engine {
-    /// The tombstone of the job with this id, if the job was purged and the tombstone is not
+    /// The tombstone of the job with this id, if the job was purged and its tombstone has not been
     /// forgotten.
     pub(crate) fn tombstone(
         &self,

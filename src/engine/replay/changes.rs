@@ -10,7 +10,8 @@ use crate::log::purged_jobs::{self, PurgedJob};
 use crate::model::error::{Error, Result};
 use crate::model::outcome::OutcomeKind;
 
-/// The graph and its changes; `None` for an event that changes no existing job.
+/// Returns the graph that an event changes, and the changes; `None` for an event that changes no
+/// existing job.
 pub(super) fn changes_of(
     event: &Event<'_>,
     lsn: u64,
@@ -98,7 +99,7 @@ pub(super) fn changes_of(
     Ok(Some(changes))
 }
 
-/// What recovery did to one job.
+/// What recovery did with one job.
 fn recovered(
     sequence: u64,
     action: RecoveredAs,

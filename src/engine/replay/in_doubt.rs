@@ -8,7 +8,7 @@ use crate::model::states::{State, States};
 
 static NONE: BTreeSet<u64> = BTreeSet::new();
 
-/// Jobs, by graph, that may have been started or completed by events that are now lost.
+/// Jobs that may have been started or completed by events that are now lost, by graph.
 #[derive(Default)]
 pub(crate) struct InDoubt(BTreeMap<u32, BTreeSet<u64>>);
 

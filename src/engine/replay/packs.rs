@@ -1,4 +1,4 @@
-//! Replays a pack: the events that the index lacks, and where the requests are stored.
+//! Replays a pack: applies the events that the index lacks, and records where requests are stored.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -19,18 +19,19 @@ use crate::model::error::Result;
 pub(super) struct PackState {
     /// The last LSN of the pack being replayed.
     pub(super) end: Option<u64>,
-    /// Whether the pack has lost events.
+    /// Whether any events of the pack are lost.
     pub(super) has_lost: bool,
-    /// Whether the pack has erased events.
+    /// Whether any events of the pack were erased.
     has_erased: bool,
-    /// Whether the index already has the first events of the pack.
+    /// Whether the index already contains the first events of the pack.
     began_in: bool,
     /// The jobs that the pack records as purged, by graph.
     purged: HashMap<u32, Vec<Range<u64>>>,
 }
 
 impl Replay {
-    /// Replays a pack: the events that the index lacks, and where the requests are stored.
+    /// Replays a pack: applies the events that the index lacks, and records where requests are
+    /// stored.
     pub(crate) fn pack(&mut self, pack: &Pack) -> Result<(), ReplayError> {
         let from = self.indexer.applied_lsn + 1;
         self.pack.end = Some(pack.last_lsn);

@@ -1,4 +1,4 @@
-//! Why a replay failed: the log cannot be read, or the index does not fit it.
+//! Why a replay failed: the log cannot be read, or the index does not match it.
 
 use crate::index::Fault;
 use crate::model::error::Error;
@@ -7,7 +7,7 @@ use crate::model::error::Error;
 pub(crate) enum ReplayError {
     /// The log cannot be read.
     LogFiles(Error),
-    /// The index does not fit the log, or cannot be written.
+    /// The index does not match the log, or cannot be written.
     Index(Fault),
 }
 

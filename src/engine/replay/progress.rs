@@ -8,7 +8,7 @@ const FOLLOW_EVENTS: u64 = 64 << 10;
 /// Reports the progress of a replay to a callback.
 pub(super) struct Follower {
     call: OnReplay,
-    /// The first LSN to be replayed, and the last, as far as is known.
+    /// The first LSN to be replayed, and the last one, as far as it is known.
     first_lsn: u64,
     known_lsn: u64,
     /// The LSN of the last report.

@@ -9,17 +9,18 @@ use crate::engine::state::watchdog::Watchdog;
 use crate::log::archive::Archive;
 use crate::model::retention::ArchiveTo;
 
-/// The archive of a graph. Most graphs have none, and then this takes one word.
+/// The archive of a graph. Most graphs have no archive; for these, this takes only one word of
+/// memory.
 #[derive(Default)]
 pub(crate) struct ArchiveSlot(OnceLock<Box<ArchiveState>>);
 
 impl ArchiveSlot {
-    /// Returns its state, creating it on first use.
+    /// Returns the archive's state, which is created when it is first used.
     pub(crate) fn state(&self) -> &ArchiveState {
         self.0.get_or_init(Box::default)
     }
 
-    /// Returns its state if it has been used.
+    /// Returns the archive's state if it has been used.
     pub(crate) fn state_if_used(&self) -> Option<&ArchiveState> {
         self.0.get().map(|state| &**state)
     }
@@ -30,11 +31,11 @@ impl ArchiveSlot {
 pub(crate) struct ArchiveState {
     /// Locked while jobs are archived and purged.
     pub(crate) open: Mutex<Option<Box<OpenArchive>>>,
-    /// Why it cannot be written, and since when.
+    /// Why the archive cannot be written to, and since when.
     pub(crate) problem: Mutex<Option<(Arc<str>, Instant)>>,
     /// An archive file that was removed while it was being written.
     pub(crate) lost: Mutex<Option<PathBuf>>,
-    /// Monitors calls to the archive: its directory may be on a file system that hangs.
+    /// Monitors calls to the archive, because its directory may be on a file system that hangs.
     pub(crate) watchdog: Watchdog,
 }
 

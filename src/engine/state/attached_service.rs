@@ -7,9 +7,10 @@ use crate::base::sync::Mutex;
 /// A component that uses the directory while the store is open. It must stop doing so before the
 /// directory is unlocked.
 pub(crate) trait AttachedService: Send + Sync {
-    /// Whether it has begun to stop, so that another one may be installed.
+    /// Whether the component has begun to stop. If so, another one may be installed.
     fn is_over(&self) -> bool;
-    /// Removes its files from the directory. Does not wait for work outside the directory.
+    /// Removes the component's files from the directory. Does not wait for work outside the
+    /// directory.
     fn end(&self);
 }
 

@@ -1,12 +1,13 @@
-//! The graphs with changes that the index lacks.
+//! The graphs that have changes that the index lacks.
 //!
 //! [`Backlog`] lists these graphs, and keeps changes up to a round's LSN apart from later ones. A
-//! round of the index visits only the graphs that changed since the last round. Beginning a round
-//! costs the committer the same for any number of graphs.
+//! round of the index visits only the graphs that changed since the last round. The time that the
+//! committer needs to begin a round does not depend on the number of graphs.
 //!
-//! Each round has a number. A graph is on the list of the first round after its change. Once that
-//! round has begun, the change belongs to the round. The indexer takes it when it reaches the
-//! graph; if the committer changes the graph again before that, the committer sets it aside.
+//! Each round has a number. When a graph changes, it is put on the list of the next round. Once
+//! that round has begun, the change belongs to the round, and the indexer takes the change when it
+//! reaches the graph. If the committer has to change the graph again before that, it first sets the
+//! earlier change aside for the indexer.
 
 use std::sync::Arc;
 
@@ -15,14 +16,14 @@ use crate::engine::state::graph::GraphCore;
 use crate::engine::state::graph_changes::{GraphChanges, RoundNumber};
 use crate::engine::state::graph_state::GraphState;
 
-/// Locked together with the committer, so that changes are made and rounds begin under one lock.
+/// Protected by the committer's lock, so that changes are made and rounds are begun under one lock.
 pub(crate) struct Backlog {
     round: RoundNumber,
     graphs: Vec<Arc<GraphCore>>,
     dropped: Vec<Dropped>,
 }
 
-/// A graph that was dropped, and how many jobs it ever had, if that is known.
+/// A graph that was dropped, and how many jobs were ever added to it, if that is known.
 pub(crate) type Dropped = (u32, Option<u64>);
 
 impl Default for Backlog {
@@ -36,7 +37,7 @@ impl Default for Backlog {
 }
 
 impl Backlog {
-    /// Begins with changes that an open found in the log and has not written to the index.
+    /// Begins with changes that an open found in the log and has not written to the index yet.
     pub(crate) fn of_open(changed: Vec<Arc<GraphCore>>, dropped: Vec<Dropped>) -> Backlog {
         let mut backlog = Backlog {
             dropped,
@@ -77,8 +78,8 @@ impl Backlog {
 }
 
 impl GraphState {
-    /// Takes the changes that belong to the current round. Their details stay in `flushing`
-    /// until the index has them.
+    /// Takes the changes that belong to the current round. The changes of details stay in
+    /// `flushing` until they are in the index.
     pub(crate) fn take_for_round(&mut self) -> GraphChanges {
         match self.taken_changes.take() {
             Some(taken_changes) => *taken_changes,

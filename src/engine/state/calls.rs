@@ -16,7 +16,7 @@ use crate::engine::state::wakers;
 use crate::model::error::{Error, Result};
 use crate::model::id::JobId;
 
-/// The committer's result.
+/// The result that the committer returns for a write.
 pub(crate) enum WriteResult {
     Done,
     Graph(Arc<GraphCore>),
@@ -30,12 +30,12 @@ pub(crate) enum WriteResult {
     AlreadyComplete,
     CancelledBeforeStart,
     CancelRequested,
-    /// How many jobs were imported, and which ones were refused, by index, with the reason.
+    /// How many jobs were imported, and which jobs were refused: the index of each, and the reason.
     Imported {
         made: u64,
         refused: Vec<(usize, Error)>,
     },
-    /// How many jobs were purged, by the event with this LSN.
+    /// The LSN of the event that purged the jobs, and how many jobs it purged.
     Purged {
         lsn: u64,
         jobs: u64,
@@ -62,7 +62,7 @@ struct CallState {
 }
 
 impl Call {
-    /// Creates a call, and its write for the queue.
+    /// Creates a call, and the write that belongs to it, for the queue.
     pub(crate) fn new(operation: Operation) -> (Arc<Call>, Queued) {
         let call = Arc::new(Call {
             operation,
@@ -131,7 +131,7 @@ impl Call {
     }
 }
 
-/// A write in the queue or being committed. It completes even if the committer panics.
+/// A write that is in the queue or is being committed. It completes even if the committer panics.
 pub(crate) struct Queued {
     call: Arc<Call>,
     is_completed: bool,
@@ -159,8 +159,8 @@ impl Drop for Queued {
     }
 }
 
-/// The results and wake-ups of a round. They are delivered after the committer is unlocked: a
-/// waker may run any code, and the next round need not wait for it.
+/// The results and wake-ups of a round. They are delivered after the committer is unlocked: a waker
+/// may run any code, and the next round does not have to wait for that code.
 #[must_use]
 pub(crate) struct RoundResults {
     pub(crate) writes: Vec<Queued>,

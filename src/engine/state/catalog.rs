@@ -18,7 +18,7 @@ pub(crate) struct Graphs {
 }
 
 impl Graphs {
-    /// Contains no graphs; the next one gets the number `created`.
+    /// Contains no graphs; `created` is assigned to the next one as its number.
     pub(crate) fn after(created: u32) -> Graphs {
         Graphs {
             created,

@@ -4,7 +4,7 @@ use crate::engine::state::unpacked::TailPlace;
 use crate::index::rows::{Finished, TombstoneRow};
 use crate::log::fingerprint::Fingerprint;
 
-/// A change of one graph, as recorded in the log, without texts.
+/// A change of one graph, as recorded in the log, but without the jobs' texts.
 #[derive(Clone, Debug)]
 pub(crate) enum StateChange {
     Submitted {
@@ -30,7 +30,7 @@ pub(crate) enum StateChange {
         sequence: u64,
         tombstone: Option<TombstoneRow>,
     },
-    /// Forgets the job's tombstone, and those of all purges up to this LSN.
+    /// Forgets the tombstone of this job, and the tombstones of all purges up to this LSN.
     Forgotten {
         sequence: u64,
         through_lsn: u64,

@@ -14,7 +14,7 @@ use crate::engine::state::run_cell::RunCell;
 #[derive(Default)]
 pub(crate) struct Claim {
     is_withdrawn: AtomicBool,
-    /// Shared with the claimed job's run. Shows whether this claim still owns the job.
+    /// Shared with the run of the claimed job. Shows whether this claim still owns the job.
     pub(crate) run: Arc<RunCell>,
     sequence: Mutex<Option<u64>>,
 }

@@ -1,11 +1,11 @@
-//! The times of commits: determines which reading of the host's clock is the time of a commit.
+//! Determines which reading of the host's clock is the time of a commit.
 //!
 //! As long as the clock is not set back, the time of a commit is no earlier than any call that the
 //! commit includes, and no earlier than the previous commit.
 //!
-//! A clock may block, so it is read without holding locks, and never by a call that must not block.
-//! Therefore, a reading applies only to the writes that were in the queue when it began; later
-//! writes wait for the next reading.
+//! Reading the host's clock may block. Therefore, it is read only while no lock is held, and never
+//! by a call that must not block. A reading applies only to the writes that were in the queue when
+//! the reading began; later writes wait for the next reading.
 
 /// A reading that has begun.
 #[must_use]
@@ -24,7 +24,7 @@ pub(crate) struct ClockReadings {
     of: u64,
     /// How many readings have ended.
     ended: u64,
-    /// How many of all writes ever queued were queued before a completed reading began.
+    /// Of all writes ever queued, how many were queued before a completed reading began.
     writes: u64,
 }
 
@@ -39,8 +39,9 @@ impl ClockReadings {
 
     pub(crate) fn end(&mut self, begun: &ClockReading, ms: u64) {
         self.ended += 1;
-        // The order of concurrent readings is unknown, so they never move time back. A reading that
-        // began after the last one ended may show that the clock was set back.
+        // The order of concurrent readings is unknown, so such readings never move the time back.
+        // Only a reading that began after the last one had ended can show that the clock was set
+        // back.
         if begun.ended >= self.of || ms > self.now_ms {
             self.now_ms = ms;
             self.of = self.ended;
@@ -53,7 +54,7 @@ impl ClockReadings {
         self.now_ms
     }
 
-    /// How many of all writes ever queued a commit made now may include.
+    /// Of all writes ever queued, how many may be included in a commit that is made now.
     pub(crate) fn writes(&self) -> u64 {
         self.writes
     }

@@ -12,12 +12,12 @@ use crate::log::writer::LogWriter;
 pub(crate) struct Committer {
     pub(crate) log: LogWriter,
     pub(crate) frame: Builder,
-    /// Since when there are unsynced writes.
+    /// When the first of the unsynced writes was written.
     pub(crate) unsynced_since: Option<Instant>,
     pub(crate) changes_since_index: u64,
     /// The time of the round.
     pub(crate) now_ms: u64,
-    /// What the index lacks.
+    /// The changes that the index lacks.
     pub(crate) backlog: Backlog,
     /// Waiters for changes that this round made visible.
     pub(crate) waiters: Vec<Arc<Waiter>>,

@@ -1,7 +1,7 @@
 //! The guard through which the committer is accessed.
 //!
-//! A write that is queued while the committer is locked does not wait forever: dropping the guard
-//! wakes the committer thread, even after an early return or a panic.
+//! A write that is queued while the committer is locked does not wait forever: when the guard is
+//! dropped, it wakes the committer thread, even after an early return or a panic.
 
 use std::ops::{Deref, DerefMut};
 
@@ -72,7 +72,7 @@ mod tests {
     use crate::api::store::JobStore;
     use crate::model::request::{Body, Request};
 
-    /// Only the guard itself wakes the committer thread.
+    /// In this test, only the guard itself wakes the committer thread.
     #[test]
     fn a_write_that_came_while_the_committer_was_held_is_answered() {
         let store = JobStore::in_memory().unwrap();

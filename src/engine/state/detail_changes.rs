@@ -1,13 +1,13 @@
-//! Changes to the details of a graph's jobs that the index does not have yet.
+//! Changes to the details of a graph's jobs that are not in the index yet.
 //!
-//! A store of many graphs with few changes each uses memory for the changes, not for tables
-//! with spare capacity.
+//! If a store contains many graphs with few changes each, memory is used only for the changes, not
+//! for tables with spare capacity.
 
 use std::collections::HashMap;
 
 use crate::index::rows::Detail;
 
-/// At most this many changes are kept in a list.
+/// Up to this many changes are kept in a list; more are kept in a map.
 const FEW: usize = 8;
 
 /// Changes by job; later changes of a job are merged into earlier ones.
@@ -43,7 +43,7 @@ impl DetailChanges {
         }
     }
 
-    /// The change of a job, to be extended.
+    /// The change of a job, into which the caller merges further facts.
     pub(crate) fn of(&mut self, sequence: u64) -> &mut Detail {
         let place = match self.many {
             Some(_) => None,
@@ -59,7 +59,7 @@ impl DetailChanges {
         }
         let n = place.unwrap_or_else(|| {
             if self.few.is_empty() {
-                // Most graphs have one change.
+                // Most graphs have only one change.
                 self.few.reserve_exact(1);
             }
             self.few.push((sequence, Detail::default()));
@@ -76,7 +76,7 @@ impl DetailChanges {
         }
     }
 
-    /// Removes all changes, and keeps the capacity.
+    /// Removes all changes, but keeps the allocated memory.
     pub(crate) fn clear(&mut self) {
         self.few.clear();
         if let Some(many) = &mut self.many {

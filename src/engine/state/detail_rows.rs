@@ -1,21 +1,21 @@
 //! Reads the rows of details and verifies their hashes.
 //!
-//! A row that is returned is the one that was written last. If the index returns an older row, the
-//! read fails.
+//! A row that is returned is always the one that was written last. If the index returns an older
+//! row, the read fails.
 
 use crate::engine::state::details::hash;
 use crate::engine::state::graph::GraphCore;
 use crate::index::rows::{self, DetailRow};
 use crate::index::{Fault, Index};
 
-/// A row whose hash does not match is read again. After this many reads without a new expected
-/// hash, the row is considered stale.
+/// A row whose hash does not match is read again. If the expected hash has not changed after this
+/// many reads, the row is considered stale.
 const READS: u32 = 4;
 
 /// Reads the row of a group; returns an error if it is not the row written last.
 ///
-/// This takes no lock that the indexer holds: commits also read rows, and the indexer waits for
-/// commits. A row that is rewritten during the read is read again.
+/// This takes no lock that the indexer holds, because commits also read rows, and the indexer waits
+/// for commits. A row that is rewritten during the read is read again.
 pub(crate) fn read(index: &dyn Index, graph: &GraphCore, group: u64) -> Result<DetailRow, Fault> {
     let key = rows::detail_key(graph.number, group);
     let read_allowed = || graph.state.read().details.allowed(group);

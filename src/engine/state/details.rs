@@ -17,8 +17,8 @@ pub(crate) struct DetailHashes {
     /// The chunks that have rows, in order, each with the hashes of its rows up to its last row; 0
     /// stands for a missing row.
     chunks: VecDeque<(u64, Vec<u64>)>,
-    /// The hashes of rows that are being written. While that is the case, and after a failed write,
-    /// both the old row and this one are correct.
+    /// The hashes of rows that are being written. While a row is being written, and after its write
+    /// has failed, both the old row and the new row are correct.
     writing: BTreeMap<u64, u64>,
 }
 

@@ -68,7 +68,8 @@ impl ExternalIds {
         self.recent.write().flushing = Arc::default();
     }
 
-    /// Whether a job may have an id with this hash; `false` is certain. Reads only memory.
+    /// Whether a job may have an id with this hash. If this returns `false`, there is no such job.
+    /// Reads only memory.
     pub(crate) fn may_contain(&self, hash: u64) -> bool {
         let recent = self.recent.read();
         let is_recent = [&recent.added, &*recent.flushing]
@@ -78,7 +79,8 @@ impl ExternalIds {
         is_recent || self.runs.may_contain(hash)
     }
 
-    /// As long as this stays the same, new ids are found in memory.
+    /// As long as this number does not change, all ids that have been added since it was read are
+    /// still in memory.
     pub(crate) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }

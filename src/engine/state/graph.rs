@@ -10,17 +10,17 @@ use crate::model::retention::Retention;
 
 /// A graph of an open store.
 pub(crate) struct GraphCore {
-    /// Its number in the log, from 0 in order of creation.
+    /// The graph's number in the log. Graphs are numbered from 0 in order of creation.
     pub(crate) number: u32,
     pub(crate) project: Arc<str>,
     pub(crate) name: Arc<str>,
     pub(crate) ids: OwnIds,
     pub(crate) created_ms: u64,
     dropped: AtomicBool,
-    /// Whether it has been noted for retention as changed.
+    /// Whether the graph has been recorded for retention as changed.
     pub(crate) is_noted_changed: AtomicBool,
     pub(crate) state: RwLock<GraphState>,
-    /// How long complete jobs are kept.
+    /// The policy that determines how long complete jobs are kept.
     pub(crate) retention: RwLock<Option<Arc<Retention>>>,
     /// Locked while jobs are purged, from the last check of the policy to the commit.
     pub(crate) purging: Mutex<()>,
@@ -77,8 +77,8 @@ impl GraphCore {
         self.ids.sequence(id) != Some(sequence)
     }
 
-    /// The hash under which an external id is looked up. It includes the graph's key, so that
-    /// ids made to collide in one graph do not collide in another.
+    /// The hash under which an external id is looked up. It depends on the graph's key, so that ids
+    /// chosen to collide in one graph do not collide in another.
     pub(crate) fn id_hash(&self, id: &str) -> u64 {
         let seed = self.ids.key()[0] ^ u64::from(self.number);
         xxhash_rust::xxh3::xxh3_64_with_seed(id.as_bytes(), seed)

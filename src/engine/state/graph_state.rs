@@ -27,11 +27,11 @@ pub(crate) struct GraphState {
     pub(crate) status: StatusColumn,
     /// Packed requests, in order.
     pub(crate) parts: Arc<[Arc<Part>]>,
-    /// Requests after the packed ones, in segments.
+    /// The requests that follow the packed ones and are stored in segments.
     pub(crate) tail: Vec<TailRun>,
     /// The fingerprints of the requests in segments.
     tail_fingerprints: Vec<Fingerprint>,
-    /// Purges up to this LSN have no tombstones anymore.
+    /// The tombstones of purges up to this LSN have been forgotten.
     pub(crate) forgotten_lsn: u64,
     /// Running jobs with a cancel request.
     pub(crate) cancelling: BTreeSet<u64>,
@@ -41,13 +41,14 @@ pub(crate) struct GraphState {
     pub(crate) waiters: Waiters,
     /// The hashes of the rows of details in the index.
     pub(crate) details: DetailHashes,
-    /// Changes since the indexer last took them.
+    /// Changes that were made since the indexer last took the changes.
     pub(crate) changed: DetailChanges,
     /// Changes that are being written to the index.
     pub(crate) flushing: Option<Arc<DetailChanges>>,
     /// The round of the index that takes the changes; 0 if there are none.
     pub(crate) index_round: RoundNumber,
-    /// What the current round takes, if the graph has changed since the round began.
+    /// The changes that belong to the current round, if the graph has changed again since the round
+    /// began.
     pub(crate) taken_changes: Option<Box<GraphChanges>>,
 }
 
@@ -70,7 +71,7 @@ impl GraphState {
         match *change {
             StateChange::Completed { sequence, .. }
             | StateChange::Purged { sequence, .. }
-            // A run waits for these, too: they ask it to stop, or end it.
+            // A run waits for these changes, too, because they ask it to stop, or end it.
             | StateChange::CancelRequested { sequence }
             | StateChange::Requeued { sequence } => self.waiters.take(sequence, waiters),
             StateChange::Submitted { .. }
@@ -135,8 +136,8 @@ impl GraphState {
                 let detail = self.changed.of(sequence);
                 detail.finished = Some(finished);
             }
-            // The start time is kept for pages that still show the job as running. A job with a
-            // cancel request is never requeued.
+            // The start time is kept, because pages taken earlier still show the job as running. A
+            // job with a cancel request is never requeued.
             StateChange::Requeued { sequence } => {
                 self.status.set(sequence, State::Pending);
                 self.cancelling.remove(&sequence);
@@ -148,7 +149,8 @@ impl GraphState {
             } => {
                 self.status.set_removed(sequence);
                 self.cancelling.remove(&sequence);
-                // The outcome stays available to older pages until the tombstone is forgotten.
+                // The outcome stays available to pages that were taken earlier, until the tombstone
+                // is forgotten.
                 let left = Detail {
                     reset: tombstone.is_none(),
                     tombstone,
@@ -205,7 +207,7 @@ impl GraphState {
         }
     }
 
-    /// Removes jobs from all lists: their blocks were quarantined, or they were purged.
+    /// Removes jobs from all lists, because their blocks were quarantined or they were purged.
     pub(crate) fn set_range_aside(&mut self, range: Range<u64>) {
         let cancelling: Vec<u64> = self.cancelling.range(range.clone()).copied().collect();
         for sequence in &cancelling {
@@ -253,8 +255,8 @@ impl GraphState {
         place.is_some_and(|place| place.purged)
     }
 
-    /// The earliest possible submission time of a job, if it is in memory, and whether it is the
-    /// exact time.
+    /// The earliest possible submission time of a job, if one is known in memory, and whether that
+    /// is the exact time.
     pub(crate) fn submitted_ms(&self, sequence: u64) -> Option<(u64, bool)> {
         let part = self.parts.partition_point(|p| p.end_sequence <= sequence);
         if let Some(part) = self.parts.get(part) {
@@ -282,7 +284,7 @@ impl GraphState {
         self.tail_fingerprints.drain(..packed);
         self.tail.retain(|run| !Arc::ptr_eq(&run.segment, segment));
         if self.tail.is_empty() {
-            // Free the memory that a segment's jobs needed.
+            // Free the memory that was needed for the segment's jobs.
             self.tail = Vec::new();
             self.tail_fingerprints = Vec::new();
         }
@@ -315,7 +317,7 @@ impl GraphState {
         self.parts = merged.concat().into();
     }
 
-    /// The facts about a job that may not be in the index yet. Read these before the index:
+    /// The facts about a job that may not be in the index yet. Read these before reading the index:
     /// whatever has been removed here is already in the index.
     pub(crate) fn detail_changes(&self, sequence: u64) -> [Option<Detail>; 2] {
         [

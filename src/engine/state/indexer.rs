@@ -1,4 +1,4 @@
-//! What the index has, and what it lacks.
+//! Records which changes are in the index, and which are not.
 //!
 //! The index records the LSN up to which it is complete. Later changes stay in memory until they
 //! are in the index.
@@ -25,7 +25,7 @@ use crate::index::{Fault, Index};
 use crate::log::clock_gaps::Gaps;
 use crate::model::store_id::StoreId;
 
-/// If more graphs than this are to be written at a close, they are left to the next open, which
+/// If more graphs than this have to be written at a close, they are not written. The next open
 /// replays them from the log.
 const CLOSE_GRAPHS_MAX: usize = 4096;
 
@@ -37,7 +37,7 @@ pub(crate) enum Applied {
     Interrupted,
 }
 
-/// The state of the rows that the header's hash covers.
+/// The state of the rows that are included in the header's hash.
 pub(crate) struct Indexer {
     store: StoreId,
     pub(crate) applied_lsn: u64,
@@ -51,7 +51,7 @@ pub(crate) struct Indexer {
     pub(crate) dropped: Vec<(u32, Weak<GraphCore>)>,
     /// Which chunks share status rows, by graph.
     pub(crate) removed_runs: HashMap<u32, RemovedRuns>,
-    /// About how many jobs may have left dead ids and keys in the runs since those were last
+    /// About how many jobs may have left dead ids and keys in the runs since dead ones were last
     /// removed.
     pub(crate) lost_ids: u64,
     /// Whether a close interrupted the writing of a round.
@@ -69,7 +69,7 @@ pub(crate) struct IndexedGraph {
 /// The length of the longest key whose row is hashed individually, in bytes.
 pub(crate) const ROW_KEY_BYTES_MAX: usize = 13;
 
-/// The key of such a row, padded with zeros: the first byte determines its length.
+/// The key of such a row, padded with zeros. The first byte of the key determines its length.
 type RowKey = [u8; ROW_KEY_BYTES_MAX];
 
 fn row_key(key: &[u8]) -> RowKey {
@@ -91,7 +91,7 @@ pub(crate) struct FlushBatch {
 }
 
 impl FlushBatch {
-    /// All changes up to this LSN. The graphs must not change until they are written.
+    /// All changes up to this LSN. The graphs must not change until the changes have been written.
     pub(crate) fn of_replay(
         indexer: &Indexer,
         graphs: &Graphs,
@@ -133,7 +133,7 @@ impl Indexer {
         }
     }
 
-    /// Records a row; without a value, records that the row was removed.
+    /// Records that a row was written; if there is no value, records that the row was removed.
     pub(crate) fn record_row(&mut self, key: &[u8], value: Option<&[u8]>) {
         let named = row_key(key);
         let before = match value {
@@ -151,7 +151,7 @@ impl Indexer {
         self.digest
     }
 
-    /// The graphs that have changes that are not in the index.
+    /// The graphs with changes that are not in the index.
     pub(crate) fn lacking(&self, graphs: &Graphs) -> Vec<Arc<GraphCore>> {
         graphs.changed(|number, forgotten_lsn| {
             let known = self.graphs.get(&number);
@@ -186,7 +186,7 @@ impl Indexer {
         rows::seal_value(rows::HEAD, &head)
     }
 
-    /// Writes all changes of a round, and then records that in the header.
+    /// Writes all changes of a round, and then records in the header that they have been written.
     pub(crate) fn apply(
         &mut self,
         index: &dyn Index,
@@ -212,7 +212,8 @@ impl Indexer {
         let dropped: HashSet<u32> = batch.dropped.iter().map(|dropped| dropped.0).collect();
         for (n, graph) in batch.graphs.iter().enumerate() {
             if is_too_much(batch.graphs.len() - n) {
-                // All rows have been written, under a header that records this.
+                // Write the rows that are in the batch. The header then records that the index is
+                // partial.
                 writer.write_out()?;
                 return Ok(Applied::Interrupted);
             }

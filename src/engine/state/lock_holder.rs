@@ -12,8 +12,8 @@ pub(crate) fn find(files: &[&File]) -> Option<u32> {
         .iter()
         .filter_map(|file| Some(identity(&file.metadata().ok()?)))
         .collect();
-    // Of the processes in other containers, this lists only those that are visible here, with the
-    // ids that they have in this container.
+    // This file lists processes in other containers only if they are visible from this container,
+    // with the ids that they have in this container.
     let locks = fs::read_to_string("/proc/locks").ok()?;
     let holders = locks
         .lines()
@@ -23,11 +23,11 @@ pub(crate) fn find(files: &[&File]) -> Option<u32> {
     holders.find(|&pid| has_open(pid, &identities))
 }
 
-/// Process and inode of a line of `/proc/locks`, if it is an exclusive lock:
-/// `1: FLOCK  ADVISORY  WRITE 7 fe:00:5497389 0 EOF`.
+/// Returns the process and the inode from a line of `/proc/locks`, if the line describes an
+/// exclusive lock: `1: FLOCK  ADVISORY  WRITE 7 fe:00:5497389 0 EOF`.
 fn parse(line: &str) -> Option<(u32, u64)> {
     let mut words = line.split_whitespace().skip(1);
-    // A waiting lock has an arrow here.
+    // In the line of a lock that is waited for, an arrow is in this position.
     let is_lock = matches!(words.next()?, "FLOCK" | "POSIX" | "OFDLCK");
     let is_to_write = words.nth(1)? == "WRITE";
     let pid = words.next()?.parse().ok()?;
@@ -35,7 +35,7 @@ fn parse(line: &str) -> Option<(u32, u64)> {
     (is_lock && is_to_write).then_some((pid, inode))
 }
 
-/// Whether a process has one of these files open, as far as this process may see.
+/// Whether a process has one of these files open, as far as this process is permitted to see that.
 fn has_open(pid: u32, identities: &[(u64, u64)]) -> bool {
     let Ok(open) = fs::read_dir(format!("/proc/{pid}/fd")) else {
         return false;

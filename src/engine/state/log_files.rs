@@ -15,6 +15,6 @@ pub(crate) struct LogFiles {
     pub(crate) segments: Vec<Arc<Segment>>,
 }
 
-/// A file that never changes while the store is open. It is kept open, so that no other file
-/// can get its identity.
+/// A file that never changes while the store is open. It is kept open, so that its identity cannot
+/// be reused for another file.
 pub(crate) type PinnedFile = (&'static str, Arc<dyn File>);

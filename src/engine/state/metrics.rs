@@ -1,6 +1,6 @@
 //! The metrics of an open store: the counters and histograms for [`Stats`](crate::Stats).
 //!
-//! Counting costs a few relaxed additions and never waits for a reader.
+//! Counting takes only a few relaxed atomic additions and never waits for a reader.
 
 use std::time::Duration;
 
@@ -9,7 +9,8 @@ use crate::model::stats::{BOUNDS, Histogram};
 
 /// Counts durations.
 pub(crate) struct DurationHistogram {
-    /// The number of durations, by upper bound; the last one is for durations above all bounds.
+    /// The number of durations for each upper bound; the last number is for durations above all
+    /// bounds.
     counts: [AtomicU64; BOUNDS.len() + 1],
     sum_ns: AtomicU64,
 }
@@ -45,10 +46,10 @@ pub(crate) struct Metrics {
     pub(crate) events: Counter,
     pub(crate) busy: Counter,
     pub(crate) purged: Counter,
-    /// Graphs that background threads have checked: only those that changed or have something
-    /// due.
+    /// The number of graphs that background threads have checked. They check only graphs that have
+    /// changed or in which something is due.
     pub(crate) visits: Counter,
-    /// Stretches of the log that feeds have read.
+    /// The number of stretches of the log that feeds have read.
     pub(crate) feed_reads: Counter,
     pub(crate) syncs: DurationHistogram,
     pub(crate) waits: DurationHistogram,

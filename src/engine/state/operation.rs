@@ -14,13 +14,13 @@ use crate::model::secrets::MaskedRequest;
 use crate::model::states::State;
 use crate::model::store_id::StoreId;
 
-/// The size that a write without a request has in the queue, in bytes.
+/// The size that is assumed for a write without a request in the queue, in bytes.
 pub(crate) const SMALL_WRITE_BYTES: u64 = 256;
 
 /// A write in the form that the committer takes.
 pub(crate) struct Operation {
     pub(crate) action: Action,
-    /// Its size in the queue.
+    /// The size that is assumed for the write in the queue, in bytes.
     pub(crate) bytes: u64,
 }
 
@@ -130,8 +130,8 @@ pub(crate) enum Action {
 }
 
 impl Action {
-    /// Whether it advances, completes, or removes something. Such writes must work even when the
-    /// disk is full. Other writes add something.
+    /// Whether the write advances, completes, or removes something. Such writes must succeed even
+    /// if the disk is full. All other writes add something.
     pub(crate) fn is_ending(&self) -> bool {
         match self {
             Action::CreateGraph { .. }
@@ -166,7 +166,7 @@ impl Action {
     }
 }
 
-/// An imported job, with what is known of its life cycle.
+/// An imported job, with what is known about its life cycle.
 pub(crate) struct Imported {
     pub(crate) id: Option<JobId>,
     pub(crate) submission: Submission,
@@ -204,7 +204,7 @@ pub(crate) struct JobLookup {
     pub(crate) generation: u64,
 }
 
-/// The same for an idempotency key; the key had no owner when the caller looked it up.
+/// The result of looking up an idempotency key; the key had no owner when the caller looked it up.
 pub(crate) struct KeyLookup {
     /// The generation of [`ExternalIds`](crate::engine::state::external_ids::ExternalIds) before
     /// the lookup.

@@ -1,7 +1,7 @@
 //! The commit queue: writes that wait to be committed.
 //!
-//! The queue is bounded in bytes. Every queued write is committed or refused, and completes,
-//! even if the caller stops waiting. A full queue never blocks a `poll`.
+//! The queue is bounded in bytes. Every queued write is either committed or refused. It completes
+//! even if its caller stops waiting. A full queue never blocks a `poll`.
 
 use std::collections::VecDeque;
 use std::task::{Context, Waker};
@@ -24,9 +24,9 @@ pub(crate) struct Queue {
 #[derive(Default)]
 struct QueueState {
     waiting: VecDeque<Queued>,
-    /// Bytes of the writes that wait and of those that are being committed.
+    /// The total size of the writes that wait and those that are being committed, in bytes.
     bytes: u64,
-    /// Writes that were taken and are not visible yet.
+    /// The number of writes that were taken and are not visible yet.
     in_flight: usize,
     /// Whether new writes are refused.
     closed: bool,
@@ -62,7 +62,8 @@ impl Queue {
         self.bytes_max
     }
 
-    /// How many writes wait, and their bytes plus those of the writes being committed.
+    /// How many writes wait, and the total size of these writes and those being committed, in
+    /// bytes.
     pub(crate) fn depth(&self) -> (u64, u64) {
         let state = self.state.lock();
         (state.waiting.len() as u64, state.bytes)
@@ -83,8 +84,8 @@ impl Queue {
         self.push_until(queued, None);
     }
 
-    /// Adds a write; waits for space until `deadline`, and returns the write if there was none.
-    /// A closed queue completes it with an error instead.
+    /// Adds a write. Waits for space until `deadline`, and returns the write if there was no space.
+    /// If the queue is closed, completes the write with an error.
     pub(crate) fn push_until(&self, queued: Queued, deadline: Option<Instant>) -> Option<Queued> {
         let mut state = self.state.lock();
         while !state.closed && !self.has_room(&state, queued.operation().bytes) {
@@ -127,7 +128,7 @@ impl Queue {
             self.put_or_refuse(state, queued);
             return None;
         }
-        // Clone the waker without holding the lock. There may be space afterward.
+        // Clone the waker without holding the lock. By the time it is cloned, there may be space.
         drop(state);
         let waker = context.waker().clone();
         let mut state = self.state.lock();
@@ -142,8 +143,8 @@ impl Queue {
         None
     }
 
-    /// Adds a write regardless of space. Only for writes that are bounded otherwise, such as
-    /// one small write for each running job.
+    /// Adds a write regardless of space. Only for writes whose number is limited in another way,
+    /// such as one small write for each running job.
     pub(crate) fn force_push(&self, queued: Queued) {
         self.put_or_refuse(self.state.lock(), queued);
     }
@@ -179,8 +180,8 @@ impl Queue {
     }
 
     /// Takes, in order, writes that were queued before the last clock reading began: about `bytes`
-    /// bytes at most, but at least one write if there is one. Returns them with their commit time.
-    /// Their bytes are included in the queue's size until they are released.
+    /// bytes at most, but at least one write if there is one. Returns the writes with their commit
+    /// time. Their bytes count toward the queue's size until they are released.
     pub(crate) fn take(&self, bytes: u64) -> (Vec<Queued>, TakenBytes<'_>, u64) {
         let mut state = self.state.lock();
         let (mut taken, mut sum) = (Vec::new(), 0);

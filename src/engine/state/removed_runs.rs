@@ -1,7 +1,8 @@
-//! Status rows of chunks whose jobs are all gone: any number of neighboring chunks share one row.
+//! Status rows of chunks whose jobs are all gone: any number of neighboring chunks of this kind
+//! share one row.
 //!
-//! [`RemovedRuns`] records which chunks of a graph share such rows. The number of rows that an open
-//! reads does not grow with the number of jobs that are gone.
+//! [`RemovedRuns`] records which chunks of a graph share such rows. Therefore, the number of rows
+//! that an open reads does not grow with the number of jobs that are gone.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +15,7 @@ pub(crate) struct RemovedRuns(BTreeMap<u64, u64>);
 pub(crate) type RunChange = (u64, Option<u64>);
 
 impl RemovedRuns {
-    /// Records a run that has a row.
+    /// Adds a run whose row already exists.
     pub(crate) fn restore(&mut self, first: u64, chunks: u64) {
         self.0.insert(first, chunks);
     }
@@ -93,7 +94,7 @@ mod tests {
                     None => rows.remove(&first),
                 };
             }
-            // Its own row replaces that of a run that began with it.
+            // If the run began with this chunk, the chunk's own row replaces the run's row.
             if !there.contains(&chunk) {
                 rows.remove(&chunk);
             }

@@ -30,15 +30,16 @@ pub(crate) struct RetentionState {
     /// Graphs that have or may have an archive.
     #[cfg(feature = "archive")]
     pub(crate) archived: BTreeMap<u32, Weak<GraphCore>>,
-    /// Ages by graph; each is valid for one policy and one set of confirmed gaps.
+    /// The ages of each graph's jobs, which are valid only for one policy and one set of confirmed
+    /// gaps.
     pub(crate) ages: BTreeMap<u32, (Arc<Retention>, Gaps, Ages)>,
     /// Purges whose tombstones are kept, by graph.
     pub(crate) tombstones: BTreeMap<u32, TombstoneQueue>,
-    /// Whether the purges of earlier opens are included.
+    /// Whether `tombstones` includes the purges of earlier opens.
     pub(crate) knows_earlier: bool,
     /// Whether the default policy applies to graphs without one.
     pub(crate) by_default: bool,
-    /// When to retry looking up the graphs that this affects.
+    /// When to retry looking up the graphs to which the default policy applies.
     pub(crate) defaults_at: Option<Instant>,
     /// When jobs were last purged.
     pub(crate) last_purge_ms: Option<u64>,
@@ -48,7 +49,7 @@ pub(crate) struct RetentionState {
 }
 
 impl RetentionState {
-    /// The known ages of a graph under this policy.
+    /// What is known about the ages of a graph's jobs under this policy.
     pub(crate) fn ages(&mut self, graph: u32, policy: &Arc<Retention>, gaps: &Gaps) -> &mut Ages {
         let new = || (policy.clone(), gaps.clone(), Ages::default());
         let known = self.ages.entry(graph).or_insert_with(new);
@@ -78,7 +79,8 @@ impl RetentionState {
 pub(crate) struct ChangedGraphs {
     /// Graphs that changed in a way that affects retention, or were dropped.
     pub(crate) graphs: Vec<Arc<GraphCore>>,
-    /// Graphs that were dropped or had jobs purged: packs may contain garbage of them.
+    /// Graphs that were dropped, or whose jobs were purged. Packs may contain garbage of these
+    /// graphs.
     pub(crate) shrunk: BTreeSet<u32>,
 }
 

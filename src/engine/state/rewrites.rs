@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::base::sync::time::Instant;
 use crate::index::Index;
 
-/// How many bytes the files of an index may have beyond twice the bytes of its rows.
+/// The files of an index may take this many bytes in addition to twice the size of its rows.
 pub(crate) const GARBAGE_FREE: u64 = 6 << 20;
 
 /// The state of index rewrites.
@@ -17,7 +17,7 @@ pub(crate) struct Rewrites {
     pub(crate) looked_lsn: u64,
     /// The earliest time of the next check.
     pub(crate) not_before: Option<Instant>,
-    /// The size of the index after the last rewrite.
+    /// The size of the index directly after the last rewrite.
     pub(crate) rewritten: Option<Size>,
     /// Whether the file system cannot exchange the names of two directories.
     pub(crate) is_impossible: bool,

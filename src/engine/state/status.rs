@@ -1,8 +1,8 @@
 //! The states of a graph's jobs, two bits each, used as the index of lists.
 //!
-//! Keeps counts by state, and finds the job at an offset. A page costs only what it returns,
-//! not what comes before it: totals are kept, and the n-th match is found by counts over
-//! chunks, then words.
+//! Keeps counts by state, and finds the job at an offset. The cost of a page depends only on the
+//! jobs that it returns, not on those before it: the totals are kept up to date, and the n-th match
+//! is found by adding up the counts of chunks, and then of words.
 
 mod chunk;
 mod saved;
@@ -22,7 +22,7 @@ use self::word::{EVERY_LOW_BIT, WORD_JOBS};
 use crate::engine::state::removed_jobs::RemovedJobs;
 use crate::model::states::{State, States, code, state_of};
 
-/// The states of jobs 0..len.
+/// The states of the jobs with the numbers from 0 to `len` (exclusive).
 #[derive(Default)]
 pub(crate) struct StatusColumn {
     chunks: Vec<Chunk>,
@@ -125,7 +125,7 @@ impl StatusColumn {
         column
     }
 
-    /// Adds jobs that are gone, up to `len` jobs in total.
+    /// Adds jobs that are gone, until there are `len` jobs in total.
     pub(crate) fn extend_removed(&mut self, len: u64) {
         while self.len < len {
             if self.len % CHUNK_JOBS == 0 && len - self.len >= CHUNK_JOBS {

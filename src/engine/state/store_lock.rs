@@ -16,9 +16,10 @@ use crate::model::error::{Error, Result};
 
 /// The store's lock, held until it is dropped.
 ///
-/// Two files are locked. The directory itself cannot be deleted or replaced without everything in
-/// it. The file `LOCK` can be deleted alone. However, it can be locked even on file systems that
-/// cannot lock directories (NFS), and other programs can check it.
+/// Both the directory and the file `LOCK` in it are locked. The directory can be deleted or
+/// replaced only together with everything in it, whereas the file `LOCK` can be deleted alone.
+/// However, the file can be locked even on file systems that cannot lock directories (such as NFS),
+/// and other programs can check its lock.
 pub(crate) struct StoreLock {
     directory: Option<Arc<File>>,
     file: Option<File>,
@@ -27,7 +28,7 @@ pub(crate) struct StoreLock {
 }
 
 impl StoreLock {
-    /// Whether it relies on the file `LOCK` alone.
+    /// Whether the store is locked only by the file `LOCK`.
     pub(crate) fn needs_its_file(&self) -> bool {
         self.directory.is_none()
     }
@@ -39,16 +40,16 @@ impl Drop for StoreLock {
         if std::process::id() != self.owner {
             return;
         }
-        // Unlock explicitly: a process that is being started may have a copy of the handle, so
-        // closing ours would not release the lock.
+        // Unlock explicitly: a child process that is just being started may hold a copy of the
+        // handle, so closing this one would not release the lock.
         for file in self.file.iter().chain(self.directory.as_deref()) {
             rustix::fs::flock(file, FlockOperation::Unlock).ok();
         }
     }
 }
 
-/// How often an open tries to acquire the lock. Readers hold the lock briefly to check whether it
-/// is free.
+/// How many times an open tries to acquire the lock. Readers hold the lock briefly when they check
+/// whether it is free.
 const LOCK_TRIES: usize = 25;
 const LOCK_REST: Duration = Duration::from_millis(2);
 
@@ -84,7 +85,8 @@ pub(crate) fn lock(disk: &OsDirectory) -> Result<StoreLock> {
     }
     let file = match disk.open_or_create(file_names::LOCK) {
         Ok(file) => file,
-        // There is no space for the file `LOCK`, and it is not needed.
+        // There is no space for the file `LOCK`, but it is not needed, because the directory is
+        // locked.
         Err(e) if lock.directory.is_some() && is_full(&e) => return Ok(lock),
         Err(e) => return Err(failed(e)),
     };

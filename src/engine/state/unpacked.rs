@@ -15,14 +15,14 @@ pub(crate) struct TailPlace {
     /// The offset of its request in the segment.
     pub(crate) request_at: u32,
     pub(crate) request_len: u32,
-    /// CRC-32 of masked values, id, and request.
+    /// The CRC-32 of its masked values, id, and request.
     pub(crate) crc: u32,
     pub(crate) submitted_ms: u64,
     pub(crate) id_len: u8,
 }
 
 impl TailPlace {
-    /// The place of the texts of a submission whose event ends at `end`.
+    /// The place of the texts of a submission whose event ends at the offset `end`.
     pub(crate) fn new(end: u64, texts: &SubmissionTexts<'_>, submitted_ms: u64) -> TailPlace {
         let from_end = texts.places_from_end();
         let mut crc = crc32fast::Hasher::new();
@@ -30,7 +30,8 @@ impl TailPlace {
         crc.update(texts.id.as_bytes());
         crc.update(texts.request.as_bytes());
         TailPlace {
-            // A segment has at most 1 GiB, or one batch, which is even smaller.
+            // A segment is at most 1 GiB long, unless it contains a single batch; a batch is even
+            // smaller.
             secrets_at: (end - from_end.secrets as u64) as u32,
             secrets_len: texts.secrets.len() as u32,
             request_at: (end - from_end.request as u64) as u32,

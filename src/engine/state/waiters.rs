@@ -1,8 +1,8 @@
 //! Waiters for a job's completion, or for a pending job.
 //!
-//! No wake-up is lost: a waiter is added before it checks the job, and woken after the
-//! completion is durable and visible. A commit that affects no waiter only checks that a list
-//! is empty.
+//! No wake-up is lost: a waiter is added before it checks the job, and is woken after the
+//! completion is durable and visible. If a commit affects no waiter, it only checks that a list is
+//! empty.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::engine::state::wakers;
 /// A waiter, which is a thread or a future.
 #[derive(Default)]
 pub(crate) struct Waiter {
-    /// Its number among the waiters of its graph.
+    /// The waiter's number among the waiters of its graph.
     number: u64,
     state: Mutex<WaiterState>,
     woken: Condvar,
@@ -72,9 +72,9 @@ impl Waiter {
     }
 }
 
-/// Represents any job: no job has this number.
+/// Represents any job. No actual job has this number.
 pub(crate) const ANY: u64 = u64::MAX;
-/// Represents the next pending job: no job has this number, either.
+/// Represents the next pending job. No actual job has this number, either.
 pub(crate) const PENDING: u64 = u64::MAX - 1;
 
 /// The waiters of a graph, by their job's sequence number and their own number.
@@ -118,7 +118,7 @@ impl Waiters {
         }
     }
 
-    /// Removes the waiters of a job that have waited longest, at most `max`, to be woken.
+    /// Removes at most `max` waiters of a job, those that have waited longest, to be woken.
     pub(crate) fn take_first(&mut self, sequence: u64, max: u64, taken: &mut Vec<Arc<Waiter>>) {
         for _ in 0..max {
             let Some(key) = self.first_of(sequence) else {

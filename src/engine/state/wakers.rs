@@ -1,4 +1,4 @@
-//! Calls wakers, which are code of the host's async runtime. A panic of one waker does not affect
+//! Calls wakers, which run code of the host's async runtime. A panic of one waker does not affect
 //! others.
 //!
 //! A waker may run any code when it is cloned, called, or dropped, and may call the store.
@@ -8,11 +8,11 @@ use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
-/// The wakers of waiting tasks, one per task, in order.
+/// The wakers of waiting tasks, one per task, in the order in which they were added.
 #[derive(Default)]
 pub(crate) struct Wakers {
     all: Vec<Waker>,
-    /// Their identities, for a fast search.
+    /// The identities of these wakers, so that they can be found quickly.
     known: HashSet<(usize, usize)>,
 }
 

@@ -1,7 +1,7 @@
 //! A watchdog for the index's thread: records which call to the index the thread is in, and
 //! since when.
 //!
-//! Other threads notice a call that hangs; the watchdog itself waits for nothing.
+//! If a call hangs, other threads can detect this; the watchdog itself waits for nothing.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::base::sync::time::Instant;
 
 use crate::index::{Batch, EachRow, Fault, Index};
 
-/// A call that takes longer is considered to hang.
+/// A call that takes longer than this is considered to hang.
 pub(crate) const HANG_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The operation that the index's thread is waiting for.

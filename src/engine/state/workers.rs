@@ -13,7 +13,7 @@ pub(crate) enum Worker {
     Committer,
     Packer,
     Indexer,
-    /// Exists only with the feature `archive`.
+    /// Exists only if the feature `archive` is enabled.
     #[cfg_attr(not(feature = "archive"), allow(dead_code))]
     Archiver,
 }
@@ -40,7 +40,7 @@ pub(crate) struct Shutdown {
 pub(crate) struct ShutdownState {
     pub(crate) close: Close,
     pub(crate) running: [bool; 4],
-    /// Where the log ended, once it has ended.
+    /// Where the log ends, once the close has ended it.
     pub(crate) log: Option<Result<LogEnd>>,
     /// The result of the whole close, for callers that waited for it.
     pub(crate) ended: Option<Result<()>>,

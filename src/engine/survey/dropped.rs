@@ -1,12 +1,12 @@
-//! Finds graphs that were dropped by a lost event.
+//! Finds graphs that were dropped although their drop event is lost.
 //!
-//! Only graphs that really were dropped are reported. If the drop leaves no trace in the files, the
-//! whole graph still exists, so it becomes available again.
+//! Only graphs that were certainly dropped are reported. If the drop leaves no trace in the files,
+//! the whole graph still exists, so it becomes available again.
 //!
-//! Two things are possible only after a drop: a pack omits jobs without leaving places, or a
-//! graph's name is reused. Such files are intact as long as the log records later that the graph
-//! was dropped. Without that event, a replay would find jobs without a request, or two graphs with
-//! the same name.
+//! Two things are possible only after a drop: a pack omits jobs without leaving places for them, or
+//! a graph's name is reused. Files in which this occurs are intact as long as the log records later
+//! that the graph was dropped. Without that event, a replay would find jobs without a request, or
+//! two graphs with the same name.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -14,8 +14,8 @@ use super::{LogRange, RangeSource, Survey};
 use crate::index::rows::GraphRow;
 
 impl Survey {
-    /// Records which graphs were dropped by a lost event. `created` contains the graphs whose
-    /// creation is lost.
+    /// Records which graphs were dropped although their drop event is lost. `created` contains the
+    /// graphs whose creation is lost.
     pub(crate) fn note_lost_drops(&mut self, created: &[(u32, GraphRow)]) {
         let mut dropped = self.left_out();
         dropped.extend(self.reused_names(created));
@@ -29,7 +29,7 @@ impl Survey {
         self.lost_drops = dropped;
     }
 
-    /// How many events of the log are in no file.
+    /// How many events of the log are not in any file.
     pub(crate) fn lost_events(&self) -> u64 {
         self.log_ranges.iter().map(LogRange::lost_events).sum()
     }
@@ -90,7 +90,7 @@ struct Places {
     /// The sequence number after the last job that has a place, and the last stretch that has
     /// one or creates the graph.
     ends: BTreeMap<u32, (u64, usize)>,
-    /// The last stretch that has lost events and may therefore have contained any jobs.
+    /// The last stretch in which events are lost. It may therefore have contained any jobs.
     unknown: Option<usize>,
     /// The graphs whose jobs cannot have been in any stretch.
     left_out: BTreeSet<u32>,
@@ -101,7 +101,7 @@ impl Places {
         self.ends.get(&graph).map_or(0, |&(end, _)| end)
     }
 
-    /// Requires that this many jobs have places, or may have had them in a lost part.
+    /// Requires that this many jobs have places, or may have had places in a lost part.
     fn require_jobs(&mut self, graph: u32, jobs: u64) {
         let since = self.ends.get(&graph).map(|&(_, at)| at);
         let may_be_lost = self.unknown.is_some() && self.unknown >= since;
@@ -132,7 +132,8 @@ impl LogRange {
     }
 
     /// Whether this range may have contained jobs other than those in [`LogRange::places`]. A pack
-    /// cannot: it records its jobs even if it is damaged.
+    /// cannot have contained others, because its list of jobs is readable even if other parts of
+    /// the pack are damaged.
     fn may_have_held_others(&self) -> bool {
         match &self.source {
             RangeSource::Pack { .. } => false,
@@ -140,7 +141,7 @@ impl LogRange {
         }
     }
 
-    /// How many of its log sequence numbers have no event.
+    /// For how many of its log sequence numbers the event is lost.
     fn lost_events(&self) -> u64 {
         let all = self.last_lsn + 1 - self.first_lsn;
         match &self.source {

@@ -12,15 +12,15 @@ pub(crate) struct LogRange {
     pub(crate) last_lsn: u64,
     pub(crate) source: RangeSource,
     pub(crate) is_sound: bool,
-    /// Jobs whose requests are readable in it, by graph: the first job of each run, and the
-    /// sequence number after the run's last job.
+    /// Runs of jobs whose requests are readable in this range, by graph: the first job of each run,
+    /// and the sequence number after the run's last job.
     pub(crate) spans: BTreeMap<u32, Vec<(u64, u64)>>,
     /// The sequence number after the last job that its events refer to, by graph.
     pub(crate) mentioned: BTreeMap<u32, u64>,
-    /// The sequence number after the last job that must have a place in it, by graph: the events of
-    /// a pack submit these jobs.
+    /// The sequence number after the last job that must have a place in this range, by graph. The
+    /// events of a pack submit these jobs.
     pub(super) submitted: BTreeMap<u32, u64>,
-    /// How many jobs earlier stretches must contain, by graph. The events of a segment before its
+    /// How many jobs earlier stretches must contain, by graph. In a segment, the events before the
     /// first lost one require these jobs.
     pub(super) required: BTreeMap<u32, u64>,
     /// Graphs that its events create.
@@ -46,7 +46,7 @@ pub(crate) enum RangeSource {
     Missing,
 }
 
-/// Adds a range after the others, or extends the last one.
+/// Adds a run after the others, or extends the last one.
 pub(super) fn extend(runs: &mut Vec<(u64, u64)>, from: u64, end: u64) {
     match runs.last_mut() {
         Some(last) if last.1 == from => last.1 = end,

@@ -42,8 +42,8 @@ impl Survey {
         }
     }
 
-    /// Reports missing jobs if all files are intact. In that case, the missing jobs are mentioned
-    /// by events that no store would write.
+    /// If all files are intact, reports any missing jobs as damage. In that case, these jobs are
+    /// missing because events refer to them that no store would have written.
     pub(super) fn unexplained(&mut self, disk: &dyn Disk) -> Result<()> {
         if !self.damage.is_empty() {
             return Ok(());

@@ -40,8 +40,9 @@ impl Survey {
             if start > self.next_lsn() {
                 self.note_missing(disk, start - 1)?;
             }
-            // Take the longest pack that begins here. After a merge, the packs that it replaced may
-            // still exist. They are used if all of them are intact and the longest pack is not.
+            // Take the longest pack that begins here. If it was merged from smaller packs, those
+            // may still exist. They are used instead if all of them are intact and the longest pack
+            // is not.
             let longest = packs.range((start, 0)..=(start, u64::MAX)).next_back();
             let Some((&(_, end), longest)) = longest else {
                 break;
@@ -76,7 +77,7 @@ impl Survey {
             }
         }
         for ((first_lsn, last_lsn), (name, error)) in unreadable {
-            // This is not damage if other files contain the same events.
+            // This is not considered damage if other files contain the same events.
             let covered = |lsn| self.holds(lsn);
             let is_needed =
                 last_lsn >= self.next_lsn() || !covered(first_lsn) || !covered(last_lsn);
@@ -150,7 +151,7 @@ impl Survey {
                     let jobs = u64::from(place.jobs);
                     *tally.quarantined.entry(part.graph).or_default() += jobs;
                 }
-                // Blocks that were quarantined earlier are accounted for already.
+                // Blocks that were quarantined earlier have already been counted.
                 if !checked.bad_blocks.contains(&(part.graph, n)) {
                     let runs = spans.entry(part.graph).or_default();
                     extend(runs, place.first_sequence, place.end_sequence());

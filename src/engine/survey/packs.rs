@@ -18,7 +18,7 @@ use crate::model::id;
 pub(crate) struct PackSurvey {
     pub(crate) bad_chunks: BTreeSet<usize>,
     pub(crate) bad_blocks: BTreeSet<(u32, usize)>,
-    /// Graphs whose fingerprints are damaged.
+    /// The graphs whose fingerprints are damaged.
     pub(crate) bad_fingerprints: BTreeSet<u32>,
     pub(crate) tally: Tally,
 }

@@ -89,7 +89,7 @@ impl Survey {
         Ok(())
     }
 
-    /// Finds the frames of a segment, at any position.
+    /// Finds the frames of a segment, wherever they are in the file.
     fn find_segment(&mut self, disk: &dyn Disk, epoch: u64) -> Result<Option<SegmentSurvey>> {
         let name = file_names::segment(epoch);
         let path = disk.path(&name);
@@ -212,7 +212,7 @@ impl Survey {
     }
 }
 
-/// How many jobs of its graph must exist before an event, and which graph that is.
+/// The graph to which an event refers, and how many jobs of that graph must exist before the event.
 fn jobs_before(event: &Event<'_>) -> Option<(u32, u64)> {
     if let Event::Submitted {
         graph, sequence, ..

@@ -12,7 +12,7 @@ use crate::log::frame::{Binding, Frame};
 use crate::log::segment::SEGMENT_HEADER_BYTES;
 use crate::model::error::{Error, Result};
 
-/// The unit of reading if a file cannot be read as a whole.
+/// The size of the pieces in which a file is read if it cannot be read as a whole.
 const READ_BYTES: usize = 4 << 10;
 
 /// A segment, whether or not its header is valid.
@@ -21,7 +21,8 @@ pub(crate) struct SegmentSurvey {
     pub(crate) name: String,
     pub(crate) path: PathBuf,
     pub(super) binding: Binding,
-    /// First LSN, the segment before it, and that segment's end, if the header is valid.
+    /// If the header is valid: the segment's first LSN, the epoch of the segment before it, and the
+    /// end of that segment.
     pub(super) header: Option<(u64, u64, u64)>,
     /// The valid frames.
     pub(crate) frames: Vec<FrameSurvey>,
@@ -47,7 +48,7 @@ impl SegmentSurvey {
         let file = disk.open(&self.name).map_err(failed)?;
         let mut bytes = vec![0; file.len().map_err(failed)? as usize];
         if file.read_exact_at(&mut bytes, 0).is_err() {
-            // Unreadable parts are read as zeros, in which no frame is found.
+            // Unreadable parts are treated as zeros, in which no frame is found.
             for (n, piece) in bytes.chunks_mut(READ_BYTES).enumerate() {
                 if file.read_exact_at(piece, (n * READ_BYTES) as u64).is_err() {
                     piece.fill(0);
@@ -84,8 +85,8 @@ pub(super) fn frame_events<'b>(frame: &Frame<'b>) -> Option<Vec<(u64, Event<'b>)
     (whole == Ok(true)).then_some(events)
 }
 
-/// LSNs that no frame contains, and the offset at which a frame is missing. The range is empty if
-/// the next frame is only misplaced.
+/// A range of LSNs that no frame contains, and the offset at which a frame is missing. The range is
+/// empty if the next frame is only at the wrong offset.
 pub(super) struct Hole {
     pub(super) first_lsn: u64,
     pub(super) last_lsn: u64,
@@ -106,8 +107,8 @@ impl SegmentSurvey {
 
     /// Keeps the valid frames, starting at `lsn`, and returns where frames are missing. If the LSN
     /// `limit` is known, the frames before it are valid. Otherwise, contiguous frames are valid.
-    /// After missing frames, others are valid only if a later frame confirms that the missing ones
-    /// were synced.
+    /// Frames that come after missing ones are valid only if a later frame confirms that the
+    /// missing frames were synced.
     pub(super) fn keep(&mut self, mut lsn: u64, limit: Option<u64>) -> Vec<Hole> {
         let mut holes = Vec::new();
         let mut kept: Vec<FrameSurvey> = Vec::new();

@@ -1,4 +1,4 @@
-//! Determines which store the files belong to, if `STORE` does not identify it.
+//! Determines to which store the files belong, if the file `STORE` does not show it.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::log::segment::{SEGMENT_HEADER_BYTES, Segment};
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
 
-/// The store that most files of the log belong to, by their headers.
+/// The store to which most files of the log belong, according to their headers.
 pub(super) fn store_of_files(disk: &dyn Disk, names: &[String]) -> Result<StoreId> {
     let mut votes: BTreeMap<u128, u64> = BTreeMap::new();
     for name in names {

@@ -11,8 +11,8 @@ use crate::log::pack::{Pack, Part};
 use crate::model::error::{Error, Result};
 
 impl CompactionFilter<'_> {
-    /// Replays a rewritten pack before it replaces its sources. The replay is like that of an open
-    /// without an index, and begins with the states that the graphs had before the pack.
+    /// Replays a rewritten pack before it replaces its sources. The replay works like that of an
+    /// open without an index, and begins with the graphs' states before the pack.
     pub(crate) fn check(&self, pack: &Pack) -> Result<()> {
         let refused = |why: &str| {
             let what = format!("the rewritten pack would fail verification at open: {why}");
@@ -48,9 +48,9 @@ impl CompactionFilter<'_> {
 }
 
 impl GraphCore {
-    /// Returns the graph in the state in which a replay reaches a pack that contains `part` of it.
-    /// Without a part, all of its jobs come before the pack. The contents of earlier jobs do not
-    /// matter.
+    /// Returns the graph in the state that it is in when a replay reaches the pack. `part` is the
+    /// graph's part in the pack. If there is none, all of the graph's jobs come before the pack.
+    /// The contents of earlier jobs do not matter.
     fn as_before(&self, part: Option<&Arc<Part>>) -> GraphCore {
         let names = (self.project.clone(), &*self.name);
         let ids = (self.ids.number(), self.ids.key());

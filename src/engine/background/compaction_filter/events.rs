@@ -55,7 +55,7 @@ impl<'k, 'e, 'w, 'd> Events<'k, 'e, 'w, 'd> {
             | Event::Completed {
                 graph, sequence, ..
             } if filter.is_removed(graph, sequence) => self.erase(1),
-            // A key stays taken as long as its job has a tombstone.
+            // A key stays taken as long as the tombstone of its job is kept.
             Event::Keyed {
                 graph, sequence, ..
             } if filter.is_removed(graph, sequence) => {
@@ -75,8 +75,9 @@ impl<'k, 'e, 'w, 'd> Events<'k, 'e, 'w, 'd> {
                 first_sequence,
                 count,
             } => self.submits(graph, first_sequence..first_sequence + count),
-            // Kept unchanged as long as any of its jobs exists: a shortened list would not show
-            // that jobs are missing, and a reader of the change feed would miss them silently.
+            // The event is kept unchanged as long as any of its jobs exists: a shortened list would
+            // not show that jobs are missing, and a reader of the change feed would miss them
+            // silently.
             Event::Recovered {
                 graph, sequences, ..
             } => {
@@ -127,10 +128,10 @@ impl<'k, 'e, 'w, 'd> Events<'k, 'e, 'w, 'd> {
         Ok(())
     }
 
-    /// A purge whose tombstones are forgotten records only which jobs are gone, and omits those
-    /// that blocks record as purged. References to results are removed with the tombstones. The
-    /// limits on tombstones therefore determine until when a caller can find out which results to
-    /// delete, and how much space the references take.
+    /// Once its tombstones are forgotten, the event of a purge records only which jobs are gone,
+    /// and omits jobs that blocks record as purged. References to results are removed together with
+    /// the tombstones. Therefore, the limits on tombstones determine how long a caller can find out
+    /// which results to delete, and how much space the references take.
     fn purged(&mut self, lsn: u64, head: (u32, u64, i64, u8), jobs: &[u8]) -> Result<()> {
         let (graph, time_ms, age_shift_ms, why) = head;
         let whole = Event::Purged {

@@ -33,7 +33,7 @@ impl Engine {
                 archiving::finish(graph);
             }
             let graph = graph.filter(|graph| !graph.is_dropped());
-            // After a policy is set, it is recorded under this lock.
+            // A policy is set first, and then recorded under this lock.
             let mut work = self.retention.lock();
             let is_archived = graph.as_ref().is_some_and(|graph| {
                 let policy = graph.retention.read().clone();

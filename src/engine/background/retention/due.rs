@@ -16,10 +16,11 @@ use crate::index::rows::DETAIL_JOBS;
 use crate::model::error::Result;
 use crate::model::retention::{PurgeReason, Retention};
 
-/// The most jobs that a round purges before the background thread returns to the packs.
+/// The maximum number of jobs that a round purges before the background thread returns to the
+/// packs.
 const ROUND_JOBS: usize = 64 * STEP_JOBS;
 
-/// The jobs that a policy makes due, up to a bound. A job may be due for more than one reason.
+/// The jobs that are due under a policy, up to a bound. A job may be due for more than one reason.
 pub(super) struct Due {
     by_count: Vec<u64>,
     by_bytes: Vec<u64>,
@@ -77,7 +78,7 @@ impl Due {
     }
 }
 
-/// The oldest complete jobs, if there are more than the policy keeps.
+/// The oldest complete jobs, if there are more jobs than the policy keeps.
 fn by_count(graph: &GraphCore, policy: &Retention) -> Vec<u64> {
     let Some(kept) = policy.jobs else {
         return Vec::new();
@@ -183,7 +184,8 @@ impl Engine {
                 let details = self.details(graph, group)?;
                 for sequence in selection.sequences() {
                     let detail = details.0[(sequence % DETAIL_JOBS) as usize];
-                    // A job without a known completion has just been purged.
+                    // If the details of a complete job lack its completion, the job was purged
+                    // after the states were read.
                     let Some(end) = detail.finished else { continue };
                     let Some(age_ms) = policy.age_ms(end.kind) else {
                         continue;
@@ -208,7 +210,8 @@ impl Engine {
                     return in_all(due, late_ms, now_ms);
                 }
             }
-            // This is correct once the due jobs are purged: then, this many are left.
+            // The number that is recorded here becomes correct when the due jobs are purged: `left`
+            // complete jobs then remain.
             let here = due.iter().rev().take_while(|s| *s / CHUNK_JOBS == chunk);
             let left = complete - (here.count() as u64).min(complete);
             let mut work = self.retention.lock();

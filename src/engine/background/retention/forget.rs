@@ -57,8 +57,8 @@ pub(super) fn forget_due(
 }
 
 impl Engine {
-    /// The jobs that these purges named, in ascending order; neighboring events are read
-    /// together.
+    /// The jobs that the events of these purges name, in ascending order. Neighboring events are
+    /// read together.
     fn purged_by(&self, lsns: &[u64]) -> Result<Vec<u64>> {
         let mut sequences = Vec::new();
         let mut left = lsns;
@@ -77,7 +77,7 @@ impl Engine {
         Ok(sequences)
     }
 
-    /// Looks up which purges of earlier opens have tombstones, once.
+    /// Looks up which purges of earlier opens have tombstones. This happens only once.
     pub(super) fn look_up_tombstones(&self) -> Result<()> {
         if self.retention.lock().knows_earlier {
             return Ok(());

@@ -18,7 +18,7 @@ use crate::model::retention::{PurgeReason, Retention};
 use crate::model::states::{State, States};
 use std::sync::Arc;
 
-/// The most jobs that one event purges.
+/// The maximum number of jobs that one event purges.
 pub(crate) const STEP_JOBS: usize = 1024;
 /// About how many bytes an event may record about the jobs that it purges. This is at most half of
 /// the reserve that is kept for such events.
@@ -27,8 +27,8 @@ const STEP_BYTES_MAX: u64 = 64 << 10;
 pub(super) const COMPLETE: States = States::NONE.with(State::Complete);
 
 impl Engine {
-    /// Purges the complete jobs among these, and returns how many there were. Jobs that a
-    /// policy made due are kept if the graph has a different policy by now.
+    /// Purges the complete jobs among these, and returns how many there were. Jobs that are due
+    /// under a policy are kept if the graph has a different policy by now.
     pub(crate) fn purge(
         &self,
         graph: &Arc<GraphCore>,
@@ -65,7 +65,7 @@ impl Engine {
                     Some(archiving) => archiving.put(&some, now_ms)?,
                     None => None,
                 };
-                // Archiving may take long; the policy at this moment applies.
+                // Archiving may take a long time, so the policy is checked only now.
                 let purging = graph.purging.lock();
                 let done = match by.is_some_and(|by| !graph.is_purged_by(by)) {
                     true => Ok(0),
@@ -96,8 +96,8 @@ impl Engine {
         let WriteResult::Purged { lsn, jobs } = result else {
             return Ok(0);
         };
-        // The caller holds locks, so this uses the last commit's reading instead of reading the
-        // host's clock.
+        // The caller holds locks, so the host's clock is not read here. Instead, this uses the
+        // reading of the last commit.
         let clock = self.clock_mark_at(self.queue.commit_time_ms());
         let age_ms = clock.age_ms as i64;
         let mut work = self.retention.lock();
@@ -110,8 +110,8 @@ impl Engine {
         Ok(jobs)
     }
 
-    /// What a purge records about these jobs; omits those that do not exist or are not
-    /// complete.
+    /// What a purge records about these jobs. Jobs that do not exist or are not complete are
+    /// omitted.
     fn to_purge(&self, graph: &Arc<GraphCore>, sequences: &[u64]) -> Result<Vec<PurgedJob>> {
         let (Some(&first), Some(&last)) = (sequences.first(), sequences.last()) else {
             return Ok(Vec::new());

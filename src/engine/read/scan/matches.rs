@@ -7,7 +7,7 @@ use crate::engine::read::reader::Snapshot;
 pub(crate) struct ScanMatches {
     /// How many more matches to skip.
     pub(crate) skip: u64,
-    /// How many matches to show at most.
+    /// The maximum number of further matches to show.
     pub(crate) show: u64,
     /// Whether to continue to the end, so that all matches are counted.
     pub(crate) count_all: bool,

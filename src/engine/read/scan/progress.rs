@@ -1,4 +1,4 @@
-//! Reports the progress of a scan, and whether to stop it.
+//! Reports the progress of a scan, and asks the caller whether to stop it.
 
 use std::ops::ControlFlow;
 
@@ -14,7 +14,7 @@ pub(crate) struct ProgressReporter<'s> {
 }
 
 impl<'s> ProgressReporter<'s> {
-    /// Reports on a scan of `of` jobs.
+    /// Creates a reporter for a scan of `of` jobs.
     pub(crate) fn new(call: Option<&'s OnProgress>, of: u64) -> ProgressReporter<'s> {
         ProgressReporter {
             call,
@@ -24,8 +24,9 @@ impl<'s> ProgressReporter<'s> {
         }
     }
 
-    /// Reports progress; returns whether to stop the scan here. Each report includes jobs
-    /// checked since the last one, so a caller that stops at any report still makes progress.
+    /// Reports progress; returns whether to stop the scan here. At each report, jobs have been
+    /// checked since the last one, so a caller that stops each of its scans at the first report
+    /// still makes progress.
     pub(super) fn report(&mut self, matches: &ScanMatches, after: u64) -> bool {
         let Some(call) = self.call.filter(|_| self.looked_at > self.reported) else {
             return false;

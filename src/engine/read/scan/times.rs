@@ -1,4 +1,4 @@
-//! Excludes jobs by those submission times that are in memory.
+//! Excludes jobs by the submission times that are in memory.
 
 use std::ops::Range;
 
@@ -6,8 +6,9 @@ use crate::engine::read::reader::Snapshot;
 use crate::model::filter::Span;
 
 impl Snapshot {
-    /// All jobs except those that, by the times in memory, were submitted outside this span. There
-    /// are two times per block in memory, so this takes a few milliseconds for 10 million jobs.
+    /// All jobs except those for which the times in memory prove that they were submitted outside
+    /// this span. Only two times per block are in memory, so this takes a few milliseconds for 10
+    /// million jobs.
     pub(super) fn not_ruled_out(&self, span: &Span) -> Vec<Range<u64>> {
         let (mut ranges, mut from) = (Vec::new(), 0);
         let mut rule_out = |range: Range<u64>| {
@@ -35,7 +36,7 @@ impl Snapshot {
         ranges
     }
 
-    /// Those of these jobs for which the times in memory do not prove that they were submitted
+    /// Of these jobs, those for which the times in memory do not prove that they were submitted
     /// within this span, in ascending order.
     pub(super) fn unsure(&self, span: &Span, sequences: &[u64]) -> Vec<u64> {
         let mut known = 0..0;

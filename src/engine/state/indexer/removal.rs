@@ -15,8 +15,8 @@ use crate::index::{Fault, Index};
 pub(crate) const LOST_IDS_MIN: u64 = 1024;
 
 impl Indexer {
-    /// Removes the main rows of a dropped graph. Removes its details once no reader can have a page
-    /// of it; until then, a row marks the graph as dropped.
+    /// Removes the main rows of a dropped graph. Removes the graph's details once no reader can
+    /// hold a page of the graph; until then, a row marks the graph as dropped.
     pub(super) fn remove_dropped(
         &mut self,
         writer: &mut Writer<'_>,
@@ -43,7 +43,7 @@ impl Indexer {
             .partition(|(_, graph)| graph.strong_count() > 0);
         self.dropped = kept;
         for (number, _) in removed {
-            // A process may have ended before it removed all of them.
+            // An earlier process may have ended before it removed all of these rows.
             self.remove_rows(writer, &rows::status_prefix(number))?;
             self.remove_rows(writer, &rows::detail_prefix(number))?;
             writer.remove(rows::dropped_key(number))?;
@@ -51,8 +51,8 @@ impl Indexer {
         Ok(())
     }
 
-    /// Removes dead ids and keys from the runs once about half of all may be dead. An id or key is
-    /// dead if its job was purged and has no tombstone, or if its graph was dropped.
+    /// Removes dead ids and keys from the runs once about half of all ids and keys may be dead. An
+    /// id or key is dead if its job was purged and has no tombstone, or if its graph was dropped.
     pub(super) fn remove_dead_ids(
         &mut self,
         writer: &mut Writer<'_>,
@@ -65,7 +65,7 @@ impl Indexer {
         if self.lost_ids < LOST_IDS_MIN.max(all / 2) {
             return Ok(());
         }
-        // Write first: the details that are read below must be in the index.
+        // Write the batch first, because the details that are read below must be in the index.
         writer.write_out()?;
         let index = writer.index;
         let graphs = std::mem::take(&mut self.graphs);
@@ -85,8 +85,8 @@ impl Indexer {
         Ok(())
     }
 
-    /// Whether the last handle or page of a dropped graph is gone, so that its details can be
-    /// removed, even if nothing else has changed.
+    /// Whether the last handle or page of any dropped graph is gone. If so, the graph's details can
+    /// be removed, even if nothing else has changed.
     pub(crate) fn can_forget_dropped(&self) -> bool {
         let mut dropped = self.dropped.iter();
         dropped.any(|(_, graph)| graph.strong_count() == 0)
@@ -109,7 +109,7 @@ impl Indexer {
     }
 }
 
-/// Whether a job or its tombstone exists.
+/// Whether a job exists or its tombstone is kept.
 fn is_known(index: &dyn Index, graph: &GraphCore, sequence: u64) -> Result<bool, Fault> {
     let (group, n) = (sequence / DETAIL_JOBS, (sequence % DETAIL_JOBS) as usize);
     let (changes, forgotten_lsn, has_row) = {

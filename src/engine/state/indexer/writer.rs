@@ -71,8 +71,8 @@ impl<'i> Writer<'i> {
         self.write_batch()
     }
 
-    /// Writes the batch. Until this is done, readers may get either the old or the new version of
-    /// its rows of details.
+    /// Writes the batch. Until the batch has been written, readers may read either the old or the
+    /// new version of its rows of details.
     pub(super) fn write_batch(&mut self) -> Result<(), Fault> {
         for (graph, group, hash) in &self.details {
             graph.state.write().details.write(*group, *hash);

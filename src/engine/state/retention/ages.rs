@@ -2,8 +2,9 @@
 //!
 //! The age clock advances with monotonic time while the store is open. At an open, it advances by
 //! the time that the store was closed, if the system clock shows a plausible duration. Nothing else
-//! moves it, so no single reading of the system clock makes a job older. A gap is time that the age
-//! clock did not count but that was confirmed later. It makes only earlier events older.
+//! advances it, so no single reading of the system clock makes a job older. A gap is time that the
+//! age clock did not count but that was confirmed later. A gap makes only those events older that
+//! occurred before it.
 
 use std::time::Duration;
 
@@ -11,9 +12,10 @@ use crate::base::sync::time::Instant;
 use crate::log::clock_gaps::Gaps;
 use crate::log::clock_mark::ClockMark;
 
-/// The longest time between a close and an open that needs no confirmation.
+/// If the time between a close and the next open is at most this long, it needs no confirmation.
 const PLAUSIBLE_MS: i64 = 24 * 3_600_000;
-/// The system clock and monotonic time may diverge by this much; more is a jump.
+/// The system clock and monotonic time may diverge by this much. A larger difference is considered
+/// a jump.
 const SLACK_MS: u64 = 60_000;
 
 /// The age clock of an open store.
@@ -26,7 +28,8 @@ pub(crate) struct AgeClock {
 }
 
 impl AgeClock {
-    /// Continues from the last record, if there is one, with the current system clock.
+    /// Continues from the last recorded mark, if there is one, with the current reading of the
+    /// system clock.
     pub(crate) fn begin(
         (recorded, gaps): (Option<ClockMark>, Gaps),
         at: Instant,
@@ -79,7 +82,7 @@ impl AgeClock {
         if let Some(gap) = staged.unconfirmed() {
             self.gaps.add(gap);
         }
-        // Keep jumps of the clock that occurred after that reading.
+        // Keep those jumps of the clock that occurred after that reading.
         let mark = &mut self.mark;
         mark.drift_ms -= staged.drift_ms;
         mark.doubted_ms = mark.doubted_ms.saturating_sub(staged.doubted_ms);
@@ -95,8 +98,8 @@ impl AgeClock {
     }
 }
 
-/// Records a jump of the system clock, and how much of it is doubted. A jump backward cancels
-/// doubted jumps forward.
+/// Records a jump of the system clock, and how much of the jump is doubted. A backward jump cancels
+/// doubted forward jumps.
 fn jump(mark: &mut ClockMark, by_ms: i64, doubted_ms: u64) {
     let before = *mark;
     mark.drift_ms += by_ms;
@@ -121,7 +124,8 @@ fn jump(mark: &mut ClockMark, by_ms: i64, doubted_ms: u64) {
         (false, false) => is_even(before.drift_ms),
     };
     if begins {
-        // Ensures that events recorded before a forward jump are also earlier by the age clock.
+        // Ensures that events recorded before a forward jump are earlier than the jump by the age
+        // clock, too.
         mark.age_ms += u64::from(by_ms > 0);
         mark.jumped_at_ms = mark.age_ms;
     }
@@ -135,7 +139,8 @@ fn is_even(drift_ms: i64) -> bool {
 /// For each chunk, when its first remaining complete job becomes due.
 #[derive(Default)]
 pub(crate) struct Ages {
-    /// By chunk: how many jobs were complete at the last check, and when the first becomes due.
+    /// For each chunk: how many jobs were complete at the last check, and when the first of them
+    /// becomes due.
     chunks: Vec<Option<(u64, i64)>>,
 }
 
@@ -249,7 +254,7 @@ mod tests {
         let mark = trial.reopen(NOW + 3 * DAY_MS);
         assert_eq!((mark.age_ms, mark.doubted_ms), (NOW + 1, 3 * DAY_MS));
         let after = mark.age_ms;
-        // The same is true if the store is opened once more before that.
+        // The same is true if the store is opened once more before the confirmation.
         let mark = trial.reopen(NOW + 3 * DAY_MS + HOUR_MS);
         assert_eq!(
             (mark.age_ms, mark.doubted_ms),
@@ -258,7 +263,8 @@ mod tests {
         for _ in 0..2 {
             trial.confirm();
             assert_eq!(trial.read().age_ms, NOW + 1 + HOUR_MS, "it does not jump");
-            // What happened before the gap becomes older by it, once, and nothing else does.
+            // Events before the gap become older by the length of the gap, once. No other event
+            // becomes older.
             let older = (3 * DAY_MS + HOUR_MS + 1) as i64;
             assert_eq!(trial.age_of(before), older);
             assert_eq!(trial.age_of(after), HOUR_MS as i64);
@@ -319,7 +325,7 @@ mod tests {
             trial.passes(1);
             trial.wall_ms = 0;
             trial.read();
-            // The store is closed for 13 days, and the wrong clock shows these.
+            // The store is closed for 13 days, which the wrong clock counts correctly.
             trial.reopen(13 * DAY_MS);
             trial.passes(HOUR_MS);
             let during = trial.read().age_ms;
@@ -336,7 +342,7 @@ mod tests {
 
     #[test]
     fn a_wrong_jump_that_is_taken_back_leaves_no_doubt_about_earlier_ones() {
-        // The store is created in 1970 by its clock, and the clock is set afterward.
+        // The store is created while its clock shows 1970, and the clock is set afterward.
         let mut trial = Trial::new(0);
         trial.wall_ms = NOW;
         let before = trial.read().age_ms;
@@ -349,7 +355,7 @@ mod tests {
 
     #[test]
     fn a_confirmed_absence_does_not_count_jumps_from_before() {
-        // A store that was created in 1970 by its clock.
+        // The store is created while its clock shows 1970.
         let mut trial = Trial::new(0);
         trial.wall_ms = NOW;
         let before = trial.read().age_ms;

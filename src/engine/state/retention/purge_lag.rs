@@ -15,7 +15,7 @@ pub(crate) struct PurgeLag(BTreeMap<u32, Since>);
 #[derive(Clone, Copy)]
 struct Since {
     seen: Instant,
-    /// How long they had been due then.
+    /// How long the jobs had been due at that time.
     by: Duration,
 }
 
@@ -30,10 +30,10 @@ impl Since {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Overdue {
     Nothing,
-    /// By age only: how long the first job has been due.
+    /// Jobs are due only by age. Contains how long the first one has been due.
     ByAge(Duration),
-    /// There are too many jobs or bytes; since when is not recorded. If jobs are also due by age,
-    /// how long the first one has been due.
+    /// There are too many jobs or bytes. It is not recorded since when. If jobs are also due by
+    /// age, contains how long the first one has been due.
     Over(Duration),
 }
 
@@ -56,7 +56,7 @@ impl PurgeLag {
         self.0.remove(&graph);
     }
 
-    /// The longest time of all graphs.
+    /// The longest time that any graph has been overdue.
     pub(crate) fn longest(&self, now: Instant) -> Option<Duration> {
         self.0.values().map(|since| since.at(now)).max()
     }

@@ -12,10 +12,10 @@ use crate::model::retention::Retention;
 pub(crate) struct RetentionSchedule {
     /// The graphs of the next round.
     next: BTreeSet<u32>,
-    /// Times by the age clock, and the graphs to check then.
+    /// Times by the age clock, each with a graph to check at that time.
     due: BTreeSet<(i64, u32)>,
     due_of: HashMap<u32, i64>,
-    /// Graphs to check in each round: something prevents them from being purged.
+    /// Graphs to check in each round, because something prevents them from being purged.
     each: BTreeSet<u32>,
     /// Graphs whose policy has a maximum age.
     of_age: BTreeSet<u32>,
@@ -36,7 +36,7 @@ impl RetentionSchedule {
         };
     }
 
-    /// Marks all graphs that have a due time for the next round, because ages have changed.
+    /// Adds all graphs that have a due time to the next round, because ages have changed.
     pub(crate) fn note_ages(&mut self) {
         self.next.extend(self.due_of.keys());
     }

@@ -1,8 +1,8 @@
 //! The purges of a graph whose tombstones are kept.
 //!
 //! [`TombstoneQueue`] records these purges, the number of tombstones, and how old the oldest is.
-//! Adding a purge, reading the age, and forgetting the first purge take the same time for any
-//! number of purges.
+//! The time that it takes to add a purge, read the age, or forget the first purge does not depend
+//! on the number of purges.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -16,13 +16,13 @@ pub(crate) struct TombstoneQueue {
     /// LSN and number of jobs, in the order of the purges.
     purges: VecDeque<PurgeEntry>,
     jobs: u64,
-    /// LSN and time of each purge that is older than all later ones. Any purge before an old one is
-    /// considered even older, whatever its recorded time is.
+    /// The LSN and time of each purge that is older than all later ones. All purges before an old
+    /// one are considered at least as old, whatever their recorded times are.
     times: VecDeque<(u64, i64)>,
 }
 
 impl TombstoneQueue {
-    /// Adds a purge, unless it is known already.
+    /// Adds a purge, unless it has already been added.
     pub(crate) fn add(&mut self, (lsn, jobs): PurgeEntry, time_ms: i64) {
         if self.purges.back().is_some_and(|&(last, _)| last >= lsn) {
             return;
@@ -48,8 +48,9 @@ impl TombstoneQueue {
         }
     }
 
-    /// The time from which the age of the oldest purge is measured, by the age clock. A time in the
-    /// future was recorded by a clock that had jumped; it is replaced with the current time.
+    /// The time from which the age of the oldest purge is measured, by the age clock. If the
+    /// recorded time is in the future, the clock had jumped when it was recorded, and the current
+    /// time is used instead.
     pub(crate) fn oldest_ms(&mut self, now_ms: i64, gaps: &Gaps) -> Option<i64> {
         let mut ahead = None;
         while self.times.back().is_some_and(|&(_, time)| time > now_ms) {
@@ -61,8 +62,8 @@ impl TombstoneQueue {
         self.times.front().map(|&(_, time)| gaps.since(time))
     }
 
-    /// The last purge whose age is measured from before this time, if any. All purges before it are
-    /// at least as old.
+    /// The last purge that happened before this time by the age clock, if there is one. All purges
+    /// before it are considered at least as old.
     pub(crate) fn older_than(&self, time_ms: i64, gaps: &Gaps) -> Option<u64> {
         let is_older = |time| gaps.since(time) < time_ms;
         let n = self.times.partition_point(|&(_, time)| is_older(time));
@@ -70,7 +71,7 @@ impl TombstoneQueue {
     }
 
     /// The first purges that have to be forgotten: all up to `old`, and enough to leave at most
-    /// `jobs` tombstones. Together, the returned purges have about `at_once` tombstones at most.
+    /// `jobs` tombstones. Together, the returned purges left about `at_once` tombstones at most.
     pub(crate) fn first_over(&self, jobs: u64, old: Option<u64>, at_once: u64) -> Vec<u64> {
         let over = self.jobs.saturating_sub(jobs);
         let (mut taken, mut lsns) = (0, Vec::new());

@@ -14,7 +14,7 @@ pub(super) const REMOVED: u64 = 3;
 
 #[derive(Clone)]
 pub(super) struct Chunk {
-    /// As many words as its jobs need; `None` once all jobs are gone.
+    /// The words of the chunk's jobs, as many as are needed; `None` once all jobs are gone.
     pub(super) words: Option<Vec<u64>>,
     pub(super) counts: [u32; 4],
     /// Whether it has changed since it was last saved.

@@ -11,8 +11,8 @@ pub(crate) const CHUNK_ROWS: u64 = CHUNK_JOBS / DETAIL_JOBS;
 /// Precedes a saved chunk whose jobs are all gone: no words follow.
 const ALL_GONE: u16 = 1 << 15;
 
-/// A row with more gone jobs than this is considered damaged, because it could need too much
-/// memory.
+/// If a row represents more gone jobs than this, it is considered damaged, because restoring them
+/// could take too much memory.
 const RESTORED_JOBS_MAX: u64 = 1 << 34;
 
 /// A chunk as it is saved.
@@ -25,7 +25,7 @@ pub(crate) struct SavedChunk {
     pub(crate) is_removed: bool,
 }
 
-/// The most words of a saved chunk, with the hashes that follow.
+/// The maximum number of words in a saved chunk, including the hashes that follow.
 pub(crate) const SAVED_WORDS_MAX: u64 = CHUNK_WORDS as u64 + CHUNK_ROWS;
 
 impl StatusColumn {
@@ -116,7 +116,7 @@ pub(crate) fn saved_run(chunks: u64) -> Vec<u8> {
     [&ALL_GONE.to_le_bytes()[..], &chunks.to_le_bytes()].concat()
 }
 
-/// How many chunks a saved run has; `None` if this is a different row.
+/// How many chunks a saved run represents; `None` if this is a different kind of row.
 pub(crate) fn run_of(saved: &[u8]) -> Option<u64> {
     let chunks = saved.strip_prefix(&ALL_GONE.to_le_bytes())?;
     Some(u64::from_le_bytes(chunks.try_into().ok()?))

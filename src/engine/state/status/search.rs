@@ -62,8 +62,8 @@ impl StatusColumn {
         selection
     }
 
-    /// The same in reverse: of the jobs in these states before number `until`, skips the last
-    /// `offset`, then selects the last `limit` at most.
+    /// Like [`StatusColumn::select`], but in reverse: of the jobs in these states before number
+    /// `until`, skips the last `offset`, and then selects at most the last `limit` of the others.
     pub(crate) fn select_back(
         &self,
         states: States,
@@ -129,7 +129,7 @@ impl StatusColumn {
         }
     }
 
-    /// A bit for each job of this word that exists.
+    /// A mask in which a bit is set for each job of this word that exists.
     fn existing(&self, first: u64) -> u32 {
         match self.len.saturating_sub(first) {
             n if n >= WORD_JOBS => u32::MAX,

@@ -1,8 +1,7 @@
 //! The jobs that a page shows.
 //!
-//! [`Selection`] contains the jobs and their states, in words of 32. It is a copy, and
-//! therefore a snapshot of one instant; it takes less than a byte per job if neighbors are
-//! selected.
+//! [`Selection`] contains the jobs and their states, in words of 32. It is a copy, and therefore a
+//! snapshot of one instant; it takes less than one byte per job if neighboring jobs are selected.
 
 use std::ops::Range;
 
@@ -55,7 +54,7 @@ impl Selection {
         self
     }
 
-    /// The selected jobs in these ranges, which are in ascending order.
+    /// The selected jobs in these ranges. The ranges are in ascending order.
     pub(crate) fn within(&self, ranges: &[Range<u64>]) -> Selection {
         let mut within = Selection::default();
         for range in ranges {
@@ -99,7 +98,7 @@ impl Selection {
             .partition_point(|word| word.first + WORD_JOBS <= sequence)
     }
 
-    /// Moves `at` to where a job is; repeated searches in ascending order are fast.
+    /// Moves `at` to the position of a job. Repeated searches in ascending order are fast.
     pub(crate) fn seek(&self, sequence: u64, at: &mut usize) {
         while self
             .words

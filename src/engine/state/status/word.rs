@@ -9,7 +9,7 @@ pub(super) const EVERY_LOW_BIT: u64 = 0x5555_5555_5555_5555;
 /// A word of complete jobs only.
 pub(super) const ALL_COMPLETE: u64 = EVERY_LOW_BIT << 1;
 
-/// A bit for each job of the word that is in one of these states.
+/// A mask in which a bit is set for each job of the word that is in one of these states.
 pub(super) fn matches(states: States, word: u64) -> u32 {
     let mut found = 0;
     for code in 0..3u64 {
