@@ -201,8 +201,7 @@ impl Export {
         self
     }
 
-    /// Writes the next lines, about one block at a time. Returns `false` once all lines are
-    /// written.
+    /// Writes the next lines: about one block per call. Returns `false` once all lines are written.
     ///
     /// # Errors
     /// [`Error::Output`] from the writer; [`Error::Damaged`], [`Error::Io`],
