@@ -4,7 +4,7 @@ use std::fmt;
 
 /// The state of a job.
 ///
-/// A job goes from `Pending` to `Running` to `Complete`. A pending job that is cancelled goes
+/// A job goes from `Pending` to `Running` to `Complete`. A pending job that is canceled goes
 /// directly to `Complete`. A running job goes back to `Pending` when it is requeued by
 /// [`Run::requeue`](crate::Run::requeue). Under [`Recovery::Requeue`](crate::Recovery::Requeue), it
 /// is also requeued if its [`Run`](crate::Run) is dropped or if an open finds it running.
