@@ -124,8 +124,8 @@ pub struct Export {
     query: JobQuery,
     form: LineFormat,
     reader: Reader,
-    /// The position up to which lines were written. In ascending order, the next job is at this
-    /// position or after it; in descending order, before it.
+    /// The position after the last line that was written. In ascending order, the next job is at
+    /// this position or after it; in descending order, before it.
     place: Option<u64>,
     jobs: u64,
     of: u64,

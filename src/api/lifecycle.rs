@@ -1,4 +1,4 @@
-// Starting, completing, and cancelling jobs by id.
+// Starting, completing, and canceling jobs by id.
 
 use std::sync::Arc;
 

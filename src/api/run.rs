@@ -51,8 +51,8 @@ const SETTLED: u64 = 2;
 ///
 /// | [`Recovery`](crate::Recovery) | dropped | dropped after a cancel request | dropped by a panic |
 /// |---|---|---|---|
-/// | [`Interrupt`](crate::Recovery::Interrupt) | interrupted | cancelled | interrupted |
-/// | [`Requeue`](crate::Recovery::Requeue) | pending again | cancelled | interrupted |
+/// | [`Interrupt`](crate::Recovery::Interrupt) | interrupted | canceled | interrupted |
+/// | [`Requeue`](crate::Recovery::Requeue) | pending again | canceled | interrupted |
 /// | [`Leave`](crate::Recovery::Leave) | left running | left running | interrupted |
 ///
 /// A panic is a bug in the worker's code, not a shutdown, and a job that panics each time must not

@@ -103,7 +103,7 @@ impl JobQuery {
     ///     let id = movie.submit(Request::new(command, "/ges", Body::empty())?)?;
     ///     movie.cancel(&id)?;
     /// }
-    /// // What was cancelled in the last hour, newest first?
+    /// // What was canceled in the last hour, newest first?
     /// let hour_ago = SystemTime::now() - Duration::from_secs(3600);
     /// let list = JobQuery::new()
     ///     .newest_first()

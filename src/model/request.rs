@@ -16,8 +16,8 @@ use crate::model::json;
 pub(crate) const COMMAND_BYTES_MAX: usize = 256;
 /// The maximum length of a URL, in bytes.
 pub(crate) const URL_BYTES_MAX: usize = 8 * 1024;
-/// The maximum size of everything in a text other than the request itself: white space and, in an
-/// import line, the job's details.
+/// The maximum size of everything in the text of a request other than the request itself: white
+/// space and, in an import line, the job's details.
 pub(crate) const BESIDE_REQUEST_BYTES: u64 = 1 << 20;
 
 /// The body of a request: any JSON value, stored as text.
@@ -130,7 +130,7 @@ pub struct Request {
     body_at: usize,
 }
 
-/// A text of a request, which is usually a part of its wire text.
+/// A string of a request, usually stored as a part of the request's wire text.
 #[derive(Clone)]
 enum Text {
     /// The text from the first position to the second.
@@ -140,7 +140,7 @@ enum Text {
 }
 
 impl Text {
-    /// Appends a text as a JSON string.
+    /// Appends `text` as a JSON string.
     fn push(text: String, wire: &mut String) -> Text {
         let at = wire.len() + 1;
         match json::push_quoted(&text, wire) {
