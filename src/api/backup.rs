@@ -24,8 +24,8 @@ const COPY_BYTES: u64 = 1 << 20;
 pub struct BackupReport {
     /// The number of bytes in the files of the backup so far.
     pub bytes: u64,
-    /// How many of these bytes are in files shared with the store through hard links. 0 unless the
-    /// backup was made with [`JobStore::backup_linked`].
+    /// How many of these bytes are in files shared with the store through hard links. The number is
+    /// 0 unless the backup was made with [`JobStore::backup_linked`].
     pub linked_bytes: u64,
     /// The total number of bytes in the complete backup.
     pub of: u64,
@@ -44,10 +44,10 @@ impl JobStore {
     /// [`JobStore::backup_linked`] takes less time and space.
     ///
     /// Job ids, cursors, and change feed positions that were issued before the call are valid in
-    /// both stores. Those issued afterward are valid only in the store that issued them; the other
-    /// rejects them ([`Error::InvalidCursor`], [`Error::InvalidPosition`]). The same applies to any
-    /// copy of a store's directory, once the copy has been opened. Do not mix the files of the two
-    /// stores.
+    /// both stores. Those that are issued afterward are valid only in the store that issued them;
+    /// the other store rejects them ([`Error::InvalidCursor`], [`Error::InvalidPosition`]). The
+    /// same applies to any copy of a store's directory, once the copy has been opened. Do not mix
+    /// the files of the two stores.
     ///
     /// # Cost
     /// Commits wait for one sync and for the list of files to be completed. The backup takes up as

@@ -394,10 +394,10 @@ impl fmt::Debug for Changes {
 pub struct Position {
     /// The graph's 19-digit number.
     graph: u64,
-    /// The event of the last returned change, and the number of the open during which the position
-    /// was issued.
+    /// The last event before the position, and the open of the store during which the position was
+    /// issued.
     point: LogPoint,
-    /// The job of the last returned change within that event.
+    /// The last job before the position within that event.
     job: u64,
     check: u32,
 }

@@ -21,9 +21,9 @@ impl Graph {
     /// Claims the oldest pending job; if no job is pending, waits for one. Returns `None` if no job
     /// could be claimed within the timeout.
     ///
-    /// The timeout limits only the wait for a job. A claim that has begun before the timeout is
-    /// completed. A zero timeout does not wait, and with a timeout too long for the clock, the call
-    /// waits forever.
+    /// The timeout limits only the wait for a job. A claim that begins before the timeout still
+    /// runs to completion. A zero timeout does not wait, and with a timeout too long for the clock,
+    /// the call waits forever.
     ///
     /// A wait ends when a job is submitted, imported as pending, or requeued. Each such job wakes
     /// one waiter: the one that has waited longest. A caller that was not waiting may claim the job

@@ -171,7 +171,7 @@ impl Export {
         }
     }
 
-    /// Exports the secrets in requests as they are, instead of as `"******"`
+    /// Exports the real values of secrets in requests instead of `"******"`
     /// ([`Options::secret_keys`](crate::Options::secret_keys)). Use it to move jobs to a store that
     /// will run them. Protect the output like the credentials in it.
     ///

@@ -44,7 +44,7 @@ impl Graph {
     /// running, and the next open recovers it.
     ///
     /// Requests are compared in masked form. If a job was imported without its secrets, a later
-    /// line does not add them; [`ImportReport::secrets_left`] counts these lines. Import lines with
+    /// line does not add them; [`ImportReport::secrets_left`] counts such lines. Import lines with
     /// secrets first, or into another graph.
     ///
     /// Lines do not contain idempotency keys: after an import, a retry of [`Graph::submit_once`]

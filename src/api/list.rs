@@ -18,9 +18,10 @@ impl Graph {
     /// [`JobQuery::newest_first`].
     ///
     /// # Cost
-    /// For a query that filters only by state, the states of the page's jobs are copied under a
-    /// lock that writers wait for. That takes microseconds, whatever the offset. [`JobQuery`]
-    /// describes the cost of other filters. The jobs themselves are read when the page is read.
+    /// If a query is unfiltered or filters only by state, the states of the page's jobs are copied
+    /// under a lock that writers wait for. That takes microseconds, whatever the offset.
+    /// [`JobQuery`] describes the cost of other filters. The jobs themselves are read when the page
+    /// is read.
     ///
     /// # Errors
     /// [`Error::PageLimit`], [`Error::InvalidCursor`], [`Error::GraphDropped`], [`Error::Closed`].
