@@ -58,7 +58,7 @@ impl JobStore {
         self.engine().check_open()?;
         match self.engine().graphs.read().named(project_id, name) {
             Some(core) => Ok(Graph::new(&self.handle, core)),
-            // If the name is valid, the error has the exact message of the GES job-list API.
+            // If the name is valid, the error message is exactly that of the GES job-list API.
             None => Err(Error::UnknownGraph {
                 graph: excerpt_over(NAME_BYTES_MAX, name),
             }),

@@ -27,8 +27,8 @@ use crate::model::error::{Error, Result};
 use crate::model::request::BESIDE_REQUEST_BYTES;
 
 impl Graph {
-    /// Imports jobs from JSON lines, in order. A line has the format of [`Graph::export`], or is a
-    /// bare request (`{"command":..,"url":..,"body":..}`), or a request with some of the job's
+    /// Imports jobs from JSON lines, in order. A line is in the format of [`Graph::export`], or is
+    /// a bare request (`{"command":..,"url":..,"body":..}`), or a request with some of the job's
     /// details: `{"request":{..}, "jobId"?, "status"?, "outcome"?, "submittedAt"?, "startedAt"?,
     /// "completedAt"?, "cancelRequested"?}`. If the id is missing, the graph generates one. If the
     /// status is missing, the job is complete if there is an outcome, and pending otherwise.

@@ -170,7 +170,7 @@ impl Graph {
     /// movie.submit(request()?)?;
     /// if let Some(run) = movie.claim_next()? {
     ///     assert_eq!(movie.cancel(run.id())?, Cancellation::Requested);
-    ///     assert!(run.cancel_requested()); // the worker asks now and then
+    ///     assert!(run.cancel_requested()); // the worker checks from time to time
     ///     run.complete(Outcome::cancelled())?;
     /// }
     /// # Ok::<(), jobstore::Error>(())

@@ -198,7 +198,7 @@ impl JobStore {
     /// movie.set_retention(Some(Retention::new().max_age(Duration::from_secs(30 * 24 * 3600))))?;
     /// assert!(matches!(store.health(), Health::Degraded { .. }));
     ///
-    /// store.confirm_clock()?; // an operator has checked it
+    /// store.confirm_clock()?; // an operator has checked the clock
     /// assert_eq!(store.health(), Health::Ok);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

@@ -272,7 +272,7 @@ impl Page {
     /// let page = movie.list(JobQuery::new())?;
     /// let mut sent = Vec::new();
     /// for chunk in page.chunks() {
-    ///     sent.extend(chunk?); // as fast as the client takes it
+    ///     sent.extend(chunk?); // as fast as the client reads
     /// }
     /// assert_eq!(sent, page.to_json()?);
     /// # Ok::<(), jobstore::Error>(())

@@ -28,7 +28,8 @@ use crate::model::error::{Error, Result};
 /// when the pending write is polled or waited for and there is space. If the pending write is
 /// dropped before that, the drop blocks until there is space, so that the write is not lost and the
 /// queue stays within its limit. Async code that must not block should await the pending write, or
-/// use [`Graph::try_submit`](crate::Graph::try_submit), which returns an error instead.
+/// use [`Graph::try_submit`](crate::Graph::try_submit), which returns an error if the queue is
+/// full.
 ///
 /// Polling does not block on queue space, on a sync, or on a lock that is held during one. If the
 /// result includes a job or an outcome, the last poll reads it from the files, which are almost

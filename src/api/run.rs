@@ -441,7 +441,7 @@ impl Run {
     ///     let id = run.id().clone();
     ///     run.detach(); // something outside of this process works on it
     ///     assert_eq!(movie.count(State::Running)?, 1);
-    ///     movie.complete(&id, Outcome::succeeded())?; // and has reported back
+    ///     movie.complete(&id, Outcome::succeeded())?; // it has reported back
     /// }
     /// # Ok::<(), jobstore::Error>(())
     /// ```

@@ -84,8 +84,8 @@ impl Graph {
     /// batch contains at most 100,000 requests and 256 MiB. An empty batch records nothing.
     ///
     /// # Cost
-    /// The whole batch is synced once, which takes far less time than calling [`Graph::submit`] for
-    /// each request. Other writes wait until the batch has been committed.
+    /// The whole batch shares one sync, so it takes far less time than calling [`Graph::submit`]
+    /// for each request. Other writes wait until the batch has been committed.
     ///
     /// # Errors
     /// [`Error::BatchTooLarge`], and those of [`Graph::submit`].

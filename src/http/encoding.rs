@@ -11,8 +11,7 @@ use flate2::write::GzEncoder;
 /// Responses shorter than this are not compressed, because they would not become smaller.
 const SMALL_BYTES: usize = 1024;
 
-/// The compression levels are low, because a list is read at hundreds of MB/s and compression must
-/// not be much slower.
+/// The compression levels are low for speed, because a list is read at hundreds of MB/s.
 const GZIP_LEVEL: u32 = 1;
 const ZSTD_LEVEL: i32 = 1;
 /// The window of an encoder: 128 KiB. It stays allocated until the client has read the whole

@@ -126,7 +126,7 @@ async fn by_parts(
         Ok((BodySource::begin(found, encoding)?, next, searched))
     });
     let (begun, next, searched) = begun.await?;
-    // If the client disconnects, `client` is dropped earlier, which ends the search.
+    // If the client disconnects, `client` is dropped before this point. The drop ends the search.
     drop(client);
     let mut response = shared.respond(&project_id, begun, LINES)?;
     let headers = response.headers_mut();

@@ -55,8 +55,8 @@ const VERSION: u8 = 4;
 const CURSOR_BYTES: usize = 50;
 
 impl Cursor {
-    /// Creates a cursor for a list in the graph with these ids. The list continues at `next` and
-    /// first skips `skip` matches.
+    /// Creates a cursor for a list in the graph with these ids. The list continues at `next`, after
+    /// `skip` more matches have been skipped.
     pub(crate) fn new(
         graph: &OwnIds,
         list: &JobQuery,

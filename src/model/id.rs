@@ -44,7 +44,7 @@ impl JobId {
     }
 }
 
-/// An invalid id for an error message, which is shortened only if it is longer than a valid id can
+/// An invalid id, for an error message. It is shortened only if it is longer than a valid id can
 /// be.
 pub(crate) fn excerpt_id(given: &str) -> String {
     excerpt_over(ID_CHARACTERS_MAX, given)

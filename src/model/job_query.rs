@@ -182,7 +182,7 @@ impl JobQuery {
     ///
     /// The graph, states, filter, and order must be the same as for that page; otherwise, the call
     /// that runs the query returns [`Error::InvalidCursor`](crate::Error::InvalidCursor). The limit
-    /// may differ. [`Cursor`] and [`Page::next`](crate::Page::next) have examples.
+    /// may differ. See [`Cursor`] and [`Page::next`](crate::Page::next) for examples.
     #[must_use]
     pub fn cursor(mut self, cursor: &Cursor) -> JobQuery {
         self.cursor = Some(cursor.clone());

@@ -134,8 +134,9 @@ impl Options {
     /// other threads run only during the call.
     ///
     /// With two threads, a full page takes about 0.7 times as long as with one, but the total work
-    /// is slightly more. More threads help only as long as the calling thread, which does all the
-    /// writing, waits for them. Pages of fewer than about 8000 jobs use only the calling thread.
+    /// is slightly more. More threads help only until the calling thread, which does all the
+    /// writing, no longer has to wait for them. Pages of fewer than about 8000 jobs use only the
+    /// calling thread.
     #[must_use]
     pub fn page_threads(mut self, threads: usize) -> Options {
         self.page_threads = threads;

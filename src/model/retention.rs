@@ -145,7 +145,7 @@ impl Retention {
     /// ```
     /// use jobstore::Retention;
     /// use std::time::Duration;
-    /// // Many short jobs: keep a million, and the ids of as many more for a day.
+    /// // Many short jobs: keep a million of them, and the ids of another million for a day.
     /// let policy = Retention::new()
     ///     .max_jobs(1_000_000)
     ///     .max_tombstones(1_000_000)

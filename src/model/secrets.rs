@@ -274,7 +274,7 @@ impl MaskedRequest {
         (self.request.as_json().len() + self.secrets.len()) as u64
     }
 
-    /// Whether any value submitted in the request is unknown.
+    /// Whether any of the values submitted in the request is unknown.
     pub(crate) fn secrets_lost(&self) -> bool {
         secrets_lost(&self.secrets)
     }
@@ -301,7 +301,7 @@ impl MaskedRequest {
     }
 }
 
-/// Whether any value submitted in a request is unknown.
+/// Whether any of the values submitted in a request is unknown.
 pub(crate) fn secrets_lost(secrets: &[u8]) -> bool {
     secrets.first().is_some_and(|flags| flags & REDACTED != 0)
 }
