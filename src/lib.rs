@@ -2,8 +2,8 @@
 //!
 //! A graph engine answers a long-running request with a job id and executes the request in the
 //! background. This crate records each request (command, URL, JSON body) durably, with its id and
-//! state, and lists the jobs in order: even out of millions of jobs, a page of up to 100,000 takes
-//! milliseconds.
+//! state, and lists the jobs in order: even among millions of jobs, listing a page of up to 100,000
+//! takes milliseconds.
 //!
 //! ```
 //! use jobstore::{Body, JobQuery, JobStore, Outcome, Request};

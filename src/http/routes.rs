@@ -134,11 +134,11 @@ impl Routes {
 
     /// `GET .../jobs/{job_id}/status`: the state of one job. `HEAD` is supported.
     ///
-    /// The response is `{"jobId":"..","status":"..","submittedAt":..}`, with the same further
-    /// members that follow the request in a detailed list. `status` is `pending`, `running`,
-    /// `success` for a job that succeeded, or `failed` for every other outcome, including a partial
-    /// failure; `outcome.kind` distinguishes these outcomes. The GES API documents `offset` and
-    /// `limit` for this path as well: they are checked as in the list, but have no effect.
+    /// The response is `{"jobId":"..","status":"..","submittedAt":..}`, with the members that
+    /// follow the request in a detailed list. `status` is `pending`, `running`, `success` for a job
+    /// that succeeded, or `failed` for every other outcome, including a partial failure;
+    /// `outcome.kind` distinguishes these outcomes. The GES API documents `offset` and `limit` for
+    /// this path as well: they are checked as in the list, but have no effect.
     pub fn job<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         self.router(JOB, get(job).fallback(wrong_method))
     }

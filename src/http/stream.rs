@@ -3,7 +3,7 @@
 //! Contains [`BodySource`], a text in pieces, and [`StreamedBody`], the body that pulls them. A
 //! piece is produced when the body is polled, but not on the server's threads, so a slow client
 //! costs the memory of one piece and no thread. If a client stalls or disconnects, everything is
-//! released. A body that fails ends as a failure, never as a shorter body.
+//! released. If a body fails, the client sees a failure, never a complete but shorter body.
 
 use std::fmt::Display;
 use std::io;
