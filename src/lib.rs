@@ -1,8 +1,9 @@
 //! An embedded, durable store for the asynchronous jobs of a graph engine.
 //!
-//! A graph engine answers a long-running request with a job id and executes it in the background.
-//! This crate records each request (command, URL, JSON body) durably, with its id and state, and
-//! lists the jobs in order: pages of up to 100,000 jobs, out of millions, in milliseconds.
+//! A graph engine answers a long-running request with a job id and executes the request in the
+//! background. This crate records each request (command, URL, JSON body) durably, with its id and
+//! state, and lists the jobs in order: even among millions of jobs, listing a page of up to 100,000
+//! takes milliseconds.
 //!
 //! ```
 //! use jobstore::{Body, JobQuery, JobStore, Outcome, Request};
@@ -24,10 +25,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Start with [`JobStore`], which opens a store, and [`Graph`], which contains the calls on jobs.
+//! Start with [`JobStore`], which opens a store, and [`Graph`], which provides the calls for jobs.
 //! [`Options`] configures a store. [`Durability`] describes what a crash can lose. [`Recovery`]
-//! describes what happens to jobs that were running. [`Run`] describes how often a job can run and
-//! how to shut down gracefully.
+//! describes what happens to jobs that were running. [`Run`] describes how many times a job can run
+//! and how to shut down gracefully.
 //!
 //! # Calls by task
 //!
@@ -62,7 +63,7 @@
 //!
 //! Writes block until they are durable. [`Graph::nonblocking`] offers the same writes as futures
 //! ([`PendingWrite`]) for any async runtime. `examples/async_service.rs` is a service with async
-//! workers. No call panics, whatever its input and whatever the files contain.
+//! workers. No call panics, whatever its input is and whatever the files contain.
 //!
 //! ```
 //! use jobstore::{Body, JobQuery, JobStore, Request, Retention, State};
@@ -102,7 +103,7 @@
 //!
 //! # Features
 //!
-//! None is on by default.
+//! No feature is enabled by default.
 //!
 //! | feature | adds |
 //! |---|---|

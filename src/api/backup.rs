@@ -15,19 +15,19 @@ use crate::log::file_names;
 use crate::log::identity::{self, Closed};
 use crate::model::error::{Error, Result};
 
-/// Bytes copied in one step.
+/// The number of bytes copied in one step.
 const COPY_BYTES: u64 = 1 << 20;
 
 /// The progress and result of a backup: see [`JobStore::backup_with_progress`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BackupReport {
-    /// Bytes in the files of the backup so far.
+    /// The number of bytes in the files of the backup so far.
     pub bytes: u64,
-    /// The part of `bytes` that is in files shared with the store by hard links. 0 unless the
-    /// backup was made with [`JobStore::backup_linked`].
+    /// How many of these bytes are in files shared with the store through hard links. The number is
+    /// 0 unless the backup was made with [`JobStore::backup_linked`].
     pub linked_bytes: u64,
-    /// Bytes of the complete backup.
+    /// The total number of bytes in the complete backup.
     pub of: u64,
 }
 
@@ -36,24 +36,26 @@ impl JobStore {
     ///
     /// The backup contains everything that was acknowledged before the call. A commit made during
     /// the call is included in the backup either completely or not at all. The backup is a closed
-    /// store: [`JobStore::verify`] detects if its end is cut off. When it is opened, jobs that were
-    /// running at the time of the backup are recovered as after a crash, and the index is rebuilt.
+    /// store: [`JobStore::verify`] detects whether its end is missing. When it is opened, jobs that
+    /// were running at the time of the backup are recovered as after a crash, and the index is
+    /// rebuilt.
     ///
     /// The backup shares no files with the store, so damage to one does not affect the other.
     /// [`JobStore::backup_linked`] takes less time and space.
     ///
     /// Job ids, cursors, and change feed positions that were issued before the call are valid in
-    /// both stores. Those issued afterward are valid only in the store that issued them; the other
-    /// rejects them ([`Error::InvalidCursor`], [`Error::InvalidPosition`]). The same applies to any
-    /// copy of a store's directory that was opened. Do not mix the files of the two stores.
+    /// both stores. Those that are issued afterward are valid only in the store that issued them;
+    /// the other store rejects them ([`Error::InvalidCursor`], [`Error::InvalidPosition`]). The
+    /// same applies to any copy of a store's directory, once the copy has been opened. Do not mix
+    /// the files of the two stores.
     ///
     /// # Cost
-    /// Commits wait for one sync and until the list of files is complete. The backup takes as much
-    /// space as the log.
+    /// Commits wait for one sync and for the list of files to be completed. The backup takes up as
+    /// much space as the log.
     ///
     /// # Errors
-    /// [`Error::NotEmpty`] if the directory is not empty; [`Error::InvalidUse`] for a store in
-    /// memory, and for a directory inside the store's own; [`Error::DiskFull`],
+    /// [`Error::NotEmpty`] if the directory is not empty; [`Error::InvalidUse`] if the store is in
+    /// memory, or if the directory is inside the store's own; [`Error::DiskFull`],
     /// [`Error::PermissionDenied`], [`Error::Io`], [`Error::Closed`], [`Error::ReadOnly`]. An
     /// incomplete backup is removed.
     ///
@@ -101,8 +103,8 @@ impl JobStore {
         self.backup_by(dir.as_ref(), false, progress)
     }
 
-    /// Like [`JobStore::backup_with_progress`], but shares packs with the store by hard links if
-    /// both are on the same file system. Shared packs take up no additional space and are not
+    /// Like [`JobStore::backup_with_progress`], but shares packs with the store through hard links
+    /// if both are on the same file system. Shared packs take up no additional space and are not
     /// copied.
     ///
     /// A store never modifies a pack. But a linked pack is one file with two names, so a `chmod`, a
@@ -316,7 +318,8 @@ impl<P: FnMut(BackupReport)> Backup<'_, P> {
                 .map_err(|e| Error::io("read", path, &e))?;
             file.write_all(&buffer).map_err(|e| failed(&e))?;
             at += step;
-            // The progress covers the log, but not the few bytes of the small files.
+            // The progress covers the log, but not the small files, which are only a few bytes
+            // long.
             if ![file_names::STORE, file_names::SECRET_KEYS].contains(&name) {
                 self.done.bytes += step;
             }

@@ -1,7 +1,7 @@
 // Waiting until a run should stop.
 //
-// A wait ends as soon as the work can no longer have a result, and a dropped wait leaves no waiter
-// behind.
+// A wait ends as soon as the result of the work can no longer be recorded, and a dropped wait
+// leaves no waiter behind.
 
 use std::fmt;
 use std::future::Future;

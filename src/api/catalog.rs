@@ -16,15 +16,15 @@ use crate::model::error::{Error, Result, excerpt, excerpt_over};
 const NAME_BYTES_MAX: usize = 255;
 
 impl JobStore {
-    /// Creates the graph `name` in the project with the id `project_id`. Both are 1 to 255 bytes
-    /// long and contain no control characters and no `/`. The graph starts empty, even if a graph
-    /// of that name was dropped before.
+    /// Creates the graph `name` in the project with the id `project_id`. Both must be 1 to 255
+    /// bytes long and must not contain control characters or `/`. The graph starts empty, even if a
+    /// graph with the same name was dropped before.
     ///
     /// # Durability
     /// The graph is durable when this returns.
     ///
     /// # Errors
-    /// [`Error::InvalidName`], [`Error::GraphExists`], and those of every write
+    /// [`Error::InvalidName`], [`Error::GraphExists`], and the errors of every write
     /// ([`Graph::submit`]).
     ///
     /// # Examples
@@ -58,15 +58,15 @@ impl JobStore {
         self.engine().check_open()?;
         match self.engine().graphs.read().named(project_id, name) {
             Some(core) => Ok(Graph::new(&self.handle, core)),
-            // If the name is valid, the error has the exact message of the GES job-list API.
+            // If the name is valid, the error message is exactly that of the GES job-list API.
             None => Err(Error::UnknownGraph {
                 graph: excerpt_over(NAME_BYTES_MAX, name),
             }),
         }
     }
 
-    /// Returns the graph with this name, and creates it if it does not exist. An engine typically
-    /// calls this at startup.
+    /// Returns the graph with this name in this project, and creates it if it does not exist. An
+    /// engine typically calls this at startup.
     ///
     /// # Errors
     /// Those of [`JobStore::create_graph`], except [`Error::GraphExists`].
@@ -116,11 +116,12 @@ impl JobStore {
             .collect())
     }
 
-    /// Drops a graph and all its jobs, whatever their state. Handles to it return
-    /// [`Error::GraphDropped`]; pages that were listed before can still be written as JSON.
+    /// Drops a graph and all its jobs, whatever their state. Calls on handles to it return
+    /// [`Error::GraphDropped`]. Pages that were listed before the drop can still be written as
+    /// JSON.
     ///
     /// Once no handle or page of the graph is left, its disk space is reclaimed as packs are merged
-    /// and rewritten. After that, none of the data of its jobs is stored any more.
+    /// and rewritten. After that, the store no longer contains any data of its jobs.
     ///
     /// # Errors
     /// [`Error::UnknownGraph`], and those of every write.

@@ -1,8 +1,8 @@
 // The change feed of a graph.
 //
-// The feed returns every durable change after a position, once, in commit order. A position can be
-// stored anywhere and stays valid across restarts. Changes that no longer exist are reported as a
-// gap.
+// The feed returns every durable change after a position exactly once, in commit order. A position
+// can be stored anywhere and stays valid across restarts. Changes that no longer exist are reported
+// as a gap.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -44,16 +44,17 @@ pub struct Change {
 
 impl Graph {
     /// Returns the changes of the graph's jobs after a position, or from the beginning. The
-    /// iterator returns the changes that have happened; [`Changes::next_timeout`] and
+    /// iterator returns the changes that have already happened; [`Changes::next_timeout`] and
     /// [`Changes::poll_next`] also wait for new ones.
     ///
     /// # Ordering
-    /// Changes are returned in commit order. In [`Durability::Synced`], a change is in the feed
-    /// when its write returns; in [`Durability::Interval`], once it is synced.
+    /// Changes are returned in commit order. In [`Durability::Synced`], a change is in the feed by
+    /// the time its write returns; in [`Durability::Interval`], it is in the feed once it has been
+    /// synced.
     ///
     /// # Cost
-    /// The log is read in steps of about 32 KiB. Finding a job's id means reading its block; a few
-    /// blocks are cached. Commits do not wait for the feed.
+    /// The log is read in steps of about 32 KiB. To find a job's id, the job's block is read; the
+    /// ids of a few blocks are cached. Commits do not wait for the feed.
     ///
     /// # Errors
     /// [`Error::InvalidPosition`] if the position was altered, belongs to another graph, or is not
@@ -151,7 +152,7 @@ impl Graph {
     }
 }
 
-/// Number of blocks whose ids are cached.
+/// The maximum number of blocks whose ids are cached.
 const BLOCKS_KEPT: usize = 32;
 
 /// The changes of a graph or a job, in commit order: returned by [`Graph::changes`] and
@@ -167,12 +168,12 @@ const BLOCKS_KEPT: usize = 32;
 /// 3. On [`ChangeKind::Gone`], changes are missing: read the current state with
 ///    [`Graph::list`](crate::Graph::list), and continue.
 ///
-/// [`Changes::next_timeout`] blocks until the next change, and [`Changes::poll_next`] is for async
-/// code.
+/// [`Changes::next_timeout`] blocks until there is another change. [`Changes::poll_next`] is for
+/// async code.
 pub struct Changes {
     graph: Graph,
     feed: Feed,
-    /// Only changes of this job.
+    /// If set, only the changes of this job are returned.
     only: Option<u64>,
     /// The ids in the blocks that were read most recently; the most recent block is last.
     blocks: VecDeque<NearIds>,
@@ -239,11 +240,12 @@ impl Changes {
         }
     }
 
-    /// Polls for the next change. If there is none yet, wakes the task when there may be one. It
-    /// works in any async runtime.
+    /// Polls for the next change. If there is none yet, the task is woken when there may be one.
+    /// This works in any async runtime.
     ///
-    /// Reading blocks on the log's files, which are almost always in the system's file cache. In
-    /// [`Durability::Interval`], a sync does not wake the task: poll again after the interval.
+    /// The call may block while it reads the log's files, but these are almost always in the
+    /// system's file cache. In [`Durability::Interval`], a sync does not wake the task, so poll
+    /// again after the interval.
     ///
     /// # Errors
     /// Those of the iterator. Do not poll again after an error.
@@ -277,8 +279,8 @@ impl Changes {
         }
     }
 
-    /// When to look for changes again if no waiter was woken. With [`Durability::Interval`], syncs
-    /// do not wake waiters.
+    /// The time at which to look for changes again if the waiter has not been woken by then. With
+    /// [`Durability::Interval`], syncs do not wake waiters.
     fn look_again_at(&self, deadline: Option<Instant>) -> Option<Instant> {
         match self.graph.engine().options.durability {
             Durability::Synced => deadline,
@@ -361,8 +363,8 @@ impl Changes {
 
 /// # Errors
 /// Each item can be [`Error::Damaged`], [`Error::Io`], [`Error::GraphDropped`], or
-/// [`Error::Closed`]. After an error, the iterator retries the same change: a temporary error loses
-/// nothing, and a permanent one is returned by every call.
+/// [`Error::Closed`]. After an error, the iterator retries the same change: after a temporary
+/// error, no change is lost, and a permanent error is returned by every call.
 impl Iterator for Changes {
     type Item = Result<Change>;
 
@@ -386,16 +388,16 @@ impl fmt::Debug for Changes {
     }
 }
 
-/// A position in a graph's feed: opaque text of 74 characters. It is valid as long as the graph
-/// exists, even after a restart. Parsing any other text returns [`Error::InvalidPosition`].
+/// A position in a graph's feed: an opaque string of 74 characters. It is valid as long as the
+/// graph exists, even after a restart. Parsing any other string returns [`Error::InvalidPosition`].
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Position {
     /// The graph's 19-digit number.
     graph: u64,
-    /// The event up to which changes were returned, and the open of the store during which the
-    /// position was issued.
+    /// The last event before the position, and the open of the store during which the position was
+    /// issued.
     point: LogPoint,
-    /// The job within that event up to which changes were returned.
+    /// The last job before the position within that event.
     job: u64,
     check: u32,
 }

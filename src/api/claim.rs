@@ -28,7 +28,7 @@ impl Graph {
     /// block is read.
     ///
     /// # Errors
-    /// Those of every write ([`Graph::submit`]), and those of [`Graph::claim`] for a job that
+    /// The errors of every write ([`Graph::submit`]), and those of [`Graph::claim`] for a job that
     /// cannot be read.
     ///
     /// # Examples
@@ -71,8 +71,8 @@ impl Graph {
 
     /// Whether a claim may find a job. If not, no commit is made.
     fn may_have_pending(&self) -> bool {
-        // The order of the two checks matters: once the queue is idle, every write that was queued
-        // earlier is visible in the state.
+        // The queue must be checked before the state: once the queue is idle, every write that was
+        // queued earlier is visible in the state.
         if !self.engine().queue.is_idle() {
             return true;
         }
@@ -115,9 +115,10 @@ impl Graph {
         }))
     }
 
-    /// Returns a [`Run`] for a job that is already running: an earlier process left it running
-    /// ([`Recovery::Leave`](crate::Recovery::Leave)), it was started by its id, or its run was
-    /// [detached](Run::detach). The caller must make sure that no other worker has it.
+    /// Returns a [`Run`] for a job that is already running, because an earlier process left it
+    /// running ([`Recovery::Leave`](crate::Recovery::Leave)), because it was started through
+    /// [`Graph::start`], or because its run was [detached](Run::detach). The caller must make sure
+    /// that no other worker has it.
     ///
     /// # Errors
     /// [`Error::UnknownJob`], [`Error::JobPurged`]; [`Error::IllegalTransition`] if the job is not
@@ -171,7 +172,7 @@ impl Graph {
                 graph: self.core.clone(),
                 sequence,
             };
-            // Dropping the pending write leaves the write in the queue.
+            // Although the pending write is dropped, the write itself stays in the queue.
             drop(PendingWrite::new(
                 &self.handle,
                 Ok(PreparedWrite::small(action, done)),

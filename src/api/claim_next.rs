@@ -1,7 +1,7 @@
 // Waiting for the next pending job.
 //
-// As long as a job is pending and callers wait, one of them is awake to claim it. A caller that was
-// woken and does not claim a job wakes the next one.
+// As long as a job is pending and callers are waiting, one of them is awake to claim it. A caller
+// that was woken but does not claim a job wakes the next caller.
 
 use std::fmt;
 use std::future::Future;
@@ -18,19 +18,20 @@ use crate::engine::state::waiters::{PENDING, Waiter};
 use crate::model::error::{Error, Result};
 
 impl Graph {
-    /// Claims the oldest pending job, and waits for one if there is none. Returns `None` if no
-    /// job could be claimed within the timeout.
+    /// Claims the oldest pending job; if no job is pending, waits for one. Returns `None` if no job
+    /// could be claimed within the timeout.
     ///
-    /// The timeout limits the wait for a job. A claim that has begun by then completes. A zero
-    /// timeout does not wait, and a timeout too long for the clock waits forever.
+    /// The timeout limits only the wait for a job. A claim that begins before the timeout still
+    /// runs to completion. A zero timeout does not wait, and with a timeout too long for the clock,
+    /// the call waits forever.
     ///
     /// A wait ends when a job is submitted, imported as pending, or requeued. Each such job wakes
-    /// one waiter, the one that has waited longest. A caller that was not waiting may claim the job
+    /// one waiter: the one that has waited longest. A caller that was not waiting may claim the job
     /// first; then the woken waiter waits again.
     ///
     /// # Cost
-    /// That of [`Graph::claim_next`]. A waiting call uses a few hundred bytes of memory, and does
-    /// not poll. A job wakes one waiter, however many there are.
+    /// That of [`Graph::claim_next`]. A waiting call uses a few hundred bytes of memory and does
+    /// not poll.
     ///
     /// # Errors
     /// Those of [`Graph::claim_next`]. These also end a wait: [`Error::GraphDropped`],
@@ -70,28 +71,29 @@ impl Graph {
         }
     }
 
-    /// Returns a future that claims the oldest pending job, and waits for one if there is none. It
-    /// works in any async runtime. [`Graph::claim_next_timeout`] is the blocking equivalent.
+    /// Returns a future that claims the oldest pending job and, if no job is pending, waits for
+    /// one. It works in any async runtime. [`Graph::claim_next_timeout`] is the blocking
+    /// equivalent.
     ///
-    /// Nothing happens before the future is first polled. Waiters are woken in the order of their
-    /// first poll, one for each job. Poll or drop a woken future promptly: until then, the job for
-    /// which it was woken also waits.
+    /// Nothing happens before the future is first polled. Waiters are woken in the order in which
+    /// they were first polled, one for each job. Poll or drop a woken future promptly: until then,
+    /// the job for which it was woken also waits.
     ///
     /// # Cancel safety
-    /// The future can be dropped at any time, for example in a `select!`, and no job is lost. If a
-    /// claim is in flight, it is withdrawn; if its job is running already, the job is handed back:
-    /// it is pending again, at its original position in the order, under any
-    /// [`Recovery`](crate::Recovery). The [changes](Graph::changes) then show it as started and
-    /// requeued. If the future was woken for a job, another waiter is woken in its place. Dropping
-    /// does not block.
+    /// The future can be dropped at any time, for example in a `select!`, and no job is lost. A
+    /// claim in flight is withdrawn. If its job is already running, the job is handed back: it
+    /// becomes pending again, at its original position in the order, whatever the
+    /// [`Recovery`](crate::Recovery) setting. In this case, the [changes](Graph::changes) show the
+    /// job as started and requeued. If the future was woken for a job, another waiter is woken in
+    /// its place. Dropping does not block.
     ///
     /// The hand-back is queued when the future is dropped, so drop the future before you close the
-    /// store. If the store is closed first, the next open recovers the job like that of any other
-    /// run.
+    /// store. If the store is closed first, the next open recovers the job like any other running
+    /// job.
     ///
     /// # Errors
-    /// Those of [`Graph::claim_next_timeout`], from the future. If it is polled again after it has
-    /// completed, it returns [`Error::InvalidUse`].
+    /// The future returns the errors of [`Graph::claim_next_timeout`]. If it is polled again after
+    /// it has completed, it returns [`Error::InvalidUse`].
     ///
     /// # Examples
     /// ```

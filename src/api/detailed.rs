@@ -1,6 +1,7 @@
 // The JSON document of a page, with details of each job.
 //
-// It adds members to the document of the GES job-list API and changes none. Memory use is bounded.
+// It adds members to the document of the GES job-list API, and does not change the existing ones.
+// Memory use is bounded.
 
 use std::fmt;
 
@@ -13,16 +14,16 @@ impl Page {
     /// Returns an iterator over the page's JSON document with the details of each job, in chunks of
     /// about 64 KiB. Each chunk is read when it is requested.
     ///
-    /// The document is that of [`Page::write_json`] with additional members. These follow a job's
-    /// `request`, as far as they apply: `masked` if secrets are masked; `submittedAt`, `startedAt`,
-    /// `completedAt` (milliseconds since 1970); `progress` (0 to 100) and `progressText` of a
-    /// running job; `failReason` of a job that did not succeed; `cancelRequested`; and `outcome` as
-    /// in a line of [`Graph::export`](crate::Graph::export). These follow `result`: `totalCount`,
-    /// if known ([`Page::total`]); `nextCursor`, if there are more jobs ([`Page::next`]);
-    /// `quarantined`, if it is not 0 ([`Page::quarantined`]).
+    /// The document is that of [`Page::write_json`] with additional members. These members follow a
+    /// job's `request`, if they apply to the job: `masked` if secrets are masked; `submittedAt`,
+    /// `startedAt`, `completedAt` (milliseconds since 1970); `progress` (0 to 100) and
+    /// `progressText` of a running job; `failReason` of a job that did not succeed;
+    /// `cancelRequested`; and `outcome` as in a line of [`Graph::export`](crate::Graph::export).
+    /// These members follow `result`: `totalCount`, if known ([`Page::total`]); `nextCursor`, if
+    /// there are more jobs ([`Page::next`]); `quarantined`, if it is not 0 ([`Page::quarantined`]).
     ///
     /// # Cost
-    /// That of [`Page::chunks`], and one row of the index for every 128 jobs.
+    /// That of [`Page::chunks`]. In addition, one row of the index is read for every 128 jobs.
     ///
     /// # Errors
     /// Those of [`Page::write_json`], and

@@ -1,9 +1,9 @@
 // Exporting jobs as JSON lines.
 //
-// An export is a snapshot of one instant, in list order. It contains requests byte for byte, and
+// An export is a snapshot of one instant, in list order. It reproduces requests byte for byte and
 // uses bounded memory. It can continue where another export stopped.
 //
-// A line with all its members; those that do not apply to a job are omitted:
+// A line with all possible members (those that do not apply to a job are omitted):
 // ```json
 // {"jobId":"..","status":"complete","request":{..},"masked":true,"cancelRequested":true,
 //  "outcome":{"kind":"failed","code":"..","message":"..","resultRef":"..","detail":..,"recoveredAtOpen":2},
@@ -48,13 +48,13 @@ impl Graph {
     /// contains the keys.
     ///
     /// # Cost
-    /// Requests are copied, not parsed; one row of the index is read for every 128 jobs. Memory:
-    /// one block, or a part of a large job, and less than one byte per job for the states. Writers
-    /// do not wait. A query that scans is run first; it needs less than two bytes of memory for
-    /// each job of the graph.
+    /// Requests are copied, not parsed. One row of the index is read for every 128 jobs. In memory,
+    /// an export holds one block or a part of a large job, and the states, which take up less than
+    /// one byte per job. Writers do not wait. If the query requires a scan, the scan is run first;
+    /// it needs less than two bytes of memory for each job of the graph.
     ///
     /// # Errors
-    /// Those of [`Graph::list`]; [`Error::InvalidUse`] for a query with a limit or with
+    /// Those of [`Graph::list`]; [`Error::InvalidUse`] if the query sets a limit or uses
     /// [`JobQuery::count_total`].
     ///
     /// # Examples
@@ -100,7 +100,7 @@ enum LineFormat {
 struct PartialJob {
     large: Large,
     state: State,
-    /// Bytes of its text that are not written yet.
+    /// The number of bytes of its text that have not been written yet.
     left: usize,
     /// The position after the job.
     resume_at: u64,
@@ -124,8 +124,8 @@ pub struct Export {
     query: JobQuery,
     form: LineFormat,
     reader: Reader,
-    /// The position up to which lines were written. In ascending order, the next job is at this
-    /// position or after it; in descending order, before it.
+    /// The position after the last line that was written. In ascending order, the next job is at
+    /// this position or after it; in descending order, before it.
     place: Option<u64>,
     jobs: u64,
     of: u64,
@@ -171,9 +171,9 @@ impl Export {
         }
     }
 
-    /// Exports the secrets that requests carry instead of `"******"`
-    /// ([`Options::secret_keys`](crate::Options::secret_keys)). Use it to move jobs to
-    /// a store that will run them. Protect the output like the credentials in it.
+    /// Exports the real values of secrets in requests instead of `"******"`
+    /// ([`Options::secret_keys`](crate::Options::secret_keys)). Use it to move jobs to a store that
+    /// will run them. Protect the output like the credentials in it.
     ///
     /// Without this, the lines of jobs with secrets contain `"masked":true`, and a job that is
     /// imported from such a line has lost its secrets
@@ -201,7 +201,7 @@ impl Export {
         self
     }
 
-    /// Writes the next lines, about one block. Returns `false` once all lines are written.
+    /// Writes the next lines: about one block per call. Returns `false` once all lines are written.
     ///
     /// # Errors
     /// [`Error::Output`] from the writer; [`Error::Damaged`], [`Error::Io`],
@@ -283,8 +283,8 @@ impl Export {
     }
 
     /// Returns the cursor from which another export with the same query continues after the lines
-    /// written so far. That export is a snapshot of a later instant. Returns `None` if nothing was
-    /// written yet.
+    /// written so far. That export is a snapshot of a later instant. Returns `None` if nothing has
+    /// been written yet.
     ///
     /// # Examples
     /// ```
@@ -317,8 +317,9 @@ impl Export {
         )
     }
 
-    /// Returns `true` if [`JobQuery::on_progress`] stopped the search. Then the export contains
-    /// only the jobs found so far; once they are written, [`Export::cursor`] continues the search.
+    /// Returns `true` if [`JobQuery::on_progress`] stopped the search. In that case, the export
+    /// contains only the jobs found until then; once they have been written, an export from
+    /// [`Export::cursor`] continues the search.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
         self.stopped_at.is_some()

@@ -1,7 +1,7 @@
 // Finding the jobs of a request.
 //
-// Returns every job with the same request, newest first, and no others: each candidate is read and
-// compared.
+// A search returns every job with the same request, newest first, and no other jobs: each candidate
+// is read and compared.
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,13 +24,14 @@ impl Graph {
     /// [`Graph::submit_as`] compares in the same way.
     ///
     /// # Ordering
-    /// The call determines which jobs are returned: those that a list would contain at that
+    /// The set of jobs is fixed at the time of the call: the jobs that a list would contain at that
     /// instant. Each job is read when the iterator reaches it, in its current state.
     ///
     /// # Cost
-    /// Well under a millisecond in a graph of 10 million jobs. For each pack, of which there are a
-    /// few dozen, 3 KiB are read; packs are read only as far as the iterator advances. The block of
-    /// each match is read, as by [`Graph::job`]. Memory: 8 bytes for each match in one pack.
+    /// Well under a millisecond in a graph of 10 million jobs. A graph of this size has a few dozen
+    /// packs, and for each of them, 3 KiB are read, but only as the iterator advances. The block of
+    /// each match is read, as by [`Graph::job`]. Memory use is 8 bytes for each match in a single
+    /// pack.
     ///
     /// # Errors
     /// [`Error::GraphDropped`](crate::Error::GraphDropped),
@@ -89,7 +90,7 @@ pub struct Matches {
     /// Jobs that may match, in reverse order: the next one is last.
     candidates: Vec<u64>,
     parts: Arc<[Arc<Part>]>,
-    /// Number of parts not searched yet. They contain older jobs.
+    /// The number of parts that have not been searched yet. They contain older jobs.
     parts_left: usize,
     /// After the end or an error.
     is_over: bool,
@@ -120,7 +121,7 @@ impl Matches {
 
 /// # Errors
 /// Each item can be [`Error::Damaged`](crate::Error::Damaged), [`Error::Io`](crate::Error::Io),
-/// [`Error::IndexUnavailable`](crate::Error::IndexUnavailable), or, after the store was closed,
+/// [`Error::IndexUnavailable`](crate::Error::IndexUnavailable), or, once the store has been closed,
 /// [`Error::Closed`](crate::Error::Closed). The iterator ends after an error.
 impl Iterator for Matches {
     type Item = Result<Job>;

@@ -21,8 +21,8 @@ use crate::model::states::{State, States};
 /// A handle is cheap to clone, is `Send + Sync`, and keeps the store open. Ids are passed as
 /// [`&JobId`](JobId) or `&str`.
 ///
-/// The writes here block until they are durable; [`Graph::nonblocking`] has the same writes without
-/// blocking. The methods are listed in the order of a job's life; the [crate's
+/// The write methods block until their writes are durable; [`Graph::nonblocking`] offers the same
+/// writes without blocking. The methods are listed in the order of a job's life; the [crate's
 /// documentation](crate#calls-by-task) lists them by task.
 ///
 /// # Examples
@@ -57,20 +57,20 @@ impl Graph {
         &self.handle.engine
     }
 
-    /// Returns the id of the graph's project: 1 to 255 bytes.
+    /// Returns the id of the graph's project, which is 1 to 255 bytes long.
     #[must_use]
     pub fn project_id(&self) -> &str {
         &self.core.project
     }
 
-    /// Returns the graph's name: 1 to 255 bytes.
+    /// Returns the graph's name, which is 1 to 255 bytes long.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.core.name
     }
 
-    /// Returns the 19-digit number at the start of every id that this graph generates. It is
-    /// random, and the same in every copy of the store.
+    /// Returns the 19-digit number at the start of every id that this graph generates. The number
+    /// is random, but it is the same in every copy of the store.
     #[must_use]
     pub fn number(&self) -> u64 {
         self.core.ids.number()
@@ -91,8 +91,8 @@ impl Graph {
         self.engine().check_writable()
     }
 
-    /// Returns the job with this id in its current state, or `None` if there is none or it has been
-    /// purged. [`Graph::tombstone`] distinguishes the two.
+    /// Returns the job with this id in its current state, or `None` if there is no such job or it
+    /// has been purged. [`Graph::tombstone`] distinguishes the two cases.
     ///
     /// # Cost
     /// If the graph generated the id, the job is found without the index. One block is read and
@@ -148,7 +148,7 @@ impl Graph {
         };
         let purge = self.engine().purge_of(&found)?;
         if purge.is_none() && self.core.state.read().forgotten_lsn >= found.lsn {
-            // The tombstone was removed in the meantime, and so was its event.
+            // The tombstone and its event have been removed in the meantime.
             return Ok(None);
         }
         let purge = purge.ok_or_else(|| Error::IndexUnavailable {
@@ -186,7 +186,8 @@ impl Graph {
     }
 
     /// Returns the number of jobs that a repair quarantined because their blocks were damaged.
-    /// Lists and counts do not include them. 0 in a store that was never repaired.
+    /// Lists and counts do not include them. The number is 0 in a store that has never been
+    /// repaired.
     ///
     /// # Errors
     /// [`Error::GraphDropped`], [`Error::Closed`].
@@ -200,7 +201,7 @@ impl Graph {
         self.engine().options.secret_keys.masked(request)
     }
 
-    /// Looks up the job with this id, which was chosen by the engine.
+    /// Looks up the job with this id, which was chosen by the caller.
     pub(crate) fn look_up(&self, id: &JobId) -> Result<JobLookup> {
         self.check()?;
         let generation = self.engine().ids.generation();
@@ -211,7 +212,7 @@ impl Graph {
         Ok(JobLookup { found, generation })
     }
 
-    /// Finds the job with an id that a caller gave, which may be invalid.
+    /// Finds the job with an id passed by a caller. The id may be invalid.
     pub(crate) fn resolve(&self, id: &str) -> Result<(u64, JobId)> {
         self.check_writable()?;
         self.resolve_to_read(id)
@@ -226,13 +227,13 @@ impl Graph {
         }
     }
 
-    /// The error for an id that a caller gave, which may be invalid, and that has no job.
+    /// The error for an id passed by a caller if there is no such job or the id is invalid.
     #[cfg(feature = "http")]
     pub(crate) fn not_there_by_text(&self, id: &str) -> Error {
         JobId::new(id).map_or_else(|error| error, |id| self.not_there(&id))
     }
 
-    /// The error for an id that has no job.
+    /// The error for an id if there is no such job.
     pub(crate) fn not_there(&self, id: &JobId) -> Error {
         match self.tombstone(id) {
             Ok(Some(tombstone)) => Error::JobPurged {

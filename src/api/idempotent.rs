@@ -1,7 +1,7 @@
 // Idempotent submission.
 //
-// A key creates one job, even if many callers use it concurrently, and even if the process crashes
-// before a call returns.
+// Each key creates only one job, even if many callers use it concurrently, and even if the process
+// crashes before a call returns.
 
 use crate::api::graph::Graph;
 use crate::api::nonblocking::NonBlocking;
@@ -20,8 +20,8 @@ const KEY_BYTES_MAX: usize = 256;
 
 impl Graph {
     /// Submits a request once per idempotency key: a retry with the same key returns the job that
-    /// the first call created. Use it if a caller may not learn whether its call succeeded. A key
-    /// is any text of 1 to 256 bytes; keys of different graphs are independent.
+    /// the first call created. Use this if the caller might not find out whether its call
+    /// succeeded. A key is any string of 1 to 256 bytes. Keys of different graphs are independent.
     ///
     /// A key is taken as long as its job exists and, after the job is purged, as long as its
     /// tombstone is retained ([`Retention::max_tombstones`](crate::Retention::max_tombstones)).
@@ -32,7 +32,7 @@ impl Graph {
     ///
     /// # Cost
     /// That of [`Graph::submit`], and one lookup. If the key is taken, the job's block is read. On
-    /// disk, a key takes about 30 bytes more than its text.
+    /// disk, a key takes up about 30 bytes in addition to its text.
     ///
     /// # Errors
     /// [`Error::KeyTaken`] if the key belongs to a job with a different request (compared as by
@@ -131,7 +131,7 @@ mod tests {
         let [given] = engine.ids.recent(graph.core.key_hash("first"))[..] else {
             panic!("one event has the key");
         };
-        // Simulates equal hashes: of two keys, and of an id and a key.
+        // Simulates hash collisions: between two keys, and between an id and a key.
         let id = graph.core.owner(0);
         engine.ids.add(graph.core.key_hash("second"), given);
         engine.ids.add(graph.core.key_hash("third"), id);

@@ -1,7 +1,8 @@
 // Importing jobs from JSON lines.
 //
-// The jobs of a batch of lines are recorded in order, durably, all or none, and only once even if
-// the import is repeated. A bad line is reported by its number, never by its text.
+// The jobs of a batch of lines are recorded in order, durably, and either all or none of them. If
+// the import is repeated, they are not recorded again. A bad line is reported by its number; its
+// text is never shown.
 
 mod batch;
 mod line;
@@ -26,44 +27,44 @@ use crate::model::error::{Error, Result};
 use crate::model::request::BESIDE_REQUEST_BYTES;
 
 impl Graph {
-    /// Imports jobs from JSON lines, in order. A line has the format of [`Graph::export`], or is a
-    /// bare request (`{"command":..,"url":..,"body":..}`), or a request with some of the job's
+    /// Imports jobs from JSON lines, in order. A line is in the format of [`Graph::export`], or is
+    /// a bare request (`{"command":..,"url":..,"body":..}`), or a request with some of the job's
     /// details: `{"request":{..}, "jobId"?, "status"?, "outcome"?, "submittedAt"?, "startedAt"?,
     /// "completedAt"?, "cancelRequested"?}`. If the id is missing, the graph generates one. If the
     /// status is missing, the job is complete if there is an outcome, and pending otherwise.
     /// Missing times default to the current time. Empty lines are skipped.
     ///
     /// Times are milliseconds since 1970, up to the end of the year 9999. `recoveredAtOpen` is
-    /// valid only in an outcome that a recovery recorded: interrupted or cancelled, without further
-    /// members.
+    /// valid only in an outcome recorded by a recovery: one whose kind is `interrupted` or
+    /// `cancelled`, without further members.
     ///
-    /// A line whose id exists with the same request is skipped, so an import can be repeated, and
-    /// an interrupted import is completed by running it again. (Lines without an id create a job
-    /// each time.) A job whose line has the status `running` is imported as running, and the next
-    /// open recovers it.
+    /// A line whose id already exists with the same request is skipped, so an import can be
+    /// repeated, and an interrupted import is completed by running it again. (A line without an id
+    /// creates another job each time.) A job whose line has the status `running` is imported as
+    /// running, and the next open recovers it.
     ///
-    /// Requests are compared in masked form. A job that was imported without its secrets does not
-    /// get them from a later line; [`ImportReport::secrets_left`] counts these lines. Import lines
-    /// with secrets first, or into another graph.
+    /// Requests are compared in masked form. If a job was imported without its secrets, a later
+    /// line does not add them; [`ImportReport::secrets_left`] counts such lines. Import lines with
+    /// secrets first, or into another graph.
     ///
     /// Lines do not contain idempotency keys: after an import, a retry of [`Graph::submit_once`]
     /// with the same key creates another job. A [`JobStore::backup`](crate::JobStore::backup)
     /// contains the keys.
     ///
     /// # Durability
-    /// Each commit, of up to 4096 lines or about 4 MiB, is recorded completely or not at all. If an
-    /// import fails, the jobs of earlier commits remain; [`Graph::import_with_progress`] reports
-    /// how many there are.
+    /// Each commit contains up to 4096 jobs or about 4 MiB, and is recorded either completely or
+    /// not at all. If an import fails, the jobs of earlier commits remain;
+    /// [`Graph::import_with_progress`] reports their number.
     ///
     /// # Cost
-    /// Memory for the lines of one commit. Checking a new id almost never reads the disk;
-    /// for an existing id, the job's block is read.
+    /// The lines of one commit are held in memory. A check for a new id almost never reads the
+    /// disk; for an existing id, the job's block is read.
     ///
     /// # Errors
     /// [`Error::BadLine`] with the line's number, unless [`OnBadLine::Skip`] is given: for a line
     /// that is not a valid job, an id that belongs to a different request or was purged, or a
-    /// request that is too large. [`Error::Input`] from the reader. Those of [`Graph::submit`] and
-    /// [`Graph::job`]; an error of the store always ends the import.
+    /// request that is too large. [`Error::Input`] from the reader. Also the errors of
+    /// [`Graph::submit`] and [`Graph::job`]. An error of the store always ends the import.
     ///
     /// # Examples
     /// ```
@@ -121,7 +122,7 @@ impl Graph {
         )
     }
 
-    /// Checks whether the graph or the batch already has the job of a line.
+    /// Checks whether the graph or the batch already contains the job of a line.
     fn place(&self, line: u64, job: Imported, batch: &ImportBatch) -> Result<ImportAction> {
         let Some(id) = &job.id else {
             return Ok(ImportAction::New(Box::new(job)));
@@ -186,9 +187,9 @@ impl Graph {
 
 #[cfg(feature = "http")]
 impl JobStore {
-    /// Like [`Graph::import`], but creates the graph if it does not exist. The graph is created at
-    /// the first valid line. If there is no valid line, it is created at the end, unless a line was
-    /// bad. Returns whether the graph was created.
+    /// Like [`Graph::import`], but creates the graph if it does not exist. The graph is created
+    /// when the first valid line is read. If there is no valid line, it is created at the end,
+    /// unless a line was bad. Returns whether the graph was created.
     pub(crate) fn import_or_create(
         &self,
         project_id: &str,
@@ -208,8 +209,8 @@ impl JobStore {
     }
 }
 
-/// Imports into the graph that `into` returns. `into` is called at the first valid line. If there
-/// is no valid line, it is called at the end, unless a line was bad.
+/// Imports into the graph that `into` returns. `into` is called when the first valid line is read.
+/// If there is no valid line, it is called at the end, unless a line was bad.
 fn import(
     engine: &Engine,
     mut into: impl FnMut() -> Result<Graph>,
@@ -224,7 +225,7 @@ fn import(
     let longest = engine.options.max_request_bytes + BESIDE_REQUEST_BYTES;
     let mut record = |graph: Option<&Graph>, batch: &mut ImportBatch, report: &mut ImportReport| {
         let recorded = graph.map_or(Ok(()), |graph| graph.record(batch, report, on_bad_line));
-        // A line may be rejected after others were recorded.
+        // A line may be rejected after other lines have already been recorded.
         progress(report);
         recorded
     };

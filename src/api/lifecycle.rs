@@ -1,4 +1,4 @@
-// Starting, completing, and cancelling jobs by id.
+// Starting, completing, and canceling jobs by id.
 
 use std::sync::Arc;
 
@@ -25,9 +25,9 @@ pub enum Completion {
 /// The result of [`Graph::cancel`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cancellation {
-    /// The job was pending. It is now complete, as cancelled.
+    /// The job was pending. It is now complete, with the outcome canceled.
     CancelledBeforeStart,
-    /// The job is running. The request is recorded, and its worker can see it.
+    /// The job is running. The cancel request is recorded, and the job's worker can see it.
     Requested,
     /// The job was already complete. It keeps this outcome.
     AlreadyComplete(Outcome),
@@ -78,8 +78,8 @@ impl Graph {
         Ok((sequence, action))
     }
 
-    /// Completes a running job with an outcome. A pending job can only be completed as cancelled. A
-    /// job that is already complete keeps its outcome.
+    /// Completes a running job with an outcome. For a pending job, the only valid outcome is
+    /// canceled. A job that is already complete keeps its outcome.
     ///
     /// # Errors
     /// [`Error::UnknownJob`], [`Error::JobPurged`]; [`Error::IllegalTransition`] for a pending job;
@@ -148,10 +148,10 @@ impl Graph {
         }
     }
 
-    /// Cancels a job. A pending job is completed as cancelled immediately. For a running job, a
-    /// durable cancel request is recorded, which its worker sees with
+    /// Cancels a job. A pending job is completed as canceled immediately. For a running job, a
+    /// durable cancel request is recorded; the job's worker can check for it with
     /// [`Run::cancel_requested`](crate::Run::cancel_requested). If the store is reopened before the
-    /// job completes, recovery completes it as cancelled, except under
+    /// job completes, recovery completes it as canceled, except under
     /// [`Recovery::Leave`](crate::Recovery::Leave).
     ///
     /// # Errors
@@ -170,7 +170,7 @@ impl Graph {
     /// movie.submit(request()?)?;
     /// if let Some(run) = movie.claim_next()? {
     ///     assert_eq!(movie.cancel(run.id())?, Cancellation::Requested);
-    ///     assert!(run.cancel_requested()); // the worker asks now and then
+    ///     assert!(run.cancel_requested()); // the worker checks from time to time
     ///     run.complete(Outcome::cancelled())?;
     /// }
     /// # Ok::<(), jobstore::Error>(())

@@ -11,21 +11,23 @@ use crate::model::error::Result;
 use crate::model::job_query::JobQuery;
 
 impl Graph {
-    /// Lists the graph's jobs that match a query: a snapshot of one instant.
+    /// Lists the graph's jobs that match a query. The returned page is a snapshot of one instant.
     ///
     /// # Ordering
-    /// Jobs are in commit order: oldest first, or newest first with [`JobQuery::newest_first`].
+    /// Jobs are listed in commit order: oldest first, or newest first with
+    /// [`JobQuery::newest_first`].
     ///
     /// # Cost
-    /// For a query by state and order only, the states of the page's jobs are copied under a lock
-    /// that writers wait for. That takes microseconds, whatever the offset. [`JobQuery`] describes
-    /// the cost of other filters. The jobs themselves are read when the page is read.
+    /// If a query is unfiltered or filters only by state, the states of the page's jobs are copied
+    /// under a lock that writers wait for. That takes microseconds, whatever the offset.
+    /// [`JobQuery`] describes the cost of other filters. The jobs themselves are read when the page
+    /// is read.
     ///
     /// # Errors
     /// [`Error::PageLimit`], [`Error::InvalidCursor`], [`Error::GraphDropped`], [`Error::Closed`].
-    /// If the query scans or has a limit in bytes, also [`Error::Damaged`], [`Error::Io`], and
-    /// [`Error::IndexUnavailable`]. With [`JobQuery::body_value`], also [`Error::InvalidPointer`],
-    /// [`Error::InvalidJson`], and [`Error::TooDeep`].
+    /// If the query requires a scan or limits the page's bytes, also [`Error::Damaged`],
+    /// [`Error::Io`], and [`Error::IndexUnavailable`]. With [`JobQuery::body_value`], also
+    /// [`Error::InvalidPointer`], [`Error::InvalidJson`], and [`Error::TooDeep`].
     ///
     /// # Examples
     /// ```
@@ -49,7 +51,7 @@ impl Graph {
         Ok(Page::of(self, listing))
     }
 
-    /// Returns a page with only the job with this id.
+    /// Returns a page that contains only the job with this id.
     ///
     /// # Cost
     /// That of [`Graph::job`].

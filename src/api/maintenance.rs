@@ -11,13 +11,14 @@ impl JobStore {
     /// Verifies the store in `dir`, which must not be open. Reads and checks every byte of the log,
     /// checks whether an open would succeed, and changes nothing. The index is not checked, since
     /// an open rebuilds it if necessary. (An open and a repair use the index for one check: if the
-    /// store was not closed cleanly, whether the end of its log is lost.)
+    /// store was not closed cleanly, they check whether the end of its log is lost.)
     ///
-    /// No lock is taken, so an engine can open the store in the meantime. In that case, this
+    /// No lock is taken, so an engine can open the store during the call. In that case, the call
     /// returns [`Error::StoreInUse`].
     ///
     /// # Cost
-    /// Everything is read once. Memory for the states, the directories, and one segment.
+    /// Every file of the log is read once. The states, the packs' directories, and one segment are
+    /// held in memory.
     ///
     /// # Errors
     /// Damage is not an error; it is listed in the [`VerifyReport`]. [`Error::StoreInUse`] (use
@@ -71,22 +72,23 @@ impl JobStore {
     /// Jobs in damaged blocks are removed from lists;
     /// [`Page::quarantined`](crate::Page::quarantined) and
     /// [`Graph::quarantined`](crate::Graph::quarantined) count them. If events were lost, one of
-    /// them may have been the completion of a job. This is possible for jobs that were not complete
-    /// before the lost events and have no later events. The next open completes all these jobs as
-    /// interrupted under any [`Recovery`], so that no job that may have completed runs again. A
-    /// graph whose name was lost from both the log and the index is named `graph-N` in the project
-    /// `lost`. The next open rebuilds the index.
+    /// them may have been the completion of a job. This is possible for every job that was not
+    /// complete before the lost events and has no later events. The next open completes all these
+    /// jobs as interrupted, whatever the [`Recovery`] setting, so that no job that may have
+    /// completed runs again. If the name of a graph was lost from both the log and the index, the
+    /// graph is named `graph-N` in the project `lost`. The next open rebuilds the index.
     ///
     /// Each damaged file is kept in the directory, with `.damaged` appended to its name;
     /// [`RepairReport`] lists these files. Remove them when they are no longer needed. An
     /// interrupted repair can be run again.
     ///
     /// If a pack's directory (at its end) is damaged, the whole pack is quarantined with all its
-    /// jobs, because nothing else records where they are. The next open keeps the events after the
-    /// first lost one in memory, about 100 bytes each, until it has found the affected jobs.
+    /// jobs, because nothing else records where they are. Until the next open has found the
+    /// affected jobs, it holds the events after the first lost one in memory; each takes about 100
+    /// bytes.
     ///
     /// If the end of the log is lost, the sequence numbers of the jobs recorded there may be
-    /// reused; their ids are not.
+    /// reused, but their ids are not.
     ///
     /// An open fails with [`Error::Damaged`] only if the part of the log that it reads is damaged.
     /// Other damage, such as damage to a block of jobs, does not prevent an open:
@@ -94,13 +96,13 @@ impl JobStore {
     /// [`Error::Damaged`].
     ///
     /// # Errors
-    /// Those of [`JobStore::verify`], and [`Error::DiskFull`]: the intact part of a damaged file is
-    /// written to a new file.
+    /// Those of [`JobStore::verify`], and [`Error::DiskFull`], because the intact part of a damaged
+    /// file is written to a new file.
     ///
     /// [`Recovery`]: crate::Recovery
     ///
     /// # Examples
-    /// An engine that starts without the damaged jobs rather than not at all:
+    /// An engine that prefers to start without the damaged jobs rather than not to start at all:
     /// ```
     /// use jobstore::{Error, JobStore};
     /// # let dir = tempfile::tempdir()?;
@@ -128,8 +130,8 @@ impl JobStore {
 
     /// Verifies this store while it is in use: reads and checks every byte of the log and every row
     /// of the index. It runs at low priority: after each step, it pauses for as long as the step
-    /// took. Blocks until it is complete; closing the store ends it. If the last scrub found
-    /// damage, [`JobStore::health`] reports it.
+    /// took. The call blocks until the scrub is complete or the store is closed. If the last scrub
+    /// found damage, [`JobStore::health`] reports it.
     ///
     /// # Errors
     /// Damage is not an error; it is listed in the [`VerifyReport`]. [`Error::Closed`],
@@ -154,18 +156,19 @@ impl JobStore {
     /// closed is added to the ages of jobs.
     ///
     /// While the store is open, jobs age by a monotonic clock. If the system's clock advanced by
-    /// more than a day while the store was closed, either it was closed that long or the clock
-    /// jumped, and only an operator can tell. That time is not added until this is called, and
-    /// [`JobStore::health`] reports it if a graph purges by age. If the clock jumped, correct the
-    /// clock instead; [`JobStore::health`] then stops reporting it without a confirmation.
+    /// more than a day while the store was closed, either the store was closed that long or the
+    /// clock jumped, and only an operator can tell which. That time is not added until this is
+    /// called, and if a graph purges by age, [`JobStore::health`] reports that a confirmation is
+    /// needed. If the clock jumped, correct the clock instead; [`JobStore::health`] then stops
+    /// reporting this even without a confirmation.
     ///
     /// If there is nothing to confirm, this adds the time by which the clock jumped ahead while the
     /// store was open, for example because the machine was asleep. Do not call it if the clock
     /// jumped ahead because it had been behind and was corrected.
     ///
-    /// The confirmed period is added only to the ages of jobs that completed before the period
-    /// began. If one call confirms several periods, they are added only to the ages of jobs that
-    /// completed before the first period.
+    /// The confirmed period is added only to the ages of jobs that completed before it began. If
+    /// one call confirms several periods, they are added only to the ages of jobs that completed
+    /// before the first period.
     ///
     /// # Durability
     /// When this returns, the confirmation survives a crash, like any write.
@@ -195,7 +198,7 @@ impl JobStore {
     /// movie.set_retention(Some(Retention::new().max_age(Duration::from_secs(30 * 24 * 3600))))?;
     /// assert!(matches!(store.health(), Health::Degraded { .. }));
     ///
-    /// store.confirm_clock()?; // an operator has checked it
+    /// store.confirm_clock()?; // an operator has checked the clock
     /// assert_eq!(store.health(), Health::Ok);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

@@ -1,9 +1,9 @@
 // The public handles: stores, graphs, pages, runs, and the values they return.
 //
-// `store` contains the handle of a store, `catalog` its graphs, `maintenance` the calls for
-// operators, and `graph` the handle of a graph. Each call is in the file of the type it returns. A
-// blocking call and its counterpart in `nonblocking` share the code in `submit`, `lifecycle`,
-// `claim`, and `idempotent`.
+// `store` contains the handle of a store, `catalog` the calls for its graphs, `maintenance` the
+// calls for operators, and `graph` the handle of a graph. Each call is in the file of the type that
+// it returns. A blocking call and its counterpart in `nonblocking` share the code in `submit`,
+// `lifecycle`, `claim`, and `idempotent`.
 //
 // rustdoc shows the methods of a type in the order of these modules: the order of a job's life.
 

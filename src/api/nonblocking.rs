@@ -1,5 +1,5 @@
-// The writes of a graph for callers that must not block. Writes of one thread are committed in the
-// order of its calls.
+// The writes of a graph for callers that must not block. The writes of a thread are committed in
+// the order of its calls.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::model::outcome::Outcome;
 use crate::model::request::Request;
 
 impl Graph {
-    /// Returns the graph's writes for callers that must not block. Each queues its write and
+    /// Returns the graph's writes for callers that must not block. Each call queues its write and
     /// returns a [`PendingWrite`].
     ///
     /// # Examples
@@ -39,12 +39,12 @@ impl Graph {
 ///
 /// Each call queues its write and returns a [`PendingWrite`], a future that works in any async
 /// runtime. All errors, including those for invalid input, are returned by the pending write. Calls
-/// that take an id first look up the job, which reads a block.
+/// that take an id first look up the job, for which a block is read.
 ///
 /// # Ordering
-/// Writes of one thread are committed in the order of the calls, as long as there is space in the
-/// queue. If the queue is full, a pending write enters the queue at the first poll at which there
-/// is space.
+/// The writes of a thread are committed in the order of its calls, as long as there is space in the
+/// queue. If the queue is full, a pending write enters the queue when it is first polled while
+/// there is space.
 ///
 /// # Other calls for async code
 /// | to | use |
@@ -57,7 +57,8 @@ impl Graph {
 /// | submit without ever waiting for space in the queue | [`Graph::try_submit`] |
 /// | create and drop graphs | [`JobStore::nonblocking`](crate::JobStore::nonblocking) |
 ///
-/// Lists, exports, backups, and maintenance block; call them from a thread for blocking work.
+/// Lists, exports, backups, and maintenance block; call them from a thread that is allowed to
+/// block.
 ///
 /// # Examples
 /// ```
@@ -128,9 +129,9 @@ impl<'g> NonBlocking<'g> {
     /// Like [`Graph::claim_next`]. [`Graph::claim_next_async`] also waits if no job is pending.
     ///
     /// # Cancel safety
-    /// If the pending write is dropped, the claim is withdrawn. If a job was claimed already, it is
-    /// handed back: it is pending again, at its original position in the order, under any
-    /// [`Recovery`](crate::Recovery). Dropping does not block.
+    /// If the pending write is dropped, the claim is withdrawn. If a job has already been claimed,
+    /// it is handed back: it becomes pending again, at its original position in the order, whatever
+    /// the [`Recovery`](crate::Recovery) setting. Dropping does not block.
     ///
     /// # Cost
     /// That of [`Graph::claim_next`]: if no job is pending and no other write is queued, no commit

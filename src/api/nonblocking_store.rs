@@ -1,12 +1,12 @@
-// The writes of a store for callers that must not block. Writes of one thread are committed in the
-// order of its calls.
+// The writes of a store for callers that must not block. The writes of a thread are committed in
+// the order of its calls.
 
 use crate::api::graph::Graph;
 use crate::api::pending_write::PendingWrite;
 use crate::api::store::JobStore;
 
 impl JobStore {
-    /// Returns the store's writes for callers that must not block. Each queues its write and
+    /// Returns the store's writes for callers that must not block. Each call queues its write and
     /// returns a [`PendingWrite`].
     ///
     /// # Examples

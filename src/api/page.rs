@@ -13,10 +13,10 @@ use crate::model::cursor::Cursor;
 use crate::model::error::{Error, Result};
 use crate::model::job::Job;
 
-/// Approximate size of a chunk of JSON. Only the last chunk is smaller.
+/// The approximate size of a chunk of JSON, in bytes. Only the last chunk is smaller.
 pub(crate) const CHUNK_BYTES: usize = 64 << 10;
 
-/// Smaller pieces are buffered before they are written.
+/// Pieces smaller than this are buffered before they are written.
 const GATHERED_BYTES: usize = 16 << 10;
 
 /// A page of a graph's jobs: a snapshot of one instant, returned by
@@ -25,7 +25,7 @@ const GATHERED_BYTES: usize = 16 << 10;
 /// A page contains the states and positions of its jobs. Their requests, which never change, are
 /// read from the files one block at a time. The page prevents the deletion of these files until it
 /// expires ([`Options::snapshot_timeout`](crate::Options::snapshot_timeout)), so drop it when you
-/// are done. It can be read several times, and by several threads.
+/// are done. A page can be read several times, and by several threads.
 ///
 /// # Examples
 /// ```
@@ -81,8 +81,8 @@ impl Page {
         self.len() == 0
     }
 
-    /// Returns the exact number of jobs that matched the query at that instant, on all pages
-    /// together. Returns `None` if counting requires a scan, unless
+    /// Returns the exact number of jobs that matched the query at the instant of the page, on all
+    /// pages together. Returns `None` if counting requires a scan, unless
     /// [`JobQuery::count_total`](crate::JobQuery::count_total) was set and the scan was not
     /// stopped.
     ///
@@ -102,17 +102,18 @@ impl Page {
         self.total
     }
 
-    /// Returns the number of quarantined jobs that this page skips: those between the beginnings of
-    /// this page and the next one, or, on the last page, up to the end of the list. Over all pages
-    /// of a list, each quarantined job is counted once. 0 in a store that was never repaired.
+    /// Returns the number of quarantined jobs that this page skips: those between the beginning of
+    /// this page and the beginning of the next, or, on the last page, up to the end of the list.
+    /// Over all pages of a list, each quarantined job is counted once. The number is 0 in a store
+    /// that has never been repaired.
     #[must_use]
     pub fn quarantined(&self) -> u64 {
         self.quarantined
     }
 
-    /// Returns the cursor of the next page, or `None` if there were no more jobs at that instant. A
-    /// scan may stop soon after the page is full, before it is known whether more jobs match, so
-    /// the next page may be empty. If [`JobQuery::on_progress`](crate::JobQuery::on_progress)
+    /// Returns the cursor of the next page, or `None` if there were no more jobs at the instant of
+    /// the page. Once the page is full, a scan may stop before it is known whether more jobs match,
+    /// so the next page may be empty. If [`JobQuery::on_progress`](crate::JobQuery::on_progress)
     /// stopped the scan, an empty page may have a next page.
     ///
     /// # Examples
@@ -153,8 +154,8 @@ impl Page {
     /// writes the page as JSON without parsing.
     ///
     /// # Errors
-    /// Each item can be [`Error::Damaged`], [`Error::Io`], [`Error::IndexUnavailable`], or, after
-    /// the store was closed, [`Error::Closed`]; [`Error::PageExpired`] for a job that has been
+    /// Each item can be [`Error::Damaged`], [`Error::Io`], [`Error::IndexUnavailable`], or, once
+    /// the store has been closed, [`Error::Closed`]; [`Error::PageExpired`] for a job that has been
     /// purged and whose tombstone is gone; [`Error::GraphDropped`] for a complete job if the graph
     /// has been dropped. The iterator ends after an error.
     ///
@@ -182,14 +183,14 @@ impl Page {
     /// without white space.
     ///
     /// # Cost
-    /// Nothing is parsed. Memory for one block; for a page of more than about 8000 jobs, which
-    /// several threads assemble ([`page_threads`](crate::Options::page_threads)), a few buffers of
-    /// 256 KiB. Small pieces are buffered, so that most writes are 16 KiB or more. Only the calling
-    /// thread writes.
+    /// Nothing is parsed. One block is held in memory. A page of more than about 8000 jobs is
+    /// assembled by several threads ([`page_threads`](crate::Options::page_threads)) and needs a
+    /// few buffers of 256 KiB instead. Small pieces are buffered, so that most writes are 16 KiB or
+    /// more. Only the calling thread writes.
     ///
     /// # Errors
     /// [`Error::Output`] from the writer; [`Error::Damaged`], [`Error::Io`], and
-    /// [`Error::PageExpired`] from the store's files. What was written before the error is an
+    /// [`Error::PageExpired`] from the store's files. The output written before the error is an
     /// incomplete document, which JSON parsers reject.
     ///
     /// # Examples
@@ -219,8 +220,8 @@ impl Page {
         written
     }
 
-    /// Returns the page as the JSON document that [`Page::write_json`] writes. 100,000 jobs of
-    /// about 400 bytes make 40 MB.
+    /// Returns the page as the JSON document that [`Page::write_json`] writes. For 100,000 jobs of
+    /// about 400 bytes each, the document is 40 MB long.
     ///
     /// # Errors
     /// [`Error::Damaged`], [`Error::Io`], [`Error::PageExpired`].
@@ -240,7 +241,8 @@ impl Page {
         Ok(out)
     }
 
-    /// Skips `offset` jobs of this page of one job: the result is empty unless `offset` is 0.
+    /// Skips `offset` jobs of this page, which contains one job: the result is empty unless
+    /// `offset` is 0.
     #[cfg(feature = "http")]
     pub(crate) fn past(mut self, offset: u64) -> Page {
         if offset > 0 {
@@ -270,7 +272,7 @@ impl Page {
     /// let page = movie.list(JobQuery::new())?;
     /// let mut sent = Vec::new();
     /// for chunk in page.chunks() {
-    ///     sent.extend(chunk?); // as fast as the client takes it
+    ///     sent.extend(chunk?); // as fast as the client reads
     /// }
     /// assert_eq!(sent, page.to_json()?);
     /// # Ok::<(), jobstore::Error>(())

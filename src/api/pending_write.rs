@@ -1,7 +1,7 @@
 // A queued write whose result is read later.
 //
-// Dropping a pending write withdraws its write only if that is a claim, and never makes the queue
-// exceed its limit. Polling never blocks on queue space, a sync, or another thread.
+// If a pending write is dropped, its write is withdrawn only if it is a claim. A drop never makes
+// the queue exceed its limit. Polling never blocks on queue space, a sync, or another thread.
 
 use std::fmt;
 use std::future::Future;
@@ -23,22 +23,23 @@ use crate::model::error::{Error, Result};
 /// The result of a queued write: await it, or block on [`PendingWrite::wait`]. It works in any
 /// async runtime.
 ///
-/// The write completes whether or not anyone waits for it, except for a claim, whose job is [handed
-/// back](crate::NonBlocking::claim_next). If the queue was full, the write enters it when the
-/// pending write is polled or waited for and there is space. If the pending write is dropped before
-/// that, dropping it blocks until there is space, so that the write is not lost and the queue stays
-/// within its limit. Async code that must not block awaits the pending write, or uses
-/// [`Graph::try_submit`](crate::Graph::try_submit), which returns an error instead.
+/// The write completes whether or not anyone waits for it. The exception is a claim: its job is
+/// [handed back](crate::NonBlocking::claim_next). If the queue was full, the write enters the queue
+/// when the pending write is polled or waited for and there is space. If the pending write is
+/// dropped before that, the drop blocks until there is space, so that the write is not lost and the
+/// queue stays within its limit. Async code that must not block should await the pending write, or
+/// use [`Graph::try_submit`](crate::Graph::try_submit), which returns an error if the queue is
+/// full.
 ///
 /// Polling does not block on queue space, on a sync, or on a lock that is held during one. If the
 /// result includes a job or an outcome, the last poll reads it from the files, which are almost
 /// always in the system's file cache.
 ///
 /// A pending write keeps its request in memory until its result is read or it is dropped, even
-/// after the commit. The queue's limit covers only what is queued or being committed.
+/// after the commit. The queue's limit covers only writes that are queued or being committed.
 ///
-/// The future returns the same result as [`PendingWrite::wait`]. If it is polled again after that,
-/// it returns [`Error::InvalidUse`].
+/// The future returns the same result as [`PendingWrite::wait`]. If it is polled again after it has
+/// completed, it returns [`Error::InvalidUse`].
 ///
 /// # Examples
 /// ```
@@ -63,11 +64,11 @@ pub struct PendingWrite<T> {
 enum State {
     /// The result is known without a write: `finish` returns it.
     Known,
-    /// The queue was full, and the write is not in it yet.
+    /// The queue was full, and the write has not been queued yet.
     Outside(Option<Queued>, Arc<Call>),
-    /// Queued, or complete.
+    /// The write is queued or complete.
     Queued(Arc<Call>),
-    /// The result was read.
+    /// The result has been read.
     Done,
 }
 
@@ -141,7 +142,7 @@ impl<T> PendingWrite<T> {
     /// Blocks until the write is complete, and returns its result.
     ///
     /// # Errors
-    /// Those of the write; [`Error::InvalidUse`] if the result was already read.
+    /// Those of the write; [`Error::InvalidUse`] if the result has already been read.
     ///
     /// # Examples
     /// ```
@@ -169,7 +170,7 @@ impl<T> PendingWrite<T> {
     /// write still completes, and can be waited for again.
     ///
     /// # Errors
-    /// Those of the write; [`Error::InvalidUse`] if the result was already read.
+    /// Those of the write; [`Error::InvalidUse`] if the result has already been read.
     ///
     /// # Examples
     /// ```
@@ -243,7 +244,7 @@ impl<T> PendingWrite<T> {
     }
 }
 
-/// The error of a pending write whose result was already read.
+/// The error of a pending write whose result has already been read.
 fn already_returned() -> Error {
     Error::InvalidUse {
         what: "the result of this write has already been returned",

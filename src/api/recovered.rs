@@ -1,4 +1,4 @@
-// The jobs that this open found running, and what it did about each.
+// The jobs that this open found running, and what it did with each of them.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use crate::model::job::Job;
 use crate::model::options::Recovery;
 
 impl JobStore {
-    /// Returns the jobs that this open found running, and what it did about them.
+    /// Returns the jobs that this open found running, and what it did with them.
     #[must_use]
     pub fn recovered(&self) -> Recovered<'_> {
         Recovered { store: self }
@@ -22,13 +22,13 @@ impl JobStore {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RecoveryAction {
-    /// It was completed as interrupted.
+    /// The job was completed as interrupted.
     Interrupted,
-    /// A cancel request was recorded for it, and it was completed as cancelled.
+    /// The job had a cancel request, and was completed as canceled.
     Cancelled,
-    /// It is pending again.
+    /// The job became pending again.
     Requeued,
-    /// It was left running.
+    /// The job was left running.
     Left,
 }
 
@@ -66,8 +66,8 @@ impl<'s> Recovered<'s> {
         &self.store.engine().recovered
     }
 
-    /// Returns the number of this open, starting at 1: [`JobStore::opens`]. The outcomes that it
-    /// recorded contain this number
+    /// Returns the number of this open, starting at 1: [`JobStore::opens`]. The outcomes recorded
+    /// by this open contain this number
     /// ([`Outcome::recovered_at_open`](crate::Outcome::recovered_at_open)).
     #[must_use]
     pub fn opens(&self) -> u64 {
@@ -80,13 +80,13 @@ impl<'s> Recovered<'s> {
         self.store.engine().options.recovery
     }
 
-    /// Returns the number of jobs that were running, in all graphs.
+    /// Returns the number of jobs that this open found running, in all graphs.
     #[must_use]
     pub fn len(&self) -> usize {
         self.found().iter().map(|found| found.sequences.len()).sum()
     }
 
-    /// Returns `true` if no jobs were running.
+    /// Returns `true` if this open found no running jobs.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.found().is_empty()

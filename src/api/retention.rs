@@ -16,25 +16,25 @@ use crate::model::retention::ArchiveTo;
 use crate::model::retention::{PurgeReason, PurgeReport, Retention};
 use crate::model::states::{State, States};
 
-/// Number of jobs that `Graph::purge` handles at a time.
+/// The number of jobs that `Graph::purge` handles at a time.
 const PURGED_AT_ONCE: usize = 1 << 16;
 
 impl Graph {
     /// Sets the graph's retention policy. With `None`, the default, all jobs are kept. A policy is
     /// not stored: set it after each open.
     ///
-    /// Jobs are purged in the background, within a few seconds, in commits of at most 1024 jobs. A
-    /// purged job is not in any list, count, or search from that commit on. Its disk space is
-    /// reclaimed once at least half of the file that contains it has been purged, so packs take at
-    /// most twice the space of the jobs in them. The same applies to the space of outcomes and
-    /// dropped graphs.
+    /// Jobs are purged in the background, within a few seconds, in commits of at most 1024 jobs.
+    /// From that commit on, a purged job is not in any list, count, or search. Its disk space is
+    /// reclaimed once at least half of the file that contains it has been purged, so packs take up
+    /// at most twice the space of the jobs in them. The space of outcomes and of dropped graphs is
+    /// reclaimed in the same way.
     ///
-    /// When this returns, the previous policy purges no more jobs: the call waits for a commit that
-    /// is in progress, and for its archive.
+    /// Once this has returned, no more jobs are purged under the previous policy. The call waits
+    /// for a commit in progress and for the archive of its jobs to be written.
     ///
     /// # Errors
-    /// [`Error::GraphDropped`], [`Error::Closed`]; [`Error::InvalidUse`] for an archive inside the
-    /// store's directory.
+    /// [`Error::GraphDropped`], [`Error::Closed`]; [`Error::InvalidUse`] if the archive is inside
+    /// the store's directory.
     ///
     /// # Examples
     /// ```
@@ -70,28 +70,28 @@ impl Graph {
         Ok(())
     }
 
-    /// Returns the retention policy that was set since the store was opened, or `None` if all jobs
-    /// are kept.
+    /// Returns the retention policy that has been set since the store was opened, or `None` if all
+    /// jobs are kept.
     #[must_use]
     pub fn retention(&self) -> Option<Retention> {
         self.core.retention.read().as_deref().cloned()
     }
 
     /// Immediately purges all complete jobs that match a query, however many there are. Returns
-    /// when all of them are durably purged. The jobs are purged in commits of at most 1024; other
-    /// writes can complete between these.
+    /// when all of them are durably purged. The jobs are purged in commits of at most 1024 jobs;
+    /// other writes can complete between these commits.
     ///
     /// # Cost
-    /// A query that scans is run first. For each job, its block is read, and
-    /// a tombstone of about 40 bytes is written.
+    /// If the query requires a scan, the scan is run first. For each job, its block is read, and a
+    /// tombstone of about 40 bytes is written.
     ///
     /// # Errors
-    /// Those of [`Graph::list`] and of every write ([`Graph::submit`]). [`Error::InvalidUse`] for a
-    /// query with an offset, a limit, a cursor, or a count, and for an empty search text, which
-    /// matches every job and may be due to a missing setting. [`Error::Damaged`],
-    /// [`Error::IndexUnavailable`]. If the graph has an archive that cannot be written:
-    /// [`Error::Io`], [`Error::DiskFull`], or [`Error::PermissionDenied`]. Jobs that were purged
-    /// before an error stay purged.
+    /// Those of [`Graph::list`] and of every write ([`Graph::submit`]). [`Error::InvalidUse`] if
+    /// the query sets an offset, a limit, a cursor, or [`JobQuery::count_total`], or if a search
+    /// text is empty: it would match every job, and may be due to a missing setting.
+    /// [`Error::Damaged`], [`Error::IndexUnavailable`]. If the graph has an archive that cannot be
+    /// written: [`Error::Io`], [`Error::DiskFull`], or [`Error::PermissionDenied`]. Jobs that were
+    /// purged before an error stay purged.
     ///
     /// # Examples
     /// ```
@@ -176,8 +176,8 @@ impl Graph {
         Ok(done)
     }
 
-    /// Calls `each` with the complete jobs that match, some at a time. Returns whether the search
-    /// was stopped.
+    /// Calls `each` with the complete jobs that match, a limited number at a time. Returns whether
+    /// the search was stopped.
     fn each_to_purge(
         &self,
         mut query: JobQuery,

@@ -1,7 +1,7 @@
-// A claimed job in the hands of a worker.
+// A claimed job, held by a worker.
 //
-// A run never records an outcome other than the one it was given. A run that is dropped without one
-// is settled as the next open would settle it.
+// A run never records an outcome other than the one it was given. If a run is dropped without an
+// outcome, its job is settled as the next open would settle it.
 
 mod dropped;
 
@@ -31,7 +31,7 @@ const PROGRESS_BYTES_MAX: usize = 256;
 
 /// No outcome has been recorded yet.
 const OPEN: u64 = 0;
-/// An attempt to record an outcome failed.
+/// An attempt to record an outcome has failed.
 const FAILED: u64 = 1;
 /// An outcome was queued or recorded, or the run was detached.
 const SETTLED: u64 = 2;
@@ -42,28 +42,30 @@ const SETTLED: u64 = 2;
 /// [`Graph::claim_next_async`](crate::Graph::claim_next_async), and
 /// [`Graph::attach`](crate::Graph::attach).
 ///
-/// Finish it with [`Run::complete`], [`Run::requeue`], or [`Run::detach`]. If either of the first
-/// two fails, the run still owns its job: try again, or call another of the three.
+/// Finish it with [`Run::complete`], [`Run::requeue`], or [`Run::detach`]. If `complete` or
+/// `requeue` fails, the run still owns its job: try again, or call another of the three.
 ///
 /// # Dropping a run
-/// A run that is dropped without any of these is settled as the next open would settle its job
-/// after a crash, so that a graceful shutdown preserves at least as much as `kill -9`:
+/// If a run is dropped without any of these calls, its job is settled as the next open would settle
+/// it after a crash, so that a graceful shutdown preserves at least as much as `kill -9`:
 ///
 /// | [`Recovery`](crate::Recovery) | dropped | dropped after a cancel request | dropped by a panic |
 /// |---|---|---|---|
-/// | [`Interrupt`](crate::Recovery::Interrupt) | interrupted | cancelled | interrupted |
-/// | [`Requeue`](crate::Recovery::Requeue) | pending again | cancelled | interrupted |
+/// | [`Interrupt`](crate::Recovery::Interrupt) | interrupted | canceled | interrupted |
+/// | [`Requeue`](crate::Recovery::Requeue) | pending again | canceled | interrupted |
 /// | [`Leave`](crate::Recovery::Leave) | left running | left running | interrupted |
 ///
-/// A panic is a bug in the work, not a shutdown, and a job that panics each time must not run
-/// forever, so a panic never requeues. A job whose secrets are lost
-/// ([`Job::secrets_lost`](crate::Job::secrets_lost)) is interrupted instead of requeued.
+/// A panic is a bug in the worker's code, not a shutdown, and a job that panics each time must not
+/// run forever. Therefore, a job whose run is dropped by a panic is never requeued. A job whose
+/// secrets are lost ([`Job::secrets_lost`](crate::Job::secrets_lost)) is interrupted instead of
+/// requeued.
 ///
-/// Dropping the run waits up to a second until this is recorded. As long as the store is open, it
-/// is recorded even if that takes longer. After the store is closed, nothing is recorded, and the
-/// next open recovers the job. After a failed `complete` or `requeue`, dropping the run records
-/// nothing: the job stays running until it is completed by its id,
-/// [attached](crate::Graph::attach), or recovered by the next open.
+/// Dropping the run blocks until this has been recorded, for up to a second. As long as the store
+/// is open, it is recorded even if that takes longer. Once the store is closed, nothing is
+/// recorded, and the next open recovers the job. After a failed `complete` or `requeue`, dropping
+/// the run records nothing: the job stays running until it is completed with
+/// [`Graph::complete`](crate::Graph::complete), [attached](crate::Graph::attach), or recovered by
+/// the next open.
 ///
 /// # Delivery
 /// A job may run twice under [`Recovery::Requeue`](crate::Recovery::Requeue), but never under
@@ -75,7 +77,7 @@ const SETTLED: u64 = 2;
 /// | [`Recovery::Requeue`](crate::Recovery::Requeue) | at least once: again after a crash, after a shutdown, or if its run is dropped, even if the work was done and only its outcome had not been recorded |
 /// | [`Recovery::Leave`](crate::Recovery::Leave) | at most once, unless it is attached again |
 ///
-/// [`Run::requeue`] makes a job run again under any policy. Under `Requeue`, the work must be
+/// [`Run::requeue`] makes a job run again, whatever the policy. Under `Requeue`, the work must be
 /// idempotent. Two runs never own a job at the same time: a requeued job is given to one worker,
 /// and its earlier runs can no longer complete it.
 ///
@@ -143,7 +145,7 @@ pub struct Run {
     sequence: u64,
     secrets_lost: bool,
     cell: Arc<RunCell>,
-    /// [`OPEN`], [`FAILED`], or [`SETTLED`].
+    /// Whether the run is settled: [`OPEN`], [`FAILED`], or [`SETTLED`].
     end: AtomicU64,
 }
 
@@ -152,7 +154,7 @@ pub struct Run {
 pub enum Requeued {
     /// The job is pending again, at its original position in the order.
     Pending,
-    /// A cancel request was recorded for the job: it is complete, as cancelled.
+    /// The job had a cancel request, so it was completed as canceled.
     Cancelled,
     /// The job was already complete.
     AlreadyComplete,
@@ -188,9 +190,9 @@ impl Run {
         &self.request
     }
 
-    /// Reports the progress of the work: 0 to 100 (a higher value is stored as 100), and a short
-    /// text, which is truncated to 256 bytes. Readers see the latest report. It is kept in memory
-    /// only, so it is cheap, and async code can call it directly.
+    /// Reports the progress of the work: a percentage (a value above 100 is stored as 100), and a
+    /// short text, which is truncated to 256 bytes. Readers see the latest report. It is kept only
+    /// in memory, so the call is cheap, and async code can make it directly.
     ///
     /// # Examples
     /// ```
@@ -228,9 +230,9 @@ impl Run {
     /// example in a `select!` beside the work. [`Run::wait_cancelled`] blocks instead.
     ///
     /// It resolves when [`Run::cancel_requested`] becomes true: a cancellation is requested, or the
-    /// run [is over](Run::is_over). It also resolves when no outcome can be recorded any more: the
-    /// graph is dropped, the store is closed, or a failed write has made the store read-only. If
-    /// one of these is already the case, it resolves immediately.
+    /// run [is over](Run::is_over). It also resolves when no outcome can be recorded any more,
+    /// because the graph is dropped, the store is closed, or a failed write has made the store
+    /// read-only. If one of these is already the case, the future resolves immediately.
     ///
     /// Dropping the future has no effect on the run.
     ///
@@ -284,9 +286,9 @@ impl Run {
         self.cancelled().wait(deadline)
     }
 
-    /// Returns `true` if the run no longer owns its job: the job was completed by its id (perhaps
-    /// by an operator) or requeued by another run, or its graph was dropped. The result of the work
-    /// is no longer needed.
+    /// Returns `true` if the run no longer owns its job: the job was completed through
+    /// [`Graph::complete`](crate::Graph::complete) (perhaps by an operator) or requeued by another
+    /// run, or its graph was dropped. The result of the work is no longer needed.
     ///
     /// # Examples
     /// ```
@@ -307,8 +309,9 @@ impl Run {
         self.cell.is_over()
     }
 
-    /// Completes the job with an outcome, and blocks until the outcome is durable. If the job was
-    /// already completed by its id, it keeps that outcome.
+    /// Completes the job with an outcome, and blocks until the outcome is durable. If the job has
+    /// already been completed through [`Graph::complete`](crate::Graph::complete), it keeps that
+    /// outcome.
     ///
     /// # Errors
     /// Those of [`Graph::complete`](crate::Graph::complete);
@@ -345,17 +348,17 @@ impl Run {
         self.graph.complete_write(found, outcome, run)
     }
 
-    /// Like [`Run::complete`], but without blocking: `run.complete_async(outcome).await?`. From
-    /// this call on, dropping the run records nothing. If the pending write fails, try again, or
-    /// complete the job by its id.
+    /// Like [`Run::complete`], but without blocking: `run.complete_async(outcome).await?`. After
+    /// this call, dropping the run records nothing. If the pending write fails, try again, or
+    /// complete the job with [`Graph::complete`](crate::Graph::complete).
     ///
     /// # Cancel safety
-    /// The outcome is recorded whether or not the pending write is awaited, even if the pending
+    /// The outcome is recorded whether or not the pending write is awaited, and even if the pending
     /// write or the run is dropped. (Dropping a pending write that found the commit queue full
     /// blocks until there is space; see [`PendingWrite`].)
     ///
     /// # Errors
-    /// Those of [`Run::complete`], from the pending write.
+    /// The pending write returns the errors of [`Run::complete`].
     ///
     /// # Examples
     /// ```
@@ -377,8 +380,8 @@ impl Run {
     }
 
     /// Makes the job pending again, at its original position in the order, and blocks until the
-    /// change is durable. The next worker runs the job from the beginning. A job with a cancel
-    /// request is completed as cancelled instead.
+    /// change is durable. The next worker runs the job from the beginning. If the job has a cancel
+    /// request, it is completed as canceled instead.
     ///
     /// The [changes](crate::Graph::changes) contain
     /// [`ChangeKind::Requeued`](crate::ChangeKind::Requeued). The job's progress is discarded.
@@ -408,22 +411,23 @@ impl Run {
         self.tried(write.and_then(|write| write.commit(self.graph.engine())))
     }
 
-    /// Like [`Run::requeue`], but without blocking. From this call on, dropping the run records
-    /// nothing. Async code should call this instead of dropping the run, which may block for up to
-    /// a second.
+    /// Like [`Run::requeue`], but without blocking. After this call, dropping the run records
+    /// nothing. Async code should call this instead of dropping the run, because a drop may block
+    /// for up to a second.
     ///
     /// # Cancel safety
-    /// As for [`Run::complete_async`].
+    /// The same as for [`Run::complete_async`].
     ///
     /// # Errors
-    /// Those of [`Run::requeue`], from the pending write.
+    /// The pending write returns the errors of [`Run::requeue`].
     pub fn requeue_async(&self) -> PendingWrite<Requeued> {
         self.end.store(SETTLED, Ordering::Relaxed);
         PendingWrite::new(&self.graph.handle, self.give_up(true, requeued))
     }
 
-    /// Releases the job without recording anything: it stays running. Complete it by its id, or
-    /// continue it with [`Graph::attach`](crate::Graph::attach). Under
+    /// Releases the job without recording anything: it stays running. Complete it with
+    /// [`Graph::complete`](crate::Graph::complete), or continue it with
+    /// [`Graph::attach`](crate::Graph::attach). Under
     /// [`Recovery::Interrupt`](crate::Recovery::Interrupt) and
     /// [`Recovery::Requeue`](crate::Recovery::Requeue), the next open recovers it.
     ///
@@ -437,7 +441,7 @@ impl Run {
     ///     let id = run.id().clone();
     ///     run.detach(); // something outside of this process works on it
     ///     assert_eq!(movie.count(State::Running)?, 1);
-    ///     movie.complete(&id, Outcome::succeeded())?; // and has reported back
+    ///     movie.complete(&id, Outcome::succeeded())?; // it has reported back
     /// }
     /// # Ok::<(), jobstore::Error>(())
     /// ```

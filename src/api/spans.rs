@@ -1,5 +1,5 @@
-// Tracing spans of the calls on a graph's jobs. They contain project, graph, and job id, never a
-// request. They cost nothing if no subscriber is interested.
+// Tracing spans for the calls on a graph's jobs. They contain the project, the graph, and the job
+// id, but never a request. They cost nothing if no subscriber is interested.
 
 /// Enters the span of a call on a graph, and leaves it when the result is dropped. If an id is
 /// given, the span contains it as given.

@@ -1,4 +1,4 @@
-// Collecting the statistics of a store. Collecting them delays no commit.
+// Collecting the statistics of a store. This delays no commit.
 
 use crate::api::store::JobStore;
 use crate::api::totals::{self, RUNNING_LOOKED_AT};
@@ -15,7 +15,7 @@ use crate::model::stats::{GraphStats, Stats};
 
 impl JobStore {
     /// Returns the statistics of the store, as plain values for any metrics library. Counters start
-    /// at 0 at each open.
+    /// at 0 each time the store is opened.
     ///
     /// # Cost
     /// For each graph, its counters are copied, one pending job is read, and one row of the index
@@ -48,9 +48,9 @@ impl JobStore {
     /// most jobs. [`Stats::totals`] still covers all graphs.
     ///
     /// # Cost
-    /// Less than a microsecond for each graph, in memory. Jobs and rows are read, as by
-    /// [`JobStore::stats`], only for the graphs that are returned; a few more are read for the
-    /// totals. Commits do not wait.
+    /// Each graph takes less than a microsecond, and nothing is read from disk for it. Jobs and
+    /// rows are read, as by [`JobStore::stats`], only for the graphs that are returned; a few more
+    /// are read for the totals. Commits do not wait.
     ///
     /// # Errors
     /// Those of [`JobStore::stats`].

@@ -19,15 +19,15 @@ use crate::model::options::Options;
 /// `jobstore-pack`, `jobstore-index`, and, with the feature `archive`, `jobstore-purge`. The index
 /// engine runs a few more.
 ///
-/// A fork of the process cannot use the store: every call there returns [`Error::Forked`], and
-/// dropping its handles does nothing. Nor can the fork open another store for writing. Fork before
+/// A forked child process cannot use the store: every call there returns [`Error::Forked`], and
+/// dropping its handles does nothing. Nor can the child open another store for writing. Fork before
 /// the first store is opened, or start a new program.
 ///
 /// The directory must be on a local file system, because locks and syncs are unreliable on others.
 /// It must not be moved while the store is open. If the directory or a file in it is deleted,
 /// moved, or replaced, or the path leads to another directory, the store stops accepting writes
 /// ([`Error::Removed`]). A write is acknowledged only if a store opened again by the same path
-/// would contain it. Nothing is written to a directory that has taken the place of the store's.
+/// would contain it. Nothing is written to a directory that has replaced the store's directory.
 /// Reads still work.
 ///
 /// # Examples
@@ -55,16 +55,16 @@ impl JobStore {
     /// if they do not exist.
     ///
     /// Jobs that were running are completed as interrupted: see [`JobStore::recovered`]. Operations
-    /// that a crash interrupted are finished. If the index is missing, damaged, or stale, it is
-    /// rebuilt from the log.
+    /// that were interrupted by a crash are finished. If the index is missing, damaged, or stale,
+    /// it is rebuilt from the log.
     ///
     /// # Cost
-    /// Reads the log's unpacked segments, the packs' directories, the states (a quarter of a byte
-    /// per job), and the lookup entries of ids chosen by the engine (about 10 bytes each). The jobs
-    /// themselves are not read, unless the index has to be rebuilt.
+    /// An open reads the log's unpacked segments, the packs' directories, the states (a quarter of
+    /// a byte per job), and the lookup entries of ids chosen by the caller (about 10 bytes each).
+    /// The jobs themselves are not read, unless the index has to be rebuilt.
     ///
-    /// After a clean close, the index's files, about 15 bytes per job, are read once and compared
-    /// with their checksum.
+    /// After a clean close, the index's files (about 15 bytes per job) are also read once and
+    /// compared with their checksum.
     ///
     /// # Errors
     /// [`Error::StoreInUse`], [`Error::NotAStore`], [`Error::NewerFormat`], [`Error::OlderFormat`],
@@ -95,8 +95,8 @@ impl JobStore {
         Options::default()
     }
 
-    /// Creates a store in memory, for tests. It behaves like one on disk, but it cannot be backed
-    /// up, and its contents are lost when the last handle is dropped.
+    /// Creates a store in memory, for tests. It behaves like a store on disk, but it cannot be
+    /// backed up, and its contents are lost when the last handle is dropped.
     ///
     /// # Errors
     /// [`Error::Io`] if the system cannot provide random numbers or threads.
@@ -143,14 +143,15 @@ impl JobStore {
         self.engine().disk.path("")
     }
 
-    /// Returns the number of writable opens of the store so far, including this one: 1 for a new
-    /// store. Read-only opens are not included.
+    /// Returns how many times the store has been opened for writing, including this open: 1 for a
+    /// new store. Read-only opens are not included.
     #[must_use]
     pub fn opens(&self) -> u64 {
         self.engine().open_event.open_number
     }
 
-    /// Returns whether the store is fully functional. Cheap enough to call every second.
+    /// Returns whether the store is fully functional. The call is cheap enough to be made every
+    /// second.
     ///
     /// # Examples
     /// ```
@@ -173,9 +174,9 @@ impl JobStore {
     /// the threads, and unlocks the directory. All later calls return [`Error::Closed`]; pages that
     /// were listed before can still be written as JSON. Closing a closed store does nothing.
     ///
-    /// Returns after [`Options::close_timeout`](crate::Options::close_timeout) at the latest, and
-    /// abandons threads that are stuck. If more than 4096 graphs have changed since the index was
-    /// last written, the next open reads their changes from the log.
+    /// The call returns after [`Options::close_timeout`](crate::Options::close_timeout) at the
+    /// latest; threads that are stuck by then are abandoned. If more than 4096 graphs have changed
+    /// since the index was last written, the next open reads their changes from the log.
     ///
     /// Dropping the last handle also closes the store, but cannot return an error.
     ///
@@ -219,7 +220,7 @@ impl Options {
     /// Opens the store in `dir` with these options. See [`JobStore::open`].
     ///
     /// # Errors
-    /// Those of [`JobStore::open`], and [`Error::InvalidOption`].
+    /// Those of [`JobStore::open`].
     pub fn open(self, dir: impl AsRef<Path>) -> Result<JobStore> {
         self.check()?;
         JobStore::open_with(self, Some(dir.as_ref()))

@@ -15,13 +15,13 @@ use crate::model::request::Request;
 
 /// The maximum number of requests in a batch.
 const BATCH_REQUESTS_MAX: usize = 100_000;
-/// The maximum size of a batch, in bytes. A single larger request is accepted.
+/// The maximum size of a batch, in bytes. A batch of a single larger request is accepted.
 const BATCH_BYTES_MAX: u64 = 256 << 20;
 
 /// Requests that are recorded in one commit.
 pub(crate) struct SubmitBatch {
     submissions: Vec<Submission>,
-    /// Their size in the queue.
+    /// The requests' size in the queue.
     bytes: u64,
 }
 
@@ -45,20 +45,21 @@ impl Submitted {
 }
 
 impl Graph {
-    /// Records a request as a pending job, and returns its id: 55 characters, made of the graph's
-    /// [number](Graph::number) and a version 7 UUID.
+    /// Records a request as a pending job, and returns the job's id: 55 characters that consist of
+    /// the graph's [number](Graph::number) and a version 7 UUID.
     ///
     /// # Durability
     /// When this returns, the job survives a crash of the process and a power failure, unless
-    /// [`Durability`](crate::Durability) is set to an interval. Until then, lists do not show the
+    /// [`Durability`](crate::Durability) is set to an interval. Before that, lists do not show the
     /// job. Concurrent calls share one sync.
     ///
     /// # Errors
     /// [`Error::RequestTooLarge`], [`Error::GraphDropped`], and those of every write:
     /// [`Error::DiskFull`] (nothing was recorded), [`Error::CommitUnknown`] (the disk failed:
     /// reopen the store to see whether the job was recorded), [`Error::ReadOnly`],
-    /// [`Error::OpenedReadOnly`], [`Error::Removed`], [`Error::Forked`], [`Error::Closed`]. If the
-    /// index has failed and a million jobs were submitted since, [`Error::IndexUnavailable`].
+    /// [`Error::OpenedReadOnly`], [`Error::Removed`], [`Error::Forked`], [`Error::Closed`].
+    /// [`Error::IndexUnavailable`] if the index has failed and a million jobs have been submitted
+    /// since then.
     ///
     /// # Examples
     /// ```
@@ -83,8 +84,8 @@ impl Graph {
     /// batch contains at most 100,000 requests and 256 MiB. An empty batch records nothing.
     ///
     /// # Cost
-    /// One sync for the whole batch, which takes far less time than calling [`Graph::submit`] for
-    /// each request. Other writes wait in the meantime.
+    /// The whole batch shares one sync, so it takes far less time than calling [`Graph::submit`]
+    /// for each request. Other writes wait until the batch has been committed.
     ///
     /// # Errors
     /// [`Error::BatchTooLarge`], and those of [`Graph::submit`].
@@ -137,14 +138,14 @@ impl Graph {
         PreparedWrite::new(Operation { action, bytes }, created_all)
     }
 
-    /// Submits a request under an id chosen by the engine: 1 to 128 characters of `[0-9A-Za-z_-]`.
+    /// Submits a request under an id chosen by the caller: 1 to 128 characters of `[0-9A-Za-z_-]`.
     ///
     /// If a job with this id and the same request exists, nothing is recorded, so this call can be
     /// retried if its result was lost.
     ///
     /// # Cost
-    /// That of [`Graph::submit`], and one lookup, which almost never reads the disk if the id is
-    /// new. About 10 bytes per job in the index.
+    /// That of [`Graph::submit`], and one lookup. If the id is new, the lookup almost never reads
+    /// the disk. In the index, each such job takes up about 10 bytes.
     ///
     /// # Errors
     /// [`Error::JobIdTaken`] if the id belongs to a job with a different request (compared as by

@@ -12,7 +12,7 @@ use crate::model::error::Result;
 use crate::model::states::{State, States};
 use crate::model::stats::Totals;
 
-/// The maximum number of running jobs to search for the one that has run longest.
+/// The maximum number of running jobs among which the one that has run longest is searched for.
 pub(crate) const RUNNING_LOOKED_AT: u64 = 10_000;
 
 /// The totals of these graphs, and the number of jobs of each.

@@ -27,10 +27,10 @@ impl Graph {
     /// do not wake it.
     ///
     /// # Errors
-    /// [`Error::UnknownJob`], [`Error::JobPurged`], and those of [`Graph::job`]. While waiting:
-    /// [`Error::GraphDropped`], [`Error::Closed`], and [`Error::ReadOnly`] if a failed write means
-    /// that no job can complete before the store is reopened. In a store that was opened read-only,
-    /// [`Error::OpenedReadOnly`].
+    /// [`Error::UnknownJob`], [`Error::JobPurged`], and those of [`Graph::job`]. These also end a
+    /// wait: [`Error::GraphDropped`], [`Error::Closed`], and [`Error::ReadOnly`], if a failed write
+    /// means that no job can complete before the store is reopened. In a store that was opened
+    /// read-only, [`Error::OpenedReadOnly`] is returned immediately.
     ///
     /// [`Error::UnknownJob`]: crate::Error::UnknownJob
     /// [`Error::JobPurged`]: crate::Error::JobPurged
@@ -66,8 +66,8 @@ impl Graph {
     ///
     /// # Errors
     /// This call returns [`Error::UnknownJob`](crate::Error::UnknownJob),
-    /// [`Error::JobPurged`](crate::Error::JobPurged), and those of [`Graph::job`]; the future
-    /// returns the others of [`Graph::wait`].
+    /// [`Error::JobPurged`](crate::Error::JobPurged), and the errors of [`Graph::job`]. The future
+    /// returns the other errors of [`Graph::wait`].
     ///
     /// # Examples
     /// ```
@@ -105,8 +105,8 @@ pub struct JobCompletion {
 }
 
 impl JobCompletion {
-    /// Blocks until the job is complete. Returns `None` if the timeout passes first; then this can
-    /// be called again.
+    /// Blocks until the job is complete. Returns `None` if the timeout passes first; in that case,
+    /// this can be called again.
     ///
     /// # Errors
     /// Those of [`Graph::wait`].
@@ -170,7 +170,7 @@ impl JobCompletion {
         }
         match self.graph.core.state.read().status.get(self.sequence) {
             Some(State::Complete) | None => {}
-            // Without writes, the job never completes.
+            // If no writes are possible, the job never completes.
             Some(_) => {
                 let checked = engine.check_not_read_only();
                 return checked.and_then(|()| engine.check_sound()).err().map(Err);

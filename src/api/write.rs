@@ -12,7 +12,7 @@ pub(crate) type Finish<T> = Box<dyn FnOnce(Result<WriteResult>) -> Result<T> + S
 pub(crate) struct PreparedWrite<T> {
     /// `None` if the result is known without a write.
     pub(crate) operation: Option<Operation>,
-    /// Reads the committer's result, or returns the known one.
+    /// Converts the committer's result, or returns the known result.
     pub(crate) finish: Finish<T>,
 }
 

@@ -1,8 +1,8 @@
 //! Errors as HTTP responses.
 //!
-//! Contains the conversion of an [`ApiError`] into a response, and the errors that only HTTP has.
-//! Every error is a document of the GES job-list API; a client that is refused temporarily gets a
-//! `Retry-After`.
+//! Contains the conversion of an [`ApiError`] into a response, and the errors specific to the HTTP
+//! API. Every error is a document of the GES job-list API. If a client is refused only temporarily,
+//! the response includes a `Retry-After` header.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -16,10 +16,11 @@ use crate::model::id::excerpt_id;
 /// The default content type of the responses of this module.
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// `Retry-After`, in seconds.
+/// The value of `Retry-After`, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
-/// The errors that only HTTP has; an engine can use them in its own routes. Each one is a response.
+/// The errors specific to the HTTP API. An engine can use them in its own routes. Each one can be
+/// returned as a response.
 ///
 /// # Examples
 /// ```
@@ -36,7 +37,7 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 /// # drop(app);
 /// ```
 impl ApiError {
-    /// Another error of the GES API, or one of the engine's own.
+    /// Creates another error of the GES API, or one of the engine's own errors.
     #[must_use]
     pub fn new(status: u16, code: &'static str, message: impl Into<String>) -> ApiError {
         ApiError {
@@ -95,8 +96,8 @@ impl ApiError {
     }
 }
 
-/// 400 `GES.8000`: an invalid parameter. Converts into an [`ApiError`], whose message shows at most
-/// the beginning of the given value.
+/// 400 `GES.8000`: an invalid parameter. This converts into an [`ApiError`]; its message shows at
+/// most the beginning of the given value.
 ///
 /// # Examples
 /// ```
@@ -123,7 +124,7 @@ pub struct InvalidParameter<'a> {
     pub given: &'a str,
     /// What is allowed: a phrase that continues "it must be".
     pub allowed: &'a str,
-    /// What the client can do about it, in the imperative.
+    /// What the client can do, in the imperative.
     pub remedy: &'a str,
 }
 
@@ -138,7 +139,7 @@ impl From<InvalidParameter<'_>> for ApiError {
 }
 
 impl From<Error> for ApiError {
-    /// The error as the client sees it; the details of an internal fault are only logged.
+    /// Returns the error as the client sees it. The details of an internal fault are only logged.
     fn from(error: Error) -> ApiError {
         let failure = error.api_error();
         match failure.status {
@@ -180,8 +181,8 @@ pub async fn no_such_resource(headers: HeaderMap) -> Response {
     response
 }
 
-/// The GES API has no error for a method that a path does not accept; axum lists the accepted ones
-/// in `Allow`.
+/// The response to a method that the path does not accept. The GES API defines no error for this.
+/// axum lists the accepted methods in `Allow`.
 pub(crate) async fn wrong_method() -> Response {
     let message = "method not allowed; the Allow header lists the allowed methods";
     ApiError::new(405, "GES.8000", message).into_response()

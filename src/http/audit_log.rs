@@ -1,7 +1,7 @@
 //! The audit log: the changes that clients and operators make.
 //!
 //! Contains the log line and [`Actor`]. Each action that changed something is logged as one line at
-//! the level INFO, with ids, and never with a request body, a message, or a token.
+//! the level INFO. The line contains ids, but never a request body, a message, or a token.
 
 use std::fmt;
 
@@ -39,9 +39,9 @@ impl fmt::Display for Actor {
 /// A change that was made to a graph.
 pub(crate) struct AuditEntry<'a> {
     pub(crate) action: &'static str,
-    /// Project and graph.
+    /// The project and the graph.
     pub(crate) graph: (&'a str, &'a str),
-    /// The job, if the change was made to one.
+    /// The job, if the change was made to a job.
     pub(crate) job: Option<&'a str>,
     pub(crate) by: Actor,
 }

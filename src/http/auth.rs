@@ -1,4 +1,4 @@
-//! Authorization: the engine decides whether a caller may have a response.
+//! Authorization: the engine decides whether a caller may receive a response.
 //!
 //! Contains [`Caller`], [`Token`], and [`Access`]. The engine's hook is called before anything is
 //! looked up, so a refused caller learns nothing about what exists. Tokens are never shown.
@@ -13,10 +13,10 @@ use axum::http::{Extensions, HeaderMap, Method};
 
 use crate::model::api_error::ApiError;
 
-/// The header that carries the token.
+/// The header that contains the token.
 const TOKEN_HEADER: &str = "x-auth-token";
 
-/// Who asks, and for what: the argument of the hook of
+/// The caller and what it requests: the argument of the hook set by
 /// [`Routes::authorize`](crate::http::Routes::authorize). `Debug` shows neither the token nor the
 /// value of any header.
 ///
@@ -59,12 +59,13 @@ pub struct Caller {
     pub method: Method,
     /// All headers of the request.
     pub headers: HeaderMap,
-    /// What the engine's own layers have attached to the request, for example a peer's certificate.
+    /// The extensions that the engine's own layers have attached to the request, such as a peer's
+    /// certificate.
     pub extensions: Extensions,
 }
 
 impl Caller {
-    /// A caller with only these fields set, for the test of a hook.
+    /// Creates a caller with only these fields set, for testing a hook.
     #[must_use]
     pub fn new(permission: Permission, project_id: impl Into<String>) -> Caller {
         Caller {
@@ -110,12 +111,12 @@ impl fmt::Debug for Caller {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Permission {
-    /// To read jobs: the list, or the state of one job.
+    /// Reading jobs: the list, or the state of one job.
     Read,
-    /// To cancel a job.
+    /// Canceling a job.
     Cancel,
-    /// To read the health and metrics of the store, which cover all projects:
-    /// [`Routes::operations`].
+    /// Reading the health and metrics of the store ([`Routes::operations`]). These cover all
+    /// projects.
     ///
     /// [`Routes::operations`]: crate::http::Routes::operations
     Observe,
@@ -126,13 +127,13 @@ pub enum Permission {
 pub struct Token(String);
 
 impl Token {
-    /// Creates a token, for the test of a hook.
+    /// Creates a token, for testing a hook.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Token {
         Token(text.into())
     }
 
-    /// The value of the header.
+    /// Returns the value of the header.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -145,11 +146,11 @@ impl fmt::Debug for Token {
     }
 }
 
-/// The decision of the engine about a caller.
+/// The engine's decision about a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Access {
-    /// The caller may have the response.
+    /// The caller may receive the response.
     Granted,
     /// The token is missing or unknown: 401 `invalid or missing token`.
     Unauthenticated,

@@ -1,7 +1,7 @@
 //! One connection of a server.
 //!
 //! Contains the timeouts for a client that neither reads nor sends, and the error document for
-//! input that is not an HTTP request. Routing is up to the router.
+//! input that is not an HTTP request. Routing is left to the router.
 
 use std::convert::Infallible;
 use std::io;
@@ -25,18 +25,20 @@ use crate::http::connection_slots::{BusyBody, ConnectionSlot};
 use crate::http::middleware::{REQUEST_ID, request_id};
 use crate::model::api_error::ApiError;
 
-/// The maximum number of bytes buffered for a client, in addition to the system's buffers; also the
-/// limit for a request's head.
+/// The maximum number of bytes buffered for a client, in addition to the system's buffers. This is
+/// also the maximum size of a request's head.
 const BUFFER_BYTES: usize = 64 << 10;
-/// How long a connection that was asked to close may stay open without a request in progress.
+/// The maximum time for which a connection that was asked to close may stay open without a request
+/// in progress.
 const LEAVE_TIME: Duration = Duration::from_secs(1);
-/// The maximum number of bytes read from a client that was refused. They are read so that the
-/// client sees the response.
+/// The maximum number of further bytes read from a client after its input was refused. They are
+/// read so that the client sees the response.
 const DISCARDED_BYTES_MAX: usize = 1 << 20;
 /// The time limit for reading these bytes.
 const DISCARD_TIME: Duration = Duration::from_secs(1);
 
-/// Serves a client until it disconnects, until `ending`, or until another client needs its slot.
+/// Serves a client until it disconnects, until `ending` completes, or until another client needs
+/// its slot.
 pub(super) async fn serve<I>(
     io: I,
     app: Router,
@@ -84,14 +86,14 @@ where
     loop {
         tokio::select! {
             done = connection.as_mut() => return done,
-            // Without a request in progress there is nothing to finish.
+            // If no request is in progress, there is nothing to finish.
             () = sleep(LEAVE_TIME) => if !slot.is_busy() { return Ok(()); },
         }
     }
 }
 
 /// A connection whose peer must read something from time to time. If hyper refuses the peer's
-/// input, the peer gets an error document before the connection is closed.
+/// input, an error document is sent to the peer before the connection is closed.
 struct StallTimeout<I> {
     io: I,
     stall: Duration,
@@ -135,8 +137,8 @@ impl<I: AsyncWrite + Unpin> StallTimeout<I> {
         })
     }
 
-    /// If `given` is the bare head of a refusal, writes its document instead. `None` for anything
-    /// else.
+    /// If `given` is the bare head of a refusal by hyper, writes an error document instead. Returns
+    /// `None` for anything else.
     fn explained(
         &mut self,
         context: &mut Context<'_>,
@@ -164,8 +166,9 @@ impl<I: AsyncWrite + Unpin> StallTimeout<I> {
 }
 
 impl<I: AsyncRead + AsyncWrite + Unpin> StallTimeout<I> {
-    /// Reads what a refused client still sends, up to a limit: closing a socket with unread bytes
-    /// resets it, and the peer may lose the response.
+    /// Reads and discards what a refused client is still sending, up to a limit. Otherwise, closing
+    /// the socket while it contains unread bytes would reset it, and the peer might lose the
+    /// response.
     fn discard(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Some(refusal) = &mut self.refusal else {
             return Poll::Ready(());
@@ -209,8 +212,9 @@ fn head_too_long() -> String {
 }
 
 impl Refusal {
-    /// The response to input that hyper does not accept as a request: hyper's own responses have no
-    /// body, and do not pass through the router, which adds a request id to every response.
+    /// The response to input that hyper does not accept as a request. It replaces hyper's own
+    /// response, because that has no body, and because it does not pass through the router and
+    /// therefore has no request id.
     fn of(head: &[u8]) -> Option<Refusal> {
         let text = std::str::from_utf8(head).ok()?;
         let lines = text.strip_prefix("HTTP/1.")?.strip_suffix("\r\n\r\n")?;

@@ -30,8 +30,8 @@ struct TakenSlots {
 }
 
 struct SlotState {
-    /// Since when the connection has had no request in progress; `None` while it has one, and after
-    /// it has been asked to close.
+    /// The time since which the connection has been idle; `None` while a request is in progress,
+    /// and after the connection has been asked to close.
     idle_since: Mutex<Option<Instant>>,
     leave: Notify,
 }
@@ -53,8 +53,8 @@ impl ConnectionSlots {
     }
 
     /// Returns a slot for a new connection. If none is free, connections without a request in
-    /// progress are closed, starting with the one that has waited longest. So idle connections do
-    /// not keep new clients out.
+    /// progress are closed, starting with the one that has waited longest. Thus, idle connections
+    /// do not keep new clients out.
     pub(super) async fn take(&self) -> ConnectionSlot {
         let permit = loop {
             if let Ok(permit) = self.free.clone().try_acquire_owned() {

@@ -1,7 +1,7 @@
 //! Operations on a store through its control socket: the routes under `/control`.
 //!
 //! Contains those routes and their JSON. They use only the public API. Every failure has the form
-//! of a GES API error, with the code of the library's error if there is one.
+//! of a GES API error. If it was caused by an error of the library, it includes that error's code.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -37,8 +37,9 @@ use crate::model::outcome::{Outcome, OutcomeKind};
 /// The maximum size of a body that is not a job's request.
 const BODY_BYTES_MAX: u64 = 128 << 10;
 
-/// Long, because an operator may wait for a verification, read the output in a pager, or send data
-/// as it is produced. None of this competes with the engine's clients.
+/// The timeout for operators. It is long because an operator may wait for a verification, read the
+/// output in a pager, or send data as it is produced. None of this competes with the engine's
+/// clients.
 pub(crate) const PATIENT: Duration = Duration::from_secs(24 * 3600);
 
 /// One project may use half of each limit. Even that is more than the number of connections.
@@ -95,7 +96,7 @@ pub(crate) fn router(store: &JobStore) -> Router {
     all.fallback(no_such_resource)
 }
 
-/// The same routes without a socket, as the engine's own process would use them.
+/// The same routes without a socket, for use inside the engine's own process.
 #[cfg(feature = "simulation")]
 pub(crate) fn routes_alone(store: &JobStore) -> Router {
     router(store).layer(Extension(Actor::HttpClient))
@@ -170,7 +171,7 @@ async fn verify(State(shared): State<RoutesState>, RawQuery(query): RawQuery) ->
 #[serde(deny_unknown_fields)]
 struct Backup {
     to: PathBuf,
-    /// Whether log files are shared by hard links.
+    /// Whether log files are shared through hard links.
     #[serde(default)]
     link: bool,
 }
@@ -411,7 +412,7 @@ async fn cancel(
     Ok(json_response(json!({ "cancelled": word }).to_string()))
 }
 
-/// Parses a JSON body; the error for an invalid one does not quote it.
+/// Parses a JSON body. The error for an invalid body does not quote it.
 async fn document<T: DeserializeOwned>(body: Body, allowed: &str) -> Result<T, ApiError> {
     let text = request_body::text(body, BODY_BYTES_MAX).await?;
     serde_json::from_str(&text).map_err(|error| {

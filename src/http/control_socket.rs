@@ -30,24 +30,25 @@ use crate::log::disk::Disk;
 use crate::log::file_names;
 use crate::model::error::{Error, Result};
 
-/// The longest path of a socket, in bytes: `sun_path` without the terminating NUL.
+/// The maximum length of a socket's path, in bytes: the size of `sun_path` without the terminating
+/// NUL.
 const PATH_BYTES_MAX: usize = 107;
-/// Number of threads that read and write files for the clients of the socket.
+/// The number of threads that read and write files for the clients of the socket.
 const BLOCKING_THREADS: usize = 16;
-/// How long responses in progress may take during shutdown.
+/// The maximum time that responses in progress may take during shutdown.
 const GRACE: Duration = Duration::from_secs(3);
 
 impl JobStore {
     /// Opens `control.sock` in the store's directory, through which operators inspect and change
     /// the store while the engine has it open. The protocol is HTTP/1.1 over a Unix socket, with
-    /// the routes of [`Routes`](crate::http::Routes) and more under `/control`. The CLI,
-    /// `jobstore`, uses it if the directory is locked.
+    /// the routes of [`Routes`](crate::http::Routes) and further routes under `/control`. The
+    /// `jobstore` CLI uses the socket if the directory is locked.
     ///
-    /// No token is needed: only the store's own user (the socket has mode 0600) and root can
-    /// connect; any other peer is disconnected. The socket allows whatever the store's user could
-    /// do with the directory: list and export all jobs of all projects, cancel and complete jobs,
-    /// import, purge, back up, and verify. A failure has the code of its [`Error`] in the header
-    /// `X-Error-Code`.
+    /// No token is needed, because only the store's own user (the socket has mode 0600) and root
+    /// can connect; any other peer is disconnected. The socket allows whatever the store's user
+    /// could do with the directory: list and export all jobs of all projects, cancel and complete
+    /// jobs, import, purge, back up, and verify. If a request fails with an [`Error`], the header
+    /// `X-Error-Code` contains the error's code.
     ///
     /// A thread named `jobstore-control` serves the socket, so the engine does not need an async
     /// runtime. The thread keeps the store open, and ends when the store is closed.
@@ -105,8 +106,8 @@ impl Control {
         &self.open.path
     }
 
-    /// Removes the socket and ends its thread; responses in progress have 3 seconds to finish.
-    /// Operations that have begun in the store run to completion.
+    /// Removes the socket and ends its thread. Responses in progress have 3 seconds to finish.
+    /// Operations that have already begun in the store run to completion.
     pub fn close(self) {
         drop(self);
     }
@@ -129,8 +130,8 @@ impl fmt::Debug for Control {
 
 struct Open {
     path: PathBuf,
-    /// The directory of the socket. After a fork, the child also has this value, but must not
-    /// remove the socket.
+    /// The directory of the socket. After a fork, the child process also has this value, but it
+    /// must not remove the socket.
     disk: Arc<dyn Disk>,
     opener: u32,
     /// `None` once the shutdown has begun.
@@ -210,8 +211,8 @@ impl AttachedService for Open {
     }
 }
 
-/// Binds the socket under a temporary name and renames it when it is ready. An existing socket
-/// belongs to a process that died, because this process has the store's lock.
+/// Binds the socket under a temporary name and renames it when it is ready. If a socket already
+/// exists, its process must have died, because this process holds the store's lock.
 fn bind(unfinished: &Path, path: &Path) -> io::Result<BoundListener> {
     match fs::remove_file(unfinished) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
@@ -256,11 +257,11 @@ fn run(
         serve_each(listener, app, bounds(), end).await;
     };
     runtime.block_on(serving);
-    // Does not wait for operations of clients that are gone.
+    // This does not wait for operations of clients that have disconnected.
     runtime.shutdown_background();
 }
 
-/// A listener that closes every connection that is not from this process's user or root.
+/// A listener that closes every connection whose peer is neither this process's user nor root.
 struct OwnUserOnly(UnixListener);
 
 impl Listener for OwnUserOnly {

@@ -8,13 +8,14 @@ use std::io::{self, Write};
 use axum::http::{HeaderMap, HeaderValue, header};
 use flate2::write::GzEncoder;
 
-/// Shorter responses are not compressed, because they would not become smaller.
+/// Responses shorter than this are not compressed, because they would not become smaller.
 const SMALL_BYTES: usize = 1024;
 
-/// The levels are fast ones, because a list is read at hundreds of MB/s.
+/// The compression levels are low for speed, because a list is read at hundreds of MB/s.
 const GZIP_LEVEL: u32 = 1;
 const ZSTD_LEVEL: i32 = 1;
-/// The window of an encoder, which stays allocated for as long as a slow client reads: 128 KiB.
+/// The window of an encoder: 128 KiB. It stays allocated until the client has read the whole
+/// response, even if the client is slow.
 const ZSTD_WINDOW_LOG: u32 = 17;
 
 /// The encoding of a response.
@@ -44,7 +45,7 @@ impl Encoding {
                 Some(("q" | "Q", weight)) => Some(weight),
                 _ => None,
             });
-            // In thousandths; an invalid weight excludes the encoding.
+            // Weights are in thousandths. An invalid weight excludes the encoding.
             let weight = weight.map_or(1000, |q| q.parse::<f32>().map_or(0, |q| (q * 1e3) as u32));
             let of = match name.as_str() {
                 "zstd" => &mut known[0].1,
@@ -77,7 +78,7 @@ impl Encoding {
         }
     }
 
-    /// The encoding for a text, given its beginning (or all of it).
+    /// The encoding for a text, given its beginning or the whole text.
     pub(crate) fn for_text(self, beginning: &[u8], is_all: bool) -> Encoding {
         match is_all && beginning.len() < SMALL_BYTES {
             true => Encoding::Plain,
@@ -109,7 +110,8 @@ pub(crate) enum Encoder {
 }
 
 impl Encoder {
-    /// Returns the encoded bytes that are ready; all of them if `at_once`.
+    /// Encodes `text` and returns the encoded bytes that are ready. If `at_once` is set, returns
+    /// all of them.
     pub(crate) fn piece(&mut self, text: Vec<u8>, at_once: bool) -> io::Result<Vec<u8>> {
         let ready = match self {
             Encoder::Plain => return Ok(text),

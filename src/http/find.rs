@@ -1,8 +1,8 @@
 //! Search for jobs whose ids are lost: by the whole request, or by parts of it.
 //!
 //! Contains the route `find` of the control socket. Results are listed newest first, one job per
-//! line. A search that is stopped or reaches its limit returns the cursor from which another search
-//! continues. A search ends if its client disconnects.
+//! line. A search that is stopped or reaches its limit returns a cursor from which another search
+//! can continue. A search ends if its client disconnects.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,10 +26,10 @@ use crate::model::api_error::ApiError;
 use crate::model::job_query::{JobQuery, PAGE_JOBS_MAX, ScanProgress};
 use crate::model::request::{BESIDE_REQUEST_BYTES, Request};
 
-/// How many jobs a search has scanned, and of how many: `500/12000`.
+/// The header for how many jobs a search has scanned, and of how many: `500/12000`.
 const SEARCHED: HeaderName = HeaderName::from_static("x-searched");
 
-/// If there is a body, it is the request to find; otherwise the query describes it.
+/// If there is a body, it is the request to find. Otherwise, the query describes the request.
 pub(crate) async fn find(
     State(shared): State<RoutesState>,
     path: Graph,
@@ -126,7 +126,7 @@ async fn by_parts(
         Ok((BodySource::begin(found, encoding)?, next, searched))
     });
     let (begun, next, searched) = begun.await?;
-    // If the client disconnects, `client` is dropped earlier, which ends the search.
+    // If the client disconnects, `client` is dropped before this point. The drop ends the search.
     drop(client);
     let mut response = shared.respond(&project_id, begun, LINES)?;
     let headers = response.headers_mut();

@@ -1,8 +1,8 @@
 //! Limits on what responses may cost.
 //!
-//! Contains [`Limits`], and the slots for long responses and scans. Many long pages do not delay a
-//! short one, and one project cannot take all slots from the others. A slot is released when its
-//! guard is dropped.
+//! Contains [`Limits`], and the slots for long responses and scans. Long pages do not delay short
+//! ones, however many there are, and one project cannot take all slots from the others. A slot is
+//! released when its guard is dropped.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,8 +13,9 @@ use parking_lot::Mutex;
 use crate::base::clock::bounded;
 use crate::model::api_error::ApiError;
 
-/// Limits on what responses may cost, set by [`Routes::limits`](crate::http::Routes::limits). A
-/// request over a limit gets 503 `engine service unavailable` with a `Retry-After`.
+/// Limits on what responses may cost, set by [`Routes::limits`](crate::http::Routes::limits). The
+/// response to a request that exceeds a limit is 503 `engine service unavailable`, with a
+/// `Retry-After` header.
 ///
 /// # Examples
 /// ```
@@ -51,45 +52,46 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The defaults: 128 long pages, 4 scans, 30 s to the first byte, 30 s for each block, 15 min
-    /// in total.
+    /// Returns the default limits: 128 long pages, 4 scans, 30 s to the first byte, 30 s for each
+    /// block, and 15 min in total.
     pub fn new() -> Limits {
         Limits::default()
     }
 
-    /// How many long pages are sent concurrently. A long page is larger than a block of 64 KiB.
-    /// Each needs memory for one or two blocks and keeps its files open. Short pages are not
-    /// counted. One project can use at most half of the slots, so its clients cannot lock out those
-    /// of other projects.
+    /// Sets the maximum number of long pages sent concurrently. A long page is one that is larger
+    /// than a block of 64 KiB. Each long page needs memory for one or two blocks and keeps its
+    /// files open. Short pages are not limited. One project can use at most half of the slots, so
+    /// its clients cannot lock out the clients of other projects.
     pub fn long_pages(mut self, pages: usize) -> Limits {
         self.long_pages = pages;
         self
     }
 
-    /// How many lists with a filter that scans jobs run concurrently. Any filter scans, except the
-    /// one by state ([`JobQuery`](crate::JobQuery) documents the cost of each). One project can use
-    /// at most half of the slots.
+    /// Sets the maximum number of lists that scan jobs concurrently. Any filter requires a scan,
+    /// except a filter by state ([`JobQuery`](crate::JobQuery) documents the cost of each filter).
+    /// One project can use at most half of the slots.
     pub fn scans(mut self, scans: usize) -> Limits {
         self.scans = scans;
         self
     }
 
-    /// How long a response may take to begin, including the authorization hook. If a scan takes
-    /// longer, the response does not wait for it, but the scan keeps its slot until it has ended.
+    /// Sets the maximum time until a response begins, including the authorization hook. If a scan
+    /// takes longer, the response does not wait for it, but the scan keeps its slot until it has
+    /// ended.
     pub fn first_byte(mut self, time: Duration) -> Limits {
         self.first_byte = bounded(time);
         self
     }
 
-    /// How long a client may take to read a block of about 64 KiB. If it takes longer, the page's
-    /// resources are released, and the connection is aborted when the server next polls the
-    /// response. ([`serve()`](crate::http::serve()) does this immediately.)
+    /// Sets the maximum time that a client may take to read a block of about 64 KiB. If the client
+    /// takes longer, the page's resources are released, and the connection is aborted when the
+    /// server next polls the response. ([`serve()`](crate::http::serve()) aborts it immediately.)
     pub fn stall(mut self, time: Duration) -> Limits {
         self.stall = bounded(time);
         self
     }
 
-    /// How long a whole response may take, even if the client keeps reading.
+    /// Sets the maximum time that a whole response may take, even if the client keeps reading.
     pub fn whole(mut self, time: Duration) -> Limits {
         self.whole = bounded(time);
         self
@@ -125,7 +127,7 @@ impl ProjectLimits {
 struct ProjectSemaphore {
     what: &'static str,
     count: usize,
-    /// How many slots each project has taken; projects with none are absent.
+    /// How many slots each project has taken. Projects without slots are absent.
     taken: Mutex<HashMap<String, usize>>,
 }
 

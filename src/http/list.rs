@@ -1,7 +1,7 @@
-//! The three responses of the GES API: the list, the state of one job, a cancellation.
+//! The three responses of the GES API: the list, the state of one job, and a cancellation.
 //!
-//! Builds the documents, except for the bytes of the page itself. Each response is a success
-//! document of the GES API or one of its errors.
+//! Contains the handlers that build these documents. The bytes of a page come from the store. Each
+//! response is either a success document or an error of the GES API.
 
 use std::ops::ControlFlow;
 
@@ -28,7 +28,7 @@ use crate::model::states::State;
 
 const TOTAL: HeaderName = HeaderName::from_static("x-total-count");
 const NEXT: HeaderName = HeaderName::from_static("x-next-cursor");
-/// How many jobs a page of lines skips because a repair quarantined them.
+/// The header for how many jobs a page of lines skips because a repair quarantined them.
 const QUARANTINED: HeaderName = HeaderName::from_static("x-quarantined");
 
 /// The form in which a page is sent.
@@ -122,8 +122,8 @@ impl RoutesState {
             Ok((begun, page.total(), page.next(), page.quarantined()))
         });
         let (begun, total, next, quarantined) = found.await?;
-        // If the client disconnects or the time is over, `client` is dropped earlier, which ends
-        // the scan.
+        // If the client disconnects or the time is over, `client` is dropped before this point. The
+        // drop ends the scan.
         drop(client);
         let mut response = self.respond(&project_id, begun, form.content_type())?;
         let headers = response.headers_mut();
@@ -169,7 +169,7 @@ impl RoutesState {
     }
 }
 
-/// What a scan's callback returns: stop if `is_over`.
+/// Tells a scan whether to continue: it stops if `is_over`.
 pub(crate) fn ends_if(is_over: bool) -> ControlFlow<()> {
     match is_over {
         true => ControlFlow::Break(()),
@@ -235,7 +235,7 @@ fn to_cancel<E: From<Error> + From<ApiError>>(error: Error, id: &str) -> E {
     }
 }
 
-/// `{"jobId":"..","status":"success",..}`, followed by the known facts of the job's life cycle.
+/// `{"jobId":"..","status":"success",..}`, with the known details of the job's life cycle.
 fn state_document(job: &Job) -> Vec<u8> {
     let status = match (job.state(), job.outcome().map(|outcome| outcome.kind())) {
         (State::Pending, _) => "pending",

@@ -1,6 +1,6 @@
 //! The store's metrics for Prometheus.
 //!
-//! Contains [`metrics`], and the names and units of the series. The output is the text format
+//! Contains [`metrics`], and the names and units of the series. The output is in the text format
 //! 0.0.4, with base units in the names, counters that only increase, and cumulative histograms. The
 //! health is reported even if the statistics are not available.
 
@@ -21,7 +21,7 @@ pub const METRICS_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8
 /// most jobs are chosen.
 pub const METRICS_GRAPHS: usize = 100;
 
-/// The largest number of graphs for which [`metrics_of()`](metrics_of) returns series.
+/// The maximum number of graphs for which [`metrics_of()`](metrics_of) returns series.
 pub const METRICS_GRAPHS_MAX: usize = 10_000;
 
 /// The store's metrics as Prometheus text, to be served with [`METRICS_CONTENT_TYPE`].
@@ -32,9 +32,9 @@ pub const METRICS_GRAPHS_MAX: usize = 10_000;
 /// the number of all graphs, and `jobstore_graphs_shown` is the number of graphs with series.
 /// [`metrics_of()`](metrics_of) includes more or fewer graphs.
 ///
-/// Counters start at 0 at each open, except `jobstore_opens_total`. If the statistics cannot be
-/// read because a file or the index fails, only `jobstore_build_info`, `jobstore_health`, and
-/// `jobstore_stats_up` are present.
+/// Counters start at 0 each time the store is opened, except `jobstore_opens_total`. If the
+/// statistics cannot be read because a file or the index fails, only `jobstore_build_info`,
+/// `jobstore_health`, and `jobstore_stats_up` are present.
 ///
 /// # Cost
 /// That of [`JobStore::stats_of`]. It reads files, so call it on a thread that may block.
@@ -57,8 +57,8 @@ pub fn metrics(store: &JobStore) -> Result<String> {
     metrics_of(store, METRICS_GRAPHS)
 }
 
-/// Like [`metrics()`](metrics), with series for at most `graphs` graphs, up to
-/// [`METRICS_GRAPHS_MAX`]: what `GET /metrics?graphs=..` returns.
+/// Like [`metrics()`](metrics), but with series for at most `graphs` graphs, up to
+/// [`METRICS_GRAPHS_MAX`]. This is what `GET /metrics?graphs=..` returns.
 ///
 /// # Errors
 /// [`Error::Closed`].

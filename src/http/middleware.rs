@@ -1,7 +1,7 @@
-//! The middleware around every request: a request id, a span, a timeout, headers.
+//! The middleware around every request: a request id, a span, a timeout, and headers.
 //!
-//! Contains request ids and the logging of requests. Every request gets a response, and every
-//! response has the request id that appears in the log. No part of a query, a token, or a body is
+//! Contains request ids and the logging of requests. Every request is answered, and every response
+//! includes the request id that appears in the log. No part of a query, a token, or a body is
 //! logged.
 
 use std::future::{Future, poll_fn};
@@ -24,7 +24,7 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 /// The maximum length of a request id from a client. A longer id is replaced.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
-/// How long a response may take to begin.
+/// The maximum time until a response begins.
 pub(crate) type FirstByteTimeout = Arc<Duration>;
 
 pub(crate) async fn around(
@@ -62,7 +62,7 @@ pub(crate) async fn around(
     response
 }
 
-/// The result of the work. `None` if the work panics, which the engine's hook may do. The panic
+/// The result of the work, or `None` if the work panics. (The engine's hook may panic.) The panic
 /// message is not logged, because it may contain a token.
 async fn caught<F: Future>(work: F) -> Option<F::Output> {
     let mut work = pin!(work);
@@ -84,7 +84,7 @@ pub(crate) fn request_id(headers: &HeaderMap) -> HeaderValue {
         return id.clone();
     }
     let mut random = [0; 16];
-    // Without random numbers all these ids are equal, which affects only the log.
+    // If no random numbers are available, all these ids are equal. This affects only the log.
     getrandom::fill(&mut random).ok();
     let id = uuid::Builder::from_random_bytes(random).into_uuid();
     HeaderValue::from_str(&id.to_string()).unwrap_or(HeaderValue::from_static("-"))

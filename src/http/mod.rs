@@ -1,9 +1,9 @@
 //! The job list over HTTP, for an engine that serves with [axum].
 //!
-//! A response is always one of the GES job-list API: a complete document or an error, never a part
-//! of a document that looks complete.
+//! A response is always a response of the GES job-list API: either a complete document or an error,
+//! but never a part of a document that looks complete.
 //!
-//! [`Routes`] makes routers that an engine merges into its own, all of them or one by one:
+//! [`Routes`] creates routers that an engine merges into its own router, all at once or one by one:
 //!
 //! | method and path | what |
 //! |---|---|
@@ -13,15 +13,15 @@
 //! | `GET /health`, `/metrics`, `/openapi.json` | [`Routes::operations`] |
 //!
 //! Without a hook ([`Routes::authorize`]), requests are not authorized. [`Limits`] bounds what
-//! responses may cost. A list is read in blocks, off the server's threads, as the client receives
-//! it: a slow client costs one block of memory, and a client that stalls is disconnected. A failure
-//! after the first bytes aborts the connection.
+//! responses may cost. A list is read in blocks as the client receives it, but not on the server's
+//! threads. Therefore, a slow client costs only one block of memory. A client that stalls is
+//! disconnected. A failure after the first bytes aborts the connection.
 //!
 //! [`serve()`] is a server with limits that a bare `axum::serve` does not have.
 //! [`no_such_resource`] is the 404 of the GES API, for an engine's fallback. [`openapi()`] is the
 //! OpenAPI document of these routes, and [`metrics()`] returns the store's metrics for Prometheus.
-//! [`JobStore::control`](crate::JobStore::control) opens a socket with the same routes and more,
-//! for operators.
+//! [`JobStore::control`](crate::JobStore::control) opens a socket for operators, with the same
+//! routes and further ones.
 //!
 //! ```
 //! use jobstore::http::{Access, Routes, no_such_resource};

@@ -3,8 +3,8 @@
 //! Contains [`openapi`], which returns the file `openapi.json` in this directory (OpenAPI 3.1).
 //! Tests and `.ci/openapi` compare the responses with it.
 
-/// The OpenAPI 3.1 document of the routes that [`Routes`](crate::http::Routes) makes, as
-/// JSON.
+/// Returns the OpenAPI 3.1 document, in JSON, for the routes that [`Routes`](crate::http::Routes)
+/// creates.
 ///
 /// # Examples
 /// ```

@@ -1,8 +1,8 @@
 //! Query parameters.
 //!
-//! Contains the keys, the values that each accepts, and the errors. Parsing is strict: an unknown
-//! or repeated key, or an invalid value, is refused with an error that names the key, so a
-//! misspelled filter never lists everything.
+//! Contains the keys, the values that each key accepts, and the errors. Parsing is strict: an
+//! unknown or repeated key, or an invalid value, is refused with an error that names the key.
+//! Therefore, a misspelled filter is never silently ignored.
 
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -22,10 +22,10 @@ use crate::model::json_pointer::Pointer;
 use crate::model::outcome::OutcomeKind;
 use crate::model::states::State;
 
-/// The parameters that were not read yet.
+/// The parameters that have not been read yet.
 pub(crate) struct Query {
     pairs: VecDeque<(String, String)>,
-    /// The keys that were read.
+    /// The keys that have been read.
     known: Vec<&'static str>,
 }
 
@@ -51,7 +51,8 @@ impl Query {
         of_key.into_iter().map(|(_, value)| value).collect()
     }
 
-    /// Returns all values of a filter by text. An empty one is refused: it would match every job.
+    /// Returns all values of a filter by text. An empty value is refused, because it would match
+    /// every job.
     fn texts(&mut self, key: &'static str) -> Result<Vec<String>, ApiError> {
         let texts = self.all(key);
         match texts.iter().any(String::is_empty) {
@@ -65,7 +66,7 @@ impl Query {
         }
     }
 
-    /// Returns the value of a key that may occur once.
+    /// Returns the value of a key that may occur at most once.
     pub(crate) fn one(&mut self, key: &'static str) -> Result<Option<String>, ApiError> {
         let mut values = self.all(key).into_iter();
         let first = values.next();
@@ -131,7 +132,8 @@ impl Query {
         self.parsed(key, allowed, time)
     }
 
-    /// Values that are words; each parameter may have several, separated by commas.
+    /// Returns values that are words. Each parameter may contain several words, separated by
+    /// commas.
     fn words<T>(
         &mut self,
         key: &'static str,
@@ -215,7 +217,7 @@ impl Query {
         Ok(list)
     }
 
-    /// The order, and where to start.
+    /// Adds the order, and the position at which to start.
     pub(crate) fn order(&mut self, mut list: JobQuery) -> Result<JobQuery, ApiError> {
         let newest = self.parsed(
             "order",
@@ -232,7 +234,7 @@ impl Query {
         self.cursor(list)
     }
 
-    /// Where to start.
+    /// Adds the position at which to start.
     pub(crate) fn cursor(&mut self, list: JobQuery) -> Result<JobQuery, ApiError> {
         Ok(match self.one("cursor")? {
             Some(cursor) => list.cursor(&cursor.parse::<Cursor>()?),
@@ -247,7 +249,7 @@ impl Query {
         Ok((offset, limit.unwrap_or(PAGE_JOBS_MAX)))
     }
 
-    /// Refuses parameters that were not read.
+    /// Refuses parameters that have not been read.
     pub(crate) fn end(mut self) -> Result<(), ApiError> {
         let Some((key, _)) = self.pairs.pop_front() else {
             return Ok(());
@@ -332,8 +334,8 @@ fn decoded(text: &str) -> Result<String, ApiError> {
     decoded.map(|text| text.into_owned()).map_err(|_| refused())
 }
 
-/// Parses digits only; `parse` would accept a sign. A number that does not fit is replaced by the
-/// largest one, which is past the end of every list.
+/// Parses digits only; `parse` would accept a sign. A number that does not fit into a `u64` is
+/// replaced by the largest `u64`, which is past the end of every list.
 fn number(text: &str) -> Option<u64> {
     let is_plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     is_plain.then(|| text.parse().unwrap_or(u64::MAX))

@@ -1,8 +1,8 @@
 //! Request bodies.
 //!
 //! Contains [`text`], for a whole body, and [`reader`], for reading a body on a thread as it
-//! arrives. Memory and the wait for the next bytes are bounded. A body that is cut off is never
-//! taken for a complete one.
+//! arrives. Memory and the wait for the next bytes are bounded. A truncated body is never mistaken
+//! for a complete one.
 
 use std::future::{Future, poll_fn};
 use std::io::{self, Read};
@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use crate::model::api_error::ApiError;
 
-/// How long a short body may take to arrive.
+/// The maximum time that a short body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Reads a whole body of at most `max_bytes`.
@@ -37,9 +37,9 @@ pub(crate) async fn text(body: Body, max_bytes: u64) -> Result<String, ApiError>
     })
 }
 
-/// Returns a reader of the body for a thread, and a future that feeds the reader and completes at
-/// the end of the body. The future also receives bytes that the thread does not read, because a
-/// client that is still sending does not read the response.
+/// Returns a reader of the body, to be used on a thread, and a future that feeds the reader and
+/// completes at the end of the body. The future also receives the bytes that the thread does not
+/// read, because a client may not read the response until it has sent the whole body.
 pub(crate) fn reader(
     mut body: Body,
     stall: Duration,
@@ -73,7 +73,7 @@ pub(crate) fn reader(
 }
 
 struct Incoming {
-    /// Bytes, the end (`None`), or an error.
+    /// Each item is some bytes, the end (`None`), or an error.
     parts: Receiver<io::Result<Option<Bytes>>>,
     part: Bytes,
     is_over: bool,

@@ -1,8 +1,8 @@
 //! Converts results to HTTP responses.
 //!
 //! Contains [`RoutesState`], the state that all handlers share, and functions that move work off
-//! the server's threads and send texts. A short text is sent whole, with its length; a long one
-//! needs a slot, or is refused before its first byte.
+//! the server's threads and send texts. A short text is sent whole, with its length. A long text
+//! needs a slot; if none is free, it is refused before its first byte.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -31,7 +31,7 @@ pub(crate) struct RoutesState {
 }
 
 impl RoutesState {
-    /// Checks whether the caller may have the response, before anything is looked up.
+    /// Checks whether the caller may receive the response, before anything is looked up.
     pub(crate) async fn authorize(&self, caller: impl FnOnce() -> Caller) -> Result<(), ApiError> {
         match &self.hook {
             Some(hook) => hook.ask(caller()).await,
@@ -39,7 +39,7 @@ impl RoutesState {
         }
     }
 
-    /// Runs an operation on a graph, off the server's threads.
+    /// Runs an operation on a graph, but not on the server's threads.
     pub(crate) async fn with_graph<T, E>(
         &self,
         (project_id, name): (String, String),
@@ -108,7 +108,8 @@ pub(crate) fn off_thread<T: Send + 'static>(
 ) -> JoinHandle<T> {
     #[cfg(feature = "simulation")]
     if crate::base::simulated::is_here() {
-        // On another thread, the order of operations would not depend only on the seed.
+        // In a simulation, work is not moved to another thread: otherwise, the order of operations
+        // would not depend only on the seed.
         return runtime.spawn(std::future::ready(work()));
     }
     runtime.spawn_blocking(work)

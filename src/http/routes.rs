@@ -1,7 +1,7 @@
 //! The routes of the GES job-list API, for an engine's own router.
 //!
-//! Contains [`Routes`] and the paths. Each route can be mounted alone, and none of them responds to
-//! a path that is not its own.
+//! Contains [`Routes`] and the paths. Each route can be mounted alone, and no route responds to a
+//! path other than its own.
 
 use std::fmt;
 use std::future::Future;
@@ -28,14 +28,14 @@ const LIST: &str = "/ges/v1.0/{project_id}/graphs/{graph_name}/jobs/status";
 const JOB: &str = "/ges/v1.0/{project_id}/graphs/{graph_name}/jobs/{job_id}/status";
 const CANCEL: &str = "/ges/v1.0/{project_id}/graphs/{graph_name}/jobs/{job_id}";
 
-/// The routes of the GES job-list API over a store.
+/// The routes of the GES job-list API for a store.
 ///
-/// Every response is JSON with `Cache-Control: no-store` and an `X-Request-Id`: the client's own,
-/// if it has at most 128 characters of `[0-9A-Za-z-_.:/+=]`, or a new one. The id is also in the
-/// log's spans. A request with a method that its path does not accept gets a 405 in the form of the
-/// API. The engine provides the fallback.
+/// Every response is JSON with `Cache-Control: no-store` and an `X-Request-Id`: the client's own
+/// id, if it consists of at most 128 characters of `[0-9A-Za-z-_.:/+=]`, or a new one. The id is
+/// also in the log's spans. If a request's method is not accepted by its path, the response is a
+/// 405 in the format of the API. The engine provides the fallback for unknown paths.
 ///
-/// All routers made from one `Routes` share its limits.
+/// All routers created from one `Routes` share its limits.
 ///
 /// # Examples
 /// ```
@@ -56,7 +56,7 @@ pub struct Routes {
 }
 
 impl Routes {
-    /// Routes without authorization; see [`Routes::authorize`]. They keep the store open.
+    /// Creates routes without authorization; see [`Routes::authorize`]. They keep the store open.
     pub fn new(store: &JobStore) -> Routes {
         let limits = Limits::default();
         let shared = RoutesState {
@@ -68,12 +68,13 @@ impl Routes {
         Routes { shared }
     }
 
-    /// Sets a hook that decides, before each response, whether the caller may have it. Without a
-    /// hook, everybody can read and cancel all jobs of all projects.
+    /// Sets a hook that decides for each request whether the caller may receive the response.
+    /// Without a hook, everybody can read and cancel all jobs of all projects.
     ///
     /// The hook is called before anything is looked up, so a refused caller cannot tell whether a
-    /// graph or a job exists. A token that is valid for one project must be [`Access::Forbidden`]
-    /// for all others. The hook's time counts toward [`Limits::first_byte`].
+    /// graph or a job exists. For a token that is valid for one project, the hook must return
+    /// [`Access::Forbidden`] for all other projects. The hook's time counts toward
+    /// [`Limits::first_byte`].
     ///
     /// # Examples
     /// ```
@@ -111,15 +112,15 @@ impl Routes {
 
     /// `GET .../jobs/status`: the list. `HEAD` is supported.
     ///
-    /// Query parameters: `offset`, `limit`, and `job_id`, as in the GES API; and, in addition,
+    /// Query parameters: `offset`, `limit`, and `job_id`, as in the GES API. Additional parameters:
     /// `state` and `outcome` (each may be repeated, or contain several words separated by commas),
     /// `command`, `url_prefix`, `url_contains`, `body_contains` (may be repeated), `body_pointer`
     /// with `body_value` (pairs, in order), `submitted_from`, `submitted_before`, `started_from`,
     /// `started_before`, `completed_from`, `completed_before` (milliseconds since 1970 or RFC
     /// 3339), `order=oldest_first|newest_first`, `cursor`, `limit_bytes`, `count_total=true`, and
     /// `detail=true` (see [`Page::detailed_chunks`]). Without the additional parameters, the body
-    /// is exactly the bytes of the page. An unknown parameter, or an invalid value, is a 400 that
-    /// names the parameter.
+    /// is exactly the bytes of the page. The response to an unknown parameter or an invalid value
+    /// is a 400 that names the parameter.
     ///
     /// The header `X-Total-Count` is the number of jobs in the whole list, if known.
     /// `X-Next-Cursor` is the cursor of the next page, if there is one. Responses longer than 64
@@ -133,21 +134,21 @@ impl Routes {
 
     /// `GET .../jobs/{job_id}/status`: the state of one job. `HEAD` is supported.
     ///
-    /// `{"jobId":"..","status":"..","submittedAt":..}`, with the members that follow the request in
-    /// a detailed list. `status` is `pending`, `running`, `success` for a job that succeeded, or
-    /// `failed` for every other outcome, including a partial failure; `outcome.kind` tells these
-    /// outcomes apart. The GES API documents `offset` and `limit` for this path as well: they are
-    /// checked as in the list, but have no effect.
+    /// The response is `{"jobId":"..","status":"..","submittedAt":..}`, with the members that
+    /// follow the request in a detailed list. `status` is `pending`, `running`, `success` for a job
+    /// that succeeded, or `failed` for every other outcome, including a partial failure;
+    /// `outcome.kind` distinguishes these outcomes. The GES API documents `offset` and `limit` for
+    /// this path as well: they are checked as in the list, but have no effect.
     pub fn job<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         self.router(JOB, get(job).fallback(wrong_method))
     }
 
     /// `DELETE .../jobs/{job_id}`: cancels a job.
     ///
-    /// 200 `{}` once the request is durable: a pending job is then complete, and a running one has
-    /// been asked to stop. A complete job is left unchanged, which is not an error, so a retry gets
-    /// the same response. (With [`Routes::list`] mounted, a job whose id is `status` cannot be
-    /// canceled: that path belongs to the list.)
+    /// The response is 200 `{}` once the cancellation is durable: by then, a pending job is
+    /// complete, and a running job has been asked to stop. A complete job is left unchanged. This
+    /// is not an error, so a retry returns the same response. (With [`Routes::list`] mounted, a job
+    /// whose id is `status` cannot be canceled: that path belongs to the list.)
     pub fn cancel<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         self.router(CANCEL, delete(cancel).fallback(wrong_method))
     }
@@ -155,13 +156,13 @@ impl Routes {
     /// Health and metrics of the store: `GET /health`, `/metrics`, and `/openapi.json`. `HEAD` is
     /// supported.
     ///
-    /// `/health` returns `{"state":".."}`: 200 for `ok` and `degraded`, 503 for `read_only` and
-    /// `closed`; `why` is included for authorized callers. `/metrics` returns [`metrics()`] for
-    /// Prometheus, and `/metrics?graphs=500` includes series for up to 500 graphs
+    /// `/health` returns `{"state":".."}`, with the status 200 for `ok` and `degraded`, and 503 for
+    /// `read_only` and `closed`. For authorized callers, `why` is included. `/metrics` returns
+    /// [`metrics()`] for Prometheus, and `/metrics?graphs=500` includes series for up to 500 graphs
     /// ([`metrics_of()`]). `/openapi.json` returns [`openapi()`].
     ///
-    /// Metrics and reasons cover all projects, so the hook is called with [`Permission::Observe`]
-    /// and an empty [`Caller::project_id`] before they are returned. The state and the OpenAPI
+    /// Metrics and `why` may concern any project, so before they are returned, the hook is called
+    /// with [`Permission::Observe`] and an empty [`Caller::project_id`]. The state and the OpenAPI
     /// document are public.
     ///
     /// [`metrics()`]: crate::http::metrics()
@@ -201,7 +202,8 @@ impl fmt::Debug for Routes {
 type Graph = Result<Path<(String, String)>, PathRejection>;
 type Job = Result<Path<(String, String, String)>, PathRejection>;
 
-/// A path that is not UTF-8 names nothing.
+/// Returns the parameters in the path. If the path is not UTF-8, returns the error for an unknown
+/// path.
 pub(crate) fn place<T>(path: Result<Path<T>, PathRejection>) -> Result<T, ApiError> {
     path.map(|Path(place)| place)
         .map_err(|_| ApiError::no_such_resource())
@@ -239,7 +241,7 @@ async fn cancel(
     shared.cancel(graph, id, parts.uri.query()).await
 }
 
-/// The graph and the job, if the caller is authorized.
+/// Returns the names of the graph and the job if the caller is authorized.
 async fn may(
     shared: &RoutesState,
     path: Job,

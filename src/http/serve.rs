@@ -19,7 +19,7 @@ use crate::base::clock::bounded;
 use crate::http::connection;
 use crate::http::connection_slots::ConnectionSlots;
 
-/// The limits of [`serve()`] for its clients.
+/// The limits that [`serve()`] sets for its clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Bounds {
@@ -41,41 +41,43 @@ impl Default for Bounds {
 }
 
 impl Bounds {
-    /// The defaults: 1024 connections, 30 s for a request's head, 30 s for a stalled client, 10 s
-    /// for the shutdown.
+    /// Returns the default limits: 1024 connections, 30 s for a request's head, 30 s for a stalled
+    /// client, and 10 s for the shutdown.
     pub fn new() -> Bounds {
         Bounds::default()
     }
 
-    /// The maximum number of concurrent connections, at least 1. If they are all in use and another
-    /// client connects, the connection that has been idle longest is closed to make room. If all
-    /// have a request in progress, the new client waits.
+    /// Sets the maximum number of concurrent connections, at least 1. If this many connections are
+    /// open and another client connects, the connection that has been idle longest is closed to
+    /// make room. If all connections have a request in progress, the new client waits.
     pub fn connections(mut self, connections: usize) -> Bounds {
         self.connections = connections.clamp(1, Semaphore::MAX_PERMITS);
         self
     }
 
-    /// How long a client may take to send a request's head, from the end of the previous response.
+    /// Sets the maximum time that a client may take to send a request's head, measured from the end
+    /// of the previous response.
     pub fn head(mut self, time: Duration) -> Bounds {
         self.head = bounded(time);
         self
     }
 
-    /// How long a client may stop reading a response.
+    /// Sets the maximum time for which a client may stop reading a response.
     pub fn stall(mut self, time: Duration) -> Bounds {
         self.stall = bounded(time);
         self
     }
 
-    /// How long responses in progress may take once the shutdown has begun.
+    /// Sets the maximum time that responses in progress may take once the shutdown has begun.
     pub fn grace(mut self, time: Duration) -> Bounds {
         self.grace = bounded(time);
         self
     }
 }
 
-/// Serves HTTP/1.1 until `shutdown` completes. Then no more connections are accepted, responses in
-/// progress have [`Bounds::grace`] to finish, and the remaining connections are aborted.
+/// Serves HTTP/1.1 until `shutdown` completes. After that, no more connections are accepted,
+/// responses in progress have the time set by [`Bounds::grace`] to finish, and the remaining
+/// connections are aborted.
 ///
 /// Clients that stall are disconnected, which `axum::serve` does not do.
 ///
@@ -96,7 +98,7 @@ where
     serve_each(listener, |_| app.clone(), bounds, shutdown).await;
 }
 
-/// Like [`serve()`], with a router for each client.
+/// Like [`serve()`], but with a separate router for each client.
 pub(crate) async fn serve_each<L>(
     mut listener: L,
     app: impl Fn(&L::Addr) -> Router,

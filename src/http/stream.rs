@@ -1,9 +1,9 @@
 //! Long bodies, produced as the client reads them.
 //!
 //! Contains [`BodySource`], a text in pieces, and [`StreamedBody`], the body that pulls them. A
-//! piece is produced when the body is polled, off the server's threads, so a slow client costs one
-//! piece of memory and no thread. If a client stalls or disconnects, everything is released. A body
-//! that fails ends as a failure, never as a shorter body.
+//! piece is produced when the body is polled, but not on the server's threads, so a slow client
+//! costs the memory of one piece and no thread. If a client stalls or disconnects, everything is
+//! released. If a body fails, the client sees a failure, never a complete but shorter body.
 
 use std::fmt::Display;
 use std::io;
@@ -27,16 +27,16 @@ use crate::http::limits::{Limits, Permit};
 use crate::http::response::off_thread;
 use crate::model::error::{Error, Result};
 
-/// Encoded pieces below this size are collected into larger ones.
+/// Encoded pieces smaller than this are collected into larger ones.
 const GATHERED_BYTES: usize = 16 << 10;
 
 /// A text in pieces of [`CHUNK_BYTES`] or somewhat more. Only the last piece may be shorter.
 pub(crate) type Text = Box<dyn Iterator<Item = Result<Vec<u8>>> + Send>;
 
-/// The content type of a text of lines.
+/// The content type of a text that consists of lines.
 pub(crate) const LINES: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 
-/// A text of lines: `some` appends a few lines and returns whether there are more.
+/// A text that consists of lines: `some` appends a few lines and returns whether there are more.
 pub(crate) fn lines(mut some: impl FnMut(&mut Vec<u8>) -> Result<bool> + Send + 'static) -> Text {
     Box::new(std::iter::from_fn(move || {
         let mut piece = Vec::new();
@@ -68,8 +68,8 @@ pub(crate) enum StartedBody {
 }
 
 impl BodySource {
-    /// Produces the first piece: a failure up to here is a normal error response, not an aborted
-    /// one.
+    /// Produces the first piece. If this fails, the client receives a normal error response,
+    /// because nothing has been sent yet.
     pub(crate) fn begin(mut text: Text, encoding: Encoding) -> Result<StartedBody> {
         let first = text.next().transpose()?.unwrap_or_default();
         let is_all = first.len() < CHUNK_BYTES;
@@ -124,7 +124,8 @@ type Polled = Poll<Option<Result<Frame<Bytes>, io::Error>>>;
 type Made = (BodySource, Result<(Vec<u8>, bool)>);
 
 /// A body whose pieces are produced on the runtime's blocking threads. A server with many slow
-/// clients should have few of these threads: see `max_blocking_threads` of tokio's builder.
+/// clients should limit the number of these threads: see `max_blocking_threads` of tokio's runtime
+/// builder.
 pub(crate) struct StreamedBody {
     first: Option<Bytes>,
     waiting: Arc<Waiting>,
@@ -139,8 +140,8 @@ pub(crate) struct StreamedBody {
     span: tracing::Span,
 }
 
-/// The source, as long as the client has not asked for the next piece, and the deadline by which it
-/// must ask.
+/// The source, as long as the client has not asked for the next piece, and the deadline by which
+/// the client must ask.
 struct Waiting(Mutex<(Option<BodySource>, Instant)>);
 
 impl StreamedBody {
@@ -167,7 +168,7 @@ impl StreamedBody {
     }
 
     /// Ends the body so that the server aborts the connection. Bytes that the server already has
-    /// are sent first, because servers flush when a body has nothing ready.
+    /// are sent first: a server flushes them when the body has nothing ready.
     fn fail(&mut self, context: &Context<'_>, why: &'static str) -> Polled {
         self.failing = Some(why);
         context.waker().wake_by_ref();
@@ -182,7 +183,8 @@ impl StreamedBody {
     }
 }
 
-/// `now` plus `time`; "never" becomes a time in the far future.
+/// Returns `now` plus `time`. A `time` that means "never" is capped, so the sum is a time in the
+/// far future.
 fn later(now: Instant, time: Duration) -> Instant {
     now + bounded(time)
 }
@@ -197,9 +199,9 @@ impl Waiting {
                 let now = Instant::now();
                 let by = match &waiting.0 {
                     Some(_) => waiting.1,
-                    // After this time, the source is not put back.
+                    // After `until`, the source is not put back.
                     None if until <= now => return,
-                    // A piece is being produced; its timeout begins afterward.
+                    // A piece is being produced. The client's timeout begins only after that.
                     None => later(now, stall).min(until),
                 };
                 if waiting.0.is_some() && by <= now {

@@ -3,8 +3,8 @@
 use crate::model::error::Error;
 use crate::model::json;
 
-/// An error as the [GES job-list API](crate#the-ges-job-list-api) reports it to a client: returned
-/// by [`Error::api_error`].
+/// An error in the form in which the [GES job-list API](crate#the-ges-job-list-api) reports it to a
+/// client: returned by [`Error::api_error`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ApiError {
@@ -14,7 +14,8 @@ pub struct ApiError {
     pub code: &'static str,
     /// The `errorMessage` of the document.
     pub message: String,
-    /// Whether the client should retry soon. The HTTP response then has a `Retry-After` header.
+    /// Whether the client should retry soon. If so, the HTTP response includes a `Retry-After`
+    /// header.
     pub retry: bool,
 }
 

@@ -16,25 +16,26 @@ pub enum ChangeKind {
     CancelRequested,
     /// The job was completed.
     Completed(Outcome),
-    /// The job is pending again. It was requeued by an
-    /// open or by its run ([`Run::requeue`](crate::Run::requeue)).
+    /// The job became pending again. It was requeued when the store was opened, or by its run
+    /// ([`Run::requeue`](crate::Run::requeue)).
     Requeued,
-    /// The job was purged. Reported as long as its tombstone is retained; afterward, the feed may
-    /// have a gap instead. A purge is never reported without the job's `result_ref`.
+    /// The job was purged. This change is reported as long as the job's tombstone is retained;
+    /// afterward, the feed may contain a gap instead. A purge is never reported without the job's
+    /// `result_ref`.
     #[non_exhaustive]
     Purged {
-        /// Why it was purged.
+        /// Why the job was purged.
         reason: PurgeReason,
         /// The job's [`Outcome::result_ref`], so that the engine can delete the result.
         result_ref: Option<String>,
     },
-    /// The feed has a gap here: events no longer exist, because their jobs were purged, or because
-    /// the events were lost and a repair quarantined the damage. The events may have belonged to
-    /// this graph or to others. A reader that needs every job starts over from a list.
+    /// The feed has a gap here: events no longer exist, because their jobs were purged or because a
+    /// repair quarantined damaged data that contained the events. The events may have belonged to
+    /// this graph or to others. A reader that needs every job must start over from a list.
     #[non_exhaustive]
     Gone {
-        /// Number of missing events in the store's log. Each is one change, of this graph or
-        /// another, except that an open and a purge change many jobs with one event.
+        /// The number of events missing from the store's log. An event is usually one change, in
+        /// this graph or another, but an open or a purge can change many jobs with one event.
         events: u64,
     },
 }

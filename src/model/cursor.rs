@@ -1,7 +1,8 @@
 // Cursors of lists.
 //
 // A cursor neither skips nor repeats a job, even across restarts. It is valid only for the graph
-// and filter it was issued for, and not for a copy of the store that was made before it was issued.
+// and filter for which it was issued, and not in a copy of the store that was made before it was
+// issued.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,8 +12,8 @@ use crate::model::id::OwnIds;
 use crate::model::job_query::JobQuery;
 use crate::model::token::{self, Fields, LogPoint, OpenEvent};
 
-/// The position at which a list continues: opaque text of 100 characters. It is valid as long as
-/// the graph exists, even after a restart. Pass it to
+/// The position at which a list continues: an opaque string of 100 characters. It is valid as long
+/// as the graph exists, even after a restart. Pass it to
 /// [`JobQuery::cursor`](crate::JobQuery::cursor).
 ///
 /// # Examples
@@ -40,7 +41,8 @@ pub struct Cursor {
     /// In ascending order, the next job has this sequence number or a higher one; in descending
     /// order, a lower one.
     next: u64,
-    /// Number of matches to skip first, if a search was stopped within its offset.
+    /// The number of matches to skip first. It is not 0 if a search was stopped before it had
+    /// skipped its whole offset.
     skip: u64,
     /// The point at which the cursor was issued.
     given: LogPoint,
@@ -53,8 +55,8 @@ const VERSION: u8 = 4;
 const CURSOR_BYTES: usize = 50;
 
 impl Cursor {
-    /// Creates the cursor of a list in the graph with
-    /// these ids. The list continues at `next` after skipping `skip` matches.
+    /// Creates a cursor for a list in the graph with these ids. The list continues at `next`, after
+    /// `skip` more matches have been skipped.
     pub(crate) fn new(
         graph: &OwnIds,
         list: &JobQuery,

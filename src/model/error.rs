@@ -1,6 +1,6 @@
 // The errors of this crate.
 //
-// An error for invalid input states what was given, what is allowed, and what to do. No message
+// The message for invalid input states what was given, what is allowed, and what to do. No message
 // contains the body of a request.
 
 mod code;
@@ -61,7 +61,7 @@ pub enum Error {
     InvalidName {
         /// "project id" or "graph name".
         what: &'static str,
-        /// The invalid text, shortened if necessary.
+        /// The invalid string, shortened if necessary.
         given: String,
         /// The maximum length in bytes.
         max_bytes: usize,
@@ -72,12 +72,12 @@ pub enum Error {
         /// The id.
         id: String,
     },
-    /// The text is not a valid job id.
+    /// The string is not a valid job id.
     #[error(
         "invalid job id: {given:?}; use 1 to {max} characters from 0-9, A-Z, a-z, '_', and '-'"
     )]
     InvalidJobId {
-        /// The invalid text, shortened if necessary.
+        /// The invalid string, shortened if necessary.
         given: String,
         /// The maximum length in characters.
         max: usize,
@@ -97,11 +97,11 @@ pub enum Error {
         /// The id of that job.
         id: JobId,
     },
-    /// The idempotency key belonged to a job that was purged. It can be used again once the job's
-    /// tombstone is gone.
+    /// The idempotency key belonged to a job that has been purged. It can be used again once the
+    /// job's tombstone is gone.
     #[error("the idempotency key was used by a job that has been purged; choose another key")]
     KeyPurged,
-    /// The text is not a valid idempotency key.
+    /// The string is not a valid idempotency key.
     #[error(
         "invalid idempotency key: its length is {given_bytes} bytes; use 1 to {max_bytes} bytes"
     )]
@@ -146,13 +146,13 @@ pub enum Error {
         /// The column, starting at 1; 0 if there is no text.
         column: usize,
     },
-    /// The text is not a JSON pointer.
+    /// The string is not a JSON pointer.
     #[error(
         "invalid JSON pointer: {given:?}; {problem}; write it like \"/name/0\", with ~1 for a '/' \
          in a name"
     )]
     InvalidPointer {
-        /// The invalid text, shortened if necessary.
+        /// The invalid string, shortened if necessary.
         given: String,
         /// The problem.
         problem: &'static str,
@@ -214,25 +214,26 @@ pub enum Error {
         /// When it was purged.
         at: SystemTime,
     },
-    /// The id belonged to a job that was purged. It can be used again once the job's tombstone is
-    /// gone.
+    /// The id belonged to a job that has been purged. It can be used again once the job's tombstone
+    /// is gone.
     #[error("job id {id} was used by a job that has been purged; choose another id")]
     JobIdPurged {
         /// The id.
         id: JobId,
     },
-    /// The page has expired: the files it needs were replaced or purged too long ago
+    /// The page has expired: the files that it needs were replaced or deleted too long ago
     /// ([`Options::snapshot_timeout`](crate::Options::snapshot_timeout)).
     #[error("the page has expired: its files have been replaced or purged; list again")]
     PageExpired,
-    /// The cursor was altered, belongs to another graph or filter, or was issued by a copy of the
-    /// store.
+    /// The cursor was altered, belongs to another graph or filter, or was issued by another copy of
+    /// the store.
     #[error("invalid value for parameter cursor: {problem}; start again without a cursor")]
     InvalidCursor {
         /// The problem.
         problem: &'static str,
     },
-    /// The position was altered, belongs to another graph, or was issued by a copy of the store.
+    /// The position was altered, belongs to another graph, or was issued by another copy of the
+    /// store.
     #[error("invalid position: {problem}; read the changes from the beginning, or list the jobs")]
     InvalidPosition {
         /// The problem.
@@ -248,16 +249,16 @@ pub enum Error {
         /// The allowed values.
         allowed: &'static str,
     },
-    /// The store is open in another process, or by another handle in this one.
+    /// The store is open in another process, or has been opened separately in this process.
     #[error("the store {} is already open{}; close it there, or open another directory",
         path.display(), holder.map(|pid| format!(" in process {pid}")).unwrap_or_default())]
     StoreInUse {
         /// The directory of the store.
         path: PathBuf,
-        /// The process that has locked the store, if known.
+        /// The id of the process that has locked the store, if known.
         holder: Option<u32>,
     },
-    /// The directory for a copy is not empty.
+    /// The directory for a backup is not empty.
     #[error("directory {} is not empty: it contains {found:?}; choose a directory that is empty \
          or does not exist", path.display())]
     NotEmpty {
@@ -275,7 +276,7 @@ pub enum Error {
         /// The name of a file found in it.
         found: String,
     },
-    /// The path of the control socket, in the store's directory, is too long for a socket.
+    /// The path of the control socket in the store's directory is too long for a socket.
     #[error("socket path {} is too long: {given_bytes} bytes, at most {max_bytes} are allowed; \
          open the store by a shorter path, such as a relative path or a symbolic link",
         path.display())]
@@ -338,8 +339,8 @@ pub enum Error {
         path: PathBuf,
     },
     /// The disk is full. This write was not recorded; writes succeed again once there is space.
-    /// Until then, starting, completing, and cancelling jobs and dropping graphs still work while
-    /// the reserved space lasts.
+    /// Until then, jobs can still be started, completed, and canceled, and graphs can still be
+    /// dropped, as long as the reserved space lasts.
     #[error("cannot {operation} {}: no space left on device; the write was not recorded; free \
          disk space and retry", path.display())]
     DiskFull {
@@ -354,7 +355,7 @@ pub enum Error {
          with `nonblocking`"
     )]
     Busy {
-        /// Bytes in the queue.
+        /// The number of bytes in the queue.
         queued_bytes: u64,
         /// The maximum size of the queue in bytes.
         max_bytes: u64,
@@ -363,7 +364,7 @@ pub enum Error {
     /// recorded completely or not at all. Until then, the store accepts no writes.
     #[error("it is unknown whether the commit is durable ({why}); reopen the store and check")]
     CommitUnknown {
-        /// The ids of the jobs that this write refers to, as far as they are known.
+        /// The ids of the jobs to which this write refers, if they are known.
         ids: Arc<[JobId]>,
         /// The cause.
         why: Arc<str>,
@@ -385,15 +386,15 @@ pub enum Error {
         /// Its path.
         path: PathBuf,
     },
-    /// The process was forked from the one that opened this store, or that opened any store for
-    /// writing. A fork can neither use nor close its parent's stores, nor open another for writing,
-    /// because it lacks the threads that all stores share.
+    /// The process was forked from a process that had opened this store, or that had opened any
+    /// store for writing. A forked child can neither use nor close its parent's stores, nor open
+    /// another store for writing, because it lacks the threads that all stores share.
     #[error(
         "this process was forked from process {opener}, which had already opened a store; use the \
          store in process {opener}, fork before opening a store, or start a new program"
     )]
     Forked {
-        /// The process that opened the store.
+        /// The id of the process that opened the store.
         opener: u32,
     },
     /// The store was opened with [`Options::read_only`](crate::Options::read_only). Calls that
@@ -409,7 +410,7 @@ pub enum Error {
         /// Its path.
         path: PathBuf,
     },
-    /// A file is corrupt: it does not contain what was written to it.
+    /// A file is corrupt: its contents are not what was written to it.
     #[error("{} is corrupt at byte {offset}: {what}; restore the store from a backup, or \
          quarantine the damage with `repair`", file.display())]
     Damaged {
@@ -434,11 +435,11 @@ pub enum Error {
          end this process soon; the next open rebuilds the index"
     )]
     IndexStuck {
-        /// Where it is stuck.
+        /// Where the thread is stuck.
         what: Arc<str>,
     },
     /// The store did not close in time. Every acknowledged write is durable, but a thread may still
-    /// write. The directory stays locked until that thread has stopped and the store has been
+    /// be writing. The directory stays locked until that thread has stopped and the store has been
     /// closed again, or until this process ends.
     #[error(
         "the store did not close in time: still waiting for {what}; acknowledged writes are \

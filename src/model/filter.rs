@@ -31,12 +31,12 @@ impl Span {
         self.from.is_none_or(|from| from <= ms) && self.to.is_none_or(|to| ms < to)
     }
 
-    /// Whether it contains any of the times from `first` to `last`.
+    /// Whether the range contains any of the times from `first` to `last`.
     pub(crate) fn meets(&self, first: u64, last: u64) -> bool {
         self.from.is_none_or(|from| from <= last) && self.to.is_none_or(|to| first < to)
     }
 
-    /// Whether it contains all of the times from `first` to `last`.
+    /// Whether the range contains all of the times from `first` to `last`.
     pub(crate) fn holds(&self, first: u64, last: u64) -> bool {
         self.has(first) && self.has(last)
     }
@@ -48,7 +48,7 @@ pub(crate) fn outcome_bit(kind: u8) -> u8 {
 }
 
 impl JobFilter {
-    /// Whether it matches every job.
+    /// Whether the filter matches every job.
     pub(crate) fn is_any(&self) -> bool {
         *self == JobFilter::default()
     }

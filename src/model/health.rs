@@ -7,15 +7,15 @@ use serde_json::{Value, json};
 
 use crate::base::clock;
 
-/// The health of a store: returned by [`JobStore::health`](crate::JobStore::health), which has an
-/// example. If there are several problems, one is reported.
+/// The health of a store: returned by [`JobStore::health`](crate::JobStore::health). If there are
+/// several problems, only one is reported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Health {
     /// The store is fully functional.
     Ok,
-    /// The store works, but something needs attention: a background task fails, the disk is full,
-    /// or other users can read its files. `why` states the problem and what to do.
+    /// The store works, but something needs attention, such as a failing background task, a full
+    /// disk, or files that other users can read. `why` states the problem and what to do.
     #[non_exhaustive]
     Degraded {
         /// The problem.
@@ -27,7 +27,8 @@ pub enum Health {
     ReadOnly {
         /// The cause.
         why: Arc<str>,
-        /// When it happened, by the clock of [`Options::clock`](crate::Options::clock).
+        /// The time at which writes stopped, by the store's clock
+        /// ([`Options::clock`](crate::Options::clock)).
         since: SystemTime,
     },
     /// The store was closed.

@@ -1,6 +1,6 @@
 // Job ids, and the form of the ids that a store generates.
 //
-// Generated ids are unique, even across restarts and if the clock runs backward.
+// Generated ids are unique, even across restarts and even if the clock runs backward.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -14,7 +14,7 @@ pub(crate) const ID_CHARACTERS_MAX: usize = 128;
 
 /// The id of a job: 1 to 128 characters of `0-9`, `A-Z`, `a-z`, `_` and `-`.
 ///
-/// Ids are opaque: they do not determine the order of jobs. Cheap to clone.
+/// Ids are opaque: they do not determine the order of jobs. They are cheap to clone.
 ///
 /// # Examples
 /// ```
@@ -27,7 +27,7 @@ pub(crate) const ID_CHARACTERS_MAX: usize = 128;
 pub struct JobId(Arc<str>);
 
 impl JobId {
-    /// Creates an id from text.
+    /// Creates an id from a string.
     ///
     /// # Errors
     /// [`Error::InvalidJobId`].
@@ -37,20 +37,20 @@ impl JobId {
         Ok(JobId(text.into()))
     }
 
-    /// Returns the id as text.
+    /// Returns the id as a string.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// An invalid id for an error message, which is shortened only if it is longer than a valid id can
+/// An invalid id, for an error message. It is shortened only if it is longer than a valid id can
 /// be.
 pub(crate) fn excerpt_id(given: &str) -> String {
     excerpt_over(ID_CHARACTERS_MAX, given)
 }
 
-/// Checks that text is a valid id.
+/// Checks that a string is a valid id.
 pub(crate) fn check(text: &str) -> Result<()> {
     let usable = (1..=ID_CHARACTERS_MAX).contains(&text.len())
         && text
@@ -99,7 +99,7 @@ impl fmt::Debug for JobId {
 
 const NUMBER_DIGITS: usize = 19;
 const UUID_CHARACTERS: usize = 36;
-/// Half the number of random bits at the low end of a version 7 UUID (RFC 9562, section 5.7).
+/// Half the number of low random bits in a version 7 UUID (RFC 9562, section 5.7).
 const HALF_BITS: u32 = 31;
 const HALF_MASK: u64 = (1 << HALF_BITS) - 1;
 const ROUNDS: u64 = 6;
@@ -107,9 +107,9 @@ const ROUNDS: u64 = 6;
 /// The ids that a graph generates: its 19-digit number, followed by a version 7 UUID whose 62 low
 /// random bits are the job's sequence number under a keyed permutation.
 ///
-/// The job with an id is therefore found without an index, and ids are as unique as sequence
-/// numbers. A made-up id almost always decodes to a number that no job has. (The permutation is a
-/// Feistel network over two 31-bit halves. It hides the numbers, but it is not a secure cipher.)
+/// Therefore, a job is found by its id without an index, and ids are as unique as sequence numbers.
+/// A made-up id almost always decodes to a number that no job has. (The permutation is a Feistel
+/// network over two 31-bit halves. It hides the numbers, but it is not a secure cipher.)
 #[derive(Clone, Debug)]
 pub(crate) struct OwnIds {
     number: u64,
@@ -129,7 +129,7 @@ impl OwnIds {
         self.key
     }
 
-    /// Creates the id of the job with this sequence number and time.
+    /// Creates the id for the job with this sequence number and time.
     pub(crate) fn make(&self, sequence: u64, time_ms: u64) -> JobId {
         let low = self.scramble(sequence);
         let high = mix(low ^ self.key[0]) & 0x0fff;

@@ -1,7 +1,7 @@
 // A recorded job as it is read.
 //
-// Times and outcome are those of the job's state at the instant at which it was read. They never
-// show a later change.
+// The times and the outcome match the job's state at the instant at which the job was read. They
+// never show a later change.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -12,8 +12,8 @@ use crate::model::request::Request;
 use crate::model::secrets::SecretKeys;
 use crate::model::states::State;
 
-/// The progress that a running job reports. It is kept in memory only, and is not part of a page's
-/// snapshot.
+/// The progress that a running job has reported. It is kept only in memory, and is not part of a
+/// page's snapshot.
 #[derive(Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Progress {
@@ -31,7 +31,7 @@ impl fmt::Debug for Progress {
 
 /// A job as of the time it was read: its request, state, outcome, and times.
 ///
-/// Cheap to clone. It keeps no file open. `Debug` never shows the body.
+/// A job is cheap to clone and keeps no file open. `Debug` never shows the body.
 ///
 /// # Examples
 /// ```
@@ -73,8 +73,8 @@ impl Job {
         &self.id
     }
 
-    /// Returns the job's position in the order of the graph, starting at 0. Numbers are never
-    /// reused.
+    /// Returns the job's position in the order of the graph's jobs, starting at 0. Numbers are
+    /// never reused.
     #[must_use]
     pub fn sequence(&self) -> u64 {
         self.sequence
@@ -94,17 +94,17 @@ impl Job {
     }
 
     /// Returns the request with `"******"` in place of every value under a key that was secret when
-    /// it was submitted ([`Options::secret_keys`](crate::Options::secret_keys)). Lists and exports
-    /// show it in this form.
+    /// the request was submitted ([`Options::secret_keys`](crate::Options::secret_keys)). Lists and
+    /// exports show it in this form.
     #[must_use]
     pub fn masked_request(&self) -> &Request {
         &self.masked
     }
 
-    /// Returns `true` if the request's secrets are not known here: they were masked at submit
-    /// ([`Secrets::MaskAtSubmit`](crate::Secrets::MaskAtSubmit)), or before the job was imported.
-    /// [`Job::request`] then contains `"******"`, and recovery interrupts the job instead of
-    /// requeueing it.
+    /// Returns `true` if the store does not contain the request's secrets, because they were masked
+    /// at submit ([`Secrets::MaskAtSubmit`](crate::Secrets::MaskAtSubmit)) or before the job was
+    /// imported. [`Job::request`] then contains `"******"`, and recovery interrupts the job instead
+    /// of requeueing it.
     #[must_use]
     pub fn secrets_lost(&self) -> bool {
         self.secrets_lost
@@ -116,7 +116,7 @@ impl Job {
         self.outcome.as_ref()
     }
 
-    /// Returns the progress that the job's [`Run`](crate::Run) in this process last reported
+    /// Returns the latest progress reported by the job's [`Run`](crate::Run) in this process
     /// ([`Run::progress`](crate::Run::progress)), if the job is running.
     #[must_use]
     pub fn progress(&self) -> Option<&Progress> {
@@ -137,7 +137,7 @@ impl Job {
         self.submitted_at
     }
 
-    /// Returns the time of the last start, to the millisecond, if the job was started.
+    /// Returns the time of the last start, to the millisecond, if the job has been started.
     #[must_use]
     pub fn started_at(&self) -> Option<SystemTime> {
         self.started_at

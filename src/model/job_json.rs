@@ -1,6 +1,6 @@
 // A job's details as JSON.
 //
-// The same job always has the same line, with values under secret keys masked.
+// The same job always results in the same line, with values under secret keys masked.
 
 use std::borrow::Cow;
 
@@ -29,7 +29,7 @@ pub(crate) fn push_open(id: &str, status: &str, request: &str, out: &mut Vec<u8>
     }
 }
 
-/// The details of a job besides its request.
+/// The details of a job, without its request.
 pub(crate) struct JobJson<'a> {
     pub(crate) cancel_requested: bool,
     pub(crate) outcome: Option<&'a Outcome>,
@@ -98,7 +98,7 @@ fn put_text(name: &str, text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(format!(r#","{name}":{}"#, json::quote(text)).as_bytes());
 }
 
-/// Masks the values under these keys in the detail.
+/// Appends an outcome. Values under these keys are masked in its detail.
 fn put_outcome(outcome: &Outcome, keys: Option<&SecretKeys>, out: &mut Vec<u8>) {
     out.extend_from_slice(br#","outcome":{"kind":""#);
     out.extend_from_slice(outcome.kind().as_str().as_bytes());

@@ -20,14 +20,14 @@ pub(crate) const PAGE_JOBS_MAX: u64 = 100_000;
 /// Selects the jobs of a page, an export, or a purge. A job must match all filters that are set. By
 /// default, all jobs match, and the order is oldest first.
 ///
-/// A page starts at offset 0 and has at most 100,000 jobs unless the query sets other values. An
-/// export and a purge cover all matching jobs, and refuse a limit.
+/// A page starts at offset 0 and contains at most 100,000 jobs, unless the query sets other values.
+/// An export or a purge covers all matching jobs and rejects a limit.
 ///
 /// # Cost
-/// If a query selects jobs by state and order only, its cost depends on the size of the page and
-/// not on the offset, and the page has the exact total. Any other filter scans: jobs are checked in
-/// list order until the page is full. The `offset` is also scanned; a cursor continues where the
-/// page ended.
+/// If a query is unfiltered, or filters only by state, its cost depends on the size of the page and
+/// not on the offset, and the page includes the exact total. Any other filter requires a scan: jobs
+/// are checked in list order until the page is full. The jobs that `offset` skips are also scanned,
+/// whereas a cursor continues where the previous page ended.
 ///
 /// | filter | cost of a scan |
 /// |---|---|
@@ -35,7 +35,8 @@ pub(crate) const PAGE_JOBS_MAX: u64 = 100_000;
 /// | outcome, time of start or completion | one row of the index for every 128 jobs |
 /// | command, URL, body | each block that the other filters do not rule out is read and searched, by [`page_threads`](crate::Options::page_threads) threads, which read a few blocks ahead |
 ///
-/// A scan first copies the states, less than one byte per job, under a lock that writers wait for.
+/// A scan first copies the states of all jobs under a lock that writers wait for. They take up less
+/// than one byte per job.
 ///
 /// # Searching
 /// [`Graph::find`](crate::Graph::find) finds the jobs of a known request through an index. If only
@@ -90,7 +91,7 @@ impl JobQuery {
     }
 
     /// Lists the newest jobs first. Offsets and cursors apply to this order. Jobs that are
-    /// submitted between two pages of a list are not included.
+    /// submitted after the first page was listed are not on later pages.
     ///
     /// # Examples
     /// ```
@@ -102,7 +103,7 @@ impl JobQuery {
     ///     let id = movie.submit(Request::new(command, "/ges", Body::empty())?)?;
     ///     movie.cancel(&id)?;
     /// }
-    /// // What was cancelled in the last hour, newest first?
+    /// // What was canceled in the last hour, newest first?
     /// let hour_ago = SystemTime::now() - Duration::from_secs(3600);
     /// let list = JobQuery::new()
     ///     .newest_first()
@@ -120,7 +121,7 @@ impl JobQuery {
         self
     }
 
-    /// Skips this many jobs; 0 by default. If the list contains no other jobs, the page is empty.
+    /// Skips this many jobs; 0 by default. If the list contains no further jobs, the page is empty.
     ///
     /// # Examples
     /// ```
@@ -142,8 +143,8 @@ impl JobQuery {
         self
     }
 
-    /// Limits the page to this many jobs: 1 to 100,000, which is the default. Any other limit makes
-    /// the call that runs the query return [`Error::PageLimit`](crate::Error::PageLimit).
+    /// Limits the page to this many jobs: from 1 to 100,000; 100,000 by default. With any other
+    /// limit, the call that runs the query returns [`Error::PageLimit`](crate::Error::PageLimit).
     #[must_use]
     pub fn limit(mut self, jobs: u64) -> JobQuery {
         self.limit = Some(jobs);
@@ -151,8 +152,8 @@ impl JobQuery {
     }
 
     /// Limits the page to this many bytes of JSON ([`Page::to_json`]). A page contains at least one
-    /// job, even if that job exceeds the limit. Can be combined with a limit in jobs. To find the
-    /// end of the page, its blocks are read an additional time.
+    /// job, even if that job exceeds the limit. This limit can be combined with
+    /// [`JobQuery::limit`]. To find the end of the page, its blocks are read an additional time.
     ///
     /// # Examples
     /// ```
@@ -176,12 +177,12 @@ impl JobQuery {
     }
 
     /// Continues where a page ended: see [`Page::next`](crate::Page::next). An offset is counted
-    /// from there. If the search for that page was stopped within its own offset, the rest of that
-    /// offset is skipped first.
+    /// from there. If the search for that page was stopped before it had skipped its own offset,
+    /// the rest of that offset is skipped first.
     ///
-    /// The graph, states, filter, and order must be those of that page; otherwise the call that
-    /// runs the query returns [`Error::InvalidCursor`](crate::Error::InvalidCursor). The limit may
-    /// differ. [`Cursor`] and [`Page::next`](crate::Page::next) have examples.
+    /// The graph, states, filter, and order must be the same as for that page; otherwise, the call
+    /// that runs the query returns [`Error::InvalidCursor`](crate::Error::InvalidCursor). The limit
+    /// may differ. See [`Cursor`] and [`Page::next`](crate::Page::next) for examples.
     #[must_use]
     pub fn cursor(mut self, cursor: &Cursor) -> JobQuery {
         self.cursor = Some(cursor.clone());
@@ -194,13 +195,13 @@ impl JobQuery {
         self.states == States::NONE && self.filter.is_any()
     }
 
-    /// Whether jobs are scanned to find its page.
+    /// Whether a scan is required to find the page.
     #[cfg(feature = "http")]
     pub(crate) fn scans(&self) -> bool {
         !self.filter.is_any() || self.limit_bytes.is_some()
     }
 
-    /// The selected states: all of them if none was named.
+    /// The selected states: all states if none was given.
     pub(crate) fn wanted(&self) -> States {
         if self.states == States::NONE {
             States::ALL
@@ -209,7 +210,7 @@ impl JobQuery {
         }
     }
 
-    /// A checksum of its order and filter, for cursors.
+    /// A checksum of the query's order and filter, for cursors.
     pub(crate) fn filter_check(&self) -> u32 {
         let mut crc = crc32fast::Hasher::new();
         crc.update(&[u8::from(self.newest_first)]);
@@ -217,21 +218,21 @@ impl JobQuery {
         crc.finalize()
     }
 
-    /// The maximum number of jobs on its page.
+    /// The maximum number of jobs on the query's page.
     pub(crate) fn page_limit(&self) -> u64 {
         self.limit.unwrap_or(PAGE_JOBS_MAX)
     }
 
     /// # Errors
-    /// The query is invalid.
+    /// An error if the query is invalid.
     pub(crate) fn matcher(&self) -> Result<Matcher> {
         Matcher::new(&self.filter.texts)
     }
 
     /// Counts all jobs that match, regardless of the limit, even if that requires a scan of the
-    /// whole list. The page's jobs are searched first. If [`JobQuery::on_progress`] stops the
-    /// count, there is no total, and the page is unaffected. For a query by state and order only,
-    /// [`Page::total`](crate::Page::total) is always known.
+    /// whole list. The page's jobs are searched for first. If [`JobQuery::on_progress`] stops the
+    /// count, there is no total, but the page is unaffected. If a query is unfiltered or filters
+    /// only by state, [`Page::total`](crate::Page::total) is always known.
     ///
     /// # Examples
     /// ```

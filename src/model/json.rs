@@ -1,4 +1,4 @@
-// JSON as text: checked, compacted, and compared, but never parsed into values.
+// JSON as text: it is checked, compacted, and compared, but never parsed into values.
 //
 // Text is preserved byte for byte (number text, key order, duplicate keys, escapes), except for
 // white space outside of strings.
@@ -35,7 +35,7 @@ pub(crate) fn quote(text: &str) -> String {
     serde_json::to_string(text).unwrap_or_else(|_| "\"\"".to_owned())
 }
 
-/// The problem of text that is not JSON. serde's own message is not used, because it may quote the
+/// The problem in text that is not JSON. serde's own message is not used, because it may quote the
 /// text.
 pub(crate) fn problem(error: &serde_json::Error) -> JsonProblem {
     match error.is_eof() {
@@ -44,7 +44,8 @@ pub(crate) fn problem(error: &serde_json::Error) -> JsonProblem {
     }
 }
 
-/// Checks that `text` is one JSON value within the depth limit, and removes the white space.
+/// Checks that `text` is exactly one JSON value within the depth limit, and removes the white space
+/// outside of strings.
 pub(crate) fn compact(what: &'static str, text: &str) -> Result<String> {
     // RawValue checks the grammar without recursion and without building values.
     let checked: &RawValue = serde_json::from_str(text).map_err(|e| Error::InvalidJson {
@@ -97,7 +98,7 @@ pub(crate) fn compact(what: &'static str, text: &str) -> Result<String> {
     Ok(out)
 }
 
-/// The position after the quote that ends the string that contains `at`.
+/// The position after the closing quote of the string that contains position `at`.
 pub(crate) fn end_of_string(bytes: &[u8], mut at: usize) -> usize {
     while let Some(found) = bytes
         .get(at..)
@@ -120,8 +121,8 @@ pub(crate) fn place(text: &str) -> (usize, usize) {
     (lines + 1, text.len() - start + 1)
 }
 
-/// Like [`end_of_string`], for a string of valid JSON; `Err` with the position of an escape that is
-/// half of a surrogate pair.
+/// Like [`end_of_string`], for a string of valid JSON. If the string contains an escape that is
+/// half of a surrogate pair, returns the escape's position as an `Err`.
 fn end_of_sound_string(bytes: &[u8], mut at: usize) -> std::result::Result<usize, usize> {
     const ESCAPE_BYTES: usize = 6;
     let unit = |at: usize| {
@@ -203,8 +204,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Members sorted by key. Members with equal keys keep their order, because parsers that use
-    /// the last one would see a difference.
+    /// Appends an object with its members sorted by key. Members with equal keys keep their order,
+    /// because the order matters to parsers that use the last one.
     fn object(&mut self, out: &mut String) {
         self.at += 1;
         let mut members = Vec::new();
@@ -240,7 +241,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The position after the value that starts at `at`, or `at` if there is none.
+/// The position after the value that starts at `at`, or `at` if no value starts there.
 pub(crate) fn end_of_value(bytes: &[u8], mut at: usize) -> usize {
     let mut depth = 0usize;
     while let Some(&byte) = bytes.get(at) {

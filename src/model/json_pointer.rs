@@ -1,5 +1,5 @@
-// JSON pointers (RFC 6901) into compact JSON text. No values are built. Text that is not JSON has
-// no match.
+// JSON pointers (RFC 6901) into compact JSON text. No values are built. In text that is not JSON,
+// nothing matches.
 
 use crate::model::error::{Error, Result, excerpt};
 use crate::model::json::{self, DEPTH_MAX, Members};
@@ -8,8 +8,8 @@ use crate::model::json::{self, DEPTH_MAX, Members};
 pub(crate) struct Pointer(Vec<String>);
 
 impl Pointer {
-    /// Parses a pointer: the empty text, or `/` before each step, with `~0` for `~` and `~1` for
-    /// `/`.
+    /// Parses a pointer. It is empty or consists of steps that each start with `/`. Within a step,
+    /// `~0` stands for `~`, and `~1` for `/`.
     pub(crate) fn parse(text: &str) -> Result<Pointer> {
         let failed = |problem| Error::InvalidPointer {
             given: excerpt(text),
@@ -33,14 +33,14 @@ impl Pointer {
         Ok(Pointer(steps))
     }
 
-    /// The keys that occur in every text that the pointer matches.
+    /// The keys that occur in every JSON text in which the pointer has a value.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
         let steps = self.0.iter().map(String::as_str);
         steps.filter(|step| place(step).is_none())
     }
 
-    /// Whether any value at the pointer is wanted. If several members have the same key, all of
-    /// them are followed.
+    /// Whether `is_wanted` accepts any value at the pointer. If several members have the same key,
+    /// all of them are followed.
     pub(crate) fn leads_to(&self, text: &str, is_wanted: &impl Fn(&str) -> bool) -> bool {
         leads_to(&self.0, text, is_wanted)
     }

@@ -1,5 +1,5 @@
-// The values that callers pass in and get back, their limits, and their text. No files and no
-// threads.
+// The values that callers pass in and get back, their limits, and their text forms. This module
+// uses no files and no threads.
 
 pub(crate) mod api_error;
 pub(crate) mod change;

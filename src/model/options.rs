@@ -1,4 +1,5 @@
-// The options of an open. An option outside its range is an error, and is never clamped.
+// The options for opening a store. A value outside an option's range is an error and is never
+// clamped.
 
 mod checks;
 mod replay;
@@ -74,17 +75,17 @@ impl Default for Options {
     }
 }
 
-/// 2 if the machine has at least two cores, otherwise 1. Read once, since the lookup reads several
-/// files.
+/// The default number of page threads: 2 if the machine has at least two cores, otherwise 1. The
+/// number of cores is looked up only once, because the lookup reads several files.
 fn page_threads_there() -> usize {
     static THERE: OnceLock<usize> = OnceLock::new();
     *THERE.get_or_init(|| thread::available_parallelism().map_or(1, |n| n.get().min(2)))
 }
 
 impl Options {
-    /// Sets the size of all caches together, in bytes: 4 MiB to 1 TiB, 64 MiB by default. A quarter
-    /// is passed to the index engine, which uses more than that. The jobs themselves are read
-    /// through the system's file cache.
+    /// Sets the total size of all caches, in bytes: 4 MiB to 1 TiB, 64 MiB by default. A quarter of
+    /// it is the cache size passed to the index engine, which uses more memory than that. The jobs
+    /// themselves are read through the system's file cache.
     #[must_use]
     pub fn cache_bytes(mut self, bytes: u64) -> Options {
         self.cache_bytes = bytes;
@@ -100,7 +101,8 @@ impl Options {
     }
 
     /// Sets the maximum size of a request's JSON text, in bytes: 1 KiB to 256 MiB, 16 MiB by
-    /// default. It applies to the text as given and as stored ([`Options::secret_keys`]).
+    /// default. The limit applies to the text both as given and as stored
+    /// ([`Options::secret_keys`]).
     ///
     /// # Examples
     /// ```
@@ -119,7 +121,7 @@ impl Options {
     }
 
     /// Sets the maximum size of the commit queue, in bytes: 64 KiB to 16 GiB, 64 MiB by default. A
-    /// larger write is accepted when the queue is empty.
+    /// write larger than this is accepted when the queue is empty.
     #[must_use]
     pub fn max_queue_bytes(mut self, bytes: u64) -> Options {
         self.max_queue_bytes = bytes;
@@ -128,20 +130,21 @@ impl Options {
 
     /// Sets the number of threads that assemble the JSON of a long page
     /// ([`Page::write_json`](crate::Page::write_json), [`Page::to_json`](crate::Page::to_json)),
-    /// including the caller's: 1 to 64; by default 2, or 1 on a machine with one core. The other
-    /// threads run only during the call.
+    /// including the calling thread: 1 to 64; by default 2, or 1 on a machine with one core. The
+    /// other threads run only during the call.
     ///
-    /// With two threads, a full page takes about 0.7 times as long, for slightly more work in
-    /// total. More threads help only as long as the calling thread, which does all the writing,
-    /// waits for them. Pages of fewer than about 8000 jobs use only the calling thread.
+    /// With two threads, a full page takes about 0.7 times as long as with one, but the total work
+    /// is slightly more. More threads help only until the calling thread, which does all the
+    /// writing, no longer has to wait for them. Pages of fewer than about 8000 jobs use only the
+    /// calling thread.
     #[must_use]
     pub fn page_threads(mut self, threads: usize) -> Options {
         self.page_threads = threads;
         self
     }
 
-    /// Sets when a write is acknowledged; [`Durability::Synced`] by default. An interval is 1 ms to
-    /// 60 s.
+    /// Sets when a write is acknowledged; [`Durability::Synced`] by default. An interval must be 1
+    /// ms to 60 s.
     ///
     /// # Examples
     /// ```
@@ -161,7 +164,7 @@ impl Options {
         self
     }
 
-    /// Sets what happens to jobs that were running; [`Recovery::Interrupt`] by default.
+    /// Sets what happens to jobs that the open finds running; [`Recovery::Interrupt`] by default.
     #[must_use]
     pub fn recovery(mut self, recovery: Recovery) -> Options {
         self.recovery = recovery;
@@ -177,8 +180,8 @@ impl Options {
     }
 
     /// Sets how long a page, or anything else that reads a snapshot, remains readable after files
-    /// that it needs were replaced: 1 s to 1 day, 10 minutes by default. After that, reading it
-    /// returns [`Error::PageExpired`](crate::Error::PageExpired), and the files' space is
+    /// that it needs have been replaced: 1 s to 1 day, 10 minutes by default. After that, reading
+    /// it returns [`Error::PageExpired`](crate::Error::PageExpired), and the files' space is
     /// reclaimed, so that a page that is never dropped does not keep purged jobs on disk. While the
     /// disk is full, the timeout is at most 5 s. Nothing expires during a
     /// [`JobStore::backup`](crate::JobStore::backup) or
@@ -189,7 +192,7 @@ impl Options {
         self
     }
 
-    /// Sets the clock; the system's clock by default. See [`Clock`].
+    /// Sets the clock that the store uses; the system's clock by default. See [`Clock`].
     #[must_use]
     pub fn clock(mut self, clock: impl Clock + 'static) -> Options {
         self.clock = Arc::new(HostClock::new(clock));
@@ -221,33 +224,34 @@ impl Options {
     /// [`JobStore::scrub`](crate::JobStore::scrub), and
     /// [`JobStore::backup`](crate::JobStore::backup) work as usual. Every call that would change
     /// something returns [`Error::OpenedReadOnly`](crate::Error::OpenedReadOnly), and so does a
-    /// wait for a job that is not complete.
+    /// call that waits for a job that is not complete.
     ///
     /// A read-only open shows the store as its last process left it. No recovery is performed: a
     /// job that was running is shown as running. The open is not counted by
     /// [`JobStore::opens`](crate::JobStore::opens) and records no secret keys; [`Options::create`]
     /// has no effect. After a crash, a read-only open reads the log up to the point at which the
-    /// next writable open would end it. Unlike a writable open, it cannot make the writes before
-    /// that point durable. A power failure can still revert writes that were never acknowledged. If
-    /// a process was killed and the store has not been opened for writing since, a power failure
-    /// can also revert the writes of that process's last commit.
+    /// next writable open would truncate it. Unlike a writable open, it cannot make the writes
+    /// before that point durable. Therefore, a reader may see writes that a power failure still
+    /// reverts: writes that were never acknowledged and, if a process was killed and the store has
+    /// not been opened for writing since then, the writes of that process's last commit.
     ///
     /// No lock is taken: any number of readers can be open, and an engine can open the store at the
-    /// same time. Readers do not see what that engine does. The engine may also replace files that
-    /// a reader does not have open at that moment (a reader keeps at most 40 files open). Reading
-    /// such a file returns [`Error::PageExpired`](crate::Error::PageExpired): open the store again.
-    /// While an engine has the store open, a read-only open returns
-    /// [`Error::StoreInUse`](crate::Error::StoreInUse): ask the engine, which knows what is
-    /// durable.
+    /// same time. Readers do not see that engine's changes. The engine may also replace files that
+    /// a reader does not currently have open (a reader keeps at most 40 files open). A call that
+    /// reads such a file returns [`Error::PageExpired`](crate::Error::PageExpired). In this case,
+    /// open the store again. While an engine has the store open, a read-only open returns
+    /// [`Error::StoreInUse`](crate::Error::StoreInUse). Query the engine instead, because only the
+    /// engine knows what is durable.
     ///
     /// # Cost
-    /// The index is in memory. After a clean close, it is read from the index's files. Because the
-    /// index engine cannot open its files without writing to them, they are first copied to a
-    /// private directory below [`std::env::temp_dir`]. The copy is compared with the checksum that
-    /// the close recorded, read, and removed before the open returns. If that is not possible
-    /// (after a crash, for an index of more than 256 MiB, or if there is no space for the copy),
-    /// the index is rebuilt from the log's events. For 1 million completed jobs, this takes about a
-    /// second of one core and 60 MiB of memory. The jobs themselves are not read.
+    /// The index of a read-only open is held in memory. After a clean close, it is read from the
+    /// index's files. Because the index engine cannot open its files without writing to them, they
+    /// are first copied to a private directory below [`std::env::temp_dir`]. The copy is compared
+    /// with the checksum recorded by the close, then read, and removed before the open returns. If
+    /// the files cannot be used (after a crash, if the index is larger than 256 MiB, or if there is
+    /// no space for the copy), the index is rebuilt from the log's events. For 1 million completed
+    /// jobs, this takes about a second on one core and 60 MiB of memory. The jobs themselves are
+    /// not read.
     ///
     /// # Examples
     /// ```

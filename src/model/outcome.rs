@@ -30,7 +30,7 @@ pub enum OutcomeKind {
     PartiallyFailed,
     /// The job failed.
     Failed,
-    /// The job was cancelled.
+    /// The job was canceled.
     Cancelled,
     /// The job was cut short, for example by a crash.
     Interrupted,
@@ -91,7 +91,7 @@ impl fmt::Display for OutcomeKind {
     }
 }
 
-/// The parts of an outcome that most jobs do not have.
+/// The parts of an outcome that are absent from most outcomes.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Extra {
     #[serde(deserialize_with = "codec::text_if_any")]
@@ -113,8 +113,8 @@ impl std::fmt::Debug for Extra {
 
 /// How a job ended, with details from the engine.
 ///
-/// `Debug` shows the kind, the code, and sizes. Message, detail, and reference are hidden, because
-/// they may contain text from a client.
+/// `Debug` shows the kind, the code, and sizes. The message, the detail, and the reference are
+/// hidden, because they may contain text from a client.
 ///
 /// # Examples
 /// ```
@@ -179,12 +179,12 @@ impl Outcome {
         Outcome::with_failure(OutcomeKind::PartiallyFailed, code.into(), message.into())
     }
 
-    /// The job failed, with a code (at most 256 bytes) and a message (at most 8 KiB) chosen by the
-    /// engine.
+    /// The job failed. The engine chooses the code (at most 256 bytes) and the message (at most 8
+    /// KiB).
     ///
-    /// A longer text is truncated at a character boundary and ends with `... [truncated, N bytes in
-    /// total]`, where N is its length, so that a long stack trace never prevents a failure from
-    /// being recorded. [`Outcome::with_detail`] accepts up to 64 KiB.
+    /// A longer code or message is truncated at a character boundary and ends with `... [truncated,
+    /// N bytes in total]`, where N is its original length. A long stack trace therefore never
+    /// prevents a failure from being recorded. [`Outcome::with_detail`] accepts up to 64 KiB.
     ///
     /// # Examples
     /// ```
@@ -199,7 +199,7 @@ impl Outcome {
         Outcome::with_failure(OutcomeKind::Failed, code.into(), message.into())
     }
 
-    /// The job was cancelled.
+    /// The job was canceled.
     #[must_use]
     pub fn cancelled() -> Outcome {
         Outcome::of(OutcomeKind::Cancelled)
@@ -212,8 +212,8 @@ impl Outcome {
         Outcome::of(OutcomeKind::Interrupted)
     }
 
-    /// Adds a detail: any value that serde can serialize, of at most 64 KiB of JSON text and 120
-    /// levels. If this is called again, the new detail replaces the previous one.
+    /// Adds a detail: any value that serde can serialize to at most 64 KiB of JSON text, nested at
+    /// most 120 levels deep. If this is called again, the new detail replaces the previous one.
     ///
     /// # Errors
     /// [`Error::InvalidJson`] if the value cannot be represented as JSON, [`Error::TooDeep`],
@@ -248,9 +248,9 @@ impl Outcome {
         Ok(self)
     }
 
-    /// Adds a reference to the result, at most 1 KiB, which the store does not interpret. When the
-    /// job is purged, [`ChangeKind::Purged`](crate::ChangeKind::Purged) contains it, so that the
-    /// engine can delete the result.
+    /// Adds a reference to the result. It can be at most 1 KiB long, and the store does not
+    /// interpret it. When the job is purged, [`ChangeKind::Purged`](crate::ChangeKind::Purged)
+    /// contains it, so that the engine can delete the result.
     ///
     /// # Errors
     /// [`Error::OutcomeTooLarge`].
@@ -270,8 +270,8 @@ impl Outcome {
         Ok(self)
     }
 
-    /// The outcome in the form in which it is recorded: if secrets are not kept, its detail is
-    /// masked.
+    /// The outcome in the form in which it is recorded: if secrets must not be stored, its detail
+    /// is masked.
     pub(crate) fn kept(mut self, keys: &SecretKeys) -> Result<Outcome> {
         let detail = self.extra.as_mut().and_then(|extra| extra.detail.as_mut());
         if let (Secrets::MaskAtSubmit, Some(detail)) = (keys.policy, detail) {
@@ -294,25 +294,25 @@ impl Outcome {
         self.kind
     }
 
-    /// Returns the failure's code: at most 256 bytes.
+    /// Returns the failure's code, which is at most 256 bytes long.
     #[must_use]
     pub fn code(&self) -> Option<&str> {
         self.extra.as_ref()?.code.as_deref()
     }
 
-    /// Returns the failure's message: at most 8 KiB.
+    /// Returns the failure's message, which is at most 8 KiB long.
     #[must_use]
     pub fn message(&self) -> Option<&str> {
         self.extra.as_ref()?.message.as_deref()
     }
 
-    /// Returns the detail as JSON text without white space: at most 64 KiB.
+    /// Returns the detail as JSON text without white space, at most 64 KiB long.
     #[must_use]
     pub fn detail(&self) -> Option<&str> {
         self.extra.as_ref()?.detail.as_deref()
     }
 
-    /// Returns the reference to the result: at most 1 KiB.
+    /// Returns the reference to the result, which is at most 1 KiB long.
     #[must_use]
     pub fn result_ref(&self) -> Option<&str> {
         self.extra.as_ref()?.result_ref.as_deref()
@@ -327,7 +327,7 @@ impl Outcome {
     }
 }
 
-/// Truncates a text that is too long, and appends its length.
+/// Truncates a string that is too long, and appends its original length.
 fn cut(mut text: String, max_bytes: usize) -> String {
     if text.len() > max_bytes {
         let marker = format!("... [truncated, {} bytes in total]", text.len());

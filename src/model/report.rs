@@ -1,4 +1,4 @@
-// Reports of full verification and repair. All damage is listed with its file and offset. No report
+// Reports of verifications and repairs. All damage is listed with its file and offset. No report
 // contains the text of a request.
 
 use std::fmt;
@@ -9,18 +9,18 @@ use serde::{Deserialize, Serialize};
 use crate::model::error::{Error, Result};
 
 /// The result of [`JobStore::verify`](crate::JobStore::verify) and
-/// [`JobStore::scrub`](crate::JobStore::scrub). `Display` formats it for people.
+/// [`JobStore::scrub`](crate::JobStore::scrub). `Display` formats the report for people.
 /// [`VerifyReport::to_json`] returns it as JSON, from which it can be deserialized.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[non_exhaustive]
 pub struct VerifyReport {
     /// The directory of the store.
     pub path: PathBuf,
-    /// Whether the store was closed cleanly; `None` if it is open.
+    /// Whether the store was closed cleanly; `None` if the store is open.
     pub closed: Option<bool>,
     /// Number of packs and segments in the log.
     pub files: u64,
-    /// Size of the log in bytes, all of which were read.
+    /// Size of the log in bytes. All of them were read.
     pub bytes: u64,
     /// Number of events in the log, including damaged ones.
     pub events: u64,
@@ -28,8 +28,8 @@ pub struct VerifyReport {
     pub graphs: Vec<GraphReport>,
     /// All damage, in log order.
     pub damage: Vec<Damage>,
-    /// The problem of the index, if there is one. Such a problem loses no data. It is reported only
-    /// for an open store, because an open rebuilds a damaged index.
+    /// The problem with the index, if there is one. Such a problem causes no loss of data. It is
+    /// reported only for an open store, because an open rebuilds a damaged index anyway.
     pub index_fault: Option<String>,
 }
 
@@ -71,7 +71,7 @@ pub struct Damage {
     pub offset: u64,
     /// The problem.
     pub what: String,
-    /// Number of jobs whose request or id is lost, as far as is known.
+    /// Number of jobs known to have lost their request or id.
     pub jobs: u64,
     /// Number of lost events.
     pub events: u64,
@@ -94,7 +94,7 @@ impl Damage {
 }
 
 impl VerifyReport {
-    /// Returns `true` if there is no damage. A problem of the index is not damage, because the
+    /// Returns `true` if there is no damage. A problem with the index is not damage, because the
     /// index can be rebuilt.
     #[must_use]
     pub fn is_sound(&self) -> bool {
@@ -120,7 +120,7 @@ impl VerifyReport {
     }
 }
 
-/// "1 job", "2 jobs".
+/// A number and a noun, such as "1 job" or "2 jobs".
 fn counted(number: impl Into<u64>, what: &str) -> String {
     match number.into() {
         1 => format!("1 {what}"),
@@ -195,13 +195,13 @@ impl fmt::Display for Damage {
 pub struct RepairReport {
     /// The report before the repair.
     pub found: VerifyReport,
-    /// Files that were quarantined. They contain the damage, and intact data that the store has
-    /// copied. The store does not need them.
+    /// Files that were quarantined. They contain the damage, and intact data that has been copied
+    /// to new files. The store no longer needs them.
     pub quarantined: Vec<PathBuf>,
     /// Number of jobs that are no longer listed.
     pub jobs: u64,
-    /// Number of lost events. Jobs that were not complete before a lost event, and have
-    /// no later events, are completed as interrupted by the next open.
+    /// Number of lost events. If a job was not complete before a lost event and has no later
+    /// events, the next open completes the job as interrupted.
     pub events: u64,
 }
 

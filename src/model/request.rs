@@ -16,8 +16,8 @@ use crate::model::json;
 pub(crate) const COMMAND_BYTES_MAX: usize = 256;
 /// The maximum length of a URL, in bytes.
 pub(crate) const URL_BYTES_MAX: usize = 8 * 1024;
-/// The maximum size of everything in a text other than the request itself: white space and, in an
-/// import line, the job's details.
+/// The maximum size of everything in the text of a request other than the request itself: white
+/// space and, in an import line, the job's details.
 pub(crate) const BESIDE_REQUEST_BYTES: u64 = 1 << 20;
 
 /// The body of a request: any JSON value, stored as text.
@@ -40,9 +40,9 @@ impl Body {
     /// Creates a body from JSON text.
     ///
     /// # Errors
-    /// [`Error::InvalidJson`] if `text` is not exactly one JSON value, or contains a lone surrogate
-    /// (`"\ud800"`), which strict readers of a list would reject; [`Error::TooDeep`] if it is
-    /// nested more than 120 levels deep.
+    /// [`Error::InvalidJson`] if `text` is not exactly one JSON value, or if it contains a lone
+    /// surrogate (`"\ud800"`), because strict readers of a list would reject it; [`Error::TooDeep`]
+    /// if it is nested more than 120 levels deep.
     ///
     /// # Examples
     /// ```
@@ -106,9 +106,10 @@ pub(crate) fn value_to_json(
 
 /// An asynchronous request as the engine received it.
 ///
-/// Cheap to clone. Two requests are equal if their commands and URLs are equal and their bodies are
-/// the same JSON value: objects regardless of key order, strings by their characters, numbers by
-/// their text. `Debug` shows the command, the path, and sizes, never the body.
+/// A request is cheap to clone. Two requests are equal if their commands and URLs are equal and
+/// their bodies are the same JSON value: objects are compared regardless of key order, strings by
+/// their characters, and numbers by their text. `Debug` shows the command, the path, and sizes, but
+/// never the body.
 ///
 /// # Examples
 /// ```
@@ -129,17 +130,17 @@ pub struct Request {
     body_at: usize,
 }
 
-/// A text of a request, which is usually a part of its wire text.
+/// A string of a request, usually stored as a part of the request's wire text.
 #[derive(Clone)]
 enum Text {
     /// The text from the first position to the second.
     InWire(usize, usize),
-    /// The text, which is escaped in the wire text.
+    /// The unescaped text, which differs from the escaped text in the wire text.
     Escaped(Arc<str>),
 }
 
 impl Text {
-    /// Appends a text as a JSON string.
+    /// Appends `text` as a JSON string.
     fn push(text: String, wire: &mut String) -> Text {
         let at = wire.len() + 1;
         match json::push_quoted(&text, wire) {
@@ -148,8 +149,8 @@ impl Text {
         }
     }
 
-    /// Stores `text`, which was read from the JSON string at this position of `wire`. `None` if it
-    /// is not there.
+    /// Stores `text`, which was read from the JSON string at this position of `wire`. Returns
+    /// `None` if the string is not at this position.
     fn read(text: Cow<'_, str>, wire: &str, at: usize) -> Option<Text> {
         match text {
             Cow::Borrowed(text) => {
@@ -229,8 +230,8 @@ impl Request {
     /// lists show it.
     ///
     /// # Errors
-    /// [`Error::InvalidJson`] if it is not such an object, and those of [`Request::new`] and
-    /// [`Body::from_json`].
+    /// [`Error::InvalidJson`] if the text is not such an object, and the errors of [`Request::new`]
+    /// and [`Body::from_json`].
     ///
     /// # Examples
     /// ```
@@ -268,8 +269,8 @@ impl Request {
         Request::new(parts.command.into_owned(), url.into_owned(), body)
     }
 
-    /// Reads a request from its stored text, which [`Request::new`] made. `None` for any other
-    /// text.
+    /// Reads a request from its stored text, which was created by [`Request::new`]. Returns `None`
+    /// for any other text.
     pub(crate) fn from_stored(wire: &str) -> Option<Request> {
         let parts = WireRequest::parse(wire).ok()?;
         // The body is at the end of the text, before the last brace.
@@ -285,7 +286,8 @@ impl Request {
         })
     }
 
-    /// The JSON texts of command, URL, and body in a stored text. `None` if they are not there.
+    /// The JSON texts of the command, URL, and body in a stored request; `None` if the text is not
+    /// a stored request.
     pub(crate) fn parts_of(wire: &str) -> Option<[&str; 3]> {
         let value = |text| json::end_of_value(str::as_bytes(text), 0);
         let rest = wire.strip_prefix(BEFORE_COMMAND)?;
@@ -307,19 +309,19 @@ impl Request {
         }
     }
 
-    /// Returns the command, such as `import_graph`: 1 to 256 bytes.
+    /// Returns the command, such as `import_graph`. It is 1 to 256 bytes long.
     #[must_use]
     pub fn command(&self) -> &str {
         self.command.of(&self.wire)
     }
 
-    /// Returns the URL of the request: at most 8 KiB.
+    /// Returns the URL of the request, which is at most 8 KiB long.
     #[must_use]
     pub fn url(&self) -> &str {
         self.url.of(&self.wire)
     }
 
-    /// Returns the body's JSON text without white space, otherwise exactly as given.
+    /// Returns the body's JSON text without white space, but otherwise exactly as given.
     #[must_use]
     pub fn body(&self) -> &str {
         &self.wire[self.body_at..self.wire.len() - 1]
@@ -367,7 +369,8 @@ pub(crate) struct WireRequest<'a> {
     pub(crate) body: Option<&'a RawValue>,
 }
 
-/// A wrapper, because serde does not borrow a string that is directly inside an `Option`.
+/// This wrapper is needed because serde does not borrow a string that is directly inside an
+/// `Option`.
 #[derive(Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Url<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);

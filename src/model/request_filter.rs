@@ -1,7 +1,7 @@
 // Filters on the parts of a request: command, URL, and body.
 //
-// A request matches regardless of how it is escaped. The quick check, [`Matcher::may_be_in`], never
-// rules out a request that matches.
+// Whether a request matches does not depend on how it is escaped. The quick check,
+// [`Matcher::may_be_in`], never rules out a request that matches.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use crate::model::json;
 use crate::model::json_pointer::Pointer;
 use crate::model::request::Request;
 
-/// A text to search for. It may be part of a secret, so it is never displayed.
+/// A string to search for. It may be part of a secret, so it is never displayed.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Needle(pub(crate) String);
 
@@ -33,7 +33,7 @@ pub(crate) struct RequestFilter {
     pub(crate) in_url: Vec<Needle>,
     /// The text of the body contains all of these.
     pub(crate) in_body: Vec<Needle>,
-    /// The body has all of these values at the pointers.
+    /// The body contains each of these values at its pointer.
     pub(crate) values: Vec<(String, Needle)>,
 }
 
@@ -42,13 +42,13 @@ impl RequestFilter {
         *self == RequestFilter::default()
     }
 
-    /// Whether a search text is empty. Every URL and body contains an empty text.
+    /// Whether a search string is empty. An empty string would match every URL and every body.
     pub(crate) fn has_empty(&self) -> bool {
         let mut all = [&self.url_prefixes, &self.in_url, &self.in_body].into_iter();
         all.any(|needles| needles.iter().any(|needle| needle.0.is_empty()))
     }
 
-    /// Appends its bytes, for a checksum. Equal filters have equal bytes.
+    /// Appends the filter's bytes, for a checksum. Equal filters result in equal bytes.
     pub(crate) fn put_bytes(&self, bytes: &mut Vec<u8>) {
         let needles = |all: &[Needle]| all.iter().map(|n| n.0.clone()).collect::<Vec<_>>();
         let values = self.values.iter().map(|(pointer, value)| {
@@ -98,7 +98,7 @@ fn finder(needle: &Needle) -> Finder<'static> {
 
 impl Matcher {
     /// # Errors
-    /// A pointer or value is invalid.
+    /// An error if a pointer or a value is invalid.
     pub(crate) fn new(texts: &RequestFilter) -> Result<Matcher> {
         let values = texts.values.iter();
         let values = values.map(|(pointer, value)| Value::new(pointer, &value.0));
@@ -111,8 +111,8 @@ impl Matcher {
         })
     }
 
-    /// Whether any request in `text` may match. If one matches, search texts for the body occur in
-    /// `text` as given, and so do keys and values without escapes.
+    /// Whether any request in `text` may match. If a request matches, the search strings for the
+    /// body occur literally in `text`, and so do keys and values without escapes.
     pub(crate) fn may_be_in(&self, text: &[u8]) -> bool {
         self.in_body.iter().all(|f| f.find(text).is_some()) && self.has_traces(text)
     }
@@ -151,7 +151,7 @@ impl Value {
     fn new(pointer: &str, value: &str) -> Result<Value> {
         let pointer = Pointer::parse(pointer)?;
         let text = json::compact("value", value)?;
-        // Of an object or array, only the parts are certain to occur in the text.
+        // For an object or an array, only its parts are certain to occur in the text.
         let literal = match text.as_bytes().first() {
             Some(b'{' | b'[') => None,
             Some(b'"') => json::characters(&text),

@@ -14,7 +14,8 @@ pub(crate) struct ArchiveTo(pub(crate) PathBuf);
 /// A graph's retention policy for complete jobs: passed to
 /// [`Graph::set_retention`](crate::Graph::set_retention).
 ///
-/// A job that exceeds any of the limits is purged. Pending and running jobs are never purged.
+/// A complete job that exceeds any of the limits is purged. Pending and running jobs are never
+/// purged.
 ///
 /// # Purging
 /// Jobs are purged in the background, by age, number, or size.
@@ -84,9 +85,10 @@ impl Retention {
     /// is closed. If the system's clock advanced by more than a day while the store was closed,
     /// that time is not added to ages until
     /// [`JobStore::confirm_clock`](crate::JobStore::confirm_clock) is called. Then it is added only
-    /// to the ages of jobs that completed before that time began. So a clock that is briefly wrong,
-    /// while the store is open or when it is opened, makes no job older. The log records the age
-    /// clock, so ages are preserved when the index is rebuilt or a backup is restored.
+    /// to the ages of jobs that completed before that time began. Therefore, a clock that is
+    /// briefly wrong, while the store is open or when it is opened, does not make any job older.
+    /// The clock by which jobs age is recorded in the log, so ages are preserved when the index is
+    /// rebuilt or a backup is restored.
     ///
     /// The age of an imported job is the difference between its `completedAt` and the system's
     /// clock at the time of the import, or 0 if `completedAt` is in the future.
@@ -126,23 +128,24 @@ impl Retention {
         self
     }
 
-    /// Purges complete jobs while the graph's requests and outcomes take more than this many bytes
-    /// as stored (compressed, once they are packed). The jobs submitted first are purged first.
-    /// Outcomes are included once they are packed.
+    /// Purges complete jobs as long as the stored requests and outcomes of the graph take up more
+    /// than this many bytes. The jobs submitted first are purged first. Requests are measured as
+    /// stored, which means compressed once they are packed. Outcomes are included once they are
+    /// packed.
     #[must_use]
     pub fn max_bytes(mut self, bytes: u64) -> Retention {
         self.bytes = Some(bytes);
         self
     }
 
-    /// Retains the tombstones of about this many purged jobs; 1 million by default. Each takes
-    /// about 19 bytes in packs and 54 in the files of the index.
+    /// Retains the tombstones of about this many purged jobs; 1 million by default. Each takes up
+    /// about 19 bytes in packs and 54 bytes in the files of the index.
     ///
     /// # Examples
     /// ```
     /// use jobstore::Retention;
     /// use std::time::Duration;
-    /// // Many short jobs: keep a million, and the ids of as many more for a day.
+    /// // Many short jobs: keep a million of them, and the ids of another million for a day.
     /// let policy = Retention::new()
     ///     .max_jobs(1_000_000)
     ///     .max_tombstones(1_000_000)
@@ -155,10 +158,11 @@ impl Retention {
         self
     }
 
-    /// Retains the tombstone of a purged job for this long; 30 days by default. Until then, calls
-    /// that act on the job return [`Error::JobPurged`](crate::Error::JobPurged), and the id cannot
-    /// be reused. Time is measured as for [`Retention::max_age`]. The defaults also apply to graphs
-    /// without a policy, starting an hour after the open.
+    /// Retains the tombstone of a purged job for this long; 30 days by default. As long as the
+    /// tombstone is retained, calls that act on the job return
+    /// [`Error::JobPurged`](crate::Error::JobPurged), and the id cannot be reused. Time is measured
+    /// as for [`Retention::max_age`]. In graphs without a policy, the default limits for tombstones
+    /// apply, starting an hour after the open.
     #[must_use]
     pub fn tombstone_age(mut self, age: Duration) -> Retention {
         self.tombstone_age = age;
@@ -166,29 +170,31 @@ impl Retention {
     }
 
     /// Archives each job in this directory before the policy or
-    /// [`Graph::purge`](crate::Graph::purge) purges it. A job is written as its line of
-    /// [`Graph::export`](crate::Graph::export), compressed with gzip, and synced before the purge.
-    /// [`Graph::import`](crate::Graph::import) reads the lines. Requires the feature `archive`.
+    /// [`Graph::purge`](crate::Graph::purge) purges it. A job is written as the line that
+    /// [`Graph::export`](crate::Graph::export) would produce, compressed with gzip, and synced
+    /// before the purge. [`Graph::import`](crate::Graph::import) reads the lines. Requires the
+    /// feature `archive`.
     ///
     /// If the directory does not exist, it is created with access for this user only. It must be
     /// outside of the store's directory, and must not be the archive of another store. Files are
     /// named by graph and time, `movie-1234567890123456789-1700000000000.jsonl.gz`, so that they
     /// sort in the order of the purges. (If the clock has gone backward, the time in a new name is
-    /// chosen to follow the time in the last one.) A file that ends in `.gz` is complete and is not
-    /// changed again. The file that is being written ends in `.part`, and can be read, too. It is
-    /// renamed when it is full, when the store is closed, and after a crash. After a crash, its
-    /// torn end is removed first.
+    /// chosen to follow the time in the last one.) A file whose name ends in `.gz` is complete and
+    /// is not changed again. The name of the file that is being written ends in `.part`; this file
+    /// can be read, too. It is renamed when it is full, when the store is closed, and after a
+    /// crash. After a crash, any incomplete data at its end is removed first.
     ///
     /// Move, compress, or remove only complete files. If a `.part` file is removed, a new one is
-    /// started, and [`JobStore::health`](crate::JobStore::health) reports the missing one until the
-    /// policy is set again. A copy of the store that is given the same directory adds files of its
-    /// own, and does not touch those that are being written.
+    /// started, and [`JobStore::health`](crate::JobStore::health) reports the missing file until
+    /// the policy is set again. If a copy of the store uses the same directory, it adds its own
+    /// files, and does not touch the files that are being written.
     ///
     /// # Durability
-    /// Every purged job is in the archive. It may be there twice if the process or the disk failed
-    /// between archiving and purging it. While the archive cannot be written, no job of the graph
-    /// is purged: [`JobStore::health`](crate::JobStore::health) reports why,
-    /// [`Graph::purge`](crate::Graph::purge) fails, and the policy tries again every few seconds.
+    /// Every purged job is in the archive. A job may be there twice if the process or the disk
+    /// failed after the job was archived but before it was purged. While the archive cannot be
+    /// written, no job of the graph is purged: [`JobStore::health`](crate::JobStore::health)
+    /// reports why, [`Graph::purge`](crate::Graph::purge) fails, and the purge by the policy is
+    /// retried every few seconds.
     ///
     /// # Examples
     /// ```
@@ -253,13 +259,13 @@ fn in_ms(time: Duration) -> u64 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PurgeReason {
-    /// It exceeded the maximum age.
+    /// The job exceeded the maximum age.
     Age,
     /// The graph had more complete jobs than the policy allows.
     Count,
-    /// The graph's jobs took more bytes than the policy allows.
+    /// The graph's jobs took up more bytes than the policy allows.
     Bytes,
-    /// It was purged by [`Graph::purge`](crate::Graph::purge).
+    /// The job was purged by [`Graph::purge`](crate::Graph::purge).
     ByHand,
 }
 
@@ -287,9 +293,9 @@ impl PurgeReason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Tombstone {
-    /// When it was purged, to the millisecond.
+    /// When the job was purged, to the millisecond.
     pub purged_at: SystemTime,
-    /// Why it was purged.
+    /// Why the job was purged.
     pub reason: PurgeReason,
 }
 

@@ -1,7 +1,7 @@
 // Credentials in requests. They are found once, at submit, and stored apart from the text.
 //
-// The text that is stored, listed, compared, and searched contains no secrets. A worker gets the
-// request exactly as submitted.
+// The text that is stored, listed, compared, and searched contains no secrets. A worker receives
+// the request exactly as submitted.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -25,14 +25,15 @@ const KEYS_MAX: usize = 64;
 /// details of outcomes.
 ///
 /// # What is not masked
-/// A value is found only by its key, ignoring case. The following are not found, so they are stored
-/// and shown as they are:
-/// - A key in another spelling: `access_key` is not `accessKey`. Name every spelling.
-/// - JSON inside a string, and secrets that are part of a longer text. Name the key of that text.
+/// A value is found only by its key, regardless of case. The following are not found, so they are
+/// stored and shown as they are:
+/// - A key in another spelling: `access_key` is not `accessKey`. List every spelling.
+/// - JSON inside a string, and secrets that are part of a longer string. List the key of the whole
+///   string.
 /// - An element of an array that is not under a secret key.
 /// - Everything outside of bodies and details: URLs with their queries, commands, ids, names,
-///   codes, messages, references to results, progress. Do not put credentials there.
-/// - In requests, keys that were not secret yet when the request was submitted.
+///   codes, messages, references to results, and progress texts. Do not put credentials there.
+/// - In requests, values under keys that were not yet secret when the request was submitted.
 ///
 /// # Examples
 /// ```
@@ -49,14 +50,14 @@ const KEYS_MAX: usize = 64;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Secrets {
-    /// Stores the values apart from the request's text. Workers in this process get the values:
-    /// [`Job::request`](crate::Job::request), [`Run::request`](crate::Run::request),
+    /// Stores the values apart from the request's text. In this process, these calls return the
+    /// values: [`Job::request`](crate::Job::request), [`Run::request`](crate::Run::request),
     /// [`Outcome::detail`](crate::Outcome::detail). All output (lists, exports, archives) shows
     /// `"******"` instead.
     #[default]
     MaskOnOutput,
-    /// Never writes the values to disk. The job and its outcome's detail are recorded with
-    /// `"******"` instead of the values. For a job whose request had such values,
+    /// Never writes the values to disk. The request and the outcome's detail are recorded with
+    /// `"******"` instead of the values. For a job whose request contained such values,
     /// [`Job::secrets_lost`](crate::Job::secrets_lost) returns `true`.
     MaskAtSubmit,
 }
@@ -211,8 +212,8 @@ impl SecretKeys {
         }
     }
 
-    /// Calls `each` with the position of every value under a secret key, in order; for nested ones,
-    /// only the outermost. `json` is compact.
+    /// Calls `each` with the position of every value under a secret key, in order. For nested
+    /// values, only the outermost is passed. `json` must be compact.
     fn each_value(&self, json: &str, mut each: impl FnMut(Range<usize>)) {
         if self.keys.is_empty() {
             return;
@@ -231,7 +232,7 @@ impl SecretKeys {
     }
 }
 
-/// Flag: a value was masked before it was submitted, or is not stored.
+/// A flag: a value was masked before it was submitted, or is not stored.
 const REDACTED: u8 = 1;
 
 /// A request as it is stored: its masked form, and the values that are masked.
@@ -239,8 +240,9 @@ const REDACTED: u8 = 1;
 pub(crate) struct MaskedRequest {
     /// The masked form.
     pub(crate) request: Request,
-    /// Empty if nothing is masked. Otherwise flags, then for each stored value: the distance of its
-    /// mask in the body from the previous one (var), and the value's length (var) and text.
+    /// Empty if nothing is masked. Otherwise, the flags, followed by these fields for each stored
+    /// value: the distance of its mask in the body from the previous mask (var), and the value's
+    /// length (var) and text.
     pub(crate) secrets: Box<[u8]>,
 }
 
@@ -253,7 +255,7 @@ impl MaskedRequest {
         })
     }
 
-    /// Marks it as a request whose secrets were masked before it was submitted.
+    /// Marks the request as one whose secrets were masked before it was submitted.
     pub(crate) fn lose_secrets(mut self) -> MaskedRequest {
         match self.secrets.first_mut() {
             None => self.secrets = Box::new([REDACTED]),
@@ -262,7 +264,7 @@ impl MaskedRequest {
         self
     }
 
-    /// Whether secrets are stored with it.
+    /// Whether secrets are stored with the request.
     pub(crate) fn has_values(&self) -> bool {
         self.secrets.len() > 1
     }
@@ -272,7 +274,7 @@ impl MaskedRequest {
         (self.request.as_json().len() + self.secrets.len()) as u64
     }
 
-    /// Whether any value that the request was submitted with is unknown.
+    /// Whether any of the values submitted in the request is unknown.
     pub(crate) fn secrets_lost(&self) -> bool {
         secrets_lost(&self.secrets)
     }
@@ -299,13 +301,13 @@ impl MaskedRequest {
     }
 }
 
-/// Whether any value that a request was submitted with is unknown.
+/// Whether any of the values submitted in a request is unknown.
 pub(crate) fn secrets_lost(secrets: &[u8]) -> bool {
     secrets.first().is_some_and(|flags| flags & REDACTED != 0)
 }
 
-/// Calls `each` with every stored value, and the distance of its mask from the previous one. `None`
-/// if the bytes are invalid or `each` returns `None`.
+/// Calls `each` with every stored value and the distance of its mask from the previous mask.
+/// Returns `None` if the bytes are invalid or if `each` returns `None`.
 fn each_secret(secrets: &[u8], mut each: impl FnMut(usize, &str) -> Option<()>) -> Option<()> {
     let mut reader = VarReader(secrets.get(1..)?);
     while !reader.0.is_empty() {
@@ -384,7 +386,7 @@ mod tests {
         assert_eq!(masked_request.request.as_json(), secret.as_json());
     }
 
-    /// As documented at [`Secrets`].
+    /// Tests the behavior documented at [`Secrets`].
     #[test]
     fn what_is_not_under_a_secret_key_is_not_found() {
         let body =

@@ -4,8 +4,8 @@ use std::fmt;
 
 /// The state of a job.
 ///
-/// A job goes from `Pending` to `Running` to `Complete`. A pending job that is cancelled goes
-/// directly to `Complete`. A running job goes back to `Pending` when it is requeued by
+/// A job changes from `Pending` to `Running` to `Complete`. A pending job that is canceled becomes
+/// `Complete` directly. A running job becomes `Pending` again when it is requeued by
 /// [`Run::requeue`](crate::Run::requeue). Under [`Recovery::Requeue`](crate::Recovery::Requeue), it
 /// is also requeued if its [`Run`](crate::Run) is dropped or if an open finds it running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -56,9 +56,9 @@ impl Histogram {
         &BOUNDS
     }
 
-    /// Returns the number of durations in each bucket. A bucket contains the durations that are at
-    /// most its bound and above the previous bound. A last bucket, without a bound, contains the
-    /// rest.
+    /// Returns the number of durations in each bucket. A bucket contains the durations above the
+    /// previous bound, up to and including its own bound. An additional last bucket, without a
+    /// bound, contains the rest.
     #[must_use]
     pub fn counts(&self) -> &[u64] {
         &self.counts
@@ -78,11 +78,11 @@ impl Histogram {
 }
 
 /// The statistics of a store: returned by [`JobStore::stats`](crate::JobStore::stats). Counters
-/// start at 0 at each open.
+/// start at 0 each time the store is opened.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Number of writable opens of the store, including this one.
+    /// How many times the store has been opened for writing, including this open.
     pub opens: u64,
     /// The health of the store.
     pub health: Health,
@@ -99,7 +99,7 @@ pub struct Stats {
     pub index_bytes: u64,
     /// Preallocated bytes: the log's next file, and the reserve for a full disk.
     pub preallocated_bytes: u64,
-    /// Number of packs. Each keeps a file open.
+    /// Number of packs. For each pack, a file is kept open.
     pub packs: u64,
     /// Number of commits since the open. Each is a frame of the log.
     pub frames: u64,
@@ -119,7 +119,7 @@ pub struct Stats {
     pub max_queue_bytes: u64,
     /// Number of writes refused with [`Error::Busy`](crate::Error::Busy) since the open.
     pub writes_refused: u64,
-    /// Number of full segments that are not packed yet.
+    /// Number of full segments that have not been packed yet.
     pub segments_to_pack: u64,
     /// Approximate number of changes that are not in the index yet.
     pub index_lag: u64,
@@ -128,8 +128,8 @@ pub struct Stats {
     pub purged: u64,
     /// The time of the last purge since the open.
     pub last_purge_at: Option<SystemTime>,
-    /// How long the oldest page has prevented the deletion of a replaced file; `None` if no page
-    /// does ([`Options::snapshot_timeout`](crate::Options::snapshot_timeout)).
+    /// How long the oldest page has been preventing the deletion of a replaced file; `None` if no
+    /// page prevents one ([`Options::snapshot_timeout`](crate::Options::snapshot_timeout)).
     pub oldest_pin: Option<Duration>,
 }
 

@@ -1,5 +1,5 @@
-// Opaque texts that are issued to callers: hexadecimal fields with a checksum. The checksum detects
-// alterations, but does not protect against forgery.
+// Opaque strings that are issued to callers: hexadecimal fields with a checksum. The checksum
+// detects alterations, but does not protect against forgery.
 
 use crate::model::id::OwnIds;
 
@@ -20,8 +20,8 @@ pub(crate) struct LogPoint {
     pub(crate) open_lsn: u64,
 }
 
-/// A checksum of the fields of an opaque text, its graph's key, and the open of the store that
-/// issued it.
+/// A checksum of the fields of an opaque string, its graph's key, and the open of the store during
+/// which it was issued.
 pub(crate) fn seal(
     version: u8,
     graph: &OwnIds,
@@ -45,11 +45,11 @@ pub(crate) fn seal(
     crc.finalize()
 }
 
-/// The fields of an opaque text, after its version.
+/// The fields of an opaque string, after its version.
 pub(crate) struct Fields<'t>(&'t str);
 
 impl<'t> Fields<'t> {
-    /// `None` if the text has another version or length.
+    /// Returns `None` if the string has another version or length.
     pub(crate) fn of(text: &'t str, version: u8, bytes: usize) -> Option<Fields<'t>> {
         let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
         let is_whole = text.len() == 2 * bytes && text.bytes().all(is_hex);

@@ -12,8 +12,8 @@ use crate::model::secrets::{MaskedRequest, secrets_lost};
 use crate::model::states::State;
 
 impl Export {
-    /// Adds the next jobs, or the beginning of a large one. Returns the position after them, or
-    /// `None` if there are no more.
+    /// Adds the next jobs, or the beginning of a large job, to the output. Returns the position
+    /// after them, or `None` if there are no more.
     pub(super) fn put_unit(&mut self, out: &mut Vec<u8>) -> Result<Option<u64>> {
         let snapshot = self.snapshot.clone();
         let newest_first = snapshot.newest_first;
@@ -98,7 +98,7 @@ impl Export {
         }
     }
 
-    /// Adds the next piece of a large job, and clears the record of it once the job is written.
+    /// Adds the next piece of a large job, and clears `begun` once the whole job has been written.
     pub(super) fn put_piece(&mut self, mut begun: PartialJob, out: &mut Vec<u8>) -> Result<u64> {
         let (sequence, row) = (begun.large.sequence, begun.large.row);
         let is_first = begun.left == row.end as usize;
@@ -165,7 +165,7 @@ impl Export {
         }
     }
 
-    /// Adds the details that follow the job's request, and the end of the job.
+    /// Adds the details that follow the job's request, and closes the job's object.
     fn put_json_fields(
         &mut self,
         sequence: u64,

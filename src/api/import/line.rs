@@ -173,8 +173,8 @@ impl WireOutcome<'_> {
                     "invalid recoveredAtOpen of the outcome: {open}; use 1 to {max}"
                 ));
             }
-            // The outcome of a recovery has no further members, and the format has no space for
-            // them.
+            // An outcome recorded by a recovery has no further members, and the file format has no
+            // space for any.
             let is_cut_short = matches!(kind, OutcomeKind::Interrupted | OutcomeKind::Cancelled);
             if !is_cut_short || outcome.extra.is_some() {
                 let problem = "only an interrupted or cancelled outcome without other details can \

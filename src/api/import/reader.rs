@@ -11,7 +11,7 @@ pub(super) enum Read {
     End,
 }
 
-/// Reads up to the next line feed. The excess of a line that is too long is discarded.
+/// Reads up to the next line feed. If a line is too long, the part beyond the limit is discarded.
 pub(super) fn read_line(
     reader: &mut impl BufRead,
     line: &mut Vec<u8>,

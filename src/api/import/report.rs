@@ -23,7 +23,7 @@ const BAD_LINES_KEPT: usize = 1000;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnBadLine {
-    /// Stops the import with [`Error::BadLine`]. Earlier lines are imported.
+    /// Stops the import with [`Error::BadLine`]. The lines before it are imported.
     #[default]
     Stop,
     /// Skips the line and counts it.
@@ -34,18 +34,18 @@ pub enum OnBadLine {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ImportReport {
-    /// Number of jobs recorded.
+    /// The number of jobs recorded.
     pub imported: u64,
-    /// Number of jobs that already existed with the same id and request.
+    /// The number of lines whose job already existed, with the same id and request.
     pub there: u64,
-    /// Number of the jobs in `there` whose line has secrets that the recorded job lacks, because it
-    /// was recorded masked or with different secrets. The job is not changed.
+    /// How many of the lines counted in `there` contain secrets that the recorded job lacks,
+    /// because the job was recorded with masked or different secrets. The job is not changed.
     pub secrets_left: u64,
-    /// Number of lines skipped as bad.
+    /// The number of lines skipped because they are bad.
     pub bad: u64,
-    /// Line numbers of the bad lines, starting at 1, with the problem of each; at most 1000.
+    /// The line numbers of the first 1000 bad lines, starting at 1, and the problem of each line.
     pub bad_lines: Vec<(u64, String)>,
-    /// Number of lines read, including empty ones.
+    /// The number of lines read, including empty lines.
     pub lines: u64,
 }
 

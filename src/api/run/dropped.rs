@@ -10,13 +10,14 @@ use crate::base::sync::thread;
 use crate::model::error::Error;
 use crate::model::options::Recovery;
 
-/// How long dropping a run waits for its write to be durable. The write is queued in any case.
+/// The maximum time for which dropping a run waits for its write to be durable. The write is queued
+/// in any case.
 const DROP_WAIT: Duration = Duration::from_secs(1);
 
 impl Drop for Run {
     fn drop(&mut self) {
         let end = self.end.load(Ordering::Relaxed);
-        // After the store is closed, the next open settles the job.
+        // If the store is closed, the next open settles the job.
         let is_closed = self.graph.engine().check_open().is_err();
         // A forked process leaves its parent's jobs alone.
         let is_external = self.graph.engine().check_process().is_err();
@@ -38,7 +39,8 @@ impl Drop for Run {
         };
         let mut write = PendingWrite::new(&self.graph.handle, self.give_up(requeue, done));
         match write.wait_timeout(DROP_WAIT) {
-            // The next open settles the job, or it is settled already. There is nothing to report.
+            // Either the next open settles the job, or it has already been settled. There is
+            // nothing to report.
             Some(Err(Error::Closed | Error::GraphDropped { .. } | Error::InvalidUse { .. })) => {}
             Some(Err(error)) => tracing::warn!(
                 job = %self.id,

@@ -9,7 +9,7 @@ pub(crate) fn excerpt(given: &str) -> String {
     }
 }
 
-/// Text for an error message, shortened if it has more than `bytes` bytes.
+/// Text for an error message, shortened if it is longer than `bytes` bytes.
 pub(crate) fn excerpt_over(bytes: usize, given: &str) -> String {
     match given.len() <= bytes {
         true => given.to_owned(),

@@ -1,4 +1,4 @@
-// Errors from I/O errors, classified by what the caller can do about them.
+// Converts I/O errors, classified by what the caller can do about them.
 
 use std::io;
 use std::path::Path;
@@ -63,7 +63,7 @@ pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {
         .is_some_and(|errno| of_process_or_system.contains(&errno))
 }
 
-/// The error of reading a revoked file.
+/// The error returned when a revoked file is read.
 #[derive(Debug)]
 pub(crate) struct Revoked;
 

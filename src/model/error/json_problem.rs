@@ -9,15 +9,16 @@ pub enum JsonProblem {
     /// The text contains a character that is not allowed at its position.
     UnexpectedCharacter,
     /// The text contains an escape that is half of a surrogate pair (`"\ud800"`). RFC 8259 leaves
-    /// its meaning open, and strict readers reject the whole document that contains it.
+    /// the meaning of such an escape open, and strict readers reject any document that contains
+    /// one.
     LoneSurrogate,
     /// The value has no representation in JSON, such as a map whose keys are not strings.
     NotRepresentable,
-    /// The JSON is valid, but a request needs a `command`.
+    /// The JSON is valid, but the `command` of the request is missing.
     MissingCommand,
-    /// The JSON is valid, but a request needs a `url`.
+    /// The JSON is valid, but the `url` of the request is missing.
     MissingUrl,
-    /// The JSON is valid, but not an object of `command`, `url`, and `body`.
+    /// The JSON is valid, but it is not an object with `command`, `url`, and `body`.
     NotARequest,
 }
 

@@ -1,4 +1,4 @@
-// What a caller can do after a refused state transition.
+// What a caller can do after a state transition has been refused.
 
 use crate::model::states::State;
 

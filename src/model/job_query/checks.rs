@@ -4,8 +4,9 @@ use super::{JobQuery, PAGE_JOBS_MAX};
 use crate::model::error::{Error, Result};
 
 impl JobQuery {
-    /// Rejects parts of a query that a purge would ignore, since it purges all jobs that match. The
-    /// order of the list is accepted: it matters if [`JobQuery::on_progress`] stops the search.
+    /// Rejects parts of a query that a purge would ignore, because a purge covers all jobs that
+    /// match. The order of the list is accepted: it matters if [`JobQuery::on_progress`] stops the
+    /// search.
     pub(crate) fn check_purge(&self) -> Result<()> {
         refuse(&[
             (
@@ -41,8 +42,8 @@ impl JobQuery {
         ])
     }
 
-    /// Rejects parts of a query that an export would ignore, since it exports all jobs that match,
-    /// from the offset or the cursor on.
+    /// Rejects parts of a query that an export would ignore, because an export covers all jobs that
+    /// match, starting at the offset or the cursor.
     pub(crate) fn check_export(&self) -> Result<()> {
         refuse(&[
             (

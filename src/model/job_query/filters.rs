@@ -71,8 +71,8 @@ impl JobQuery {
         self
     }
 
-    /// Selects jobs whose URL starts with this text. If this is called more than once, jobs whose
-    /// URL starts with any of the given texts match.
+    /// Selects jobs whose URL starts with this string. If this is called more than once, jobs whose
+    /// URL starts with any of the given strings match.
     ///
     /// # Examples
     /// ```
@@ -100,8 +100,8 @@ impl JobQuery {
         self
     }
 
-    /// Selects jobs whose URL contains this text. If this is called more than once, the URL must
-    /// contain every given text.
+    /// Selects jobs whose URL contains this string. If this is called more than once, the URL must
+    /// contain every given string.
     ///
     /// # Examples
     /// ```
@@ -121,10 +121,11 @@ impl JobQuery {
         self
     }
 
-    /// Selects jobs whose body contains this text in its JSON. If this is called more than once,
-    /// the body must contain every given text. The JSON is searched as lists show it: without white
-    /// space between values, with the escapes of the request, and with `"******"` in place of
-    /// secret values. [`JobQuery::body_value`] finds a value regardless of how it is escaped.
+    /// Selects jobs whose body contains this string in its JSON text. If this is called more than
+    /// once, the body must contain every given string. The JSON text is searched as lists show it:
+    /// without white space between values, with the escapes of the request, and with `"******"` in
+    /// place of secret values. [`JobQuery::body_value`] finds a value regardless of how it is
+    /// escaped.
     ///
     /// # Examples
     /// ```
@@ -144,13 +145,13 @@ impl JobQuery {
         self
     }
 
-    /// Selects jobs whose body has this JSON value at a JSON pointer (RFC 6901), such as
-    /// `/parallel/edge` or `/files/0`. The empty pointer stands for the whole body. If this is
-    /// called more than once, the body must have every given value.
+    /// Selects jobs whose body contains this JSON value at the given JSON pointer (RFC 6901), such
+    /// as `/parallel/edge` or `/files/0`. The empty pointer stands for the whole body. If this is
+    /// called more than once, the body must contain every given value at its pointer.
     ///
     /// Values are compared like [`Request`](crate::Request)s: objects regardless of key order,
-    /// strings by their characters, numbers by their text. If a key occurs several times, a job
-    /// matches if any of its values does.
+    /// strings by their characters, numbers by their text. If a key occurs several times in an
+    /// object, a job matches if any of the values matches.
     ///
     /// An invalid pointer or value is reported by the call that runs the query, as
     /// [`Error::InvalidPointer`](crate::Error::InvalidPointer),

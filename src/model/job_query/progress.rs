@@ -1,4 +1,4 @@
-// The progress of a scan, which the callback can stop.
+// The progress of a scan. The callback can stop the scan.
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -12,9 +12,9 @@ use super::JobQuery;
 pub struct ScanProgress {
     /// Number of jobs scanned or skipped so far.
     pub looked_at: u64,
-    /// Number of jobs that match so far, including those that the offset skips.
+    /// Number of matching jobs found so far, including those that the offset skips.
     pub matched: u64,
-    /// Number of jobs that a scan to the end of the list covers.
+    /// Number of jobs that a scan to the end of the list would cover.
     pub of: u64,
 }
 
@@ -31,15 +31,15 @@ impl fmt::Debug for OnProgress {
 }
 
 impl JobQuery {
-    /// Calls `call` during a scan, on the calling thread, about every thousand jobs. `call` can
-    /// report the progress, and can stop the scan. A query by state and order only does not scan,
-    /// and never calls it.
+    /// Calls `call` during a scan, on the calling thread, after about every thousand jobs. `call`
+    /// can report the progress and can stop the scan. If a query is unfiltered or filters only by
+    /// state, no scan is required, and `call` is never called.
     ///
-    /// If `call` returns [`ControlFlow::Break`], the scan stops: the page contains what was found,
-    /// [`Page::is_stopped`](crate::Page::is_stopped) returns `true`, and
+    /// If `call` returns [`ControlFlow::Break`], the scan stops: the page contains the jobs found
+    /// until then, [`Page::is_stopped`](crate::Page::is_stopped) returns `true`, and
     /// [`Page::next`](crate::Page::next) continues the scan. Likewise,
-    /// [`Graph::export`](crate::Graph::export) then exports only what was found, and
-    /// [`Graph::purge`](crate::Graph::purge) purges only what was found.
+    /// [`Graph::export`](crate::Graph::export) then exports only the jobs found until then, and
+    /// [`Graph::purge`](crate::Graph::purge) purges only those jobs.
     ///
     /// # Examples
     /// ```

@@ -39,7 +39,7 @@ impl JobQuery {
     }
 
     /// Selects jobs that were started at this time or later. Jobs that were never started do not
-    /// match. [`JobQuery::started_before`] has an example.
+    /// match. See [`JobQuery::started_before`] for an example.
     #[must_use]
     pub fn started_from(mut self, time: SystemTime) -> JobQuery {
         self.filter.started.from = Some(clock::to_ms(time));
@@ -69,7 +69,7 @@ impl JobQuery {
     }
 
     /// Selects jobs that completed at this time or later. Jobs that are not complete do not match.
-    /// [`JobQuery::newest_first`] has an example.
+    /// See [`JobQuery::newest_first`] for an example.
     #[must_use]
     pub fn completed_from(mut self, time: SystemTime) -> JobQuery {
         self.filter.completed.from = Some(clock::to_ms(time));

@@ -13,8 +13,8 @@ pub(crate) type OnReplay = Arc<dyn Fn(&ReplayProgress) + Send + Sync>;
 pub struct ReplayProgress {
     /// Number of events read so far.
     pub events: u64,
-    /// Number of events to read, as far as is known: the events of unpacked segments are counted as
-    /// they are read.
+    /// Number of events to read, as far as is known: the events of unpacked segments are added only
+    /// as they are read.
     pub of: u64,
     /// Whether the index is being rebuilt from the whole log.
     pub rebuilding: bool,
@@ -23,7 +23,7 @@ pub struct ReplayProgress {
 impl Options {
     /// Sets a callback that is called while an open reads the log: after a crash, or when the index
     /// is rebuilt, which takes seconds for millions of jobs. It is called on the opening thread,
-    /// about every 65,536 events and at the end. If nothing has to be read, it is not called.
+    /// after about every 65,536 events and at the end. If nothing has to be read, it is not called.
     ///
     /// # Examples
     /// ```

@@ -1,23 +1,23 @@
-// The options about secrets.
+// The options for secrets.
 
 use super::Options;
 use crate::model::secrets::{Keys, Secrets};
 
 impl Options {
-    /// Sets the keys whose values are secret, at any depth of a body, ignoring case; by default
-    /// `accessKey` and `secretKey`. Secrets are found when a request is submitted. Lists, exports,
-    /// and archives show `"******"` instead; [`Job::request`] and [`Run::request`] return the real
-    /// values. With an empty list, nothing is secret.
+    /// Sets the keys whose values are secret; by default `accessKey` and `secretKey`. Keys are
+    /// recognized at any depth of a body, regardless of case. Secrets are found when a request is
+    /// submitted. Lists, exports, and archives show `"******"` instead; [`Job::request`] and
+    /// [`Run::request`] return the real values. If the list is empty, nothing is secret.
     ///
-    /// The store records the keys. An open that names no keys uses those that were recorded last,
-    /// and so does the `jobstore` CLI. New keys apply only to requests that are submitted from then
-    /// on. [`Graph::find`], [`Graph::submit_as`], and [`Graph::submit_once`] mask the given request
-    /// with the current keys before they compare it. So it matches a job that was submitted under
-    /// other keys only if both masked forms are the same.
+    /// The store records the keys. If no keys are set, an open uses the keys that were recorded
+    /// last, and so does the `jobstore` CLI. New keys apply only to requests that are submitted
+    /// after they are set. [`Graph::find`], [`Graph::submit_as`], and [`Graph::submit_once`] mask
+    /// the given request with the current keys before they compare it. Therefore, the request
+    /// matches a job that was submitted under other keys only if both masked forms are the same.
     ///
     /// If the record is damaged, the open returns [`Error::Damaged`](crate::Error::Damaged). After
-    /// a repair, every key is secret until keys are named. If the policy is lost too,
-    /// [`Secrets::MaskAtSubmit`] applies until [`Options::secrets`] is set.
+    /// a repair, every key is treated as secret until the secret keys are set again. If the policy
+    /// is lost too, [`Secrets::MaskAtSubmit`] applies until [`Options::secrets`] is set.
     ///
     /// Values are found only by their keys: [`Secrets`] lists what is not masked.
     ///
@@ -28,7 +28,8 @@ impl Options {
     /// [`Graph::submit_once`]: crate::Graph::submit_once
     ///
     /// # Cost
-    /// One more pass over a body's strings at submit; nothing when jobs are listed.
+    /// When a request is submitted, its body's strings are scanned one more time. Listing jobs
+    /// costs nothing extra.
     ///
     /// # Errors
     /// The open returns [`Error::InvalidOption`](crate::Error::InvalidOption) for more than 64

@@ -10,19 +10,19 @@ pub enum Durability {
     /// loses an acknowledged write, and readers never see one that a crash could revert.
     Synced,
     /// After its commit has been passed to the operating system. The log is synced at this
-    /// interval, 1 ms to 60 s. A crash of the process loses no acknowledged write. A crash of the
-    /// system or a power failure can revert the commits of the last interval, latest first, and
-    /// readers may have seen them.
+    /// interval, which must be 1 ms to 60 s. A crash of the process loses no acknowledged write. A
+    /// crash of the system or a power failure can revert the latest commits, at most those of the
+    /// last interval, and readers may already have seen them.
     Interval(Duration),
 }
 
-/// What an open does with jobs that were running when the store was last closed or crashed, and
-/// what dropping a [`Run`](crate::Run) does with its job. [`Run`](crate::Run#delivery) describes
-/// delivery and graceful shutdown.
+/// What an open does with jobs that were running when the store was last closed or when the process
+/// crashed, and what dropping a [`Run`](crate::Run) does with its job. [`Run`](crate::Run#delivery)
+/// describes delivery and graceful shutdown.
 ///
-/// Under `Interrupt` and `Requeue`, a job with a cancel request is completed as cancelled. If a
-/// repair found that events were lost, jobs that may have completed in one of them are interrupted
-/// under any policy.
+/// Under `Interrupt` and `Requeue`, a job with a cancel request is completed as canceled. If a
+/// repair found that events were lost, jobs whose completion may be among these events are
+/// interrupted, whatever the policy.
 ///
 /// # Examples
 /// ```
@@ -46,13 +46,13 @@ pub enum Durability {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Recovery {
-    /// Completes them as [`Outcome::interrupted`](crate::Outcome::interrupted): a job runs at most
-    /// once.
+    /// Completes these jobs with [`Outcome::interrupted`](crate::Outcome::interrupted): a job runs
+    /// at most once.
     Interrupt,
-    /// Makes them pending again: a job runs at least once. Jobs whose secrets are lost
+    /// Makes these jobs pending again: a job runs at least once. Jobs whose secrets are lost
     /// ([`Job::secrets_lost`](crate::Job::secrets_lost)) are interrupted, because no worker could
     /// run them.
     Requeue,
-    /// Leaves them running, for an engine that recovers them itself.
+    /// Leaves these jobs running, for an engine that recovers them itself.
     Leave,
 }
