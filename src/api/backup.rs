@@ -108,8 +108,9 @@ impl JobStore {
     /// copied.
     ///
     /// A store never modifies a pack. But a linked pack is one file with two names, so a `chmod`, a
-    /// stray write, or a bad sector affects both. A linked backup protects against mistakes in the
-    /// store's contents, such as a purge, but not against damage to its files.
+    /// stray write, or a bad sector affects both. A linked backup protects against mistaken
+    /// changes to the store's contents, such as an unintended purge, but not against damage to its
+    /// files.
     ///
     /// # Errors
     /// Those of [`JobStore::backup`].

@@ -288,7 +288,7 @@ impl Text {
             ),
             (
                 "store_longest_running_timestamp_seconds",
-                "Unix time at which the longest-running job in all graphs was started; absent if \
+                "Unix time at which the longest-running job across all graphs was started; absent if \
                  no job is running.",
                 totals.longest_running_at,
             ),

@@ -59,7 +59,7 @@ impl Query {
             true => Err(ApiError::from(InvalidParameter {
                 name: key,
                 given: "",
-                allowed: "a text that is not empty",
+                allowed: "a non-empty string",
                 remedy: "correct or omit it",
             })),
             false => Ok(texts),

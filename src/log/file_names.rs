@@ -6,7 +6,7 @@ use crate::base::codec::NUMBER_MAX;
 pub(crate) const STORE: &str = "STORE";
 /// Records where the log ended at the last clean close. Does not exist while the store is open.
 pub(crate) const CLOSED: &str = "CLOSED";
-/// The file that becomes `CLOSED` at the next clean close. It exists in advance, so that closing
+/// The file that becomes `CLOSED` at the next clean close. It is created in advance so that closing
 /// needs no space.
 pub(crate) const CLOSING: &str = "CLOSING";
 /// Which keys are secret, if they were ever set to something other than the default.

@@ -74,7 +74,7 @@ pub(crate) struct Segment {
     binding: Binding,
     /// The first LSN and the offset of every frame, used to look up events.
     frames: RwLock<Vec<(u64, u64)>>,
-    /// The offset after the last frame, once nothing more is appended.
+    /// The offset after the last frame, once nothing more will be appended.
     end: OnceLock<u64>,
 }
 

@@ -134,7 +134,7 @@ impl Options {
     /// other threads run only during the call.
     ///
     /// With two threads, a full page takes about 0.7 times as long as with one, but the total work
-    /// is slightly more. More threads help only until the calling thread, which does all the
+    /// is slightly greater. More threads help only until the calling thread, which does all the
     /// writing, no longer has to wait for them. Pages of fewer than about 8000 jobs use only the
     /// calling thread.
     #[must_use]

@@ -1,8 +1,9 @@
 //! Standard output and the terminal.
 //!
 //! Contains the destination of the output, the width of the terminal, the sanitizing of text for
-//! terminals, and number formatting. No text of a request can control a terminal. A pipe gets
-//! neither colors nor truncated lines. A slow reader of a list does not keep the store open.
+//! terminals, and number formatting. Text from a request cannot send control sequences to the
+//! terminal. A pipe gets neither colors nor truncated lines. A slow reader of a list does not keep
+//! the store open.
 
 use std::io::{self, BufWriter, IsTerminal, Seek, StdoutLock, Write};
 

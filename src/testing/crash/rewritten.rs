@@ -192,7 +192,7 @@ fn told_by(store: &Store, given: &Given) -> String {
     event_sizes
 }
 
-/// Asserts that copies of the store return the same as the store, whatever index they have.
+/// Asserts that copies of the store return the same results as the store, whatever index they have.
 fn check_copies(
     (store, fixture): (&Store, &StoreFixture),
     given: &Given,

@@ -1,4 +1,5 @@
-//! The age clock, and for each chunk of jobs when its first completed job becomes due.
+//! The age clock and, for each chunk of jobs, the time at which its first completed job becomes
+//! due.
 //!
 //! The age clock advances with monotonic time while the store is open. At an open, it advances by
 //! the time that the store was closed, if the system clock shows a plausible duration. Nothing else
