@@ -1,8 +1,8 @@
 // Importing jobs from JSON lines.
 //
-// The jobs of a batch of lines are recorded in order, durably, and either all or none of them. If
-// the import is repeated, they are not recorded again. A bad line is reported by its number; its
-// text is never shown.
+// The jobs of a batch of lines are recorded durably and in order, and either all of them are
+// recorded or none. If the import is repeated, they are not recorded again. A bad line is reported
+// by its number; its text is never shown.
 
 mod batch;
 mod line;

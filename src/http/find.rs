@@ -26,7 +26,8 @@ use crate::model::api_error::ApiError;
 use crate::model::job_query::{JobQuery, PAGE_JOBS_MAX, ScanProgress};
 use crate::model::request::{BESIDE_REQUEST_BYTES, Request};
 
-/// The header for how many jobs a search has scanned, and of how many: `500/12000`.
+/// The header that contains how many jobs a search has scanned, and how many there are:
+/// `500/12000`.
 const SEARCHED: HeaderName = HeaderName::from_static("x-searched");
 
 /// If there is a body, it is the request to find. Otherwise, the query describes the request.

@@ -28,7 +28,8 @@ use crate::model::states::State;
 
 const TOTAL: HeaderName = HeaderName::from_static("x-total-count");
 const NEXT: HeaderName = HeaderName::from_static("x-next-cursor");
-/// The header for how many jobs a page of lines skips because a repair quarantined them.
+/// The header that contains the number of jobs that a page of lines skips because a repair
+/// quarantined them.
 const QUARANTINED: HeaderName = HeaderName::from_static("x-quarantined");
 
 /// The form in which a page is sent.

@@ -1,4 +1,5 @@
-//! Test support: crashes, thread schedules, fuzzing, simulation. No other directory uses it.
+//! Test support: crashes, thread schedules, fuzzing, and simulation. No code outside this directory
+//! uses it.
 
 #[cfg(all(test, not(jobstore_shuttle)))]
 mod crash;

@@ -1,4 +1,4 @@
-// The result of an import, and its handling of bad lines.
+// The result of an import, and the handling of bad lines.
 
 use std::fmt;
 

@@ -5,7 +5,7 @@
 
 use std::io::{self, Read};
 
-/// Reads all of `from`. It must be valid UTF-8 and have at most `max_bytes` bytes.
+/// Reads all of `from`. It must be valid UTF-8 and at most `max_bytes` bytes long.
 pub(crate) fn read_to_string(from: impl Read, max_bytes: u64) -> io::Result<String> {
     let mut text = Vec::new();
     from.take(max_bytes + 1).read_to_end(&mut text)?;

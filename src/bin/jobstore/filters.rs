@@ -60,12 +60,12 @@ pub(crate) struct Filters {
     pub(crate) completed_before: Option<SystemTime>,
 }
 
-/// Returns a parser that refuses an empty text, which may come from an unset shell variable.
+/// Returns a parser that refuses an empty string, which may come from an unset shell variable.
 pub(crate) fn some_text() -> NonEmptyStringValueParser {
     NonEmptyStringValueParser::new()
 }
 
-/// Returns a parser that refuses an empty text, and a text that the store would truncate.
+/// Returns a parser that refuses an empty string and any string that the store would truncate.
 pub(crate) fn text_up_to(
     max_bytes: usize,
 ) -> impl Fn(&str) -> Result<String, String> + Clone + Send + Sync + 'static {

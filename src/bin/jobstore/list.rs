@@ -1,8 +1,8 @@
 //! `jobstore list`: lists the jobs of a graph, page by page.
 //!
 //! Contains the output formats, and the footer of a table. The `json` format is exactly the
-//! document of the GES API. A table reports the range and the total of the jobs, and how to
-//! continue.
+//! document of the GES API. A table reports the range of the listed jobs, the total number of jobs,
+//! and how to continue.
 
 use std::io::Write as _;
 
@@ -128,7 +128,8 @@ pub(crate) fn lines(
     out.hand_over()
 }
 
-/// Returns the text below a table: the range and the total of the jobs, and how to continue.
+/// Returns the text below a table: the range of the listed jobs, the total number of jobs, and how
+/// to continue.
 fn footer(list_query: &ListQuery<'_>, shown: &PageInfo) -> String {
     let of = match shown.total {
         Some(total) => format!(" of {}", output::grouped(total)),

@@ -13,7 +13,7 @@ use terminal_size::{Width, terminal_size_of};
 
 use crate::problem::Problem;
 
-/// Bytes buffered before they are written.
+/// The number of bytes that are buffered before they are written.
 const GATHERED_BYTES: usize = 64 << 10;
 
 /// Standard output for plain bytes.
@@ -83,7 +83,7 @@ impl Write for SpooledOutput {
     }
 }
 
-/// Writes a text with colors, which are removed if the output does not support them.
+/// Writes a string with colors, which are removed if the output does not support them.
 pub(crate) fn coloured(text: &str) -> Result<(), Problem> {
     let mut out = anstream::stdout().lock();
     out.write_all(text.as_bytes())
@@ -91,7 +91,7 @@ pub(crate) fn coloured(text: &str) -> Result<(), Problem> {
         .map_err(|e| Problem::output(&e))
 }
 
-/// Writes a text unchanged.
+/// Writes a string unchanged.
 pub(crate) fn whole(text: &[u8]) -> Result<(), Problem> {
     let mut out = io::stdout().lock();
     out.write_all(text)

@@ -43,7 +43,7 @@ Examples:
   curl http://127.0.0.1:8080/ges/v1.0/10001/graphs/movie/jobs/status?limit=10";
 
 const SIGHUP: u32 = 1;
-/// Threads that read and write files for clients.
+/// The number of threads that read and write files for clients.
 const BLOCKING_THREADS: usize = 64;
 
 /// The severity of messages on standard error.

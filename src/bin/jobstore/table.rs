@@ -32,7 +32,7 @@ const COMMAND: usize = 2;
 const ABOUT: usize = 5;
 
 /// The layouts: for each, the minimum width of every column, or 0 if the column is omitted. The
-/// first one that fits is used. A truncated id is useless, so if the id does not fit, the other
+/// first layout that fits is used. A truncated id is useless, so if the id does not fit, the other
 /// columns use its width.
 const WHOLE: usize = usize::MAX;
 const LAYOUTS: [[usize; 6]; 8] = [

@@ -1,6 +1,6 @@
 //! Access tokens of a server, and the projects to which they give access.
 //!
-//! Contains [`Tokens`], and reads them from a file. A file that others can read is refused. No
+//! Contains [`Tokens`], which are read from a file. A file that others can read is refused. No
 //! token appears in any message or is kept in memory. The time of a comparison reveals nothing
 //! about a token or its length.
 
@@ -31,7 +31,7 @@ pub(crate) struct Tokens {
 type Tag = [u64; 2];
 
 /// The keys of the hashes, which are random for each process. Without the keys, nobody can
-/// construct a text that has a given tag.
+/// construct a string that has a given tag.
 #[derive(Default)]
 struct Tags([RandomState; 2]);
 

@@ -1,6 +1,6 @@
 //! Times in a human-readable form.
 //!
-//! A text denotes one point in time. If it does not, it is refused, and the error lists the
+//! A text that does not denote exactly one point in time is refused, and the error lists the
 //! accepted forms.
 
 use std::path::Path;
@@ -27,8 +27,8 @@ pub(crate) fn parse(text: &str) -> Result<SystemTime, String> {
     parse_at(text, Timestamp::now(), &zone())
 }
 
-/// Returns the time zone of this system, or an error if it is not known. If the system has none,
-/// this is UTC.
+/// Returns the time zone of this system, or an error if it is not known. If the system has no time
+/// zone, returns UTC.
 fn zone() -> Result<TimeZone, String> {
     const SYSTEM: &str = "/etc/localtime";
     TimeZone::try_system().or_else(|_| match std::env::var_os("TZ") {

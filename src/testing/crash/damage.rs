@@ -1,11 +1,11 @@
 //! Guarantee: no data is lost silently.
 //!
 //! The test uses a closed store of packs, a segment, `STORE`, and `CLOSED`. In one file at a time,
-//! bits are flipped, ranges are zeroed, and parts are removed or written at a wrong position. Then
-//! the store is opened and everything is read, as values and as JSON. Every result is correct, or
-//! an error that names a file of the store. There is never a panic, a wrong record, or a shortened
-//! list. If the store opens, it is written to and opened again, so that the test would detect
-//! damage that is packed into a file that looks intact.
+//! bits are flipped, ranges are zeroed, and parts are removed or written at the wrong position.
+//! Then the store is opened and everything is read, as values and as JSON. Every result is correct,
+//! or an error that names a file of the store. There is never a panic, a wrong record, or a
+//! shortened list. If the store opens, it is written to and opened again, so that the test would
+//! detect damage that is packed into a file that looks intact.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

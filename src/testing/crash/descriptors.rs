@@ -42,8 +42,8 @@ fn request(n: u64) -> Request {
     Request::new("import", "/ges", Body::from_json(body).expect("JSON")).expect("a request")
 }
 
-/// Creates a store with many segments, each with one job of a few hundred bytes, as processes leave
-/// it that died before anything was packed. Returns the number of jobs.
+/// Creates a store as left by processes that died before anything was packed: it has many segments,
+/// each with one job of a few hundred bytes. Returns the number of jobs.
 fn make_segments(dir: &Path) -> u64 {
     let store = StoreId(7);
     let disk: Arc<dyn Disk> = Arc::new(OsDirectory::open(dir).expect("a directory"));

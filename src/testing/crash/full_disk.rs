@@ -38,8 +38,8 @@ const STEPS_MAX: u64 = 500;
 /// The number of jobs whose starts and completions fit into the reserve of these stores.
 const RESERVE_JOBS: usize = 36;
 
-/// Returns a store with graphs and jobs in every state that has used up its preallocated space. The
-/// next write needs the reserve, or is refused.
+/// Returns a store that contains graphs and jobs in every state and has used up its preallocated
+/// space. The next write needs the reserve, or is refused.
 fn filled(seed: u64) -> (Arc<MemoryDisk>, Client, Store) {
     let disk = Arc::new(MemoryDisk::default());
     let mut client = Client::new(seed, "graph", true);
@@ -805,8 +805,8 @@ fn packs(disk: &MemoryDisk) -> usize {
     names.filter(|name| name.ends_with(".pack")).count()
 }
 
-/// The log continues in its last segment. As a power failure may leave it, the segment has a torn
-/// frame at its end, followed by a complete frame.
+/// The log continues in its last segment. The segment has a torn frame at its end, followed by a
+/// complete frame, as a power failure may leave it.
 #[test]
 fn what_lies_behind_the_end_never_becomes_a_part_of_the_log() {
     let (disk, world) = closed_and_full(51);

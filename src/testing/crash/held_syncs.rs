@@ -15,7 +15,7 @@ use crate::model::states::State;
 use crate::testing::crash::client::{Act, Client, Store, assert_no_thread_panicked, within_bounds};
 use crate::testing::crash::world::{Seen, World};
 
-/// Executes an operation whose sync is blocked. Reads while it is blocked and afterward.
+/// Executes an operation whose sync is blocked. Reads while the sync is blocked and afterward.
 fn check_held(disk: &MemoryDisk, store: &Store, world: &mut World, act: Act) {
     disk.hold_syncs();
     std::thread::scope(|scope| {

@@ -15,8 +15,8 @@ use crate::testing::crash::world::Seen;
 
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
-/// Returns the files that a killed process leaves. Reads them repeatedly until they did not change
-/// during the read, because the index engine flushes by itself.
+/// Returns the files that a killed process leaves. Reads them repeatedly until they have not
+/// changed during a read, because the index engine flushes by itself.
 fn left_in(directory: &Path) -> Files {
     let mut before = Err(std::io::ErrorKind::NotFound.into());
     loop {

@@ -1,6 +1,6 @@
 //! Guarantee: acknowledged writes are durable, and no write is partially visible.
 //!
-//! While clients work, segments rotate, packs are written and merged, and sessions end by a close
+//! While clients work, segments rotate, packs are written and merged, and sessions end with a close
 //! or a kill, an image of the disk is taken after every few calls to it. Each image is opened after
 //! three power failures: one that keeps only synced data, and two that keep an arbitrary part of
 //! the rest. The store must then contain what it contained after some operation between the last
@@ -102,9 +102,9 @@ fn record(seed: u64, durability: Durability, sessions: u64, every: u64) -> Vec<S
     recorded
 }
 
-/// Runs a client. Each of its sessions ends by a power failure that keeps an arbitrary part of the
-/// unsynced data, so the next session continues the log after a torn tail, which complete frames
-/// may follow. Returns how many images were opened.
+/// Runs a client. Each of its sessions ends with a power failure that keeps an arbitrary part of
+/// the unsynced data, so the next session continues the log after a torn tail, which complete
+/// frames may follow. Returns how many images were opened.
 fn continue_torn_tails(seed: u64, sessions: u64) -> u64 {
     let durability = Durability::Interval(Duration::from_secs(60));
     let mut client = Client::new(seed, "graph", true);
@@ -328,8 +328,8 @@ fn in_interval_mode_a_power_cut_takes_the_latest_operations_at_most() {
     println!("{opened} images opened");
 }
 
-/// An open makes data visible that it finds written but not synced, and deletes files that it finds
-/// replaced. That data, and the files that replace the others, must be durable first.
+/// An open makes visible any data that it finds written but not synced, and deletes files that it
+/// finds replaced. That data, and the files that replace the others, must be durable first.
 #[test]
 fn a_power_cut_during_the_open_after_a_kill_takes_nothing_either() {
     let (seeds, every) = seeds(7..=7, 1);

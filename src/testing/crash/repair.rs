@@ -120,9 +120,9 @@ impl Model {
     }
 }
 
-/// Compares everything that is served after a repair with what existed. Of the jobs that should
-/// exist, returns how many are shown; then how many other jobs are shown, and how many are
-/// quarantined.
+/// Compares everything that is served after a repair with what existed. Returns three numbers: how
+/// many of the jobs that should exist are shown, how many other jobs are shown, and how many jobs
+/// are quarantined.
 fn check_repaired(what: &str, store: &Store, model: &Model) -> (u64, u64, u64) {
     let (mut shown, mut again, mut quarantined) = (0, 0, 0);
     let mut names = HashSet::new();

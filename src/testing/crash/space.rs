@@ -32,8 +32,8 @@ fn detail(random: &mut Random, bytes: usize) -> String {
     format!("needle-{}", digits.collect::<String>())
 }
 
-/// Creates jobs, then completes them with details of this size. The details are in other packs than
-/// the jobs.
+/// Creates jobs, then completes them with details of this size. The details and the jobs are in
+/// different packs.
 fn complete_jobs(graph: &Graph, random: &mut Random, jobs: u64, bytes: usize) {
     for id in graph.submit_all((0..jobs).map(|_| request())).unwrap() {
         graph.start(&id).unwrap();

@@ -112,8 +112,8 @@ impl Drop for Hanging {
     }
 }
 
-/// How long a close waits for an event that does not occur. It is much longer than an event that
-/// does occur takes.
+/// How long a close waits for an event that does not occur. This is much longer than it takes for
+/// an expected event to occur.
 const SHORT: Duration = Duration::from_secs(2);
 
 fn closing_within(timeout: Duration) -> Options {
@@ -318,7 +318,7 @@ fn after_a_stuck_index_the_next_open_makes_it_anew() {
     assert_no_thread_panicked();
 }
 
-/// All pages can be read without the index, however long it does not respond.
+/// All pages can be read without the index, no matter how long the index fails to respond.
 #[test]
 fn lists_do_not_ask_the_index() {
     within_bounds("a list".to_owned(), || {

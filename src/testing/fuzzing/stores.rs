@@ -67,7 +67,7 @@ pub(super) fn files_of(disk: &MemoryDisk) -> Files {
 }
 
 /// Encodes files as one input: for each file, the length of the name, the name, the length of the
-/// content without its trailing zeros, the number of these zeros, and the content without them.
+/// content without its trailing zeros, the number of those zeros, and the content without them.
 #[cfg(all(test, not(jobstore_shuttle)))]
 pub(super) fn to_input(files: &Files) -> Vec<u8> {
     let mut out = Vec::new();
@@ -275,8 +275,9 @@ fn any_lsn(input: &mut Input<'_>) -> u64 {
     }
 }
 
-/// Reads a job's sequence number. A checksum covers sequence numbers in files, so a large number
-/// may make the store use much memory. Therefore, the number is kept small here.
+/// Reads a job's sequence number. Sequence numbers in files are protected by a checksum and
+/// therefore trusted, so a large number could make the store use much memory. Here, the numbers are
+/// kept small.
 fn any_sequence(input: &mut Input<'_>) -> u64 {
     u64::from(input.byte() % 32)
 }

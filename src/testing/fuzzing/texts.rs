@@ -57,8 +57,8 @@ fn check_compact(text: &str, compact: &str) {
     assert!(json::same_value(compact, &canonical));
 }
 
-/// Checks that no value under a secret key is shown, that all other values are, and that all values
-/// round-trip.
+/// Checks that no value under a secret key is shown, that all other values are shown, and that all
+/// values round-trip.
 fn check_secrets(request: &Request) {
     let keys = SecretKeys::default();
     let kept = keys.keep(request.clone());

@@ -24,7 +24,7 @@ fn batch(name: &str) -> Vec<crate::model::request::Request> {
     names.map(|name| request(&name)).collect()
 }
 
-/// Checks that batches are complete, and each is in order.
+/// Checks that each batch is complete and in order.
 fn check_batches(jobs: &[Job]) {
     assert_eq!(jobs.len() % BATCH, 0, "part of a commit is shown");
     for batch in jobs.chunks(BATCH) {

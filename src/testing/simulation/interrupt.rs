@@ -51,7 +51,7 @@ pub(super) fn before_call() {
     }
 }
 
-/// Returns whether every lock is free that a caller needs to submit, change, or list jobs.
+/// Returns whether every lock that a caller needs to submit, change, or list jobs is free.
 fn is_free(engine: &Engine) -> bool {
     let graphs = engine.graphs.try_write();
     let graphs = graphs.map(|graphs| graphs.by_number.values().cloned().collect::<Vec<_>>());

@@ -32,7 +32,7 @@ use crate::store_args::{GraphName, StoreArgs};
 /// that an engine accepted.
 pub(crate) const MAX_REQUEST_BYTES: u64 = 256 << 20;
 
-/// Events that are read before a progress bar is considered.
+/// The number of events that are read before a progress bar is considered.
 const BAR_EVENTS: u64 = 1 << 18;
 
 /// Whether a missing store is created.

@@ -2,7 +2,7 @@
 //!
 //! Contains [`Access`], the operations that commands need, and the choice between the two ways.
 //! Commands do not see the difference. If a store is in use and its engine cannot be reached, the
-//! error names the process and what to do.
+//! error names the process and says what to do.
 
 mod directory;
 mod engine;
@@ -165,7 +165,7 @@ pub(crate) trait Access {
     fn cancel(&self, graph: &GraphName, id: &str) -> Result<Cancelled, Problem>;
 
     /// Exports all selected jobs as lines, with or without secrets. Returns their number.
-    /// `progress` gets the number so far and, if known, the expected total.
+    /// `progress` is passed the number so far and, if known, the expected total.
     fn export(
         &self,
         graph: &GraphName,
