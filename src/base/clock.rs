@@ -6,12 +6,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The source of the current time. Tests can supply their own.
 ///
-/// The store calls the clock on its own threads. It also calls the clock before each commit, in
-/// calls that write and wait until the write is durable. The clock is never called by operations
-/// that must not block ([`Graph::try_submit`](crate::Graph::try_submit), creating and polling a
-/// [`PendingWrite`](crate::PendingWrite), pages, lookups, and
-/// [`JobStore::health`](crate::JobStore::health)), nor under a lock that one of them takes. A clock
-/// that blocks delays all commits and the calls that wait for them, and the queue fills up.
+/// The store calls the clock on its own threads. It also calls the clock before each commit, on the
+/// threads of callers that wait until their writes are durable. The clock is never called by
+/// operations that must not block ([`Graph::try_submit`](crate::Graph::try_submit), creating and
+/// polling a [`PendingWrite`](crate::PendingWrite), pages, lookups, and
+/// [`JobStore::health`](crate::JobStore::health)), nor while a lock is held that such an operation
+/// takes. A clock that blocks delays all commits and the calls that wait for them, and the queue
+/// fills up.
 ///
 /// A panic of the clock does not affect the store's work: times continue from the last reading, and
 /// [`Health::Degraded`](crate::Health::Degraded) reports the panic until the clock returns a time

@@ -1,4 +1,4 @@
-//! Locks, atomics, channels, threads, and the monotonic clock, as the whole crate uses them.
+//! Locks, atomics, channels, threads, and the monotonic clock, for the whole crate.
 //!
 //! All sharing and waiting between threads goes through this module, so that tests can replace the
 //! system's scheduler with one that explores interleavings.

@@ -222,7 +222,7 @@ impl IndexDirectory {
         remove(&self.store.join(file_names::INDEX_OPENING))?;
         self.disk.create(file_names::INDEX_OPENING)?;
         let index = match self.open_once() {
-            // In this case, nothing suggests that the index is damaged, so it is kept.
+            // A lack of descriptors does not suggest that the index is damaged, so it is kept.
             Err(error) if is_out_of_descriptors(&error) => {
                 self.opened()?;
                 return Err(error);
@@ -257,8 +257,9 @@ impl IndexDirectory {
     pub(crate) fn exchange_rewrite(&self) -> io::Result<()> {
         self.disk
             .exchange(file_names::INDEX_REWRITE, file_names::INDEX)?;
-        // The exchange takes effect even if it is not durable. If it is not, the former index may
-        // be back after a power failure, complete or not. The next open detects that.
+        // The exchange takes effect even if it is not durable. If it is not durable, a power
+        // failure may bring back the former index, which may be incomplete. The next open detects
+        // that.
         self.disk.sync_names().ok();
         Ok(())
     }
@@ -359,8 +360,8 @@ impl IndexDirectory {
 }
 
 /// Waits until no process has the index open, judging by the lock on the file that its engine
-/// locks. Returns `false` on a timeout. An engine releases its files shortly after it was dropped,
-/// when its last thread has finished.
+/// locks. Returns `false` on a timeout. An engine releases its files shortly after it has been
+/// dropped, when its last thread has finished.
 fn is_free(locked: &Path, wait: Duration) -> bool {
     let Ok(file) = File::open(locked) else {
         // If the file does not exist or cannot be opened, the engine handles that.

@@ -74,8 +74,8 @@ pub(crate) fn remove(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// Creates the directory of an index, with access for its owner only. An engine would create it
-/// with access for others.
+/// Creates the directory of an index so that only its owner can access it. An engine would create
+/// it so that other users can access it, too.
 pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().mode(0o700).create(path)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o700))

@@ -1,8 +1,8 @@
 //! The index: small checksummed rows that are derived from the log, and the interface to the engine
 //! that stores them.
 //!
-//! Nothing depends on the index for correctness. Rows that are missing, stale, or damaged are
-//! detected, and rebuilt from the log.
+//! Correctness does not depend on the index. Rows that are missing, stale, or damaged are detected,
+//! and rebuilt from the log.
 
 pub(crate) mod all_rows;
 mod content_hash;

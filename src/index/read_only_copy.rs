@@ -17,7 +17,8 @@ use super::{all_rows, sled_index};
 use crate::log::disk::os::OsDirectory;
 use crate::log::identity::IndexSeal;
 
-/// An index larger than this is not copied: reading the log takes as long, but needs no space.
+/// An index larger than this is not copied, because reading the log takes as long but needs no
+/// space.
 const BYTES_MAX: u64 = 256 << 20;
 
 /// A directory that only this process uses, removed when dropped.

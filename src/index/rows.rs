@@ -153,7 +153,7 @@ pub(crate) struct IndexHead {
     pub(crate) open_number: u64,
     /// The number of graphs ever created.
     pub(crate) graphs: u32,
-    /// The approximate number of jobs whose ids and keys may be dead but are still in the runs.
+    /// The approximate number of jobs whose ids and keys are still in the runs but may be dead.
     pub(crate) lost_ids: u64,
     /// The confirmed gaps, which the age clock did not count.
     pub(crate) gaps: Gaps,
@@ -224,11 +224,11 @@ impl TombstoneRow {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Finished {
     pub(crate) at_ms: u64,
-    /// The reading of the age clock at that time.
+    /// The reading of the age clock at `at_ms`.
     pub(crate) age_ms: i64,
     /// The kind of the outcome, as stored.
     pub(crate) kind: u8,
-    /// The number of the open that recovered it, or 0.
+    /// The number of the open that recovered the job, or 0.
     pub(crate) open_number: u64,
     /// The LSN of the event that contains the rest of the outcome; 0 if there is no more.
     pub(crate) extra_lsn: u64,
@@ -454,8 +454,8 @@ mod tests {
     #[test]
     fn a_row_of_purged_jobs_with_ends_as_far_apart_as_times_go_fits() {
         const LSN: u64 = (1 << 42) - 1;
-        // A recovered outcome has the number of an open, which an import may supply. An outcome of
-        // another kind may have more data in the log.
+        // A recovered outcome includes the number of the open that recovered the job; an import may
+        // supply any number. An outcome of a different kind may have more data in the log.
         for (open_number, extra_lsn) in [(NUMBER_MAX - 1, 0), (0, LSN)] {
             let mut row = DetailRow::default();
             for (n, detail) in row.0.iter_mut().enumerate() {

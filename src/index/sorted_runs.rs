@@ -27,7 +27,7 @@ use crate::index::{Batch, Fault, Index};
 /// removed, with its key only.
 type Named<'a> = &'a mut dyn FnMut(&[u8], Option<&[u8]>);
 
-/// A run is merged with its predecessor if the predecessor has fewer than this many times its
+/// A run is merged with its predecessor if the predecessor has fewer than this many times as many
 /// pairs.
 const GROWTH: u64 = 4;
 

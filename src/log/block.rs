@@ -92,8 +92,8 @@ impl Block {
         &self.buffer[self.text_at..self.text_end]
     }
 
-    /// The texts of these rows, with the comma before the first one: the next part of a page, in
-    /// one piece.
+    /// The texts of these rows in one piece, including the comma before the first one. They form
+    /// the next part of a page.
     pub(crate) fn comma_and_texts(&self, first: &Row, last: &Row) -> &[u8] {
         let (start, end) = (first.start as usize, last.end as usize);
         &self.buffer[self.text_at - 1 + start..self.text_at + end]

@@ -47,7 +47,7 @@ pub(super) fn write_in(
     }
 }
 
-/// Returns a text followed by its checksum, as it is stored in a file.
+/// Returns a string followed by its checksum, as it is stored in a file.
 pub(super) fn sealed(text: &str) -> String {
     let crc = crc32fast::hash(text.as_bytes());
     format!("{text}crc {crc:08x}\n")

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::codec::NUMBER_MAX;
 
-/// The number of gaps that are kept. If there are more, the oldest ones are merged.
+/// The maximum number of gaps that are kept. If there are more, the oldest ones are merged.
 const GAPS_MAX: usize = 16;
 
 /// A confirmed gap.

@@ -18,12 +18,12 @@ pub(crate) struct ClockMark {
     pub(crate) wall_ms: u64,
     /// The sum of all jumps of the system clock that the age clock did not follow.
     pub(crate) drift_ms: i64,
-    /// How far the system clock jumped ahead while the store was closed, as far as this is not
-    /// confirmed yet.
+    /// By how much the system clock jumped forward while the store was closed, excluding jumps that
+    /// have been confirmed.
     pub(crate) doubted_ms: u64,
-    /// The reading of the age clock at which the unconfirmed time may have begun: a doubted gap, or
-    /// else the drift, even if the drift is negative. 0 if no time is unconfirmed, or if the
-    /// reading is not known.
+    /// The reading of the age clock at which the unconfirmed time may have begun. If `doubted_ms`
+    /// is 0, this is the reading at which the drift may have begun, even if the drift is negative.
+    /// 0 if no time is unconfirmed, or if the reading is not known.
     pub(crate) jumped_at_ms: u64,
 }
 
@@ -39,8 +39,8 @@ impl ClockMark {
             && self.jumped_at_ms < MAX
     }
 
-    /// Returns the time that is not confirmed yet. Confirming it adds it to the ages of all earlier
-    /// events.
+    /// Returns the time that is not confirmed yet. When it is confirmed, it is added to the ages of
+    /// all earlier events.
     pub(crate) fn unconfirmed(self) -> Option<Gap> {
         let gap = Gap {
             before_ms: self.jumped_at_ms,
@@ -61,7 +61,7 @@ impl ClockMark {
         }
     }
 
-    /// The system clock minus all unexplained jumps ahead.
+    /// The system clock minus all unexplained forward jumps.
     fn plausible_wall_ms(&self) -> i64 {
         self.wall_ms as i64 - self.drift_ms.max(0)
     }

@@ -92,7 +92,7 @@ pub(crate) struct EventSizesRun {
 }
 
 impl EventSizes {
-    /// Returns the large events: for each, the number of its job and its size.
+    /// Returns, for each large event, the number of its job and its size.
     pub(crate) fn large(&self) -> impl Iterator<Item = (u64, u64)> {
         let (mut reader, mut sequence) = (VarReader(&self.large), 0u64);
         std::iter::from_fn(move || {
@@ -180,7 +180,7 @@ impl EventSizesBuilder {
 }
 
 /// Merges neighboring groups into runs. If there are too many runs, merges those with the smallest
-/// gaps.
+/// gaps between them.
 fn runs(groups: BTreeMap<u64, u64>) -> Vec<EventSizesRun> {
     let mut gaps: Vec<u64> = Vec::new();
     let mut before: Option<u64> = None;

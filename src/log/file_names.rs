@@ -85,12 +85,12 @@ pub(crate) fn segment_epoch(name: &str) -> Option<u64> {
     hex16(name.strip_suffix(".segment")?).filter(|&epoch| epoch < NUMBER_MAX)
 }
 
-/// The name of a pack with these log sequence numbers, both inclusive.
+/// The name of a pack that contains these log sequence numbers and all between them.
 pub(crate) fn pack(first_lsn: u64, last_lsn: u64) -> String {
     format!("{first_lsn:016x}-{last_lsn:016x}.pack")
 }
 
-/// Returns the log sequence numbers in a pack's name.
+/// Returns the first and last log sequence numbers in a pack's name.
 pub(crate) fn pack_range(name: &str) -> Option<(u64, u64)> {
     let (first, last) = name.strip_suffix(".pack")?.split_once('-')?;
     Some((hex16(first)?, hex16(last)?))

@@ -48,7 +48,7 @@ pub(crate) fn piece(seed: Seed, packed: &[u8], raw_len: u32) -> Vec<u8> {
     out
 }
 
-/// Returns any text with its checksum.
+/// Returns any string, followed by its checksum.
 pub(crate) fn checked_text(text: &[u8]) -> Vec<u8> {
     let mut content = text.to_vec();
     let crc = format!("crc {:08x}\n", crc32fast::hash(text));

@@ -10,8 +10,8 @@ use crate::log::clock_mark::ClockMark;
 use crate::log::event::Event;
 use crate::model::store_id::StoreId;
 
-/// Magic 4, CRC 4, payload length 4, count 4, first LSN 8, synced LSN 8, age clock 8, system's
-/// clock 8, drift 8, doubted 8, age clock at the first jump 8.
+/// The fields and their sizes in bytes: magic 4, CRC 4, payload length 4, count 4, first LSN 8,
+/// synced LSN 8, age clock 8, system clock 8, drift 8, doubted 8, age clock at the first jump 8.
 pub(crate) const HEADER_BYTES: usize = 72;
 const MAGIC: u32 = 0x4d52_464a; // "JFRM"
 const CRC_END: usize = 8;
@@ -216,7 +216,7 @@ pub(crate) fn frames_anywhere(
 }
 
 /// Computes checksums of any range of `bytes` from known checksums of prefixes. As a result, bytes
-/// that look like the start of a frame everywhere do not take longer to scan than others.
+/// that look like the start of a frame at every offset do not take longer to scan than others.
 struct Sums<'a> {
     bytes: &'a [u8],
     /// The number of bytes summed directly. Direct summing is faster as long as there are few

@@ -10,8 +10,8 @@ const OTHERS: u32 = 0o077;
 const GROUP: u32 = 0o070;
 
 /// Checks whether users other than the owner can read or modify the directory or a file in it.
-/// Returns a message to the operator about the first one found. Files that cannot be checked are
-/// skipped, because an open reports them.
+/// Returns a message to the operator about the first directory or file to which this applies. Files
+/// that cannot be checked are skipped, because an open reports them.
 ///
 /// If the directory belongs to another user and is accessible to a group, it is treated as a volume
 /// that its administrator shares with that group, as Kubernetes does for an `fsGroup`. This process

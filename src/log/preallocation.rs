@@ -224,7 +224,7 @@ impl Preallocation {
     pub(crate) fn replace_scratch(&self, disk: &dyn Disk) {
         let mut slot = self.slot.lock();
         if slot.scratch.is_none() {
-            // If this fails, it is tried again when the other files are created.
+            // If this fails, it is retried when the other files are created.
             slot.make_scratch(disk).ok();
             self.count(&slot);
         }
@@ -290,8 +290,8 @@ fn make(disk: &dyn Disk, name: &str, held: &mut Option<Reserve>, bytes: u64) -> 
     if held.as_ref().is_some_and(|held| held.bytes == bytes) {
         return Ok(());
     }
-    // If there is a file of another size (a power failure may leave a truncated scratch file), only
-    // the missing space is needed, and no inode.
+    // If there is a file of a different size (a power failure may leave a truncated scratch file),
+    // only the missing space is needed, and no additional inode.
     if let Ok(file) = disk.open_to_write(name) {
         let failed = |e| Error::io("write", disk.path(name), &e);
         let len = file.len().map_err(failed)?;

@@ -21,7 +21,8 @@ use crate::log::revocable::Revocable;
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
 
-/// Magic 8, format 4, CRC 4, epoch 8, store id 16, first LSN 8, previous epoch 8, previous end 8.
+/// The fields and their sizes in bytes: magic 8, format 4, CRC 4, epoch 8, store id 16, first LSN
+/// 8, previous epoch 8, previous end 8.
 pub(crate) const SEGMENT_HEADER_BYTES: usize = 64;
 const MAGIC: &[u8; 8] = b"JOBSLOG\0";
 /// Zeros are written and synced in steps of this size, so that commits that sync at the same time
@@ -228,12 +229,12 @@ impl Segment {
         self.binding
     }
 
-    /// Returns the offset after the last frame, once nothing more is appended.
+    /// Returns the offset after the last frame, once nothing more will be appended.
     pub(crate) fn end(&self) -> Option<u64> {
         self.end.get().copied()
     }
 
-    /// Records that nothing is appended after this offset.
+    /// Records that nothing will be appended after this offset.
     pub(crate) fn seal(&self, end: u64) {
         // A segment is sealed once. A second call would have the same value.
         self.end.set(end).ok();
@@ -331,7 +332,7 @@ impl Segment {
         Error::damaged(&self.path, at, "invalid events in a frame")
     }
 
-    /// Writes and syncs again all frames that no synced LSN covers, because they may be only in the
+    /// Rewrites and syncs all frames that no synced LSN covers, because they may be only in the
     /// system's cache. Syncing alone is not enough: after an earlier failed sync, the cache may
     /// treat them as already written.
     pub(crate) fn make_durable(&self, disk: &dyn Disk, bytes: &[u8]) -> Result<()> {

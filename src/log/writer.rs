@@ -295,8 +295,8 @@ impl LogWriter {
             Ok(next) => next,
             Err(error) => {
                 self.unbegun = Some(prepared.epoch);
-                // If the segment cannot be removed now, this is tried again before the next frame
-                // is written.
+                // If the segment cannot be removed now, its removal is retried before the next
+                // frame is written.
                 self.remove_unbegun().ok();
                 return Err(AppendError::Refused(error));
             }

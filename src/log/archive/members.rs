@@ -44,7 +44,7 @@ impl Read for At<'_> {
     }
 }
 
-/// Returns how many bytes of a file, from its start, are complete members.
+/// Returns the length of the part at the start of a file that consists of complete members.
 pub(super) fn whole_len(file: &dyn File) -> io::Result<u64> {
     let mut reader = BufReader::with_capacity(STEP_BYTES, At { file, at: 0 });
     let mut whole = 0;
@@ -54,7 +54,7 @@ pub(super) fn whole_len(file: &dyn File) -> io::Result<u64> {
         reader = member.into_inner();
         match read.map_err(|e| e.kind()) {
             Ok(_) => whole = reader.get_ref().at - reader.buffer().len() as u64,
-            // All other errors mean a torn member.
+            // All other errors indicate a torn member.
             Err(
                 io::ErrorKind::UnexpectedEof
                 | io::ErrorKind::InvalidInput

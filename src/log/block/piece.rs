@@ -2,7 +2,7 @@
 
 use crate::base::codec::u32_at;
 
-/// Compressed length 4, length 4, CRC 4.
+/// The fields and their sizes in bytes: compressed length 4, length 4, CRC 4.
 pub(crate) const PIECE_HEADER_BYTES: usize = 12;
 
 /// The maximum compression ratio of LZ4.

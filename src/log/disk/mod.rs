@@ -34,7 +34,7 @@ pub(crate) trait Disk: Send + Sync {
     fn remove(&self, name: &str) -> io::Result<()>;
     /// Lists all names.
     fn names(&self) -> io::Result<Vec<String>>;
-    /// Makes all creations, renames and removals durable.
+    /// Makes all creations, renames, and removals durable.
     fn sync_names(&self) -> io::Result<()>;
     /// Returns how many more bytes files can take up, if known. This is only a hint: a quota may be
     /// lower, and other processes also write.
@@ -180,7 +180,7 @@ pub(crate) fn finish_whole(
     disk.sync_names()
 }
 
-/// Returns whether an error means that there is no space for bytes or for files.
+/// Returns whether an error means that there is no space for more data or more files.
 pub(crate) fn is_full(error: &Error) -> bool {
     matches!(error, Error::DiskFull { .. })
 }

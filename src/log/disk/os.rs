@@ -251,7 +251,7 @@ impl File for OsFile {
     }
 
     fn identity(&self) -> io::Result<(u64, u64)> {
-        // The identity is queried each time, because an overlay file system may change it once:
+        // The identity is queried each time, because an overlay file system may change it once,
         // when a file of a lower layer is first written to.
         Ok(identity(&self.0.metadata()?))
     }

@@ -10,10 +10,11 @@ use crate::log::fingerprints::PagePlace;
 use crate::log::format::FORMAT;
 use crate::model::store_id::StoreId;
 
-/// Magic 8, format 4, CRC 4, store id 16.
+/// The fields and their sizes in bytes: magic 8, format 4, CRC 4, store id 16.
 pub(super) const HEADER_BYTES: usize = 32;
 
-/// Offset of the footer 8, length 4, CRC 4, magic 8.
+/// The fields and their sizes in bytes: offset of the footer 8, length of the footer 4, CRC 4,
+/// magic 8.
 pub(super) const TRAILER_BYTES: usize = 24;
 
 pub(in crate::log) const MAGIC: &[u8; 8] = b"JOBSPACK";

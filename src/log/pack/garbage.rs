@@ -3,7 +3,7 @@
 use crate::base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::log::event_sizes::EventSizes;
 
-/// The size of the events of a graph.
+/// The sizes of a graph's events in a pack.
 pub(crate) struct PackedEventSizes {
     pub(crate) sizes: EventSizes,
     /// The graph's share of [`Garbage::events`].

@@ -391,8 +391,8 @@ impl Content {
         bytes
     }
 
-    /// The contents after a power failure. For each sector, `kept` gets the number of writes since
-    /// the last sync, and returns how many of them survive.
+    /// The contents after a power failure. For each sector, `kept` is passed the number of writes
+    /// since the last sync, and returns how many of them survive.
     fn torn(&self, mut kept: impl FnMut(u64) -> u64) -> Vec<u8> {
         let mut bytes = (*self.synced).clone();
         let mut sectors: BTreeMap<u64, Vec<(u64, &[u8])>> = BTreeMap::new();
@@ -442,7 +442,8 @@ impl Image {
         let names = self.disk.names_with(|| draw(2) == 1);
         let mut files = Vec::new();
         for (name, number) in names {
-            // All, none, or some of the writes to a file: each case must be frequent.
+            // All, none, or some of the writes to a file survive. Each of these cases must be
+            // frequent.
             let choice = draw(3);
             let content = self.disk.files.get(&number).map(|content| {
                 content.torn(|writes| match choice {
