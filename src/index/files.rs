@@ -22,8 +22,8 @@ pub(crate) fn not_found_is_none<T>(result: io::Result<T>) -> io::Result<Option<T
     }
 }
 
-/// Lists everything below a directory by name. Anything that is neither a file nor a directory is
-/// an error.
+/// Lists everything below a directory, sorted by name. Anything that is neither a file nor a
+/// directory is an error.
 pub(crate) fn files(root: &Path) -> io::Result<Vec<FileEntry>> {
     let mut found = Vec::new();
     let mut directories = vec![String::new()];

@@ -188,7 +188,7 @@ pub(crate) fn open_value<'a, T: Deserialize<'a>>(key: &[u8], value: &'a [u8]) ->
     codec::decode(open(key, value)?)
 }
 
-/// What is known about a job besides its submission and state, or a change to that.
+/// What is known about a job besides its submission and state, or a change to what is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Detail {
     pub(crate) started_ms: Option<u64>,

@@ -1,5 +1,5 @@
-//! Test support: crashes, thread schedules, fuzzing, and simulation. No code outside this directory
-//! uses it.
+//! Test support: crashes, thread schedules, fuzzing, and simulation. Apart from re-exports in
+//! `lib.rs`, no other code of the crate uses it.
 
 #[cfg(all(test, not(jobstore_shuttle)))]
 mod crash;

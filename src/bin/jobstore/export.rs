@@ -129,7 +129,8 @@ fn into(
     synced.map_err(|e| failed(&e))
 }
 
-/// Returns the store that contains a directory, at any depth.
+/// Returns the nearest store that contains this directory: the directory itself or one of its
+/// ancestors.
 fn store_around(directory: &Path) -> Option<PathBuf> {
     let directory = directory.canonicalize().ok()?;
     let store = directory

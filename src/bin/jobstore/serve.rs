@@ -183,7 +183,8 @@ async fn listen(
         .map_err(|e| Problem::failed(format!("cannot determine the listening address: {e}"), ""))?;
     let mut terminated = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupted = signal(SignalKind::interrupt()).map_err(failed)?;
-    // `nohup` makes the process ignore this signal. Without tokens, the signal has no other use.
+    // The signal reloads the tokens. If there are none, and `nohup` made this process ignore the
+    // signal, it stays ignored.
     let mut hung_up = match tokens.is_none() && is_ignored(SIGHUP) {
         true => None,
         false => Some(signal(SignalKind::hangup()).map_err(failed)?),

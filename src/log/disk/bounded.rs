@@ -78,7 +78,7 @@ impl BoundedDisk {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        // No handle is left, so nobody can read it.
+        // No handle is left, so nobody can read the file.
         self.0.state.write().file = None;
         if let Some(shared) = self.0.shared.upgrade() {
             let mut pool = shared.pool.lock();

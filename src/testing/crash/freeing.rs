@@ -219,8 +219,9 @@ fn large_requests_do_not_use_the_scratch_file_up() {
     assert_no_thread_panicked();
 }
 
-/// The disk is filled except for the space that is needed to pack a segment that comes first.
-/// Without that space, the jobs purged after that segment could not free their space.
+/// A large segment precedes the segments of the purged jobs, and is packed first. The disk is
+/// filled except for the space that is needed to pack the large segment. Without that space, the
+/// purged jobs could not free theirs.
 #[test]
 fn a_large_segment_does_not_keep_the_disk_full() {
     let disk = Arc::new(MemoryDisk::default());

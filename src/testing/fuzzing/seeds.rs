@@ -223,7 +223,7 @@ fn logs(seeds: &mut Seeds) {
     let count = 11;
     let made = [&[2, count, 7, 6][..], &part(&all)].concat();
     seeds.add("frame", "made", [&made[..], &plain, &made].concat());
-    // There are many positions at which a frame seems to begin that takes up all remaining bytes.
+    // At many positions, a frame that takes up all remaining bytes seems to begin.
     let mut magics = Vec::new();
     for n in 0..200u32 {
         magics.extend_from_slice(b"JFRM1234");

@@ -203,7 +203,7 @@ pub(crate) trait Access {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<(u64, u64), Problem>;
 
-    /// Returns the store's statistics as JSON, in the form of the library.
+    /// Returns the store's statistics as JSON, in the library's format.
     fn stats(&self) -> Result<String, Problem>;
 
     /// Closes the store.
