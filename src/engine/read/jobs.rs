@@ -213,7 +213,7 @@ fn parse(id: &[u8], request: &[u8], secrets: &[u8]) -> Option<(JobId, MaskedRequ
     Some((id, MaskedRequest::from_stored(request, secrets)?))
 }
 
-/// Caches the extra parts of outcomes that were read last. A single read often returns the extra
+/// Caches the most recently read extra parts of outcomes. A single read often returns the extra
 /// parts of several jobs that completed one after another.
 #[derive(Default)]
 pub(crate) struct ExtraCache {

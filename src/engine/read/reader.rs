@@ -22,7 +22,7 @@ use crate::log::pack::Part;
 use crate::model::error::{Error, Result};
 use crate::model::states::{State, States};
 
-/// Neighboring blocks are read together up to this size.
+/// Neighboring blocks are read together up to this total size.
 const READ_BYTES: u64 = 256 << 10;
 /// The maximum number of words of selected jobs in a stretch. This many words represent 512 jobs.
 const STRETCH_WORDS: usize = 16;

@@ -192,8 +192,8 @@ impl Engine {
                     };
                     let since_ms = gaps.since(end.age_ms);
                     let due_ms = match age_ms {
-                        // A job whose completion time is in the future is considered to have the
-                        // age 0.
+                        // A job whose completion time is in the future is considered to have an age
+                        // of 0.
                         0 => since_ms.min(now_ms),
                         _ => since_ms.saturating_add_unsigned(age_ms),
                     };
