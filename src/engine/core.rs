@@ -267,7 +267,8 @@ impl Engine {
         }
     }
 
-    /// Stops all writes: a write or sync failed, and it is unknown how much of it reached the disk.
+    /// Stops all writes: a write or sync failed, and it is unknown how much of the data reached the
+    /// disk.
     pub(crate) fn fail(&self, why: &Error) -> Arc<str> {
         tracing::error!(error = %why, "write failed; the store is read-only until it is reopened");
         // The committer is locked, so this uses an estimate instead of reading the host's clock.

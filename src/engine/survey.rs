@@ -66,8 +66,8 @@ pub(crate) struct Survey {
 pub(crate) type OnRead<'p> = &'p mut dyn FnMut(u64) -> Result<()>;
 
 impl Survey {
-    /// Reads everything. Returns `Ok` even if much is damaged. An error means that the system
-    /// failed, or that a file has a newer format.
+    /// Reads everything. Returns `Ok` even if much is damaged. An error means that the file
+    /// system failed, that a file has a newer format, or that `on_read` aborted the survey.
     pub(crate) fn take(disk: &dyn Disk, on_read: OnRead<'_>) -> Result<Survey> {
         let names = disk
             .names()

@@ -168,7 +168,7 @@ impl Engine {
         let replaced = match copied {
             Ok(true) => {
                 let exchanged = directory.exchange_rewrite();
-                // On a file system that cannot exchange names, every copy would be made in vain.
+                // On a file system that cannot exchange names, no rewrite can succeed.
                 rewrites.is_impossible = exchanged.is_err();
                 exchanged.map(|()| true).map_err(failed)
             }

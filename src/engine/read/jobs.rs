@@ -385,7 +385,7 @@ impl Engine {
                     graph: graph.name.to_string(),
                 };
             }
-            // The same is true of a job that was purged after the page was taken.
+            // The details of a job that was purged after the page was taken are removed, too.
             if graph.state.read().status.is_removed(sequence) {
                 return Error::PageExpired;
             }

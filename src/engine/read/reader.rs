@@ -64,7 +64,7 @@ impl Snapshot {
     }
 
     /// Adds the log to the snapshot, for a page. The caller has locked the graph's state, so the
-    /// log is in the state of the same instant.
+    /// snapshot and the log are taken at the same instant.
     pub(crate) fn with_log(mut self, engine: &Engine) -> Snapshot {
         self.log = Some(engine.log_files.read().clone());
         self

@@ -70,7 +70,8 @@ impl Queue {
     }
 
     fn has_room(&self, state: &QueueState, bytes: u64) -> bool {
-        // A write that is larger than the queue's limit is admitted only while the queue is empty.
+        // A write that is larger than the queue's limit is admitted only if no other write is in
+        // the queue or being committed.
         state.bytes == 0 || state.bytes + bytes <= self.bytes_max
     }
 

@@ -91,8 +91,8 @@ fn by_count(graph: &GraphCore, policy: &Retention) -> Vec<u64> {
     due.sequences().collect()
 }
 
-/// The oldest complete jobs, if the blocks and events of the later ones use all the bytes that
-/// the policy keeps.
+/// The oldest complete jobs, if the blocks and events of later jobs already use all the bytes that
+/// the policy allows.
 fn by_bytes(engine: &Engine, graph: &GraphCore, policy: &Retention) -> Vec<u64> {
     let Some(kept) = policy.bytes else {
         return Vec::new();
