@@ -121,7 +121,7 @@ impl Committer {
                 }
                 Err(refused) => {
                     for n in group {
-                        // Such writes may also use the rest of the reserve.
+                        // Writes that free space may also use the rest of the reserve.
                         let alone = match all[n].is_freeing() && actions.len() > 1 {
                             true => self.commit(engine, &[all[n]], Room::Freeing),
                             false => Err(refused.clone()),

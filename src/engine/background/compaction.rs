@@ -124,7 +124,7 @@ fn replace(engine: &Engine, packs: &[Arc<Pack>], operation: &'static str) -> Res
     let needed = match packs {
         // The new pack needs additional space only until it replaces the old one, and the
         // replacement then frees more space than the new pack takes. Therefore, the new pack may
-        // also use the space that missing reserves need.
+        // also use space that is needed to create missing reserves.
         [pack] => {
             let garbage = garbage::counted(pack).garbage;
             bytes.saturating_sub(garbage)
