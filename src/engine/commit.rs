@@ -121,7 +121,7 @@ impl Committer {
                 }
                 Err(refused) => {
                     for n in group {
-                        // Such writes may also use the rest of the reserve.
+                        // Writes that free space may also use the rest of the reserve.
                         let alone = match all[n].is_freeing() && actions.len() > 1 {
                             true => self.commit(engine, &[all[n]], Room::Freeing),
                             false => Err(refused.clone()),
@@ -213,9 +213,9 @@ impl Committer {
         Ok(())
     }
 
-    /// Continues in a segment of ordinary size if the active one is larger, so that it can be
-    /// packed; returns whether it did. Otherwise, a large write would stay in its segment,
-    /// which every open reads, until something else is written.
+    /// If the active segment is larger than an ordinary one, begins a new segment, so that the
+    /// large one can be packed; returns whether it did. Otherwise, a large write would stay in its
+    /// segment, which every open reads, until something else is written.
     pub(crate) fn leave_oversized_segment(&mut self, engine: &Engine) -> Result<bool> {
         if engine.check_writable().is_err() || !self.log.is_oversized() {
             return Ok(false);
@@ -256,8 +256,8 @@ impl Committer {
     }
 }
 
-/// If a hand-back was refused, keeps it so that it can be retried later. It has no caller anymore
-/// that could retry it.
+/// If a hand-back was refused, keeps it so that it can be retried later. No caller is left that
+/// could retry it.
 fn note_hand_back(engine: &Engine, action: &Action, result: &Result<WriteResult>) {
     use Error::{DiskFull, Io, TooManyOpenFiles};
     let Action::HandBack { graph, claim } = action else {
@@ -270,7 +270,7 @@ fn note_hand_back(engine: &Engine, action: &Action, result: &Result<WriteResult>
     }
 }
 
-/// The space that writes that share a frame may use.
+/// The space that is available to writes that share a frame.
 fn room_for(actions: &[&Action]) -> Room {
     if actions.iter().all(|action| action.is_freeing()) {
         Room::Freeing

@@ -136,7 +136,7 @@ pub(crate) struct Background {
     pub(crate) threads: Vec<(Worker, JoinHandle<()>)>,
 }
 
-/// The parts that [`Engine::new`] puts together.
+/// The parts from which [`Engine::new`] builds an engine.
 pub(crate) struct EngineParts {
     pub(crate) options: Options,
     pub(crate) disk: Arc<dyn Disk>,
@@ -267,7 +267,8 @@ impl Engine {
         }
     }
 
-    /// Stops all writes: a write or sync failed, and it is unknown how much of it reached the disk.
+    /// Stops all writes: a write or sync failed, and it is unknown how much of the data reached the
+    /// disk.
     pub(crate) fn fail(&self, why: &Error) -> Arc<str> {
         tracing::error!(error = %why, "write failed; the store is read-only until it is reopened");
         // The committer is locked, so this uses an estimate instead of reading the host's clock.
@@ -340,8 +341,8 @@ impl Engine {
     pub(crate) fn mark_index(&self) {
         let made = self.disk.create(file_names::INDEX_OPENING);
         if made.is_err_and(|e| e.kind() != io::ErrorKind::AlreadyExists) {
-            // On a full disk, rename a file instead: the file that was prepared for a clean close
-            // can be created again later.
+            // On a full disk, rename the file that was prepared for a clean close instead. That
+            // file can be created again later.
             let marked = self
                 .disk
                 .rename(file_names::CLOSING, file_names::INDEX_OPENING);
@@ -456,8 +457,7 @@ impl Engine {
         std::mem::take(&mut background.threads)
     }
 
-    /// Keeps a thread that a close did not wait for any longer, so that another close can wait for
-    /// it.
+    /// Keeps a thread that a close stopped waiting for, so that another close can wait for it.
     pub(crate) fn keep_thread(&self, worker: Worker, thread: JoinHandle<()>) {
         self.background.lock().threads.push((worker, thread));
     }

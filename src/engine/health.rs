@@ -82,7 +82,7 @@ impl Engine {
         known.clone()
     }
 
-    /// Why jobs that have to be archived first are not purged.
+    /// Why jobs that must be archived before they are purged cannot be purged.
     fn archive_problem(&self, _now: Instant) -> Option<String> {
         #[cfg(feature = "archive")]
         return archiving::problem(self, _now);

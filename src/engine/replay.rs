@@ -56,7 +56,7 @@ pub(crate) struct Replay {
     changes: u64,
     pack: PackState,
     /// Graphs that lack events or requests, each with the error that was found. The rest of their
-    /// events is skipped. Missing events are damage unless the log drops the graph later: packing
+    /// events are skipped. Missing events are damage unless the log drops the graph later: packing
     /// and rewriting omit the events of dropped graphs, in one pack after another.
     broken: HashMap<u32, Error>,
     pub(crate) in_doubt: InDoubt,

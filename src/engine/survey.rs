@@ -1,7 +1,7 @@
 //! Fully verifies a store's log, whatever its condition.
 //!
 //! A survey determines which stretches of the log are intact. It changes nothing. It reads every
-//! byte that matters, and reports damage with file and position.
+//! byte that matters, and reports each damaged part with its file and position.
 
 mod dropped;
 mod log_range;
@@ -54,7 +54,7 @@ pub(crate) struct Survey {
     /// Files from which no stretch is read, although they may contain events or jobs.
     pub(crate) unreadable: Vec<String>,
     pub(crate) graphs: BTreeMap<u32, GraphSurvey>,
-    /// Graphs whose drop event is lost, although the files show that they were dropped.
+    /// Graphs that were dropped according to the files, although their drop event is lost.
     pub(crate) lost_drops: BTreeSet<u32>,
     pub(crate) damage: Vec<Damage>,
     pub(crate) files: u64,
@@ -66,8 +66,8 @@ pub(crate) struct Survey {
 pub(crate) type OnRead<'p> = &'p mut dyn FnMut(u64) -> Result<()>;
 
 impl Survey {
-    /// Reads everything. Returns `Ok` even if much is damaged. An error means that the system
-    /// failed, or that a file has a newer format.
+    /// Reads everything. Returns `Ok` even if much is damaged. An error means that the file
+    /// system failed, that a file has a newer format, or that `on_read` aborted the survey.
     pub(crate) fn take(disk: &dyn Disk, on_read: OnRead<'_>) -> Result<Survey> {
         let names = disk
             .names()

@@ -171,7 +171,7 @@ impl ArchiveState {
         Ok(())
     }
 
-    /// Uses the archive, monitored by the watchdog.
+    /// Uses the archive while the watchdog monitors the call.
     fn during<T>(
         &self,
         engine: &Engine,

@@ -122,9 +122,9 @@ fn replace(engine: &Engine, packs: &[Arc<Pack>], operation: &'static str) -> Res
     let leave_out = erasable_lsn(engine).is_some_and(|lsn| last.last_lsn <= lsn);
     let bytes: u64 = packs.iter().map(|pack| pack.bytes).sum();
     let needed = match packs {
-        // The new pack needs additional space only until it replaces the old one. That then frees
-        // more space than the new pack takes. Therefore, it may also use the space that missing
-        // reserves need.
+        // The new pack needs additional space only until it replaces the old one, and the
+        // replacement then frees more space than the new pack takes. Therefore, the new pack may
+        // also use space that is needed to create missing reserves.
         [pack] => {
             let garbage = garbage::counted(pack).garbage;
             bytes.saturating_sub(garbage)
@@ -181,8 +181,8 @@ fn replace(engine: &Engine, packs: &[Arc<Pack>], operation: &'static str) -> Res
     synced.map_err(|e| Error::io("finish", &rewritten.path, &e))
 }
 
-/// The LSN up to which packs may be rewritten without purged jobs: the last LSN of the index,
-/// or unlimited if the next open rebuilds the index anyway. `None` while the index is being
+/// The LSN up to which packs may be rewritten without purged jobs: the last LSN of the index or, if
+/// the next open rebuilds the index anyway, the last durable LSN. `None` while the index is being
 /// written.
 fn erasable_lsn(engine: &Engine) -> Option<u64> {
     match engine.index_is_sound() {
@@ -195,7 +195,7 @@ fn erasable_lsn(engine: &Engine) -> Option<u64> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum PackTarget {
     Ordinary,
-    /// In the scratch file, replacing files of this many bytes.
+    /// In the scratch file. The new pack replaces files whose total size is this many bytes.
     Scratch {
         replaced_bytes: u64,
     },

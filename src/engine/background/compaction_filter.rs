@@ -12,8 +12,8 @@
 //!   exists.
 //!
 //! Events are omitted only if the index contains them. Otherwise, if an index ended within the
-//! pack, it would be impossible to detect which events it lacks. If an older index is restored from
-//! a backup, it is rebuilt. Blocks of dropped graphs are always omitted.
+//! pack, the events that the index lacks could not be determined. If an older index is restored
+//! from a backup, it is rebuilt. Blocks of dropped graphs are always omitted.
 
 mod check;
 mod events;
@@ -39,7 +39,7 @@ pub(crate) struct CompactionFilter<'e> {
     engine: &'e Engine,
     /// Whether to omit events of all graphs, and jobs of graphs that were not dropped.
     leaves_out: bool,
-    /// The parts that these packs contain of each graph, in order.
+    /// For each graph, the parts that these packs contain, in order.
     parts: BTreeMap<u32, Vec<Arc<Part>>>,
     /// The range of each graph's jobs in those parts.
     jobs: BTreeMap<u32, Range<u64>>,

@@ -2,11 +2,12 @@
 //!
 //! Directly after a pack is rewritten, everything left in it is considered live.
 //!
-//! **Live bytes** of a store are the total size that its packs would have if all of them were
+//! The **live bytes** of a store are the total size that its packs would have if all of them were
 //! rewritten now: the stored blocks of listed jobs, in graphs that were not dropped; the stored
-//! events of those jobs; purges whose tombstones are not forgotten, with the keys that they keep
-//! taken; and the fixed cost of each graph and pack. Packs are rewritten so that they take at most
-//! twice the live bytes. Besides packs, a store has one or two segments and the index.
+//! events of those jobs; purges whose tombstones are not forgotten, and the keys that these
+//! tombstones keep taken; and the fixed cost of each graph and pack. Packs are rewritten so that
+//! they take at most twice the live bytes. Besides packs, a store has one or two segments and the
+//! index.
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -19,7 +19,8 @@ const LAG_MAX: u64 = 256 << 10;
 /// After a check or a rewrite, the time until the next check is this many times as long as the
 /// check or rewrite took.
 const WAIT_FACTOR: u32 = 200;
-/// The bounds of that time: garbage should be removed within a minute after the last write.
+/// The bounds of that time. They are short enough that garbage is removed within a minute after the
+/// last write.
 const WAIT_MIN: Duration = Duration::from_secs(5);
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
@@ -135,7 +136,8 @@ impl Engine {
         can_be.then_some((directory, self.index().ok()?))
     }
 
-    /// Whether a rewrite should continue. Each call also records that the rewrite makes progress.
+    /// Whether a rewrite should continue. Each call also records that the rewrite is making
+    /// progress.
     fn wants_rewrite(&self, directory: &IndexDirectory) -> bool {
         self.index_watchdog.note_progress();
         let lag = self.index_lag.load(Ordering::Relaxed);
@@ -166,7 +168,7 @@ impl Engine {
         let replaced = match copied {
             Ok(true) => {
                 let exchanged = directory.exchange_rewrite();
-                // On a file system that cannot exchange names, every copy would be made in vain.
+                // On a file system that cannot exchange names, no rewrite can succeed.
                 rewrites.is_impossible = exchanged.is_err();
                 exchanged.map(|()| true).map_err(failed)
             }

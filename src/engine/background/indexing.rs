@@ -81,8 +81,8 @@ impl Engine {
     /// the log.
     fn take_flush_batch(&self, indexer: &Indexer) -> Option<(FlushBatch, u64)> {
         let mut committer = self.lock_committer();
-        // If the sync fails, this is recorded in the store's health, and nothing is written to the
-        // index.
+        // If the sync fails, the failure is recorded in the store's health, and nothing is written
+        // to the index.
         let synced = committer.sync(self).is_ok() && !self.has_failed();
         let lsn = committer.log.synced_lsn();
         let is_wanted = lsn > indexer.applied_lsn || indexer.can_forget_dropped();

@@ -68,7 +68,7 @@ fn work(engine: &Engine) -> Result<()> {
     let mut can_pack = true;
     let (mut not_merged, mut not_compacted) = (Vec::new(), Vec::new());
     while engine.check_writable().is_ok() {
-        // First, free the space of replaced files that are no longer read.
+        // First, free the space taken up by replaced files that are no longer read.
         engine.expire_retired(Instant::now());
         // If there is no space for the next segment, packing may free some.
         let mut refilled = engine.preallocation.refill(&*engine.disk);
@@ -280,8 +280,9 @@ fn to_merge(packs: &[Arc<Pack>], beside: &[Arc<Pack>]) -> Option<Vec<Arc<Pack>>>
     runs.find_map(of_one_size)
 }
 
-/// Finds at least two neighboring packs that fit into the scratch file together: on a full
-/// disk, each removed file frees an inode and the unused part of its last block.
+/// Finds at least two neighboring packs that fit into the scratch file together. On a full disk,
+/// merging them helps, because each removed file frees an inode and the unused part of its last
+/// block.
 fn to_gather(packs: &[Arc<Pack>], beside: &[Arc<Pack>], bytes_max: u64) -> Option<Vec<Arc<Pack>>> {
     let mut runs = packs.split(|pack| is_among(beside, pack));
     runs.find_map(|run| {

@@ -167,8 +167,8 @@ fn visit(engine: &Engine, graph: &Arc<GraphCore>, defaults: Option<&Retention>) 
     is_more
 }
 
-/// Purges jobs of a graph that are due. If the jobs have to be archived first and this fails, the
-/// graph has to wait, but other graphs are still purged.
+/// Purges jobs of a graph that are due. If the jobs have to be archived first and archiving fails,
+/// the graph has to wait, but other graphs are still purged.
 fn purge_due(
     engine: &Engine,
     graph: &Arc<GraphCore>,

@@ -37,7 +37,7 @@ impl Engine {
     }
 
     /// Queues a detached write once the queue has space. This may run in a waker on the committer
-    /// thread. Therefore, if no other thread commits, this function does.
+    /// thread. Therefore, if no other thread is committing, this function commits.
     pub(crate) fn queue_detached(&self, queued: Queued) {
         let mut outside = Some(queued);
         while let Some(queued) = outside.take() {

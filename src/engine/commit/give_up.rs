@@ -1,4 +1,4 @@
-//! Validates and encodes the end of a run without an outcome.
+//! Validates and encodes a write that ends a run without an outcome.
 //!
 //! The job is settled as an open would settle it: if its cancellation was requested, it is canceled
 //! and never requeued.

@@ -47,7 +47,7 @@ pub(super) struct Round {
     pub(super) cancelling: HashSet<(u32, u64)>,
     /// Jobs that became pending again in this round.
     pub(super) requeued: BTreeSet<(u32, u64)>,
-    /// Claims that can be withdrawn, by the jobs started for them in this round.
+    /// For each job started in this round for a claim that can be withdrawn: the claim.
     pub(super) claims: HashMap<(u32, u64), Arc<Claim>>,
     /// Whether this round confirms time that the age clock did not count.
     pub(super) confirms_clock: bool,

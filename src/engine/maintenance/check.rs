@@ -127,7 +127,7 @@ fn known_by_index(survey: &Survey, index: IndexOf<'_>) -> Option<Replay> {
     load_index(index.flatten()?, survey.store).ok()
 }
 
-/// The creations of graphs that are lost from the log, as far as the index contains them.
+/// The graph creations that are lost from the log, as far as the index contains them.
 fn creations(
     disk: &dyn Disk,
     survey: &Survey,

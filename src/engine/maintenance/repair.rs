@@ -4,10 +4,10 @@
 //! directory. An interrupted repair can be repeated.
 //!
 //! A damaged stretch of the log becomes a pack. The pack contains the intact events and blocks, one
-//! event with the number of lost events, and places without a block for the lost jobs. Some of the
-//! lost events are necessary. These are written again, before the other lost events are counted:
-//! the creation of each graph that other events refer to, and the drop of each graph whose jobs the
-//! files omit.
+//! event that records the number of lost events, and places without a block for the lost jobs. Some
+//! of the lost events are necessary. These are written again, before the other lost events are
+//! counted: the creation of each graph that other events refer to, and the drop of each graph whose
+//! jobs the files omit.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -36,8 +36,8 @@ pub(crate) struct Done {
 /// The project to which graphs are assigned if their names are lost.
 const LOST_PROJECT: &str = "lost";
 
-/// A substitute for the creation of a graph that is recorded in neither the log nor the index.
-/// Because the graph's key is lost, all its ids have to be looked up.
+/// A substitute for the creation of a graph if neither the log nor the index records the creation.
+/// Because the graph's key is lost, all ids of its jobs have to be looked up.
 pub(crate) fn nameless(graph: u32, id_number: u64) -> GraphRow {
     GraphRow {
         number: id_number,
@@ -127,11 +127,11 @@ struct Repair<'r> {
     survey: &'r Survey,
     /// For each graph, the sequence number after the last job so far.
     ends: BTreeMap<u32, u64>,
-    /// Graphs created so far: only the jobs of these have places.
+    /// Graphs created so far. Only the jobs of these graphs have places.
     known: BTreeSet<u32>,
     /// Graphs whose creation still has to be written in place of a lost event.
     created: VecDeque<(u32, GraphRow)>,
-    /// Graphs whose creation was written or found so far.
+    /// Graphs whose creation has been written or found so far.
     begun: BTreeSet<u32>,
     /// Graphs whose drop still has to be written in place of a lost event.
     dropped: BTreeSet<u32>,
@@ -349,7 +349,7 @@ impl<'r> Repair<'r> {
                     written.quarantine(at, sequence)?;
                 }
                 // Whether the graph generated the id is not checked here. Therefore, the id is
-                // treated as external, and an unnecessary lookup costs little.
+                // treated as external; an unnecessary lookup costs little.
                 written.push(&job, true)?;
                 at = sequence + 1;
             }

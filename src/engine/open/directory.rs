@@ -161,8 +161,8 @@ enum Kind {
     Store,
     /// The files of a store, except the file `STORE`.
     Nameless,
-    /// Nothing, or only files that remain if a crash interrupts the creation of a store or that a
-    /// file system puts into any directory.
+    /// Nothing, except possibly files that remain after a crash during the creation of a store, and
+    /// files that a file system puts into every directory.
     Empty,
     /// Anything else. The string is the name of a file that does not belong to a store.
     Foreign(String),

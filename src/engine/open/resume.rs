@@ -17,9 +17,9 @@ const ZEROS_MAX: u64 = 1 << 20;
 
 /// Continues the log in its last segment, unless that segment is full, so that opens do not create
 /// more and more files. After a crash, everything after the log's end has to be zeroed first. If
-/// that is too much, or if there is no segment, a new segment is begun. If there is no space for a
-/// new segment, the last one is continued regardless. The clean-close mark stays until it is
-/// certain that the log can be continued.
+/// there is too much to zero, or if there is no segment, a new segment is begun. If there is no
+/// space for a new segment, the last one is continued regardless. The clean-close mark stays until
+/// it is certain that the log can be continued.
 pub(super) fn begin_log(
     disk: &Arc<dyn Disk>,
     store: StoreId,

@@ -1,7 +1,7 @@
 //! A page as the JSON document of the GES job-list API, assembled from stored text.
 //!
 //! The output is exactly the API's success document, in compact form. The memory needed to produce
-//! it is bounded, whatever the number of threads is. Request bodies are copied verbatim, without
+//! it is bounded, regardless of the number of threads. Request bodies are copied verbatim, without
 //! being parsed.
 
 use std::io::Write;

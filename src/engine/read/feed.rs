@@ -247,7 +247,7 @@ fn told_by(event: &Event<'_>, number: u32, lsn: u64, ahead: &mut VecDeque<Ahead>
         } if graph == number => {
             let jobs = purged_jobs::unpack(jobs).unwrap_or_default();
             // Once its tombstones are forgotten, the event of a purge no longer contains its
-            // references, nor some of its jobs. The remaining jobs would look like purged jobs
+            // references or some of its jobs. The remaining jobs would look like purged jobs
             // without results, so a gap is returned instead.
             if jobs.iter().any(|job| job.id.is_none()) {
                 ahead.push_back(Ahead::One(gap(lsn, 1)));
@@ -293,7 +293,7 @@ mod tests {
             assert_eq!(whole.count(), 2 * jobs);
             engine.metrics.feed_reads.read() - before
         };
-        // 32 KiB of frames at a time, or a chunk of a pack.
+        // A feed reads 32 KiB of frames at a time, or one chunk of a pack.
         let bytes = engine.metrics.frame_bytes.read();
         let files = {
             let log_files = engine.log_files.read();

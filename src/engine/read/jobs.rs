@@ -213,7 +213,7 @@ fn parse(id: &[u8], request: &[u8], secrets: &[u8]) -> Option<(JobId, MaskedRequ
     Some((id, MaskedRequest::from_stored(request, secrets)?))
 }
 
-/// Caches the extra parts of outcomes that were read last. A single read often returns the extra
+/// Caches the most recently read extra parts of outcomes. A single read often returns the extra
 /// parts of several jobs that completed one after another.
 #[derive(Default)]
 pub(crate) struct ExtraCache {
@@ -385,7 +385,7 @@ impl Engine {
                     graph: graph.name.to_string(),
                 };
             }
-            // The same is true of a job that was purged after the page was taken.
+            // The details of a job that was purged after the page was taken are removed, too.
             if graph.state.read().status.is_removed(sequence) {
                 return Error::PageExpired;
             }

@@ -21,7 +21,7 @@ use crate::model::states::States;
 /// The store and graph that a list reads.
 type ListedGraph<'p> = (&'p Engine, &'p Arc<GraphCore>);
 
-/// The jobs of a page, and facts about the jobs around it.
+/// The jobs of a page, and facts about the jobs before and after the page.
 pub(crate) struct Listing {
     pub(crate) snapshot: Snapshot,
     pub(crate) total: Option<u64>,

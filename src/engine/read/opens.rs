@@ -109,7 +109,7 @@ impl Engine {
         if point.lsn >= self.open_event.lsn {
             return Ok(false);
         }
-        // The second-last open ends where the current one begins. The end of an earlier open is
+        // The second-to-last open ends where the current one begins. The end of an earlier open is
         // searched for once and then remembered.
         if point.lsn < open_event.lsn || open_event.open_number + 1 == self.open_event.open_number {
             return Ok(true);

@@ -22,7 +22,7 @@ use crate::log::pack::Part;
 use crate::model::error::{Error, Result};
 use crate::model::states::{State, States};
 
-/// Neighboring blocks are read together up to this size.
+/// Neighboring blocks are read together up to this total size.
 const READ_BYTES: u64 = 256 << 10;
 /// The maximum number of words of selected jobs in a stretch. This many words represent 512 jobs.
 const STRETCH_WORDS: usize = 16;
@@ -64,7 +64,7 @@ impl Snapshot {
     }
 
     /// Adds the log to the snapshot, for a page. The caller has locked the graph's state, so the
-    /// log is in the state of the same instant.
+    /// snapshot and the log are taken at the same instant.
     pub(crate) fn with_log(mut self, engine: &Engine) -> Snapshot {
         self.log = Some(engine.log_files.read().clone());
         self

@@ -300,7 +300,7 @@ impl Scan<'_> {
         }
     }
 
-    /// The selected jobs of a range whose texts and submission times match, by number.
+    /// The sequence numbers of the selected jobs in a range whose texts and submission times match.
     fn matching(
         &self,
         reader: &mut Reader,

@@ -18,7 +18,7 @@ pub(crate) struct Graphs {
 }
 
 impl Graphs {
-    /// Contains no graphs; `created` is assigned to the next one as its number.
+    /// An empty catalog. The next graph is assigned the number `created`.
     pub(crate) fn after(created: u32) -> Graphs {
         Graphs {
             created,

@@ -38,7 +38,7 @@ pub(crate) enum StateChange {
 }
 
 impl StateChange {
-    /// Whether it makes a job pending.
+    /// Whether the change makes a job pending.
     pub(crate) fn is_pending(&self) -> bool {
         matches!(
             self,

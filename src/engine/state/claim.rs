@@ -20,7 +20,7 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
-    /// Prevents the committer from starting a job for this claim, if it has not done so yet.
+    /// Prevents the committer from starting a job for this claim, if it has not started one yet.
     pub(crate) fn withdraw(&self) {
         self.is_withdrawn.store(true, Ordering::Release);
     }
@@ -29,12 +29,12 @@ impl Claim {
         self.is_withdrawn.load(Ordering::Acquire)
     }
 
-    /// Records the job that was started for it.
+    /// Records the job that was started for this claim.
     pub(crate) fn set_started(&self, sequence: u64) {
         *self.sequence.lock() = Some(sequence);
     }
 
-    /// The job that was started for it.
+    /// The job that was started for this claim.
     pub(crate) fn started(&self) -> Option<u64> {
         *self.sequence.lock()
     }

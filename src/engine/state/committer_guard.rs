@@ -1,7 +1,7 @@
 //! The guard through which the committer is accessed.
 //!
 //! A write that is queued while the committer is locked does not wait forever: when the guard is
-//! dropped, it wakes the committer thread, even after an early return or a panic.
+//! dropped, even because of an early return or a panic, it wakes the committer thread.
 
 use std::ops::{Deref, DerefMut};
 

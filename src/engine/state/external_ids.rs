@@ -96,7 +96,7 @@ impl ExternalIds {
 
     /// The owners of ids and keys that have this hash.
     pub(crate) fn lookup(&self, index: &dyn Index, hash: u64) -> Result<Vec<Owner>, Fault> {
-        // Memory first: whatever has been removed from memory is already in the index.
+        // Read memory first, because whatever has been removed from memory is already in the index.
         let mut found = self.recent(hash);
         found.extend(self.runs.lookup(index, hash)?);
         found.sort_unstable();

@@ -66,13 +66,13 @@ impl GraphCore {
         self.dropped.store(true, Ordering::Release);
     }
 
-    /// Whether the event that created the graph was lost. If so, the ids that it generated cannot
-    /// be recognized anymore, so all ids are looked up.
+    /// Whether the event that created the graph was lost. If so, the ids that the graph generated
+    /// can no longer be recognized, so all ids are looked up.
     pub(crate) fn has_lost_its_key(&self) -> bool {
         self.ids.key() == [0; 2]
     }
 
-    /// Whether the graph did not generate this job's id, so that the job has to be looked up.
+    /// Whether this job's id came from outside the graph, so that the job has to be looked up.
     pub(crate) fn is_external(&self, id: &str, sequence: u64) -> bool {
         self.ids.sequence(id) != Some(sequence)
     }

@@ -71,7 +71,7 @@ impl GraphState {
         match *change {
             StateChange::Completed { sequence, .. }
             | StateChange::Purged { sequence, .. }
-            // A run waits for these changes, too, because they ask it to stop, or end it.
+            // A run also waits for these changes, because they either ask it to stop or end it.
             | StateChange::CancelRequested { sequence }
             | StateChange::Requeued { sequence } => self.waiters.take(sequence, waiters),
             StateChange::Submitted { .. }

@@ -12,8 +12,8 @@ pub(crate) fn find(files: &[&File]) -> Option<u32> {
         .iter()
         .filter_map(|file| Some(identity(&file.metadata().ok()?)))
         .collect();
-    // This file lists processes in other containers only if they are visible from this container,
-    // with the ids that they have in this container.
+    // This file lists processes in other containers only if they are visible from this container.
+    // The ids in the file are those that the processes have in this container.
     let locks = fs::read_to_string("/proc/locks").ok()?;
     let holders = locks
         .lines()

@@ -157,7 +157,7 @@ impl Action {
 }
 
 impl Action {
-    /// Whether it frees space.
+    /// Whether the write frees space.
     pub(crate) fn is_freeing(&self) -> bool {
         matches!(
             self,

@@ -30,7 +30,7 @@ struct QueueState {
     in_flight: usize,
     /// Whether new writes are refused.
     closed: bool,
-    /// Why new writes are refused, if not because the store was closed.
+    /// Why new writes are refused, unless the reason is that the store was closed.
     refusal: Option<Error>,
     /// Futures that wait for space.
     wakers: Wakers,
@@ -70,7 +70,8 @@ impl Queue {
     }
 
     fn has_room(&self, state: &QueueState, bytes: u64) -> bool {
-        // A write that is larger than the queue is admitted alone.
+        // A write that is larger than the queue's limit is admitted only if no other write is in
+        // the queue or being committed.
         state.bytes == 0 || state.bytes + bytes <= self.bytes_max
     }
 
@@ -119,7 +120,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Adds a write if there is space; otherwise, wakes the future once there is.
+    /// Adds a write if there is space; otherwise, wakes the future once there is space.
     pub(crate) fn poll_push(&self, queued: Queued, context: &mut Context<'_>) -> Option<Queued> {
         let state = self.state.lock();
         let is_full =

@@ -6,12 +6,12 @@
 
 use std::collections::BTreeMap;
 
-/// Runs of chunks: the first chunk, and how many.
+/// Runs of chunks: maps the first chunk of each run to the number of chunks in the run.
 #[derive(Default)]
 pub(crate) struct RemovedRuns(BTreeMap<u64, u64>);
 
-/// The row of a run: the run's first chunk, and its number of chunks, or `None` if the row is
-/// removed.
+/// The row of a run: the run's first chunk and its number of chunks; `None` instead of the number
+/// if the row is removed.
 pub(crate) type RunChange = (u64, Option<u64>);
 
 impl RemovedRuns {

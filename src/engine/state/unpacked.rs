@@ -30,8 +30,8 @@ impl TailPlace {
         crc.update(texts.id.as_bytes());
         crc.update(texts.request.as_bytes());
         TailPlace {
-            // A segment is at most 1 GiB long, unless it contains a single batch; a batch is even
-            // smaller.
+            // These offsets fit into 32 bits: a segment with more than one batch is at most 1 GiB
+            // long, and a single batch is even smaller.
             secrets_at: (end - from_end.secrets as u64) as u32,
             secrets_len: texts.secrets.len() as u32,
             request_at: (end - from_end.request as u64) as u32,
@@ -48,7 +48,7 @@ impl TailPlace {
         self.secrets_at + self.secrets_len + prefix as u32
     }
 
-    /// Moves it forward by this many bytes.
+    /// Moves the place forward by this many bytes.
     pub(crate) fn shift(&mut self, bytes: u32) {
         self.secrets_at += bytes;
         self.request_at += bytes;

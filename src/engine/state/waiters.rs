@@ -1,7 +1,7 @@
 //! Waiters for a job's completion, or for a pending job.
 //!
 //! No wake-up is lost: a waiter is added before it checks the job, and is woken after the
-//! completion is durable and visible. If a commit affects no waiter, it only checks that a list is
+//! completion is durable and visible. A commit that affects no waiter only checks that a list is
 //! empty.
 
 use std::collections::BTreeMap;
@@ -41,7 +41,7 @@ impl Waiter {
         }
     }
 
-    /// Waits until this is woken. Returns whether that happened before the deadline.
+    /// Waits until this waiter is woken. Returns whether that happened before the deadline.
     pub(crate) fn wait(&self, deadline: Option<Instant>) -> bool {
         let mut state = self.state.lock();
         while !state.is_woken {
@@ -57,7 +57,7 @@ impl Waiter {
         true
     }
 
-    /// Whether this has been woken. If not, the waker is called when it is.
+    /// Whether this waiter has been woken. If not, the waker is called once it has been.
     pub(crate) fn poll(&self, waker: &Waker) -> bool {
         let waker = waker.clone();
         let mut state = self.state.lock();

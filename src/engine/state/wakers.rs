@@ -12,7 +12,7 @@ use std::task::Waker;
 #[derive(Default)]
 pub(crate) struct Wakers {
     all: Vec<Waker>,
-    /// The identities of these wakers, so that they can be found quickly.
+    /// The identities of these wakers, so that a waker can be found quickly.
     known: HashSet<(usize, usize)>,
 }
 

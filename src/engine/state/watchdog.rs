@@ -20,7 +20,7 @@ pub(crate) struct Watchdog {
 }
 
 impl Watchdog {
-    /// Makes a call, monitored by the watchdog.
+    /// Makes a call while the watchdog monitors it.
     pub(crate) fn during<T>(&self, call: &'static str, make: impl FnOnce() -> T) -> T {
         struct End<'w>(&'w Watchdog);
         impl Drop for End<'_> {
@@ -40,7 +40,7 @@ impl Watchdog {
         }
     }
 
-    /// The call that the thread is in, and how long it has been there at `now`.
+    /// The call that the thread is in, and how long the call has taken by `now`.
     pub(crate) fn busy(&self, now: Instant) -> Option<(&'static str, Duration)> {
         let (call, since) = (*self.busy.lock())?;
         Some((call, now.saturating_duration_since(since)))

@@ -59,7 +59,7 @@ pub(crate) enum Close {
     Done,
 }
 
-/// Represents a running thread, from before the thread is started until it drops this.
+/// Represents a running thread. Exists from before the thread is started until the thread drops it.
 pub(crate) struct Running {
     shutdown: Arc<Shutdown>,
     worker: Worker,

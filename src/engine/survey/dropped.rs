@@ -87,8 +87,8 @@ impl Survey {
 /// Which jobs have places, up to and including the current stretch.
 #[derive(Default)]
 struct Places {
-    /// The sequence number after the last job that has a place, and the last stretch that has
-    /// one or creates the graph.
+    /// For each graph, the sequence number after the last job that has a place, and the last
+    /// stretch that contains such a place or creates the graph.
     ends: BTreeMap<u32, (u64, usize)>,
     /// The last stretch in which events are lost. It may therefore have contained any jobs.
     unknown: Option<usize>,
@@ -141,7 +141,7 @@ impl LogRange {
         }
     }
 
-    /// For how many of its log sequence numbers the event is lost.
+    /// The number of this range's log sequence numbers whose events are lost.
     fn lost_events(&self) -> u64 {
         let all = self.last_lsn + 1 - self.first_lsn;
         match &self.source {

@@ -42,8 +42,8 @@ impl Survey {
         }
     }
 
-    /// If all files are intact, reports any missing jobs as damage. In that case, these jobs are
-    /// missing because events refer to them that no store would have written.
+    /// If all files are intact, reports any missing jobs as damage. In that case, jobs can be
+    /// missing only because events that no store would have written refer to them.
     pub(super) fn unexplained(&mut self, disk: &dyn Disk) -> Result<()> {
         if !self.damage.is_empty() {
             return Ok(());

@@ -26,7 +26,8 @@ pub(crate) struct SegmentSurvey {
     pub(super) header: Option<(u64, u64, u64)>,
     /// The valid frames.
     pub(crate) frames: Vec<FrameSurvey>,
-    /// The last LSN that frames without events, before those in `frames`, record as synced.
+    /// The last LSN that is recorded as synced by frames without events that precede those in
+    /// `frames`.
     pub(super) synced_lsn: u64,
     pub(super) len: u64,
 }
@@ -86,7 +87,7 @@ pub(super) fn frame_events<'b>(frame: &Frame<'b>) -> Option<Vec<(u64, Event<'b>)
 }
 
 /// A range of LSNs that no frame contains, and the offset at which a frame is missing. The range is
-/// empty if the next frame is only at the wrong offset.
+/// empty if no LSN is missing and the next frame is merely at the wrong offset.
 pub(super) struct Hole {
     pub(super) first_lsn: u64,
     pub(super) last_lsn: u64,

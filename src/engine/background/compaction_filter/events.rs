@@ -14,7 +14,7 @@ use crate::model::error::Result;
 pub(super) struct Events<'k, 'e, 'w, 'd> {
     filter: &'k CompactionFilter<'e>,
     writer: &'w mut PackWriter<'d>,
-    /// The number of events omitted since the last one that was kept.
+    /// The number of events omitted since the last event that was kept.
     erased: u64,
 }
 

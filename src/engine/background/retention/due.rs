@@ -91,8 +91,8 @@ fn by_count(graph: &GraphCore, policy: &Retention) -> Vec<u64> {
     due.sequences().collect()
 }
 
-/// The oldest complete jobs, if the blocks and events of the later ones use all the bytes that
-/// the policy keeps.
+/// The oldest complete jobs, if the blocks and events of later jobs already use all the bytes that
+/// the policy allows.
 fn by_bytes(engine: &Engine, graph: &GraphCore, policy: &Retention) -> Vec<u64> {
     let Some(kept) = policy.bytes else {
         return Vec::new();
@@ -192,8 +192,8 @@ impl Engine {
                     };
                     let since_ms = gaps.since(end.age_ms);
                     let due_ms = match age_ms {
-                        // A job whose completion time is in the future is considered to have the
-                        // age 0.
+                        // A job whose completion time is in the future is considered to have an age
+                        // of 0.
                         0 => since_ms.min(now_ms),
                         _ => since_ms.saturating_add_unsigned(age_ms),
                     };

@@ -12,7 +12,8 @@ use crate::model::retention::Retention;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Forgets the tombstones of this graph's first purges, if there are too many or they are too old.
+/// Forgets the tombstones of this graph's first purges, if there are too many tombstones or they
+/// are too old.
 pub(super) fn forget_due(
     engine: &Engine,
     graph: &Arc<GraphCore>,

@@ -37,7 +37,7 @@ impl ShownJobs {
         }
     }
 
-    /// The part of a snapshot with these jobs.
+    /// The part of a snapshot that contains these jobs.
     pub(crate) fn of(mut self, all: Snapshot) -> Snapshot {
         self.words.sort_unstable();
         all.only(|sequence| {

@@ -24,8 +24,8 @@ impl<'s> ProgressReporter<'s> {
         }
     }
 
-    /// Reports progress; returns whether to stop the scan here. At each report, jobs have been
-    /// checked since the last one, so a caller that stops each of its scans at the first report
+    /// Reports progress; returns whether to stop the scan here. Each report is made only after
+    /// further jobs have been checked, so a caller that stops each of its scans at the first report
     /// still makes progress.
     pub(super) fn report(&mut self, matches: &ScanMatches, after: u64) -> bool {
         let Some(call) = self.call.filter(|_| self.looked_at > self.reported) else {

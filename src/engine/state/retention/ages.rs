@@ -116,7 +116,8 @@ fn jump(mark: &mut ClockMark, by_ms: i64, doubted_ms: u64) {
             mark.jumped_at_ms = 0;
             false
         }
-        // If the clock was behind, the jump shows only that time is missing since then.
+        // If the clock was already behind, it is known only that the missing time lies after the
+        // moment when the clock fell behind, so that moment is kept.
         (false, true) => before.drift_ms >= -(SLACK_MS as i64),
         (false, false) if is_even(mark.drift_ms) => {
             mark.jumped_at_ms = 0;

@@ -32,8 +32,8 @@ pub(crate) enum Overdue {
     Nothing,
     /// Jobs are due only by age. Contains how long the first one has been due.
     ByAge(Duration),
-    /// There are too many jobs or bytes. It is not recorded since when. If jobs are also due by
-    /// age, contains how long the first one has been due.
+    /// There are too many jobs or bytes. It is not recorded when this began. If jobs are also due
+    /// by age, contains how long the first one has been due.
     Over(Duration),
 }
 

@@ -3,10 +3,10 @@
 use super::word::WORD_JOBS;
 use crate::model::states::States;
 
-/// Words in a chunk.
+/// The number of words in a chunk.
 pub(super) const CHUNK_WORDS: usize = 128;
 
-/// Jobs whose states share a chunk, the unit of counting and saving.
+/// The number of jobs whose states share a chunk. A chunk is the unit of counting and saving.
 pub(crate) const CHUNK_JOBS: u64 = WORD_JOBS * CHUNK_WORDS as u64;
 
 /// The code of jobs that are no longer listed.

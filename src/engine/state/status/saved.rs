@@ -5,14 +5,14 @@ use super::chunk::{CHUNK_JOBS, CHUNK_WORDS, Chunk, REMOVED};
 use super::word::WORD_JOBS;
 use crate::index::rows::DETAIL_JOBS;
 
-/// Rows of details whose hashes share a status row.
+/// The number of rows of details whose hashes share a status row.
 pub(crate) const CHUNK_ROWS: u64 = CHUNK_JOBS / DETAIL_JOBS;
 
-/// Precedes a saved chunk whose jobs are all gone: no words follow.
+/// Marks a saved chunk whose jobs are all gone. No words follow.
 const ALL_GONE: u16 = 1 << 15;
 
-/// If a row represents more gone jobs than this, it is considered damaged, because restoring them
-/// could take too much memory.
+/// If a row represents more gone jobs than this, it is considered damaged, because restoring these
+/// jobs could take too much memory.
 const RESTORED_JOBS_MAX: u64 = 1 << 34;
 
 /// A chunk as it is saved.
@@ -62,8 +62,8 @@ impl StatusColumn {
         taken
     }
 
-    /// Adds a saved chunk after the existing ones, and returns the number of its jobs and the
-    /// bytes that follow. Returns `None` if it is not the next one.
+    /// Adds a saved chunk after the existing ones, and returns the number of its jobs and the bytes
+    /// that follow. Returns `None` if the saved chunk is not the next one.
     pub(crate) fn restore<'a>(&mut self, number: u64, bytes: &'a [u8]) -> Option<(u64, &'a [u8])> {
         let (head, words) = bytes.split_at_checked(2)?;
         let head = u16::from_le_bytes([head[0], head[1]]);
@@ -94,8 +94,8 @@ impl StatusColumn {
         Some((jobs, rest))
     }
 
-    /// Adds a run of saved chunks whose jobs are all gone. Returns `None` if it is not the next
-    /// one.
+    /// Adds a run of saved chunks whose jobs are all gone. Returns `None` if the run is not the
+    /// next one.
     pub(crate) fn restore_removed(&mut self, number: u64, chunks: u64) -> Option<()> {
         let end = number.checked_add(chunks)?.checked_mul(CHUNK_JOBS)?;
         let fits = number.checked_mul(CHUNK_JOBS) == Some(self.len);

@@ -2,7 +2,7 @@
 
 use crate::model::states::States;
 
-/// Jobs whose states share a word.
+/// The number of jobs whose states share a word.
 pub(crate) const WORD_JOBS: u64 = 32;
 pub(super) const EVERY_LOW_BIT: u64 = 0x5555_5555_5555_5555;
 
