@@ -30,8 +30,8 @@ impl TailPlace {
         crc.update(texts.id.as_bytes());
         crc.update(texts.request.as_bytes());
         TailPlace {
-            // These offsets fit into 32 bits: a segment with more than one batch is at most 1 GiB
-            // long, and a single batch is even smaller.
+            // These offsets fit into 32 bits: a segment is at most 1 GiB long, unless it was created
+            // for one larger write, and the limits on requests and batches keep a write smaller.
             secrets_at: (end - from_end.secrets as u64) as u32,
             secrets_len: texts.secrets.len() as u32,
             request_at: (end - from_end.request as u64) as u32,
