@@ -104,8 +104,8 @@ pub(crate) enum Event<'a> {
         graph: u32,
         /// The LSN of the last purge whose tombstones are forgotten.
         through_lsn: u64,
-        /// The jobs of these tombstones, ascending: the first number, then the differences. Empty
-        /// in rewritten packs.
+        /// The jobs of these tombstones, ascending: the first number, then the differences. A
+        /// rewritten pack keeps only those that no block entry marks as purged.
         sequences: &'a [u8],
     },
     /// In packs only: `count` events of jobs that have since been purged. It covers `count` LSNs.
