@@ -43,7 +43,7 @@ pub struct Change {
 }
 
 impl Graph {
-    /// Returns the changes of the graph's jobs after a position, or from the beginning. The
+    /// Returns the changes to the graph's jobs after a position, or from the beginning. The
     /// iterator returns the changes that have already happened; [`Changes::next_timeout`] and
     /// [`Changes::poll_next`] also wait for new ones.
     ///

@@ -22,7 +22,7 @@ use crate::model::states::{State, States};
 /// [`&JobId`](JobId) or `&str`.
 ///
 /// The write methods block until their writes are durable; [`Graph::nonblocking`] offers the same
-/// writes without blocking. The methods are listed in the order of a job's life; the [crate's
+/// writes without blocking. The methods are listed in the order of a job's life cycle; the [crate's
 /// documentation](crate#calls-by-task) lists them by task.
 ///
 /// # Examples

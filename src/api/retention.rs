@@ -26,8 +26,8 @@ impl Graph {
     /// Jobs are purged in the background, within a few seconds, in commits of at most 1024 jobs.
     /// From that commit on, a purged job is not in any list, count, or search. Its disk space is
     /// reclaimed once at least half of the file that contains it has been purged, so packs take up
-    /// at most twice the space of the jobs in them. The space of outcomes and of dropped graphs is
-    /// reclaimed in the same way.
+    /// at most twice the space of the jobs in them. The space occupied by outcomes and dropped
+    /// graphs is reclaimed in the same way.
     ///
     /// Once this has returned, no more jobs are purged under the previous policy. The call waits
     /// for a commit in progress and for the archive of its jobs to be written.

@@ -69,7 +69,7 @@ impl Routes {
     }
 
     /// Sets a hook that decides for each request whether the caller may receive the response.
-    /// Without a hook, everybody can read and cancel all jobs of all projects.
+    /// Without a hook, anyone can read and cancel any job of any project.
     ///
     /// The hook is called before anything is looked up, so a refused caller cannot tell whether a
     /// graph or a job exists. For a token that is valid for one project, the hook must return

@@ -101,7 +101,7 @@ impl Arguments {
             Verb::Completions(arguments) => completions::run(&arguments),
             Verb::Man(arguments) => man::run(&arguments),
             Verb::Delete { .. } => Err(Problem::usage(
-                "a single job cannot be deleted",
+                "jobs cannot be deleted individually",
                 "to stop a job, use `jobstore cancel ID`; to remove complete jobs by filter, use \
                  `jobstore purge`",
             )),

@@ -2,7 +2,7 @@
 //!
 //! Contains the columns, and the choice of those that fit a width. No line is wider than the
 //! terminal, and in a pipe nothing is truncated. Every row begins with an id that `show` accepts,
-//! if it fits. No text of a request can control the terminal.
+//! if it fits. No text in a request can control the terminal.
 
 use std::fmt::Write as _;
 

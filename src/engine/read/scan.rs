@@ -272,7 +272,8 @@ impl Scan<'_> {
             let place = match self.newest_first {
                 true => {
                     found.iter().rev().for_each(|&s| matches.take(s));
-                    // In newest-first order, the first stretch may be the empty one after all jobs.
+                    // In newest-first order, the first stretch may be empty: the one past the last
+                    // job.
                     let place = cuts[n].clamp(last, first);
                     looked_at = window.partition_point(|&(s, _)| s >= place);
                     place

@@ -48,8 +48,8 @@ impl RemovedRuns {
         changes
     }
 
-    /// Removes a chunk from its run, and returns which other rows change. The chunk then has a
-    /// row by itself.
+    /// Removes a chunk from its run, and returns which other rows change. The chunk then has a row
+    /// to itself.
     pub(crate) fn remove(&mut self, chunk: u64) -> Vec<RunChange> {
         let Some((first, chunks)) = self.around(chunk) else {
             return Vec::new();

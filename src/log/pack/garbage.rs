@@ -39,7 +39,7 @@ impl Garbage {
     }
 }
 
-/// Replaces a share of a total. Only one thread at a time may call this.
+/// Replaces one contribution to a total by another. Only one thread at a time may call this.
 pub(crate) fn recount(total: &AtomicU64, share: &AtomicU64, bytes: u64) {
     let before = share.swap(bytes, Ordering::Relaxed);
     total.fetch_add(bytes, Ordering::Relaxed);

@@ -59,7 +59,7 @@ impl Options {
     }
 
     /// Sets what happens to the values under secret keys; [`Secrets::MaskOnOutput`] by default. The
-    /// store records the policy with the [keys](Options::secret_keys).
+    /// store records the policy together with the [keys](Options::secret_keys).
     #[must_use]
     pub fn secrets(mut self, policy: Secrets) -> Options {
         self.named_secrets.policy = Some(policy);

@@ -1,5 +1,5 @@
-//! Guarantee: a page shows one instant. It does not change while the segments and packs that it
-//! reads are packed, merged, and removed, its jobs change state, and its graph is dropped.
+//! Guarantee: a page shows the list at one instant. It does not change while the segments and packs
+//! that it reads are packed, merged, and removed, its jobs change state, and its graph is dropped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

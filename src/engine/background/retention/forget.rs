@@ -58,7 +58,7 @@ pub(super) fn forget_due(
 }
 
 impl Engine {
-    /// The jobs that the events of these purges name, in ascending order. Neighboring events are
+    /// The jobs named in the events of these purges, in ascending order. Neighboring events are
     /// read together.
     fn purged_by(&self, lsns: &[u64]) -> Result<Vec<u64>> {
         let mut sequences = Vec::new();

@@ -126,8 +126,8 @@ fn jump(mark: &mut ClockMark, by_ms: i64, doubted_ms: u64) {
         (false, false) => is_even(before.drift_ms),
     };
     if begins {
-        // Ensures that events recorded before a forward jump are earlier than the jump by the age
-        // clock, too.
+        // Ensures that events recorded before a forward jump also precede it according to the age
+        // clock.
         mark.age_ms += u64::from(by_ms > 0);
         mark.jumped_at_ms = mark.age_ms;
     }
