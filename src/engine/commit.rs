@@ -96,6 +96,9 @@ impl Committer {
             let result = committed.and_then(|mut results| results.remove(0));
             note_hand_back(engine, &action, &result);
         }
+        if engine.has_failed() {
+            self.waiters.extend(engine.take_all_waiters());
+        }
         drop(unwinding);
         std::mem::take(&mut self.waiters)
     }
@@ -223,7 +226,7 @@ impl Committer {
         let unwinding = FailOnUnwind(engine);
         self.sync(engine)?;
         match self.log.leave_segment() {
-            Ok(_) => {}
+            Ok(()) => {}
             Err(AppendError::Refused(error)) => return Err(error),
             Err(AppendError::Unknown(error)) => {
                 engine.fail(&error);

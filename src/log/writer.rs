@@ -269,10 +269,10 @@ impl LogWriter {
         has_frames && !self.on_reserve && bytes > self.preallocation.segment_bytes()
     }
 
-    /// Continues in a segment of ordinary size. Returns the previously active segment.
-    pub(crate) fn leave_segment(&mut self) -> Result<Arc<Segment>, AppendError> {
+    /// Continues in a segment of ordinary size.
+    pub(crate) fn leave_segment(&mut self) -> Result<(), AppendError> {
         self.remove_unbegun().map_err(AppendError::Refused)?;
-        self.rotate(0, Room::Ordinary)
+        self.rotate(0, Room::Ordinary).map(drop)
     }
 
     /// Continues in the next segment. Returns the previously active segment.
