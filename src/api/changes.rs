@@ -7,18 +7,18 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use crate::api::graph::Graph;
+use crate::api::registration::Registration;
 use crate::base::clock;
 use crate::base::sync::atomic::Ordering;
 use crate::base::sync::time::Instant;
 use crate::engine::read::feed::{Feed, FeedChange, FeedPosition, WHOLE};
 use crate::engine::read::jobs::NearIds;
 use crate::engine::state::graph::GraphCore;
-use crate::engine::state::waiters::{ANY, Waiter};
+use crate::engine::state::waiters::ANY;
 use crate::model::change::ChangeKind;
 use crate::model::error::{Error, Result};
 use crate::model::id::JobId;
@@ -91,7 +91,7 @@ impl Graph {
             feed: Feed::new(&self.core, seen),
             only: None,
             blocks: VecDeque::new(),
-            waiter: None,
+            registration: Registration::new(self, ANY),
         })
     }
 
@@ -177,7 +177,7 @@ pub struct Changes {
     only: Option<u64>,
     /// The ids in the blocks that were read most recently; the most recent block is last.
     blocks: VecDeque<NearIds>,
-    waiter: Option<Arc<Waiter>>,
+    registration: Registration,
 }
 
 impl Changes {
@@ -228,7 +228,7 @@ impl Changes {
         let deadline = Instant::now().checked_add(timeout);
         loop {
             self.graph.engine().check_process()?;
-            let waiter = self.listed();
+            let waiter = self.registration.waiter();
             if let Some(change) = self.find_next()? {
                 return Ok(Some(change));
             }
@@ -236,7 +236,7 @@ impl Changes {
             if !waiter.wait(until) && deadline.is_some_and(|at| at <= Instant::now()) {
                 return Ok(None);
             }
-            self.unregister();
+            self.registration.remove();
         }
     }
 
@@ -268,14 +268,14 @@ impl Changes {
             if let Err(error) = self.graph.engine().check_process() {
                 return Poll::Ready(Err(error));
             }
-            let waiter = self.listed();
+            let waiter = self.registration.waiter();
             if let Some(change) = self.find_next().transpose() {
                 return Poll::Ready(change);
             }
             if !waiter.poll(context.waker()) {
                 return Poll::Pending;
             }
-            self.unregister();
+            self.registration.remove();
         }
     }
 
@@ -288,22 +288,6 @@ impl Changes {
                 let soon = Instant::now().checked_add(interval);
                 deadline.into_iter().chain(soon).min()
             }
-        }
-    }
-
-    fn listed(&mut self) -> Arc<Waiter> {
-        let core = &self.graph.core;
-        let add = || core.state.write().waiters.add(ANY);
-        self.waiter.get_or_insert_with(add).clone()
-    }
-
-    fn unregister(&mut self) {
-        if self.graph.engine().check_process().is_err() {
-            return;
-        }
-        if let Some(waiter) = self.waiter.take() {
-            let mut state = self.graph.core.state.write();
-            state.waiters.remove(ANY, &waiter);
         }
     }
 
@@ -370,12 +354,6 @@ impl Iterator for Changes {
 
     fn next(&mut self) -> Option<Result<Change>> {
         self.find_next().transpose()
-    }
-}
-
-impl Drop for Changes {
-    fn drop(&mut self) {
-        self.unregister();
     }
 }
 

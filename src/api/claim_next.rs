@@ -6,15 +6,15 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::api::graph::Graph;
 use crate::api::pending_write::PendingWrite;
+use crate::api::registration::Registration;
 use crate::api::run::Run;
 use crate::base::sync::time::Instant;
-use crate::engine::state::waiters::{PENDING, Waiter};
+use crate::engine::state::waiters::PENDING;
 use crate::model::error::{Error, Result};
 
 impl Graph {
@@ -127,7 +127,7 @@ impl Graph {
 /// A caller that waits for a pending job.
 struct Claimer {
     graph: Graph,
-    waiter: Option<Arc<Waiter>>,
+    registration: Registration,
     /// Whether the caller was woken for a job or is claiming one. If it then stops without a job,
     /// it wakes the next waiter.
     owes: bool,
@@ -137,26 +137,13 @@ impl Claimer {
     fn new(graph: &Graph) -> Claimer {
         Claimer {
             graph: graph.clone(),
-            waiter: None,
+            registration: Registration::new(graph, PENDING),
             owes: false,
         }
     }
 
-    /// Returns the waiter, registering it first if necessary.
-    fn listed(&mut self) -> Arc<Waiter> {
-        let core = &self.graph.core;
-        let add = || core.state.write().waiters.add(PENDING);
-        self.waiter.get_or_insert_with(add).clone()
-    }
-
     fn unregister(&mut self) {
-        if self.graph.engine().check_process().is_err() {
-            return;
-        }
-        if let Some(waiter) = self.waiter.take() {
-            let mut state = self.graph.core.state.write();
-            self.owes |= !state.waiters.remove(PENDING, &waiter);
-        }
+        self.owes |= self.registration.remove();
     }
 
     /// Whether a job is pending. Call this after the waiter has been registered.
@@ -172,7 +159,7 @@ impl Claimer {
                 return Ok(false);
             }
             self.graph.engine().check_process()?;
-            let waiter = self.listed();
+            let waiter = self.registration.waiter();
             let sees_job = self.sees_job()?;
             if !sees_job && !waiter.wait(deadline) {
                 return Ok(false);
@@ -247,7 +234,7 @@ impl ClaimNext {
                 }
             },
             Step::Waiting => {
-                let waiter = claimer.listed();
+                let waiter = claimer.registration.waiter();
                 if claimer.sees_job()? {
                     claimer.unregister();
                     self.claim();

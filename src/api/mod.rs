@@ -61,5 +61,6 @@ pub(crate) mod export;
 pub(crate) mod import;
 
 // Shared code.
+pub(crate) mod registration;
 pub(crate) mod spans;
 pub(crate) mod write;

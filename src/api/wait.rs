@@ -6,13 +6,12 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::api::graph::Graph;
+use crate::api::registration::Registration;
 use crate::base::sync::time::Instant;
-use crate::engine::state::waiters::Waiter;
 use crate::model::error::Result;
 use crate::model::id::JobId;
 use crate::model::job::Job;
@@ -85,10 +84,10 @@ impl Graph {
         self.check()?;
         let (sequence, id) = self.resolve_to_read(id.as_ref())?;
         Ok(JobCompletion {
+            registration: Registration::new(self, sequence),
             graph: self.clone(),
             sequence,
             id,
-            waiter: None,
         })
     }
 }
@@ -101,7 +100,7 @@ pub struct JobCompletion {
     graph: Graph,
     sequence: u64,
     id: JobId,
-    waiter: Option<Arc<Waiter>>,
+    registration: Registration,
 }
 
 impl JobCompletion {
@@ -131,80 +130,44 @@ impl JobCompletion {
     /// ```
     pub fn wait_timeout(&mut self, timeout: Duration) -> Result<Option<Job>> {
         let deadline = Instant::now().checked_add(timeout);
-        loop {
-            self.graph.engine().check_process()?;
-            let waiter = self.listed();
-            if let Some(ended) = self.poll_job() {
-                return ended.map(Some);
-            }
-            if !waiter.wait(deadline) {
-                return Ok(None);
-            }
-            self.unregister();
-        }
+        self.graph.engine().check_process()?;
+        let (graph, sequence, id) = (&self.graph, self.sequence, &self.id);
+        let completed = || poll_job(graph, sequence, id);
+        self.registration.wait(deadline, completed).transpose()
     }
+}
 
-    /// Returns the waiter, registering it first if necessary.
-    fn listed(&mut self) -> Arc<Waiter> {
-        let (core, sequence) = (&self.graph.core, self.sequence);
-        let add = || core.state.write().waiters.add(sequence);
-        self.waiter.get_or_insert_with(add).clone()
+/// Returns the job if it is complete, or the error if it cannot complete. Call this after the
+/// waiter has been registered.
+fn poll_job(graph: &Graph, sequence: u64, id: &JobId) -> Option<Result<Job>> {
+    let engine = graph.engine();
+    if let Err(error) = graph.check() {
+        return Some(Err(error));
     }
-
-    fn unregister(&mut self) {
-        if self.graph.engine().check_process().is_err() {
-            return;
-        }
-        if let Some(waiter) = self.waiter.take() {
-            let mut state = self.graph.core.state.write();
-            state.waiters.remove(self.sequence, &waiter);
+    match graph.core.state.read().status.get(sequence) {
+        Some(State::Complete) | None => {}
+        // If no writes are possible, the job never completes.
+        Some(_) => {
+            let checked = engine.check_not_read_only();
+            return checked.and_then(|()| engine.check_sound()).err().map(Err);
         }
     }
-
-    /// Returns the job if it is complete, or the error if it cannot complete. Call this after the
-    /// waiter has been registered.
-    fn poll_job(&self) -> Option<Result<Job>> {
-        let engine = self.graph.engine();
-        if let Err(error) = self.graph.check() {
-            return Some(Err(error));
-        }
-        match self.graph.core.state.read().status.get(self.sequence) {
-            Some(State::Complete) | None => {}
-            // If no writes are possible, the job never completes.
-            Some(_) => {
-                let checked = engine.check_not_read_only();
-                return checked.and_then(|()| engine.check_sound()).err().map(Err);
-            }
-        }
-        let job = engine.job(&self.graph.core, self.sequence);
-        let purged = || self.graph.not_there(&self.id);
-        Some(job.and_then(|job| job.ok_or_else(purged)))
-    }
+    let job = engine.job(&graph.core, sequence);
+    let purged = || graph.not_there(id);
+    Some(job.and_then(|job| job.ok_or_else(purged)))
 }
 
 impl Future for JobCompletion {
     type Output = Result<Job>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<Job>> {
-        loop {
-            if let Err(error) = self.graph.engine().check_process() {
-                return Poll::Ready(Err(error));
-            }
-            let waiter = self.listed();
-            if let Some(ended) = self.poll_job() {
-                return Poll::Ready(ended);
-            }
-            if !waiter.poll(context.waker()) {
-                return Poll::Pending;
-            }
-            self.unregister();
+        let completion = &mut *self;
+        if let Err(error) = completion.graph.engine().check_process() {
+            return Poll::Ready(Err(error));
         }
-    }
-}
-
-impl Drop for JobCompletion {
-    fn drop(&mut self) {
-        self.unregister();
+        let (graph, sequence, id) = (&completion.graph, completion.sequence, &completion.id);
+        let completed = || poll_job(graph, sequence, id);
+        completion.registration.poll(context, completed)
     }
 }
 
