@@ -240,6 +240,6 @@ impl Life {
 fn expect(is: bool, should: bool, what: &str) -> Result<bool, Finding> {
     match is == should {
         true => Ok(true),
-        false => Err(format!("{what} is told of its cancellation: {is}")),
+        false => Err(format!("whether {what} sees its cancellation: {is}")),
     }
 }
