@@ -47,12 +47,13 @@ pub fn put_into(directory: &Path, files: &Files) {
     }
 }
 
-/// The end of the log: the newest segment with data, and the position after its last nonzero byte.
+/// The end of the log: the newest segment with a header, and the position after its last nonzero
+/// byte, or after its header if it has no frame yet.
 pub fn log_end(files: &Files) -> (PathBuf, usize) {
     let is_segment = |name: &&PathBuf| name.extension().is_some_and(|end| end == "segment");
     let newest = files.keys().filter(is_segment).rev().find_map(|name| {
         let last = files[name].iter().rposition(|&byte| byte != 0)?;
-        Some((name.clone(), last + 1))
+        Some((name.clone(), SEGMENT_HEADER_BYTES.max(last + 1)))
     });
     newest.expect("an open store has a segment")
 }
@@ -66,7 +67,7 @@ pub fn log_end_in(directory: &Path) -> (PathBuf, usize) {
             // A segment that was packed and deleted meanwhile is not the newest.
             let content = fs::read(directory.join(&name)).ok()?;
             let last = content.iter().rposition(|&byte| byte != 0)?;
-            Some((PathBuf::from(name), last + 1))
+            Some((PathBuf::from(name), SEGMENT_HEADER_BYTES.max(last + 1)))
         });
         if let Some(newest) = newest {
             return newest;
