@@ -131,6 +131,7 @@ pub mod http;
 mod index;
 mod log;
 mod model;
+pub mod replica;
 #[cfg(any(test, fuzzing, feature = "simulation"))]
 mod testing;
 

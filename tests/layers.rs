@@ -9,8 +9,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From bottom to top. A directory may use itself and those before it.
-const LAYERS: [&str; 8] = [
-    "base", "model", "log", "index", "engine", "api", "http", "testing",
+const LAYERS: [&str; 9] = [
+    "base", "model", "log", "replica", "index", "engine", "api", "http", "testing",
 ];
 
 /// Tests that use private fields of a neighboring file.

@@ -15,6 +15,7 @@ pub(crate) mod json;
 pub(crate) mod json_pointer;
 pub(crate) mod options;
 pub(crate) mod outcome;
+pub(crate) mod replica;
 pub(crate) mod report;
 pub(crate) mod request;
 pub(crate) mod request_filter;
