@@ -6,6 +6,18 @@
 //! ends the previous writer's ability to write. Section "Replica" of [`format`](crate::format)
 //! describes the objects and the rules.
 
-mod chunk;
+pub(crate) mod appender;
+pub(crate) mod calls;
+pub(crate) mod checkpoint;
+pub(crate) mod chunk;
+pub(crate) mod claim;
+pub(crate) mod holder;
+pub(crate) mod local;
+mod memory;
+pub(crate) mod mirror;
+mod prove;
+pub(crate) mod uploads;
 
+pub use self::memory::{Call, Faults, MemoryReplica, Traffic};
+pub use self::prove::{ProveError, prove};
 pub use crate::model::replica::{Created, Replica, ReplicaError, TakeOver};
