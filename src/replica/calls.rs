@@ -11,6 +11,7 @@ use crate::log::outbox::HEADER_ROOM;
 use crate::model::error::{Error, Result};
 use crate::model::replica::{Created, Replica, ReplicaError};
 use crate::replica::chunk::{ChunkError, ChunkHeader, REPLICA_FORMAT};
+use crate::replica::prove::ProveError;
 
 /// The pause before the first repetition. It doubles with each further one.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
@@ -82,10 +83,7 @@ impl Calls<'_> {
                     }
                 }
                 Err(ReplicaError::Refused { what }) => {
-                    return Err(Error::ReplicaRefused {
-                        place: self.replica.place(),
-                        what: what.into(),
-                    });
+                    return Err(self.refused(what));
                 }
                 Err(error @ ReplicaError::Missing { .. }) => {
                     let ReplicaError::Missing { name } = &error else {
@@ -148,6 +146,25 @@ impl Calls<'_> {
         Error::ReplicaDamaged {
             place: self.replica.place(),
             object,
+            what: what.into(),
+        }
+    }
+
+    /// The error of an engine that [`prove`](fn@crate::replica::prove) did not accept.
+    pub(crate) fn unproven(&self, error: ProveError) -> Error {
+        match error {
+            ProveError::Unfit { place, what } => Error::ReplicaUnfit {
+                place,
+                what: what.into(),
+            },
+            ProveError::Failed(ReplicaError::Refused { what }) => self.refused(what),
+            ProveError::Failed(error) => self.unreachable(&error.to_string()),
+        }
+    }
+
+    fn refused(&self, what: String) -> Error {
+        Error::ReplicaRefused {
+            place: self.replica.place(),
             what: what.into(),
         }
     }

@@ -256,18 +256,16 @@ impl Proof<'_> {
                 Err(_) => false,
             };
             let winners: Vec<usize> = (0..CREATORS).filter(|&n| is_winner(n)).collect();
-            if winners.len() > 1 {
-                let count = winners.len();
-                let what =
-                    format!("{count} of {CREATORS} concurrent callers created chunk {number}");
-                return Err(self.unfit(&what, NOT_ATOMIC));
-            }
-            if let Some(Err(error)) = results.iter().find(|result| result.is_err()) {
-                return Err(error.clone().into());
-            }
-            let [winner] = winners[..] else {
-                let what = format!("none of {CREATORS} concurrent callers created chunk {number}");
-                return Err(self.unfit(&what, NOT_ATOMIC));
+            let failed = results.iter().find_map(|result| result.as_ref().err());
+            let winner = match (&winners[..], failed) {
+                ([winner], None) => *winner,
+                ([] | [_], Some(error)) => return Err(error.clone().into()),
+                _ => {
+                    let count = winners.len();
+                    let what =
+                        format!("{count} of {CREATORS} concurrent callers created chunk {number}");
+                    return Err(self.unfit(&what, NOT_ATOMIC));
+                }
             };
             let chunk = entry(number, winner);
             for (n, result) in results.iter().enumerate() {

@@ -15,6 +15,7 @@ use crate::model::error::{Error, Result};
 use crate::model::options::Options;
 use crate::model::replica::Replica;
 use crate::model::store_id::StoreId;
+use crate::replica;
 use crate::replica::appender::Appender;
 use crate::replica::calls::Calls;
 use crate::replica::chunk::{Content, Writer};
@@ -99,16 +100,15 @@ impl Opening<'_> {
 
     /// Refuses what must not depose the store that uses the replica. Nothing is changed.
     fn check_before_claim(&self) -> Result<()> {
-        if self.is_first() {
-            crate::replica::prove(self.calls.replica).map_err(|unfit| Error::ReplicaUnfit {
-                place: self.calls.replica.place(),
-                what: unfit.to_string().into(),
-            })?;
+        let found = claim::store_of(self.calls)?;
+        if found.is_none() {
+            // Whoever wrote the first chunk of a log has proven its engine.
+            replica::prove(self.calls.replica).map_err(|error| self.calls.unproven(error))?;
         }
         if self.options.reseed {
             return Ok(());
         }
-        let Some(found) = claim::store_of(self.calls)? else {
+        let Some(found) = found else {
             if self.identity.is_none() && !self.options.create {
                 return Err(Error::StoreMissing {
                     path: self.disk.path(""),

@@ -264,7 +264,7 @@ fn each_flaw_is_found() {
         ),
         (
             Flaw::NoWinner,
-            "none of 8 concurrent callers created chunk 101",
+            "0 of 8 concurrent callers created chunk 101",
         ),
         (Flaw::LosesChunk, "chunk 9 was created twice"),
         (
@@ -305,6 +305,8 @@ fn each_flaw_is_found() {
         };
         assert_eq!(place, "test://engine");
         assert!(what.contains(expected), "{flaw:?}: {what}");
+        let has_no_winner = what.starts_with("0 of 8");
+        assert_eq!(has_no_winner, flaw == Flaw::NoWinner, "{flaw:?}: {what}");
         let leaves = [Flaw::TrimsNothing, Flaw::TrimsOneLess, Flaw::RemovesNothing];
         if !leaves.contains(&flaw) {
             assert_untouched(&engine);
