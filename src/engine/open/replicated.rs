@@ -100,28 +100,12 @@ impl Opening<'_> {
 
     /// Refuses what must not depose the store that uses the replica. Nothing is changed.
     fn check_before_claim(&self) -> Result<()> {
-        let found = claim::store_of(self.calls)?;
-        if found.is_none() {
-            // Whoever wrote the first chunk of a log has proven its engine.
-            replica::prove(self.calls.replica).map_err(|error| self.calls.unproven(error))?;
-        }
+        let Some(found) = claim::store_of(self.calls)? else {
+            return self.check_empty();
+        };
         if self.options.reseed {
             return Ok(());
         }
-        let Some(found) = found else {
-            if self.identity.is_none() && !self.options.create {
-                return Err(Error::StoreMissing {
-                    path: self.disk.path(""),
-                });
-            }
-            return match self
-                .local
-                .filter(|local| !self.is_first() && !local.is_empty())
-            {
-                Some(local) => Err(self.behind(0, local)),
-                None => Ok(()),
-            };
-        };
         let mismatch = self.identity.filter(|identity| identity.store != found);
         if let Some(identity) = mismatch {
             return Err(Error::ReplicaOfOtherStore {
@@ -137,6 +121,27 @@ impl Opening<'_> {
             Ok(None) | Err(Error::ReplicaDamaged { .. }) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    /// Checks that an empty log may be used. Whoever wrote the first chunk of any other log has
+    /// proven its engine.
+    fn check_empty(&self) -> Result<()> {
+        if self.identity.is_none() && !self.options.create {
+            return Err(Error::StoreMissing {
+                path: self.disk.path(""),
+            });
+        }
+        let lost = self
+            .local
+            .filter(|local| !self.is_first() && !local.is_empty());
+        if let Some(local) = lost.filter(|_| !self.options.reseed) {
+            return Err(Error::ReplicaBehind {
+                place: self.calls.replica.place(),
+                replica_lsn: 0,
+                local_lsn: local.acknowledged_lsn - 1,
+            });
+        }
+        replica::prove(self.calls.replica).map_err(|error| self.calls.unproven(error))
     }
 
     /// Checks that the directory can become the mirror of these contents.
@@ -159,14 +164,6 @@ impl Opening<'_> {
             calls: self.calls,
             store,
             contents,
-        }
-    }
-
-    fn behind(&self, replica_lsn: u64, local: &Local) -> Error {
-        Error::ReplicaBehind {
-            place: self.calls.replica.place(),
-            replica_lsn,
-            local_lsn: local.acknowledged_lsn - 1,
         }
     }
 
