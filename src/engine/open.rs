@@ -11,7 +11,7 @@ mod load_index;
 mod read_log;
 mod read_only;
 pub(crate) mod recover;
-mod replicated;
+pub(crate) mod replicated;
 mod resume;
 pub(crate) mod store_files;
 mod threads;

@@ -29,14 +29,14 @@ use crate::replica::uploads::{PackFile, SegmentPart, Snapshot, Uploads};
 const KEYS_BYTES_MAX: u64 = 1 << 20;
 
 /// A store whose replica this open has claimed.
-pub(super) struct Attached {
-    pub(super) replica: ReplicaState,
+pub(crate) struct Attached {
+    pub(crate) replica: ReplicaState,
     /// The epochs of new segments are greater than this, because older ones are in the replica.
-    pub(super) epoch: u64,
+    pub(crate) epoch: u64,
 }
 
 /// Attaches the replica, if one is set. Otherwise, checks that the store needs none.
-pub(super) fn attach(options: &Options, disk: &dyn Disk) -> Result<Option<Attached>> {
+pub(crate) fn attach(options: &Options, disk: &dyn Disk) -> Result<Option<Attached>> {
     let identity = identity::read_any(disk)?;
     let is_mirroring = identity::is_mirroring(disk)?;
     let Some(replica) = &options.replica else {

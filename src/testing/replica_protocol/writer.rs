@@ -1,0 +1,353 @@
+//! A writer: the log of a store whose replica was claimed, without the engine above it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::log::{self, ReadLog};
+use super::world::{Acknowledged, Found, World};
+use super::{NEVER, SEGMENT_BYTES};
+use crate::engine::open::replicated::{Attached, attach};
+use crate::log::clock_mark::ClockMark;
+use crate::log::disk::Disk;
+use crate::log::disk::memory::MemoryDisk;
+use crate::log::event::Event;
+use crate::log::frame::Builder;
+use crate::log::identity::{self, Closed, LogEnd};
+use crate::log::pack::Pack;
+use crate::log::pack_writer::PackWriter;
+use crate::log::preallocation::{Preallocation, Room};
+use crate::log::segment::Segment;
+use crate::log::writer::{AppendError, LogWriter, Resume};
+use crate::model::error::{Error, Result};
+use crate::model::options::Options;
+use crate::model::replica::Replica;
+use crate::model::store_id::StoreId;
+use crate::replica::appender::Appender;
+use crate::replica::chunk::Writer as Reign;
+use crate::replica::uploads::{PackFile, SegmentPart, Snapshot, Uploads};
+
+pub(super) struct Writer<'w> {
+    world: &'w World,
+    disk: Arc<MemoryDisk>,
+    reign: Reign,
+    appender: Arc<Appender>,
+    uploads: &'w mut Uploads,
+    log: LogWriter,
+    packs: Vec<Arc<Pack>>,
+    segments: Vec<Arc<Segment>>,
+    /// Facts that are not acknowledged yet, and their LSNs.
+    pending: Vec<(u64, u64)>,
+    frame: Builder,
+}
+
+/// Opens a directory with a replica, up to the point where the engine reads the log.
+pub(super) fn claim(
+    disk: &MemoryDisk,
+    replica: Arc<dyn Replica>,
+) -> Result<(Reign, Attached, ReadLog)> {
+    let options = Options::default().replica(replica).replica_patience(NEVER);
+    let attached = attach(&options, disk)?.expect("a replica is set");
+    let reign = attached.replica.appender.writer();
+    let log = log::read(disk, reign.store)?;
+    Ok((reign, attached, log))
+}
+
+/// Claims the replica, and writes until something fails or the script ends.
+pub(super) fn run(world: &World, disk: &Arc<MemoryDisk>, replica: Arc<dyn Replica>) -> Result<()> {
+    let acknowledged_before = world.record.lock().acknowledged.len();
+    let (reign, attached, read) = claim(disk, replica.clone())?;
+    world.record.lock().found.push(Found {
+        facts: read.facts.clone(),
+        claim: Some(reign.claim),
+        acknowledged_before,
+    });
+    // Some writers give up an append at the first lost response.
+    let patience = match world.draw(3) {
+        0 => Duration::ZERO,
+        _ => NEVER,
+    };
+    let appender = Arc::new(Appender::new(replica, reign, patience));
+    let epoch = attached.epoch;
+    let mut uploads = attached.replica.uploads.lock();
+    let mut writer = Writer::begin(world, disk, (reign, appender, epoch), read, &mut uploads)?;
+    // What an open records.
+    let opened = Event::StoreOpened {
+        open_number: 1,
+        time_ms: reign.claim,
+    };
+    writer.append(&[opened])?;
+    for _ in 0..2 + world.draw(12) {
+        writer.act()?;
+    }
+    writer.sync()?;
+    match world.draw(2) {
+        0 => writer.close(),
+        _ => Ok(()),
+    }
+}
+
+impl<'w> Writer<'w> {
+    fn begin(
+        world: &'w World,
+        disk: &Arc<MemoryDisk>,
+        (reign, appender, epoch): (Reign, Arc<Appender>, u64),
+        read: ReadLog,
+        uploads: &'w mut Uploads,
+    ) -> Result<Writer<'w>> {
+        let next_epoch = read.next_epoch.max(epoch + 1);
+        let preallocation = Arc::new(Preallocation::new(next_epoch, SEGMENT_BYTES));
+        let shared: Arc<dyn Disk> = disk.clone();
+        let (next_lsn, mut segments) = (read.next_lsn, read.segments);
+        let last = segments.last().cloned();
+        // A segment is not continued if too much of it would have to be zeroed.
+        let resumed = match last.clone().filter(|_| world.draw(3) > 0) {
+            Some(last) => {
+                let place = Resume {
+                    next_lsn,
+                    end: read.end.1,
+                    is_blank: false,
+                    zeros_max: u64::MAX,
+                    capacity_max: SEGMENT_BYTES,
+                };
+                let (shared, preallocation) = (shared.clone(), preallocation.clone());
+                let remote = Some(appender.clone() as _);
+                LogWriter::resume(shared, reign.store, preallocation, last, place, remote)?
+            }
+            None => None,
+        };
+        let log = match resumed {
+            Some(log) => log,
+            None => {
+                let prepared = preallocation.take(&**disk, 0, Room::Freeing)?;
+                if let Some(last) = &last {
+                    last.seal(read.end.1);
+                }
+                let remote = Some(appender.clone() as _);
+                let store = reign.store;
+                let from = (next_lsn, read.end);
+                begin_segment(shared, store, preallocation, prepared, from, remote)?
+            }
+        };
+        if last.is_none_or(|last| !Arc::ptr_eq(&last, log.active())) {
+            segments.push(log.active().clone());
+        }
+        Ok(Writer {
+            world,
+            disk: disk.clone(),
+            reign,
+            appender,
+            uploads,
+            log,
+            packs: read.packs,
+            segments,
+            pending: Vec::new(),
+            frame: Builder::default(),
+        })
+    }
+
+    fn act(&mut self) -> Result<()> {
+        match self.world.draw(16) {
+            0..9 => self.append_facts(),
+            9..12 => self.checkpoint(),
+            12..14 => self.pack(),
+            14 => self.merge(),
+            _ => self.leave_segment(),
+        }
+    }
+
+    fn append_facts(&mut self) -> Result<()> {
+        for _ in 0..1 + self.world.draw(2) {
+            let (mut events, mut lsn) = (Vec::new(), self.log.next_lsn());
+            for _ in 0..1 + self.world.draw(2) {
+                let fact = {
+                    let mut record = self.world.record.lock();
+                    record.facts += 1;
+                    record.facts
+                };
+                self.pending.push((fact, lsn));
+                events.push(log::event(fact));
+                lsn += 1;
+            }
+            self.append(&events)?;
+        }
+        self.sync()
+    }
+
+    fn append(&mut self, events: &[Event<'_>]) -> Result<()> {
+        self.frame.clear();
+        for event in events {
+            self.frame.push(event);
+        }
+        let appended = self.log.append(&mut self.frame, Room::Ordinary);
+        let appended = appended.map_err(cause)?;
+        if appended.sealed.is_some() {
+            self.segments.push(appended.segment);
+        }
+        Ok(())
+    }
+
+    /// Acknowledges what is durable here and in the replica.
+    fn sync(&mut self) -> Result<()> {
+        self.log.sync()?;
+        let chunk = self.appender.status().last;
+        let mut record = self.world.record.lock();
+        for (fact, _) in self.pending.drain(..) {
+            record.acknowledged.push(Acknowledged {
+                fact,
+                claim: self.reign.claim,
+                chunk,
+            });
+        }
+        Ok(())
+    }
+
+    /// As the uploader does; meanwhile, the log may grow.
+    fn checkpoint(&mut self) -> Result<()> {
+        self.sync()?;
+        let (packs, segments) = (self.packs.clone(), self.segments.clone());
+        let (active, end) = (self.log.active().header.epoch, self.log.end());
+        let (through, end_lsn) = (self.appender.status().last, self.log.next_lsn());
+        for _ in 0..self.world.draw(3) {
+            self.append_facts()?;
+        }
+        let parts = segments.iter().map(|segment| {
+            let epoch = segment.header.epoch;
+            let end = match epoch == active {
+                true => end,
+                false => segment.end().unwrap_or(0),
+            };
+            SegmentPart {
+                epoch,
+                end,
+                file: &*segment.file,
+            }
+        });
+        let packs = packs.iter().map(|pack| PackFile {
+            first_lsn: pack.first_lsn,
+            last_lsn: pack.last_lsn,
+            len: pack.bytes,
+            file: &*pack.file,
+        });
+        let snapshot = Snapshot {
+            through,
+            end_lsn,
+            packs: packs.collect(),
+            segments: parts.collect(),
+            secret_keys: None,
+        };
+        self.uploads.checkpoint(&self.appender, &snapshot)?;
+        self.world.record.lock().checkpoints += 1;
+        Ok(())
+    }
+
+    /// Packs the oldest segment, if it is sealed.
+    fn pack(&mut self) -> Result<()> {
+        if self.segments.len() < 2 {
+            return Ok(());
+        }
+        let segment = self.segments.remove(0);
+        let (bytes, mut events) = (segment.read_all()?, Vec::new());
+        segment.scan_events(&bytes, segment.end(), |_, event, _| {
+            events.push(event);
+            Ok::<(), Error>(())
+        })?;
+        let first = segment.header.first_lsn;
+        if !events.is_empty() {
+            let pack = self.write_pack(first, &events)?;
+            self.packs.push(pack);
+        }
+        self.remove(&segment.name)
+    }
+
+    /// Rewrites the last packs as one.
+    fn merge(&mut self) -> Result<()> {
+        let count = 1 + self.world.draw(2) as usize;
+        if self.packs.len() < count {
+            return Ok(());
+        }
+        let merged = self.packs.split_off(self.packs.len() - count);
+        let mut facts = Vec::new();
+        for pack in &merged {
+            pack.events(1, |_, event| {
+                facts.push(match event {
+                    Event::GraphCreated { number, .. } => log::event(*number),
+                    Event::StoreOpened { time_ms, .. } => Event::StoreOpened {
+                        open_number: 1,
+                        time_ms: *time_ms,
+                    },
+                    other => unreachable!("{other:?}"),
+                });
+                Ok::<(), Error>(())
+            })?;
+        }
+        let pack = self.write_pack(merged[0].first_lsn, &facts)?;
+        self.packs.push(pack);
+        for replaced in merged.iter().filter(|_| count > 1) {
+            self.remove(&replaced.name)?;
+        }
+        Ok(())
+    }
+
+    fn write_pack(&self, first_lsn: u64, events: &[Event<'_>]) -> Result<Arc<Pack>> {
+        let last_lsn = first_lsn + events.len() as u64 - 1;
+        let clock = ClockMark {
+            wall_ms: self.world.draw(1 << 30),
+            ..ClockMark::default()
+        };
+        let writer = PackWriter::begin(&*self.disk, self.reign.store, first_lsn, last_lsn)?;
+        let mut writer = writer.at_clock(Some(clock)).replacing();
+        events.iter().try_for_each(|event| writer.event(event))?;
+        writer.finish().map(Arc::new)
+    }
+
+    fn remove(&self, name: &str) -> Result<()> {
+        let removed = self.disk.remove(name).and_then(|()| self.disk.sync_names());
+        removed.map_err(|e| Error::io("remove", self.disk.path(name), &e))
+    }
+
+    /// Continues in a new segment, which has no frame yet.
+    fn leave_segment(&mut self) -> Result<()> {
+        self.log.leave_segment().map_err(cause)?;
+        self.segments.push(self.log.active().clone());
+        Ok(())
+    }
+
+    fn close(self) -> Result<()> {
+        let end = LogEnd {
+            epoch: self.log.active().header.epoch,
+            offset: self.log.end(),
+            lsn: self.log.next_lsn() - 1,
+        };
+        let closed = Closed {
+            end,
+            clock: ClockMark::default(),
+            index: None,
+        };
+        identity::write_closed(&*self.disk, self.reign.store, &closed)
+    }
+}
+
+fn begin_segment(
+    disk: Arc<dyn Disk>,
+    store: StoreId,
+    preallocation: Arc<Preallocation>,
+    prepared: crate::log::preallocation::Prepared,
+    (next_lsn, previous): (u64, (u64, u64)),
+    remote: Option<Arc<dyn crate::log::outbox::RemoteLog>>,
+) -> Result<LogWriter> {
+    LogWriter::begin(
+        disk,
+        store,
+        preallocation,
+        prepared,
+        next_lsn,
+        previous,
+        remote,
+    )
+}
+
+fn cause(error: AppendError) -> Error {
+    match error {
+        AppendError::Refused(error) | AppendError::Unknown(error) => error,
+    }
+}
