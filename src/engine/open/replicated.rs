@@ -193,7 +193,14 @@ impl Opening<'_> {
                 let mirror = self.mirror(writer.store, contents);
                 let plan = mirror.plan(self.local)?;
                 tracing::debug!(?plan, "making the directory a mirror of the replica");
-                mirror.make(plan, self.local)?;
+                mirror.make(plan, self.local).map_err(|error| match error {
+                    // What is missing may have been removed by a store that took over since.
+                    Error::ReplicaDamaged { .. } => {
+                        let deposed = claim::check_deposed(self.calls, writer);
+                        deposed.err().unwrap_or(error)
+                    }
+                    error => error,
+                })?;
             }
         }
         identity::set_replica(self.disk, writer.store, true)?;

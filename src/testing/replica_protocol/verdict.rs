@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::actor::simulate;
 use super::world::{Found, Violation, World};
-use super::writer;
+use super::{NEVER, writer};
 use crate::log::disk::memory::MemoryDisk;
 use crate::model::replica::Replica;
-use crate::replica::chunk::{ChunkHeader, Content};
+use crate::replica::calls::Calls;
+use crate::replica::claim;
 
 /// Once all actors have ended and all late requests have arrived: an empty machine, and all
 /// machines of the run, one after the other, restore the same log, with all that was acknowledged.
@@ -17,13 +17,7 @@ pub(super) fn judge(world: &World, disks: Vec<MemoryDisk>) {
     simulate(u64::MAX);
     world.replica.deliver_late();
     let replica = Arc::new(world.replica.copy());
-    let numbers = replica.numbers(1).unwrap_or_default();
-    let is_claim = |number: &u64| {
-        let chunk = replica.read(*number, Duration::ZERO).ok().flatten();
-        let header = chunk.and_then(|chunk| ChunkHeader::parse(*number, &chunk).ok());
-        header.is_some_and(|header| header.content == Content::Claim)
-    };
-    let claims: BTreeSet<u64> = numbers.into_iter().filter(is_claim).collect();
+    let claims = claims(&*replica);
     let mut logs = Vec::new();
     for (n, disk) in [MemoryDisk::default()].into_iter().chain(disks).enumerate() {
         match writer::claim(&disk, replica.clone()) {
@@ -84,4 +78,17 @@ pub(super) fn judge(world: &World, disks: Vec<MemoryDisk>) {
             violated(Violation::Lost, format!("claim {claim:?} lacks {lost:?}"));
         }
     }
+}
+
+/// The numbers of all claims in the log. A request to claim that arrived when its number had
+/// already been used and trimmed is not in the log.
+fn claims(replica: &dyn Replica) -> BTreeSet<u64> {
+    let calls = &Calls {
+        replica,
+        patience: NEVER,
+        stop: None,
+    };
+    let contents = claim::end(calls).and_then(|end| claim::contents(calls, end));
+    let claims = contents.ok().flatten().map(|contents| contents.claims);
+    claims.unwrap_or_default().into_iter().collect()
 }
