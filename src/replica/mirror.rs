@@ -12,6 +12,7 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::log::disk::{self, Disk, File};
 use crate::log::file_names;
 use crate::log::identity;
+use crate::log::segment::SEGMENT_HEADER_BYTES;
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
 use crate::replica::calls::{Calls, payload};
@@ -79,30 +80,35 @@ impl Mirror<'_> {
 
     fn keep(&self, local: &Local) -> Result<()> {
         let (mut first, mut same_lsn) = (self.first_lacking(local)?, local.acknowledged_lsn);
+        let mut after_events = first;
         // What is in the replica was written by this store, even if this is not recorded here.
         while first < self.contents.end {
             let (header, chunk) = there(self.calls, first)?;
             if let Content::Frames {
                 epoch,
                 offset,
+                first_lsn,
                 end_lsn,
-                ..
             } = header.content
             {
                 if !self.is_same(local, (epoch, offset), payload(&chunk))? {
                     break;
                 }
-                same_lsn = same_lsn.max(end_lsn);
+                if first_lsn < end_lsn {
+                    (same_lsn, after_events) = (same_lsn.max(end_lsn), first + 1);
+                }
             }
             first += 1;
         }
-        if first == self.contents.end && local.end_lsn == same_lsn {
+        let has_unused = local.unused_segments().next().is_some();
+        if first == self.contents.end && local.end_lsn == same_lsn && !has_unused {
             return Ok(());
         }
         self.begin()?;
         self.remove(file_names::CLOSED)?;
+        // This also removes segments without events, whether or not they are in the replica.
         self.cut(local, same_lsn)?;
-        self.write_chunks(first)
+        self.write_chunks(after_events)
     }
 
     /// The number of the first chunk with events that may not be known to be acknowledged here.
@@ -275,9 +281,12 @@ impl Mirror<'_> {
         }
     }
 
-    /// Writes the segments of which a checkpoint has parts.
+    /// Writes the segments of which a checkpoint has parts, except those without a frame at the
+    /// end. No chunk contains their headers yet, so the log does not have to continue after them.
     fn write_parts(&self, base: &Checkpoint) -> Result<()> {
-        let segments = base.parts.chunk_by(|a, b| a.epoch == b.epoch);
+        let has_frames = |part: &PartBlob| part.to > SEGMENT_HEADER_BYTES as u64;
+        let used = base.parts.iter().rposition(has_frames).map_or(0, |n| n + 1);
+        let segments = base.parts[..used].chunk_by(|a, b| a.epoch == b.epoch);
         for parts in segments {
             let file = self.segment(parts[0].epoch, true)?;
             for PartBlob {
