@@ -47,13 +47,6 @@ impl Local {
         self.end_lsn <= 1
     }
 
-    /// The segments at the end without a frame. The header of a segment is sent together with its
-    /// first frame, so these need not be in the replica.
-    pub(crate) fn unused_segments(&self) -> impl Iterator<Item = &LocalSegment> {
-        let segments = self.segments.iter().rev();
-        segments.take_while(|segment| segment.frames.is_empty())
-    }
-
     /// Reads the log of a directory. A log that is damaged is an error.
     pub(crate) fn read(disk: &dyn Disk, store: StoreId) -> Result<Local> {
         let names = disk

@@ -80,7 +80,8 @@ impl Mirror<'_> {
 
     fn keep(&self, local: &Local) -> Result<()> {
         let (mut first, mut same_lsn) = (self.first_lacking(local)?, local.acknowledged_lsn);
-        let mut after_events = first;
+        // Where the chunks to write begin, and whether none of them belongs to a segment.
+        let (mut from, mut is_end) = (first, true);
         // What is in the replica was written by this store, even if this is not recorded here.
         while first < self.contents.end {
             let (header, chunk) = there(self.calls, first)?;
@@ -91,24 +92,25 @@ impl Mirror<'_> {
                 end_lsn,
             } = header.content
             {
+                is_end = false;
                 if !self.is_same(local, (epoch, offset), payload(&chunk))? {
                     break;
                 }
+                // A segment without frames is not kept, so its header is written again.
                 if first_lsn < end_lsn {
-                    (same_lsn, after_events) = (same_lsn.max(end_lsn), first + 1);
+                    same_lsn = same_lsn.max(end_lsn);
+                    (from, is_end) = (first + 1, true);
                 }
             }
             first += 1;
         }
-        let has_unused = local.unused_segments().next().is_some();
-        if first == self.contents.end && local.end_lsn == same_lsn && !has_unused {
+        if first == self.contents.end && local.end_lsn == same_lsn {
             return Ok(());
         }
         self.begin()?;
         self.remove(file_names::CLOSED)?;
-        // This also removes segments without events, whether or not they are in the replica.
-        self.cut(local, same_lsn)?;
-        self.write_chunks(after_events)
+        self.cut(local, same_lsn, is_end)?;
+        self.write_chunks(from)
     }
 
     /// The number of the first chunk with events that may not be known to be acknowledged here.
@@ -172,22 +174,30 @@ impl Mirror<'_> {
         }
     }
 
-    /// Removes the directory's log from this event on.
-    fn cut(&self, local: &Local, end_lsn: u64) -> Result<()> {
+    /// Removes the directory's log from this event on. If the log in the replica ends there, keeps
+    /// the header of the segment that begins there: it says where the segment before it ends, which
+    /// may be packed already.
+    fn cut(&self, local: &Local, end_lsn: u64, is_end: bool) -> Result<()> {
         for segment in local.segments.iter().rev() {
             let name = file_names::segment(segment.epoch);
-            if segment.first_lsn >= end_lsn {
+            let is_kept = is_end && segment.first_lsn == end_lsn;
+            if segment.first_lsn >= end_lsn && !is_kept {
                 self.remove(&name)?;
                 continue;
             }
-            let end = segment.offset_after(end_lsn);
+            let end = match is_kept {
+                true => SEGMENT_HEADER_BYTES as u64,
+                false => segment.offset_after(end_lsn),
+            };
             let file = self.disk.open_to_write(&name);
             let cut = file.and_then(|file| {
                 file.cut(end)?;
                 file.sync()
             });
             cut.map_err(|e| Error::io("write", self.disk.path(&name), &e))?;
-            break;
+            if !is_kept {
+                break;
+            }
         }
         self.sync_names()
     }
@@ -281,12 +291,14 @@ impl Mirror<'_> {
         }
     }
 
-    /// Writes the segments of which a checkpoint has parts, except those without a frame at the
-    /// end. No chunk contains their headers yet, so the log does not have to continue after them.
+    /// Writes the segments of which a checkpoint has parts.
     fn write_parts(&self, base: &Checkpoint) -> Result<()> {
-        let has_frames = |part: &PartBlob| part.to > SEGMENT_HEADER_BYTES as u64;
-        let used = base.parts.iter().rposition(has_frames).map_or(0, |n| n + 1);
-        let segments = base.parts[..used].chunk_by(|a, b| a.epoch == b.epoch);
+        let is_continued = self.contents.end_lsn > base.end_lsn;
+        let parts = match is_continued {
+            true => base.parts_with_frames(),
+            false => &base.parts,
+        };
+        let segments = parts.chunk_by(|a, b| a.epoch == b.epoch);
         for parts in segments {
             let file = self.segment(parts[0].epoch, true)?;
             for PartBlob {

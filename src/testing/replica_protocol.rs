@@ -22,7 +22,10 @@ use std::time::Duration;
 use self::link::Mutant;
 use self::verdict::judge;
 use self::world::{Violation, World};
+use crate::model::replica::Replica as _;
+use crate::model::store_id::StoreId;
 use crate::replica::Faults;
+use crate::replica::chunk::{ChunkHeader, Content, Writer};
 
 /// Long enough that a call is repeated until it succeeds.
 const NEVER: Duration = Duration::from_secs(3600);
@@ -40,6 +43,13 @@ struct Outcome {
 
 fn run(seed: u64, mutant: Option<Mutant>) -> Outcome {
     let world = Arc::new(World::new(seed, mutant));
+    if seed % 16 != 0 {
+        // An engine is proven before the first claim, which takes far longer than a run.
+        world
+            .replica
+            .create(1, &first_claim())
+            .expect("no faults yet");
+    }
     world.replica.set_faults(Faults {
         seed,
         lost_request: 0.02,
@@ -67,6 +77,22 @@ fn run(seed: u64, mutant: Option<Mutant>) -> Outcome {
     }
 }
 
+fn first_claim() -> Vec<u8> {
+    let writer = Writer {
+        store: StoreId(1),
+        reign: 1,
+        claim: 1,
+    };
+    let content = Content::Claim;
+    let number = 1;
+    ChunkHeader {
+        number,
+        writer,
+        content,
+    }
+    .chunk(b"")
+}
+
 /// The number of runs: more if `JOBSTORE_PROTOCOL_RUNS` is set.
 fn runs() -> u64 {
     let runs = std::env::var("JOBSTORE_PROTOCOL_RUNS").ok();
@@ -75,7 +101,8 @@ fn runs() -> u64 {
 
 #[test]
 fn no_acknowledged_fact_is_lost_however_writers_interleave() {
-    let (runs, next) = (runs(), AtomicU64::new(0));
+    let from = std::env::var("PROTOCOL_FROM").map_or(0, |f| f.parse().unwrap());
+    let (runs, next) = (runs(), AtomicU64::new(from));
     let (acknowledged, claims, checkpoints) = Default::default();
     let totals: [&AtomicU64; 3] = [&acknowledged, &claims, &checkpoints];
     std::thread::scope(|scope| {
@@ -87,6 +114,12 @@ fn no_acknowledged_fact_is_lost_however_writers_interleave() {
                         return;
                     }
                     let outcome = run(seed, None);
+                    if std::env::var_os("PROTOCOL_ALL").is_some() {
+                        if !outcome.violations.is_empty() {
+                            println!("{seed}: {:?}", outcome.violations);
+                        }
+                        continue;
+                    }
                     assert!(
                         outcome.violations.is_empty(),
                         "{seed}: {:#?}",

@@ -211,23 +211,10 @@ impl Opening<'_> {
         })
     }
 
-    /// Removes the segments at the end of the log that have no frame, because the log in the replica
-    /// does not continue after them.
-    fn remove_unused_segments(&self) -> Result<()> {
-        let unused = self.local.into_iter().flat_map(Local::unused_segments);
-        for name in unused.map(|segment| file_names::segment(segment.epoch)) {
-            let removed = self.disk.remove(&name);
-            let removed = removed.and_then(|()| self.disk.sync_names());
-            removed.map_err(|e| Error::io("remove", self.disk.path(&name), &e))?;
-        }
-        Ok(())
-    }
-
     /// Copies the directory to the replica.
     fn seed(&self, writer: Writer, uploads: &mut Uploads) -> Result<()> {
         // From here on, nothing may be written to the directory alone.
         identity::set_replica(self.disk, writer.store, true)?;
-        self.remove_unused_segments()?;
         let files = read_files(self.disk, writer.store)?;
         let ends: BTreeMap<u64, u64> = self.local.map_or_else(BTreeMap::new, |local| {
             local.segments.iter().map(|s| (s.epoch, s.end)).collect()

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::engine::open::ReadEnd;
 use crate::engine::open::store_files::{gap, read_files};
 use crate::log::disk::Disk;
 use crate::log::event::Event;
@@ -16,8 +17,7 @@ pub(super) struct ReadLog {
     pub(super) segments: Vec<Arc<Segment>>,
     pub(super) facts: Vec<u64>,
     pub(super) next_lsn: u64,
-    /// The epoch of the last segment, and the offset after its last frame.
-    pub(super) end: (u64, u64),
+    pub(super) end: ReadEnd,
     pub(super) next_epoch: u64,
 }
 
@@ -52,7 +52,11 @@ pub(super) fn read(disk: &dyn Disk, store: StoreId) -> Result<ReadLog> {
         })?;
         next_lsn = pack.last_lsn + 1;
     }
-    let mut end = (0, 0);
+    let mut end = ReadEnd {
+        epoch: 0,
+        at: 0,
+        is_blank: false,
+    };
     for (n, segment) in files.segments.iter().enumerate() {
         let header = segment.header;
         if header.first_lsn != next_lsn {
@@ -75,7 +79,7 @@ pub(super) fn read(disk: &dyn Disk, store: StoreId) -> Result<ReadLog> {
         if next.is_some() {
             segment.seal(scanned.end);
         }
-        (end, next_lsn) = ((header.epoch, scanned.end), scanned.next_lsn);
+        (end.epoch, end.at, next_lsn) = (header.epoch, scanned.end, scanned.next_lsn);
     }
     if closed.is_some_and(|closed| closed.lsn + 1 != next_lsn) {
         return Err(Error::damaged(disk.path(""), 0, "not what was closed"));

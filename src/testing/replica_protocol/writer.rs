@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::log::{self, ReadLog};
 use super::world::{Acknowledged, Found, World};
 use super::{NEVER, SEGMENT_BYTES};
+use crate::engine::open::begin_log;
 use crate::engine::open::replicated::{Attached, attach};
+use crate::engine::state::log_files::LogFiles;
 use crate::log::clock_mark::ClockMark;
 use crate::log::disk::Disk;
 use crate::log::disk::memory::MemoryDisk;
@@ -17,11 +19,10 @@ use crate::log::pack::Pack;
 use crate::log::pack_writer::PackWriter;
 use crate::log::preallocation::{Preallocation, Room};
 use crate::log::segment::Segment;
-use crate::log::writer::{AppendError, LogWriter, Resume};
+use crate::log::writer::{AppendError, LogWriter};
 use crate::model::error::{Error, Result};
 use crate::model::options::Options;
 use crate::model::replica::Replica;
-use crate::model::store_id::StoreId;
 use crate::replica::appender::Appender;
 use crate::replica::chunk::Writer as Reign;
 use crate::replica::uploads::{PackFile, SegmentPart, Snapshot, Uploads};
@@ -97,40 +98,25 @@ impl<'w> Writer<'w> {
         let next_epoch = read.next_epoch.max(epoch + 1);
         let preallocation = Arc::new(Preallocation::new(next_epoch, SEGMENT_BYTES));
         let shared: Arc<dyn Disk> = disk.clone();
-        let (next_lsn, mut segments) = (read.next_lsn, read.segments);
-        let last = segments.last().cloned();
-        // A segment is not continued if too much of it would have to be zeroed.
-        let resumed = match last.clone().filter(|_| world.draw(3) > 0) {
-            Some(last) => {
-                let place = Resume {
-                    next_lsn,
-                    end: read.end.1,
-                    is_blank: false,
-                    zeros_max: u64::MAX,
-                    capacity_max: SEGMENT_BYTES,
-                };
-                let (shared, preallocation) = (shared.clone(), preallocation.clone());
-                let remote = Some(appender.clone() as _);
-                LogWriter::resume(shared, reign.store, preallocation, last, place, remote)?
-            }
-            None => None,
+        let files = LogFiles {
+            packs: read.packs,
+            segments: read.segments,
         };
-        let log = match resumed {
-            Some(log) => log,
-            None => {
-                let prepared = preallocation.take(&**disk, 0, Room::Freeing)?;
-                if let Some(last) = &last {
-                    last.seal(read.end.1);
-                }
-                let remote = Some(appender.clone() as _);
-                let store = reign.store;
-                let from = (next_lsn, read.end);
-                begin_segment(shared, store, preallocation, prepared, from, remote)?
-            }
-        };
-        if last.is_none_or(|last| !Arc::ptr_eq(&last, log.active())) {
-            segments.push(log.active().clone());
-        }
+        let remote = Some(appender.clone() as _);
+        let place = (&files, &read.end);
+        let log = begin_log(
+            &shared,
+            reign.store,
+            &preallocation,
+            read.next_lsn,
+            place,
+            remote,
+        )?;
+        let LogFiles {
+            packs,
+            mut segments,
+        } = files;
+        segments.push(log.active().clone());
         Ok(Writer {
             world,
             disk: disk.clone(),
@@ -138,7 +124,7 @@ impl<'w> Writer<'w> {
             appender,
             uploads,
             log,
-            packs: read.packs,
+            packs,
             segments,
             pending: Vec::new(),
             frame: Builder::default(),
@@ -325,25 +311,6 @@ impl<'w> Writer<'w> {
         };
         identity::write_closed(&*self.disk, self.reign.store, &closed)
     }
-}
-
-fn begin_segment(
-    disk: Arc<dyn Disk>,
-    store: StoreId,
-    preallocation: Arc<Preallocation>,
-    prepared: crate::log::preallocation::Prepared,
-    (next_lsn, previous): (u64, (u64, u64)),
-    remote: Option<Arc<dyn crate::log::outbox::RemoteLog>>,
-) -> Result<LogWriter> {
-    LogWriter::begin(
-        disk,
-        store,
-        preallocation,
-        prepared,
-        next_lsn,
-        previous,
-        remote,
-    )
 }
 
 fn cause(error: AppendError) -> Error {
