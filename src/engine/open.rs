@@ -104,6 +104,9 @@ pub(crate) fn assemble(
         end,
         found,
     } = read.map_err(ReplayError::into_error)?;
+    if let Some(attached) = &attached {
+        attached.check_end(replay.next_lsn)?;
+    }
     // From here on, the directory changes. First, the names of new files are made durable, because
     // only then may the files that they replace be removed. The replaced files are removed before
     // anything is written, to free their space.

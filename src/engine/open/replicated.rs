@@ -33,6 +33,20 @@ pub(crate) struct Attached {
     pub(crate) replica: ReplicaState,
     /// The epochs of new segments are greater than this, because older ones are in the replica.
     pub(crate) epoch: u64,
+    /// The LSN after the last event in the replica.
+    end_lsn: u64,
+}
+
+impl Attached {
+    /// Checks that the log in the directory, as it was read, ends where the replica's does.
+    pub(crate) fn check_end(&self, next_lsn: u64) -> Result<()> {
+        let what = "the log that was restored from it ends elsewhere";
+        let calls = self.replica.appender.calls();
+        match next_lsn == self.end_lsn {
+            true => Ok(()),
+            false => Err(calls.damaged("the log".to_owned(), what)),
+        }
+    }
 }
 
 /// Attaches the replica, if one is set. Otherwise, checks that the store needs none.
@@ -208,6 +222,10 @@ impl Opening<'_> {
         Ok(Attached {
             replica: ReplicaState::new(Arc::new(appender), uploads),
             epoch: contents.epoch,
+            end_lsn: match self.local.filter(|_| seeds) {
+                Some(local) => local.end_lsn,
+                None => contents.end_lsn,
+            },
         })
     }
 

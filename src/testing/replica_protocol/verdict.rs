@@ -18,28 +18,6 @@ pub(super) fn judge(world: &World, disks: Vec<MemoryDisk>) {
     world.replica.deliver_late();
     let replica = Arc::new(world.replica.copy());
     let claims = claims(&*replica);
-    if std::env::var_os("PROTOCOL_DUMP").is_some() {
-        let n = replica.numbers(1).unwrap();
-        for n in n {
-            let c = replica.read(n, std::time::Duration::ZERO).unwrap().unwrap();
-            let h = crate::replica::chunk::ChunkHeader::parse(n, &c).unwrap();
-            println!("{n} by {} len {} {:?}", h.writer.claim, c.len(), h.content);
-            if let crate::replica::chunk::Content::Frames { offset: 0, .. } = h.content {
-                let p = crate::replica::calls::payload(&c);
-                println!(
-                    "   first {} previous {} {}",
-                    crate::base::codec::u64_at(p, 40),
-                    crate::base::codec::u64_at(p, 48),
-                    crate::base::codec::u64_at(p, 56)
-                );
-            }
-        }
-        for (n, len) in replica.names("cp/").unwrap() {
-            let mut t = Vec::new();
-            replica.get(&n, 0..len, &mut t).unwrap();
-            println!("{n}\n{}", String::from_utf8(t).unwrap());
-        }
-    }
     let mut logs = Vec::new();
     for (n, disk) in [MemoryDisk::default()].into_iter().chain(disks).enumerate() {
         match writer::claim(&disk, replica.clone()) {

@@ -121,6 +121,10 @@ impl World {
         self.changed.len()
     }
 
+    pub(super) fn steps(&self) -> u64 {
+        self.turn.lock().step
+    }
+
     /// Returns a random number below `end`.
     pub(super) fn draw(&self, end: u64) -> u64 {
         self.turn.lock().random.draw(end)

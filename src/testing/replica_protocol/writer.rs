@@ -18,7 +18,7 @@ use crate::log::identity::{self, Closed, LogEnd};
 use crate::log::pack::Pack;
 use crate::log::pack_writer::PackWriter;
 use crate::log::preallocation::{Preallocation, Room};
-use crate::log::segment::Segment;
+use crate::log::segment::{SEGMENT_HEADER_BYTES, Segment};
 use crate::log::writer::{AppendError, LogWriter};
 use crate::model::error::{Error, Result};
 use crate::model::options::Options;
@@ -50,6 +50,7 @@ pub(super) fn claim(
     let attached = attach(&options, disk)?.expect("a replica is set");
     let reign = attached.replica.appender.writer();
     let log = log::read(disk, reign.store)?;
+    attached.check_end(log.next_lsn)?;
     Ok((reign, attached, log))
 }
 
@@ -228,7 +229,10 @@ impl<'w> Writer<'w> {
 
     /// Packs the oldest segment, if it is sealed.
     fn pack(&mut self) -> Result<()> {
-        if self.segments.len() < 2 {
+        // The header of a segment without frames is sent together with the next frame.
+        let has_frames = self.segments[0].end() > Some(SEGMENT_HEADER_BYTES as u64);
+        let is_sent = has_frames || self.log.synced_lsn() >= self.segments[0].header.first_lsn;
+        if self.segments.len() < 2 || !is_sent {
             return Ok(());
         }
         let segment = self.segments.remove(0);
