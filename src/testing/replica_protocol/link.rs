@@ -79,8 +79,8 @@ impl Link {
         let names = |prefix| replica.names(prefix).unwrap_or_default();
         let reign = self.seen.lock().writer.map_or(0, |writer| writer.reign);
         let own = format!(".{reign:032x}");
-        let newest = names(CHECKPOINTS).into_iter().rev();
-        let Some((newest, len)) = newest.filter(|(name, _)| name.ends_with(&own)).next() else {
+        let mut newest = names(CHECKPOINTS).into_iter().rev();
+        let Some((newest, len)) = newest.find(|(name, _)| name.ends_with(&own)) else {
             return Vec::new();
         };
         let mut text = Vec::new();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::engine::open::ReadEnd;
+use crate::engine::open::read_log::ReadEnd;
 use crate::engine::open::store_files::{gap, read_files};
 use crate::log::disk::Disk;
 use crate::log::event::Event;
