@@ -223,8 +223,8 @@ pub(crate) fn check_deposed(calls: &Calls<'_>, writer: &Writer) -> Result<()> {
     }
 }
 
-/// Reads what a log contains before chunk `end`, which exists. Returns `None` if it was trimmed
-/// beyond that meanwhile.
+/// Reads what a log contains before chunk `end`. Returns `None` if it was trimmed beyond that, or if
+/// another checkpoint was stored meanwhile.
 pub(crate) fn contents(calls: &Calls<'_>, end: u64) -> Result<Option<Contents>> {
     let checkpoints = Checkpoint::list(calls)?;
     if checkpoints
@@ -264,7 +264,9 @@ pub(crate) fn contents(calls: &Calls<'_>, end: u64) -> Result<Option<Contents>> 
         end,
     };
     hop_back(calls, &mut found, first)?;
-    Ok(Some(found))
+    // If chunks were removed meanwhile, late claims may have got their numbers.
+    let is_unchanged = Checkpoint::list(calls)?.first() == checkpoints.first();
+    Ok(is_unchanged.then_some(found))
 }
 
 /// The contents of a log that may be damaged, and is going to be replaced: only its claims.

@@ -110,7 +110,7 @@ impl Mirror<'_> {
         self.begin()?;
         self.remove(file_names::CLOSED)?;
         self.cut(local, same_lsn, is_end)?;
-        self.write_chunks(from)
+        self.write_chunks(from, same_lsn)
     }
 
     /// The number of the first chunk with events that may not be known to be acknowledged here.
@@ -232,7 +232,8 @@ impl Mirror<'_> {
         if let Some(base) = &self.contents.base {
             self.write_parts(base)?;
         }
-        self.write_chunks(self.contents.numbers().start)
+        let base_lsn = self.contents.base.as_ref().map_or(1, |base| base.end_lsn);
+        self.write_chunks(self.contents.numbers().start, base_lsn)
     }
 
     /// Whether the directory has the same file as this copy.
@@ -318,10 +319,11 @@ impl Mirror<'_> {
         Ok(())
     }
 
-    /// Writes the frames of the chunks from this one on to their segments.
-    fn write_chunks(&self, first: u64) -> Result<()> {
+    /// Writes the frames of the chunks from this one on to their segments. The directory has all
+    /// events before this LSN.
+    fn write_chunks(&self, first: u64, lsn: u64) -> Result<()> {
         let mut current: Option<(u64, Arc<dyn File>)> = None;
-        let mut next_lsn = None;
+        let mut next_lsn = lsn;
         for number in first..self.contents.end {
             let (header, chunk) = there(self.calls, number)?;
             let Content::Frames {
@@ -333,9 +335,9 @@ impl Mirror<'_> {
             else {
                 continue;
             };
-            let joins = next_lsn
-                .replace(end_lsn)
-                .is_none_or(|next| next == first_lsn);
+            // The directory may have some of the events of the first chunk.
+            let joins = first_lsn == next_lsn || (next_lsn == lsn && first_lsn < lsn);
+            next_lsn = end_lsn;
             if !joins || header.writer.store != self.store {
                 let what = "it does not continue the chunk before it";
                 return Err(self.calls.damaged(format!("chunk {number}"), what));
@@ -352,9 +354,17 @@ impl Mirror<'_> {
             self.write(epoch, &*file, offset, payload(&chunk))?;
             current = Some((epoch, file));
         }
-        match current {
-            Some((epoch, file)) => self.sync(epoch, &*file),
-            None => Ok(()),
+        if let Some((epoch, file)) = current {
+            self.sync(epoch, &*file)?;
+        }
+        // If another writer has claimed the log and trimmed it since, a request to claim it that
+        // arrives late may get the number of a chunk that was removed.
+        match next_lsn == self.contents.end_lsn {
+            true => Ok(()),
+            false => {
+                let what = "they end before the last event";
+                Err(self.calls.damaged("the chunks".to_owned(), what))
+            }
         }
     }
 

@@ -203,7 +203,10 @@ impl World {
         let contents = claim::end(&calls).and_then(|end| claim::contents(&calls, end));
         match contents {
             Ok(Some(_)) => {}
-            Ok(None) => self.violated(Violation::Unrecoverable, "trimmed to its end".to_owned()),
+            Ok(None) => self.violated(
+                Violation::Unrecoverable,
+                "it is trimmed to its end".to_owned(),
+            ),
             Err(error) => self.violated(Violation::Unrecoverable, error.to_string()),
         }
     }
