@@ -7,5 +7,12 @@
 //! describes the objects and the rules.
 
 mod chunk;
+mod connect;
+#[cfg(feature = "replica-s3")]
+mod s3;
+pub(crate) mod url;
 
 pub use crate::model::replica::{Created, Replica, ReplicaError, TakeOver};
+pub use connect::connect;
+#[cfg(feature = "replica-s3")]
+pub use s3::{S3Replica, S3ReplicaBuilder};
