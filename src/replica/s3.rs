@@ -248,6 +248,11 @@ impl Replica for S3Replica {
         match self.client.run(chunk.len() as u64, observed(put)) {
             Ok(_) => return Ok(Created::Done),
             Err(failure) if failure.is_conflict() => {}
+            Err(failure) if failure.is_unsupported() => {
+                let text = "the server does not support conditional writes (If-None-Match); use \
+                            one that does";
+                return self.result(Err(Failure::Refused(text.to_owned())), what);
+            }
             Err(failure) => return self.result(Err(failure), what),
         }
         // The chunk that exists may be this one: a server can store it, and then report a conflict.

@@ -1,6 +1,7 @@
 // The public builder.
 
 use std::fmt;
+use std::time::Duration;
 
 /// Configures an [`S3Replica`](crate::replica::S3Replica). What is not set here comes from the
 /// environment.
@@ -24,6 +25,7 @@ pub struct S3ReplicaBuilder {
     pub(crate) credentials: Option<(String, String, Option<String>)>,
     pub(crate) profile: Option<String>,
     pub(crate) virtual_hosted_style: Option<bool>,
+    pub(crate) request_timeout: Option<Duration>,
 }
 
 // The credentials are secret.
@@ -42,6 +44,7 @@ impl S3ReplicaBuilder {
             credentials: None,
             profile: None,
             virtual_hosted_style: None,
+            request_timeout: None,
         }
     }
 
@@ -90,6 +93,12 @@ impl S3ReplicaBuilder {
     /// By default: `AWS_VIRTUAL_HOSTED_STYLE_REQUEST`, or of the path if an endpoint is set.
     pub fn virtual_hosted_style(mut self, enabled: bool) -> Self {
         self.virtual_hosted_style = Some(enabled);
+        self
+    }
+
+    /// Sets how long a request may take, not counting 1 s per MiB transferred. By default, 30 s.
+    pub fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.request_timeout = Some(timeout);
         self
     }
 }

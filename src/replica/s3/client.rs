@@ -21,6 +21,7 @@ const RETRY_TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(crate) struct Client {
     runtime: Runtime,
+    timeout: Duration,
     /// Retries requests that can be repeated.
     pub store: AmazonS3,
     /// Never retries. The second of two creates would find the chunk of the first.
@@ -38,6 +39,7 @@ impl Client {
         let runtime = runtime.map_err(|e| err(format!("cannot start its thread: {e}")))?;
         let transport = |records| Transport {
             client: client.clone(),
+            timeout: settings.request_timeout,
             records,
         };
         let build = |builder: AmazonS3Builder| builder.build().map_err(|e| err(chain(&e)));
@@ -70,6 +72,7 @@ impl Client {
         Ok(Client {
             store: with_retries(MAX_RETRIES)?,
             creator: with_retries(0)?,
+            timeout: settings.request_timeout,
             runtime,
         })
     }
@@ -81,7 +84,8 @@ impl Client {
         call: impl Future<Output = Result<T, Failure>> + Send + 'static,
     ) -> Answer<T> {
         // Each request has its own limit; this one also covers credentials and retries.
-        self.runtime.begin(time_limit(bytes) + RETRY_TIMEOUT, call)
+        let limit = time_limit(self.timeout, bytes) + RETRY_TIMEOUT;
+        self.runtime.begin(limit, call)
     }
 
     /// Makes a call that transfers about this many bytes, and waits for its result.

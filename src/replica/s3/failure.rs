@@ -104,6 +104,11 @@ impl Failure {
         matches!(self.status(), Some((404, code)) if code != "NoSuchBucket")
     }
 
+    /// Whether the server does not implement what the request asks for.
+    pub(crate) fn is_unsupported(&self) -> bool {
+        matches!(self.status(), Some((501, _)))
+    }
+
     fn problem(&self) -> String {
         match self {
             Failure::Status {

@@ -49,7 +49,7 @@ impl Runtime {
         let (answer, answered) = mpsc::sync_channel(1);
         self.handle.spawn(async move {
             let result = tokio::time::timeout(limit, call).await;
-            let late = || Failure::NoAnswer(format!("no answer within {} s", limit.as_secs()));
+            let late = || Failure::NoAnswer(format!("no answer within {limit:?}"));
             let _ = answer.send(result.unwrap_or_else(|_| Err(late())));
         });
         Answer(answered)

@@ -1,6 +1,7 @@
 // Decides where the bucket is, and which credentials to use.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use object_store::StaticCredentialProvider;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsCredential, AwsCredentialProvider};
@@ -17,11 +18,14 @@ pub(crate) struct Settings {
     /// For the choice between http and https.
     pub endpoint: String,
     pub ca_bundle: Option<String>,
+    pub request_timeout: Duration,
     /// If credentials can only come from the metadata service of the instance: where else they
     /// were looked for.
     pub only_from_instance: Option<String>,
 }
 
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// What a profile may contain instead of an access key.
 const UNSUPPORTED: [&str; 4] = [
     "credential_process",
     "sso_session",
@@ -101,6 +105,7 @@ fn resolve(
         builder,
         endpoint,
         ca_bundle: environment.get("AWS_CA_BUNDLE").map(str::to_owned),
+        request_timeout: given.request_timeout.unwrap_or(REQUEST_TIMEOUT),
         only_from_instance,
     })
 }

@@ -3,6 +3,7 @@
 // The TLS configuration is passed explicitly: rustls would otherwise take it from a setting of the
 // process, which belongs to the host.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,6 @@ use rustls_platform_verifier::Verifier;
 use super::failure::{Failure, chain, record};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// The lowest rate, in bytes per second, at which a body may be transferred.
 const MIN_RATE: u64 = 1 << 20;
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -28,8 +28,8 @@ const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_ERROR_BYTES: usize = 64 << 10;
 
 /// How long a request may take if this many bytes are sent or received.
-pub(crate) fn time_limit(bytes: u64) -> Duration {
-    REQUEST_TIMEOUT + Duration::from_secs(bytes / MIN_RATE)
+pub(crate) fn time_limit(timeout: Duration, bytes: u64) -> Duration {
+    timeout + Duration::from_secs(bytes / MIN_RATE)
 }
 
 /// Returns a client for an endpoint. `ca_bundle` is a file with additional certificates.
@@ -88,6 +88,7 @@ fn tls(is_required: bool, ca_bundle: Option<&str>) -> Result<ClientConfig, Strin
 #[derive(Clone, Debug)]
 pub(crate) struct Transport {
     pub client: reqwest::Client,
+    pub timeout: Duration,
     /// Whether failures are recorded for [`observed`](super::failure::observed).
     pub records: bool,
 }
@@ -101,10 +102,10 @@ impl HttpConnector for Transport {
 #[async_trait]
 impl HttpService for Transport {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let limit = time_limit(request.body().content_length() as u64);
+        let limit = time_limit(self.timeout, request.body().content_length() as u64);
         let result = tokio::time::timeout(limit, self.send(request)).await;
         let result = result.unwrap_or_else(|late| {
-            let text = format!("no answer within {} s", limit.as_secs());
+            let text = format!("no answer within {limit:?}");
             let late = HttpError::new(HttpErrorKind::Timeout, late);
             Err((Failure::NoAnswer(text), late))
         });
@@ -124,8 +125,18 @@ impl Transport {
         &self,
         request: HttpRequest,
     ) -> Result<(HttpResponse, Option<Failure>), (Failure, HttpError)> {
+        let server = request.uri().authority().map(ToString::to_string);
         let response = HttpService::call(&self.client, request).await;
-        let response = response.map_err(|error| (Failure::NoAnswer(chain(&error)), error))?;
+        let response = response.map_err(|error| {
+            let text = error.source().map_or_else(|| chain(&error), chain);
+            let text = match (error.kind(), server) {
+                (HttpErrorKind::Connect, Some(server)) => {
+                    format!("cannot connect to {server}: {text}")
+                }
+                _ => text,
+            };
+            (Failure::NoAnswer(text), error)
+        })?;
         if response.status().is_success() {
             return Ok((response, None));
         }
