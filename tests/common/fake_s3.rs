@@ -276,7 +276,7 @@ fn multipart(request: &Request, state: &Mutex<State>) -> Answer {
             let Some(parts) = state.uploads.remove(id) else {
                 return error(404, "NoSuchUpload");
             };
-            let whole = parts.into_values().flatten().collect();
+            let whole = parts.into_values().collect::<Vec<_>>().concat();
             state.objects.insert(request.key.clone(), whole);
             plain(
                 200,
