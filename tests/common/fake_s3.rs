@@ -31,6 +31,7 @@ struct State {
     answered_parts: usize,
     /// Methods and targets, in the order of arrival.
     requests: Vec<String>,
+    headers: Vec<BTreeMap<String, String>>,
     fault: Option<Fault>,
     /// The answers to the next requests, of any kind: status and body.
     next: Vec<(u16, String)>,
@@ -74,6 +75,12 @@ impl FakeS3 {
         let state = self.state.lock().unwrap();
         let all = state.requests.iter().filter(|r| r.starts_with(start));
         all.cloned().collect()
+    }
+
+    /// The headers of the latest request, with names in lower case.
+    pub fn latest_headers(&self) -> BTreeMap<String, String> {
+        let state = self.state.lock().unwrap();
+        state.headers.last().cloned().unwrap_or_default()
     }
 
     /// The keys of all objects, with their buckets.
@@ -155,6 +162,7 @@ fn read_request(from: &mut impl BufRead) -> Option<(String, Request)> {
 }
 
 fn serve(connection: TcpStream, state: &Mutex<State>) {
+    connection.set_nodelay(true).unwrap();
     let mut reader = BufReader::new(connection.try_clone().unwrap());
     let mut connection = connection;
     while let Some((line, request)) = read_request(&mut reader) {
@@ -162,6 +170,7 @@ fn serve(connection: TcpStream, state: &Mutex<State>) {
         let next = {
             let mut state = state.lock().unwrap();
             state.requests.push(line);
+            state.headers.push(request.headers.clone());
             (!state.next.is_empty()).then(|| state.next.remove(0))
         };
         let answer = match next {

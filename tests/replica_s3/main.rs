@@ -6,6 +6,7 @@ mod calls;
 mod fake_s3;
 mod faults;
 mod servers;
+mod settings;
 
 use jobstore::replica::S3Replica;
 

@@ -61,6 +61,9 @@ impl Environment {
                 builder = builder.with_config(key, value);
             }
         }
-        builder
+        match self.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") {
+            Some(endpoint) => builder.with_metadata_endpoint(endpoint),
+            None => builder,
+        }
     }
 }
