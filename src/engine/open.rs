@@ -11,6 +11,7 @@ mod load_index;
 mod read_log;
 mod read_only;
 pub(crate) mod recover;
+mod replicated;
 mod resume;
 pub(crate) mod store_files;
 mod threads;
@@ -30,6 +31,7 @@ use crate::engine::open::store_files::read_files;
 use crate::engine::replay::ReplayError;
 use crate::engine::state::backlog::Backlog;
 use crate::engine::state::committer::Committer;
+use crate::engine::state::replica::ReplicaState;
 use crate::engine::state::retention::ages::AgeClock;
 use crate::engine::state::store_lock::StoreLock;
 use crate::index::Index;
@@ -80,6 +82,7 @@ pub(crate) fn assemble(
     lock: Option<StoreLock>,
     location: IndexLocation<'_>,
 ) -> Result<Arc<Engine>> {
+    let attached = replicated::attach(&options, &*disk)?;
     let store = match identity::read(&*disk)? {
         Some(store) => store,
         None => {
@@ -119,10 +122,16 @@ pub(crate) fn assemble(
              the secret keys again"
         );
     }
-    let preallocation = Arc::new(Preallocation::new(files.next_epoch, options.segment_bytes));
+    let epoch = attached.as_ref().map_or(0, |attached| attached.epoch);
+    let next_epoch = files.next_epoch.max(epoch + 1);
+    let preallocation = Arc::new(Preallocation::new(next_epoch, options.segment_bytes));
+    let replica = attached.map(|attached| attached.replica);
     // Record the secret keys before anything to which they apply is recorded.
     if options.secret_keys != recorded {
         secret_keys::write_in((&*disk, &*preallocation), store, &options.secret_keys)?;
+        if let Some(replica) = &replica {
+            replicated::record_secret_keys(&*disk, replica)?;
+        }
     }
     for segment in &log_files.segments {
         preallocation.note_to_pack(segment.header.epoch, segment.file.len().unwrap_or(0));
@@ -138,6 +147,7 @@ pub(crate) fn assemble(
         &preallocation,
         replay.next_lsn,
         (&log_files, &end),
+        replica.as_ref().map(ReplicaState::log),
     )?;
     let time_ms = crate::base::clock::to_ms(options.clock.now());
     let clock = AgeClock::begin((replay.clock, replay.gaps.clone()), Instant::now(), time_ms);
@@ -179,6 +189,7 @@ pub(crate) fn assemble(
         },
         index_in_memory,
         preallocation,
+        replica,
         lock,
         disk,
     }));

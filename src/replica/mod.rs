@@ -6,13 +6,25 @@
 //! ends the previous writer's ability to write. Section "Replica" of [`format`](crate::format)
 //! describes the objects and the rules.
 
-mod chunk;
+pub(crate) mod appender;
+pub(crate) mod calls;
+pub(crate) mod checkpoint;
+pub(crate) mod chunk;
+pub(crate) mod claim;
 mod connect;
+pub(crate) mod holder;
+pub(crate) mod local;
+mod memory;
+pub(crate) mod mirror;
+mod prove;
 #[cfg(feature = "replica-s3")]
 mod s3;
-pub(crate) mod url;
+pub(crate) mod uploads;
+mod url;
 
-pub use crate::model::replica::{Created, Replica, ReplicaError, TakeOver};
-pub use connect::connect;
+pub use self::connect::connect;
+pub use self::memory::{Call, Faults, MemoryReplica, Traffic};
+pub use self::prove::{ProveError, prove};
 #[cfg(feature = "replica-s3")]
-pub use s3::{S3Replica, S3ReplicaBuilder};
+pub use self::s3::{S3Replica, S3ReplicaBuilder};
+pub use crate::model::replica::{Created, Replica, ReplicaError, TakeOver};

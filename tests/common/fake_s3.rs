@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
+use std::time::Duration;
 
 /// What the server does with a PUT that has the header `If-None-Match`.
 #[derive(Clone)]
@@ -16,6 +17,8 @@ pub enum Fault {
     IgnoresCondition,
     /// Checks, waits until as many requests as the barrier has places have checked, and writes.
     ChecksThenWrites(Arc<Barrier>),
+    /// Checks, waits this long, and writes.
+    WritesLater(Duration),
     /// Stores the object, and answers with this status.
     StoresThenAnswers(u16),
     /// Stores the object, and closes the connection.
@@ -252,6 +255,11 @@ fn put(request: &Request, state: &Mutex<State>) -> Answer {
         Some(Fault::ChecksThenWrites(barrier)) => {
             drop(locked);
             barrier.wait();
+            locked = state.lock().unwrap();
+        }
+        Some(Fault::WritesLater(delay)) => {
+            drop(locked);
+            thread::sleep(delay);
             locked = state.lock().unwrap();
         }
         Some(Fault::StoresThenAnswers(status)) => {

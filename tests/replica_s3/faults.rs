@@ -5,7 +5,7 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
-use jobstore::replica::{Created, Replica, ReplicaError, S3Replica};
+use jobstore::replica::{Created, ProveError, Replica, ReplicaError, S3Replica, prove};
 
 use crate::fake_s3::{FakeS3, Fault};
 use crate::replica_at;
@@ -37,7 +37,7 @@ fn creates(server: &FakeS3) -> usize {
     server.requests("PUT").len()
 }
 
-/// A single caller cannot see this; [`jobstore::replica::prove`] does.
+/// A single call cannot see this.
 #[test]
 fn a_server_that_ignores_the_condition_lets_both_creators_succeed() {
     let (_server, replica) = with_fault(Fault::IgnoresCondition);
@@ -53,6 +53,25 @@ fn a_server_that_checks_before_it_writes_lets_two_creators_succeed() {
         creators.map(|creator| creator.join().unwrap().unwrap())
     });
     assert_eq!(results, [Created::Done, Created::Done]);
+}
+
+#[test]
+fn servers_that_are_not_atomic_do_not_pass_the_proof() {
+    let (server, replica) = with_fault(Fault::None);
+    prove(&replica).unwrap();
+    assert_eq!(server.keys(), [""; 0]);
+    for fault in [
+        Fault::IgnoresCondition,
+        Fault::WritesLater(Duration::from_millis(20)),
+    ] {
+        let (_server, replica) = with_fault(fault);
+        let error = prove(&replica).unwrap_err();
+        assert!(matches!(error, ProveError::Unfit { .. }), "{error}");
+        assert!(
+            error.to_string().contains("does not honor If-None-Match"),
+            "{error}"
+        );
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use jobstore::replica::{Created, Replica, ReplicaError, S3Replica};
+use jobstore::replica::{Created, Replica, ReplicaError, S3Replica, prove};
 
 use crate::calls::every_call;
 use crate::replica_at;
@@ -41,7 +41,8 @@ fn fresh(endpoint: &str) -> S3Replica {
 fn every_call_does_what_the_trait_says() {
     for (name, endpoint) in servers() {
         every_call(&fresh(&endpoint));
-        println!("{name}: every call");
+        prove(&fresh(&endpoint)).unwrap();
+        println!("{name}: every call, and the proof");
     }
 }
 

@@ -56,6 +56,7 @@ pub(crate) fn work_noted(engine: &Engine) {
         tracing::warn!(%error, "packing failed; retrying later");
     }
     engine.expire_retired(Instant::now());
+    engine.wake_uploader();
     retry_hand_backs(engine);
     *engine.packing_problem.lock() = problem.map(|error| error.to_string().into());
 }

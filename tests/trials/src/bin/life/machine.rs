@@ -142,6 +142,7 @@ impl Life {
             Op::FillAndFree(g, room) => self.fill_and_free(*g, *room),
             Op::Heal => {
                 self.disk.heal();
+                self.heal_replica();
                 self.heal_archive();
                 self.lift_limits();
                 self.index.fail_after(None);
@@ -162,6 +163,12 @@ impl Life {
                 self.index_is_corrupt |= is_corrupt;
                 Ok(is_corrupt)
             }
+            Op::Upload => self.upload(),
+            Op::FailReplica(kind, seed) => self.fail_replica(*kind, *seed),
+            Op::StopReplica => self.stop_replica(),
+            Op::LoseMachine(power) => self.lose_machine(*power),
+            Op::TakeOver(again) => self.take_over_elsewhere(*again),
+            Op::RestoreElsewhere => self.restore_elsewhere(),
             Op::Advance(ms) => {
                 self.clock.advance(*ms);
                 Ok(true)
@@ -354,6 +361,7 @@ impl Life {
             return Ok(false);
         }
         self.disk.heal();
+        self.heal_replica();
         self.lift_limits();
         self.settle()?;
         if self.is_excused() {
