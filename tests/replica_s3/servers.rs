@@ -15,6 +15,7 @@ use jobstore::replica::{Created, Replica, ReplicaError, S3Replica, prove};
 
 use crate::calls::every_call;
 use crate::replica_at;
+use crate::settings::create_in;
 
 const MISSING: &str = "is not set: run the command that .ci/replica-servers prints";
 
@@ -108,6 +109,34 @@ fn a_missing_bucket_is_refused() {
         }
         println!("{name}: a missing bucket is refused");
     }
+}
+
+#[test]
+#[ignore = "needs servers: see .ci/replica-servers"]
+fn certificates_are_verified() {
+    let get = |name| std::env::var(name).unwrap_or_else(|_| panic!("{name} {MISSING}"));
+    let (endpoint, file) = (get("JOBSTORE_TEST_S3_TLS"), get("JOBSTORE_TEST_CA"));
+    let variables = [
+        ("AWS_ACCESS_KEY_ID", "key-id"),
+        ("AWS_SECRET_ACCESS_KEY", "secret-key"),
+        ("AWS_ENDPOINT_URL", &endpoint),
+        ("AWS_CA_BUNDLE", &file),
+    ];
+    // The server has no buckets: the request was signed, encrypted, and answered.
+    let trusted = create_in(&variables, "s3://no-such-bucket/x");
+    assert!(trusted.contains("NoSuchBucket"), "{trusted}");
+    let unknown = create_in(&variables[..3], "s3://no-such-bucket/x");
+    assert!(unknown.contains("certificate"), "{unknown}");
+    let address = endpoint.replace("localhost", "127.0.0.1");
+    let other = [
+        variables[0],
+        variables[1],
+        ("AWS_ENDPOINT_URL", &address),
+        variables[3],
+    ];
+    let other = create_in(&other, "s3://no-such-bucket/x");
+    assert!(other.contains("certificate"), "{other}");
+    println!("TLS: trusted; unknown authority and wrong name are rejected");
 }
 
 /// localbucket, which stores objects in files, started by this test.

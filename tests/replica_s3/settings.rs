@@ -15,7 +15,7 @@ const CHILD: &str = "JOBSTORE_TEST_URL";
 
 /// Connects to a URL in a process with only these environment variables, and creates a chunk.
 /// Returns `created`, or the error.
-fn create_in(variables: &[(&str, &str)], url: &str) -> String {
+pub fn create_in(variables: &[(&str, &str)], url: &str) -> String {
     let mut child = Command::new(std::env::current_exe().unwrap());
     child.args([
         "--exact",
