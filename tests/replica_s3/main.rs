@@ -7,6 +7,7 @@ mod fake_s3;
 mod faults;
 mod servers;
 mod settings;
+mod store;
 
 use jobstore::replica::S3Replica;
 

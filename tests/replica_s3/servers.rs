@@ -16,6 +16,7 @@ use jobstore::replica::{Created, Replica, ReplicaError, S3Replica, prove};
 use crate::calls::every_call;
 use crate::replica_at;
 use crate::settings::create_in;
+use crate::store::lose_the_machine;
 
 const MISSING: &str = "is not set: run the command that .ci/replica-servers prints";
 
@@ -44,6 +45,15 @@ fn every_call_does_what_the_trait_says() {
         every_call(&fresh(&endpoint));
         prove(&fresh(&endpoint)).unwrap();
         println!("{name}: every call, and the proof");
+    }
+}
+
+#[test]
+#[ignore = "needs servers: see .ci/replica-servers"]
+fn a_store_survives_the_loss_of_its_machine() {
+    for (name, endpoint) in servers() {
+        lose_the_machine(&fresh(&endpoint));
+        println!("{name}: a store survives the loss of its machine");
     }
 }
 
