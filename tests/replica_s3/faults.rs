@@ -261,7 +261,7 @@ fn refusals_name_a_remedy_and_no_credentials() {
 }
 
 #[test]
-fn errors_that_may_pass_are_unknown_in_every_call() {
+fn errors_that_may_pass_are_unknown() {
     for (status, code) in [
         (503, "SlowDown"),
         (500, "InternalError"),
@@ -269,7 +269,6 @@ fn errors_that_may_pass_are_unknown_in_every_call() {
     ] {
         let server = FakeS3::start();
         server.answer_next(100, status, &format!("<Error><Code>{code}</Code></Error>"));
-        // Without retries, which would take seconds, only the calls that never retry.
         let replica = replica_at(&server.url, "engine");
         unknown(replica.create(1, b"one"));
         assert_eq!(creates(&server), 1);
