@@ -46,7 +46,7 @@ const POLL_LAST: Duration = Duration::from_millis(200);
 ///
 /// The server must support conditional writes (`PutObject` with the header `If-None-Match: *`), and
 /// must apply them atomically. Some servers ignore the header, and some check it before they write:
-/// with these, two stores could write to one replica. [`prove`](crate::replica::prove) finds out.
+/// with these, two stores could write to one replica. [`prove`](crate::replica::prove()) finds out.
 ///
 /// # Objects
 /// Chunk *n* is the object `PREFIX/log/` followed by *n* with 20 digits, and a blob is the object

@@ -2,9 +2,6 @@
 
 use crate::model::replica::ReplicaError;
 
-/// The longest prefix, so that every key stays below the 1024 bytes that S3 allows.
-const MAX_PREFIX_BYTES: usize = 512;
-
 /// Returns the part of a URL before `://`, and the part after it.
 pub(crate) fn split_scheme(url: &str) -> Option<(&str, &str)> {
     url.split_once("://")
@@ -40,6 +37,9 @@ pub(crate) struct S3Url {
 
 #[cfg(feature = "replica-s3")]
 impl S3Url {
+    /// Every key must stay below the 1024 bytes that S3 allows.
+    const MAX_PREFIX_BYTES: usize = 512;
+
     pub(crate) fn parse(url: &str) -> Result<S3Url, ReplicaError> {
         let err = |problem: &str, remedy: &str| Err(invalid(url, problem, remedy));
         let Some(("s3", rest)) = split_scheme(url) else {
@@ -73,9 +73,9 @@ impl S3Url {
                 "use ASCII letters, digits, and .-_, separated by single slashes",
             );
         }
-        if prefix.len() > MAX_PREFIX_BYTES {
+        if prefix.len() > Self::MAX_PREFIX_BYTES {
             let problem = format!("the prefix has {} bytes", prefix.len());
-            let remedy = format!("use at most {MAX_PREFIX_BYTES}");
+            let remedy = format!("use at most {}", Self::MAX_PREFIX_BYTES);
             return err(&problem, &remedy);
         }
         Ok(S3Url {
@@ -84,7 +84,7 @@ impl S3Url {
         })
     }
 
-    /// The URL of `place` below the bucket.
+    /// The URL, without a slash at its end.
     pub(crate) fn place(&self) -> String {
         match self.prefix.as_str() {
             "" => format!("s3://{}", self.bucket),
