@@ -101,7 +101,7 @@ pub(crate) fn assemble(
     let ReadLog {
         mut replay,
         mut log_files,
-        end,
+        mut end,
         found,
     } = read.map_err(ReplayError::into_error)?;
     // From here on, the directory changes. First, the names of new files are made durable, because
@@ -122,8 +122,8 @@ pub(crate) fn assemble(
              the secret keys again"
         );
     }
-    let epoch = attached.as_ref().map_or(0, |attached| attached.epoch);
-    let next_epoch = files.next_epoch.max(epoch + 1);
+    let last = attached.as_ref().map_or((0, 0), |attached| attached.last);
+    let next_epoch = files.next_epoch.max(last.0 + 1);
     let preallocation = Arc::new(Preallocation::new(next_epoch, options.segment_bytes));
     let replica = attached.map(|attached| attached.replica);
     // Record the secret keys before anything to which they apply is recorded.
@@ -140,6 +140,10 @@ pub(crate) fn assemble(
     let needs_reserve = !log_files.segments.last().is_some_and(can_resume);
     if let Err(error) = preallocation.make_reserves(&*disk, needs_reserve) {
         tracing::warn!(%error, "cannot preallocate the reserve for a full disk; retrying later");
+    }
+    if end.epoch == 0 {
+        // The next segment records where the last one ended, which the replica may still have.
+        (end.epoch, end.at) = last;
     }
     let mut log = begin_log(
         &disk,

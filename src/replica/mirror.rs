@@ -12,6 +12,7 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::log::disk::{self, Disk, File};
 use crate::log::file_names;
 use crate::log::identity;
+use crate::log::segment::Segment;
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
 use crate::replica::calls::{Calls, payload};
@@ -174,13 +175,11 @@ impl Mirror<'_> {
                 self.remove(&name)?;
                 continue;
             }
+            // The file keeps its size, so that writing to it again needs no space.
             let end = segment.offset_after(end_lsn);
             let file = self.disk.open_to_write(&name);
-            let cut = file.and_then(|file| {
-                file.cut(end)?;
-                file.sync()
-            });
-            cut.map_err(|e| Error::io("write", self.disk.path(&name), &e))?;
+            let zeroed = file.and_then(|file| Segment::zero(&*file, end..file.len()?));
+            zeroed.map_err(|e| Error::io("write", self.disk.path(&name), &e))?;
             break;
         }
         self.sync_names()
@@ -188,6 +187,9 @@ impl Mirror<'_> {
 
     fn replace(&self) -> Result<()> {
         self.begin()?;
+        // These files are created again, and their space may be needed.
+        self.remove(file_names::RESERVE)?;
+        self.remove(file_names::SCRATCH)?;
         self.mark_index()?;
         let wanted: &[PackBlob] = self.contents.base.as_ref().map_or(&[], |base| &base.packs);
         let names = self
@@ -404,7 +406,13 @@ pub(crate) fn begin(disk: &dyn Disk, store: StoreId) -> Result<()> {
     let name = file_names::MIRRORING;
     let made = match disk.create(name) {
         Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(()),
-        made => made.map(drop),
+        // On a full disk, files that can be created again are used instead.
+        Err(e) => {
+            let files = [file_names::CLOSING, file_names::CLOSED, file_names::SCRATCH];
+            let renamed = files.iter().any(|file| disk.rename(file, name).is_ok());
+            if renamed { Ok(()) } else { Err(e) }
+        }
+        Ok(_) => Ok(()),
     };
     made.and_then(|()| disk.sync_names())
         .map_err(|e| Error::io("create", disk.path(name), &e))?;
