@@ -15,6 +15,7 @@ use crate::log::identity;
 use crate::log::segment::Segment;
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
+use crate::replica::at_once::{CALLS, at_once};
 use crate::replica::calls::{Calls, payload};
 use crate::replica::checkpoint::{Checkpoint, PackBlob, PartBlob};
 use crate::replica::chunk::Content;
@@ -22,7 +23,9 @@ use crate::replica::claim::{Contents, there};
 use crate::replica::local::Local;
 
 /// How many bytes of a blob are read in one call.
-const STEP_BYTES: u64 = 8 << 20;
+const STEP_BYTES: u64 = 4 << 20;
+/// How many packs are read at once.
+const PACKS_AT_ONCE: usize = 4;
 /// The last bytes of a pack, which identify it: the offset, the length, and the checksum of its
 /// directory.
 const TAIL_BYTES: u64 = 24;
@@ -208,11 +211,13 @@ impl Mirror<'_> {
         }
         self.remove(file_names::CLOSED)?;
         self.sync_names()?;
-        for pack in wanted
+        let lacking = wanted
             .iter()
-            .filter(|pack| !kept.contains(&pack.file_name()))
-        {
-            self.download_pack(pack)?;
+            .filter(|pack| !kept.contains(&pack.file_name()));
+        let lacking: Vec<&PackBlob> = lacking.collect();
+        for packs in lacking.chunks(PACKS_AT_ONCE) {
+            let downloaded = at_once(packs, |pack| self.download_pack(pack));
+            downloaded.into_iter().collect::<Result<()>>()?;
         }
         self.sync_names()?;
         if let Some(base) = &self.contents.base {
@@ -303,8 +308,11 @@ impl Mirror<'_> {
     fn write_chunks(&self, first: u64) -> Result<()> {
         let mut current: Option<(u64, Arc<dyn File>)> = None;
         let mut next_lsn = None;
-        for number in first..self.contents.end {
-            let (header, chunk) = there(self.calls, number)?;
+        let numbers: Vec<u64> = (first..self.contents.end).collect();
+        let chunks = numbers.chunks(CALLS);
+        let chunks = chunks.flat_map(|numbers| at_once(numbers, |n| there(self.calls, *n)));
+        for chunk in chunks {
+            let (header, chunk) = chunk?;
             let Content::Frames {
                 epoch,
                 offset,
@@ -319,7 +327,8 @@ impl Mirror<'_> {
                 .is_none_or(|next| next == first_lsn);
             if !joins || header.writer.store != self.store {
                 let what = "it does not continue the chunk before it";
-                return Err(self.calls.damaged(format!("chunk {number}"), what));
+                let chunk = format!("chunk {}", header.number);
+                return Err(self.calls.damaged(chunk, what));
             }
             let file = match current.take() {
                 Some((open, file)) if open == epoch => file,

@@ -7,6 +7,7 @@
 //! describes the objects and the rules.
 
 pub(crate) mod appender;
+pub(crate) mod at_once;
 pub(crate) mod calls;
 pub(crate) mod checkpoint;
 pub(crate) mod chunk;
