@@ -17,8 +17,10 @@ pub(crate) mod local;
 mod memory;
 pub(crate) mod mirror;
 mod prove;
+mod status;
 pub(crate) mod uploads;
 
 pub use self::memory::{Call, Faults, MemoryReplica, Traffic};
 pub use self::prove::{ProveError, prove};
+pub use self::status::{ReplicaStatus, status};
 pub use crate::model::replica::{Created, Replica, ReplicaError, TakeOver};
