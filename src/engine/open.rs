@@ -106,8 +106,9 @@ pub(crate) fn assemble(
     // anything is written, to free their space.
     disk.sync_names()
         .map_err(|e| Error::io("sync", disk.path(""), &e))?;
+    let preallocation = Arc::new(Preallocation::new(files.next_epoch, options.segment_bytes));
     for name in &files.useless {
-        match disk.remove(name) {
+        match preallocation.remove(&*disk, name, None) {
             // A subdirectory does not belong to the store, whatever its name is.
             Err(e) if disk::is_directory(&e) => {}
             removed => removed.map_err(|e| Error::io("remove", disk.path(name), &e))?,
@@ -119,7 +120,6 @@ pub(crate) fn assemble(
              the secret keys again"
         );
     }
-    let preallocation = Arc::new(Preallocation::new(files.next_epoch, options.segment_bytes));
     // Record the secret keys before anything to which they apply is recorded.
     if options.secret_keys != recorded {
         secret_keys::write_in((&*disk, &*preallocation), store, &options.secret_keys)?;

@@ -2,6 +2,7 @@
 //!
 //! A file is removed only after its replacement is durable.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,17 +82,26 @@ impl Engine {
     }
 }
 
-/// Finds a pack, other than those in `beside`, that is mostly garbage. Weighs only packs that are
-/// new, or that may have gained garbage through purges or drops since the last call.
-pub(crate) fn to_compact(engine: &Engine, beside: &[Arc<Pack>]) -> Option<Arc<Pack>> {
+/// Finds a pack, other than those in `beside`, that is mostly garbage: the largest on a full disk,
+/// where it may become the scratch file for the others, and the oldest otherwise. Weighs only packs
+/// that are new, or that may have gained garbage through purges or drops since the last call.
+pub(crate) fn to_compact(
+    engine: &Engine,
+    beside: &[Arc<Pack>],
+    is_full: bool,
+) -> Option<Arc<Pack>> {
     let applied_lsn = erasable_lsn(engine)?;
     let packs = engine.log_files.read().packs.clone();
     garbage::count(engine, &packs);
-    packs
+    let mut garbage = packs
         .into_iter()
         .take_while(|pack| pack.last_lsn <= applied_lsn)
         .filter(|pack| !is_among(beside, pack))
-        .find(|pack| garbage::counted(pack).is_mostly_garbage())
+        .filter(|pack| garbage::counted(pack).is_mostly_garbage());
+    match is_full {
+        true => garbage.max_by_key(|pack| pack.bytes),
+        false => garbage.next(),
+    }
 }
 
 /// Writes one pack from neighboring ones. Omits purged jobs if the index already records their
@@ -140,8 +150,9 @@ fn replace(engine: &Engine, packs: &[Arc<Pack>], operation: &'static str) -> Res
         .and_then(|()| write(engine, packs, leave_out, PackTarget::Ordinary));
     let rewritten = match written {
         Err(error) if is_full(&error) => {
+            let replaced: Vec<u64> = packs.iter().map(|pack| pack.bytes).collect();
             let target = PackTarget::Scratch {
-                replaced_bytes: bytes,
+                replaced: &replaced,
             };
             let in_scratch = write(engine, packs, leave_out, target);
             // If neither location has space, report the original error.
@@ -167,10 +178,14 @@ fn replace(engine: &Engine, packs: &[Arc<Pack>], operation: &'static str) -> Res
     }
     let replaced = packs.iter().map(|pack| Retired::now(&pack.file));
     engine.retired.lock().extend(replaced);
-    for pack in packs.iter().filter(|pack| pack.name != rewritten.name) {
+    let removed = packs.iter().filter(|pack| pack.name != rewritten.name);
+    let mut removed: Vec<_> = removed.collect();
+    // If reserves are missing, the largest files become the reserves.
+    removed.sort_by_key(|pack| Reverse(pack.bytes));
+    for pack in removed {
         engine
-            .disk
-            .remove(&pack.name)
+            .preallocation
+            .remove(&*engine.disk, &pack.name, Some(&pack.file))
             .map_err(|e| Error::io("remove", &pack.path, &e))?;
     }
     let synced = match packs {
@@ -193,26 +208,26 @@ fn erasable_lsn(engine: &Engine) -> Option<u64> {
 
 /// The location to which a pack is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum PackTarget {
+enum PackTarget<'r> {
     Ordinary,
-    /// In the scratch file. The new pack replaces files whose total size is this many bytes.
+    /// In the scratch file. The new pack replaces files of these sizes.
     Scratch {
-        replaced_bytes: u64,
+        replaced: &'r [u64],
     },
 }
 
-fn begin(
-    engine: &Engine,
-    target: PackTarget,
+fn begin<'e>(
+    engine: &'e Engine,
+    target: PackTarget<'_>,
     first_lsn: u64,
     last_lsn: u64,
-) -> Result<PackWriter<'_>> {
+) -> Result<PackWriter<'e>> {
     let (disk, store) = (&*engine.disk, engine.store);
     match target {
         PackTarget::Ordinary => PackWriter::begin(disk, store, first_lsn, last_lsn),
-        PackTarget::Scratch { replaced_bytes } => {
+        PackTarget::Scratch { replaced } => {
             let target = (disk, &*engine.preallocation);
-            PackWriter::begin_in_scratch(target, store, (first_lsn, last_lsn), replaced_bytes)
+            PackWriter::begin_in_scratch(target, store, (first_lsn, last_lsn), replaced)
         }
     }
 }
@@ -227,7 +242,9 @@ pub(crate) fn pack_in_scratch(
     events: &[(u64, Event<'_>)],
 ) -> Result<Pack> {
     let filter = CompactionFilter::decide_segment(engine, events);
-    let target = PackTarget::Scratch { replaced_bytes };
+    let target = PackTarget::Scratch {
+        replaced: &[replaced_bytes],
+    };
     let writer = begin(engine, target, first_lsn, next_lsn - 1)?;
     let mut writer = writer.at_clock(clock);
     filter.write_segment(events, &mut writer)?;
@@ -238,7 +255,7 @@ fn write(
     engine: &Engine,
     packs: &[Arc<Pack>],
     leave_out: bool,
-    target: PackTarget,
+    target: PackTarget<'_>,
 ) -> Result<Pack> {
     let (first_lsn, last_lsn) = match packs {
         [first, .., last] | [first @ last] => (first.first_lsn, last.last_lsn),
@@ -247,8 +264,8 @@ fn write(
     let filter = CompactionFilter::decide(engine, packs, leave_out);
     let writer = begin(engine, target, first_lsn, last_lsn)?;
     let mut writer = writer.at_clock(packs.iter().rev().find_map(|pack| pack.clock));
-    if let [_] = packs {
-        writer = writer.replacing();
+    if let [replaced] = packs {
+        writer = writer.replacing(&replaced.file);
     }
     filter.write(packs, &mut writer)?;
     writer.finish_with(|written| filter.check(written))

@@ -142,12 +142,20 @@ impl Disk for BoundedDisk {
         self.shared.disk.free_bytes()
     }
 
+    fn reserved_bytes(&self) -> io::Result<u64> {
+        self.shared.disk.reserved_bytes()
+    }
+
     fn link_out(&self, name: &str, to: &Path) -> io::Result<()> {
         self.shared.disk.link_out(name, to)
     }
 
     fn identity(&self, name: &str) -> io::Result<Option<(u64, u64)>> {
         self.shared.disk.identity(name)
+    }
+
+    fn links(&self, name: &str) -> io::Result<u64> {
+        self.shared.disk.links(name)
     }
 
     fn is_in_place(&self) -> io::Result<bool> {

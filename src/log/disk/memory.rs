@@ -61,6 +61,10 @@ impl Trial {
         None
     }
 
+    fn reserved_bytes(&self) -> u64 {
+        0
+    }
+
     fn write(&self, _file: u64, data: &[u8], _offset: u64) -> (usize, io::Result<()>) {
         (data.len(), Ok(()))
     }
@@ -147,6 +151,10 @@ impl Disk for MemoryDisk {
         Ok(self.trial.free_bytes())
     }
 
+    fn reserved_bytes(&self) -> io::Result<u64> {
+        Ok(self.trial.reserved_bytes())
+    }
+
     fn link_out(&self, _name: &str, _to: &Path) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
@@ -154,6 +162,15 @@ impl Disk for MemoryDisk {
     fn identity(&self, name: &str) -> io::Result<Option<(u64, u64)>> {
         let file = self.names.lock().get(name).cloned();
         file.map(|file| file.identity()).transpose()
+    }
+
+    fn links(&self, name: &str) -> io::Result<u64> {
+        let names = self.names.lock();
+        let Some(file) = names.get(name) else {
+            return Ok(0);
+        };
+        let links = names.values().filter(|other| Arc::ptr_eq(other, file));
+        Ok(links.count() as u64)
     }
 
     fn is_in_place(&self) -> io::Result<bool> {

@@ -39,9 +39,15 @@ pub(crate) trait Disk: Send + Sync {
     /// Returns how many more bytes files can take up, if known. This is only a hint: a quota may be
     /// lower, and other processes also write.
     fn free_bytes(&self) -> io::Result<Option<u64>>;
+    /// Returns how many bytes are free but reserved for other users. If this is not 0, and there is
+    /// no other free space, space that this process frees may be reserved for them as well.
+    fn reserved_bytes(&self) -> io::Result<u64>;
     /// Returns the identity of the file with this name, as [`File::identity`] does. `None` if there
     /// is no such file.
     fn identity(&self, name: &str) -> io::Result<Option<(u64, u64)>>;
+    /// Returns how many names the file with this name has, in any directory. 0 if there is no such
+    /// file.
+    fn links(&self, name: &str) -> io::Result<u64>;
     /// Returns whether the directory's path still leads to it.
     fn is_in_place(&self) -> io::Result<bool>;
     /// Returns the path of a file, for messages.

@@ -124,6 +124,17 @@ impl OsDirectory {
         }
     }
 
+    /// Returns the metadata of a regular file. `None` if there is no such file.
+    fn stat_file(&self, name: &str) -> io::Result<Option<rustix::fs::Stat>> {
+        match rustix::fs::statat(&*self.handle, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(found) if FileType::from_raw_mode(found.st_mode) == FileType::RegularFile => {
+                Ok(Some(found))
+            }
+            Ok(_) | Err(Errno::NOENT) => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+
     fn create_plain(&self, name: &str) -> io::Result<fs::File> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | PLAIN;
         let file = rustix::fs::openat(&*self.handle, name, flags, OWNER_ONLY)?;
@@ -196,16 +207,22 @@ impl Disk for OsDirectory {
         Ok(Some(found.f_bavail.saturating_mul(found.f_frsize)))
     }
 
+    fn reserved_bytes(&self) -> io::Result<u64> {
+        let found = rustix::fs::fstatvfs(&*self.handle)?;
+        let reserved = found.f_bfree.saturating_sub(found.f_bavail);
+        Ok(reserved.saturating_mul(found.f_frsize))
+    }
+
+    #[allow(clippy::unnecessary_cast, reason = "not on every system")]
     fn identity(&self, name: &str) -> io::Result<Option<(u64, u64)>> {
-        match rustix::fs::statat(&*self.handle, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(found) if FileType::from_raw_mode(found.st_mode) == FileType::RegularFile =>
-            {
-                #[allow(clippy::unnecessary_cast, reason = "not on every system")]
-                Ok(Some((found.st_dev as u64, found.st_ino as u64)))
-            }
-            Ok(_) | Err(Errno::NOENT) => Ok(None),
-            Err(e) => Err(e.into()),
-        }
+        let found = self.stat_file(name)?;
+        Ok(found.map(|found| (found.st_dev as u64, found.st_ino as u64)))
+    }
+
+    #[allow(clippy::unnecessary_cast, reason = "not on every system")]
+    fn links(&self, name: &str) -> io::Result<u64> {
+        let found = self.stat_file(name)?;
+        Ok(found.map_or(0, |found| found.st_nlink as u64))
     }
 
     fn is_in_place(&self) -> io::Result<bool> {

@@ -122,6 +122,8 @@ pub(super) struct State {
     /// The process that may use the directory.
     process: u64,
     bytes_max: Option<u64>,
+    /// How many of these bytes the store may not use, because they are reserved for root.
+    reserved: u64,
     files_max: Option<u64>,
     descriptors_max: Option<u64>,
     descriptors: u64,
@@ -189,7 +191,17 @@ impl Disk {
     }
 
     pub fn limit_bytes(&self, max: Option<u64>) {
-        self.state.lock().bytes_max = max;
+        let mut state = self.state.lock();
+        state.bytes_max = max;
+        state.reserved = 0;
+    }
+
+    /// Lets root use all free space, including blocks that are reserved for root. Of the space
+    /// that is then freed, the store cannot use the first `reserved` bytes.
+    pub fn fill_as_root(&self, reserved: u64) {
+        let mut state = self.state.lock();
+        state.bytes_max = Some(state.used_bytes());
+        state.reserved = reserved;
     }
 
     pub fn limit_files(&self, max: Option<u64>) {
@@ -389,7 +401,15 @@ impl State {
     }
 
     fn free_bytes(&self) -> Option<u64> {
-        Some(self.bytes_max?.saturating_sub(self.used_bytes()))
+        Some(
+            self.bytes_max?
+                .saturating_sub(self.used_bytes() + self.reserved),
+        )
+    }
+
+    fn reserved_bytes(&self) -> u64 {
+        let max = self.bytes_max.unwrap_or(u64::MAX);
+        max.saturating_sub(self.used_bytes()).min(self.reserved)
     }
 
     /// Counts a call. Returns an error if a fault is due.
@@ -643,6 +663,18 @@ impl Seam for Mounted {
 
     fn free_bytes(&self) -> io::Result<Option<u64>> {
         self.with(|state| Ok(state.free_bytes()))
+    }
+
+    fn reserved_bytes(&self) -> io::Result<u64> {
+        self.with(|state| Ok(state.reserved_bytes()))
+    }
+
+    fn links(&self, name: &str) -> io::Result<u64> {
+        self.with(|state| {
+            let number = state.names.get(name);
+            let links = state.names.values().filter(|&other| Some(other) == number);
+            Ok(links.count() as u64)
+        })
     }
 
     fn is_in_place(&self) -> io::Result<bool> {

@@ -35,6 +35,7 @@ mod reads;
 mod real;
 mod real_bounds;
 mod real_index;
+mod real_reserved;
 mod report;
 mod requests;
 mod secrets;
