@@ -22,7 +22,7 @@ use crate::log::fingerprints::{
 use crate::log::pack::{
     BlockPlace, ChunkPlace, Footer, GraphBlocks, MAGIC, Pack, Part, encode_header, footer_crc,
 };
-use crate::log::preallocation::Preallocation;
+use crate::log::preallocation::{Preallocation, Replaced};
 use crate::log::revocable::Revocable;
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
@@ -54,15 +54,14 @@ impl<'d> PackWriter<'d> {
     }
 
     /// Begins a pack that is written to the scratch file, which needs no additional space. The pack
-    /// must fit into the scratch file. It must also be no larger than the files that it replaces,
-    /// whose sizes are `replaced`, plus the free space; otherwise, there would be no space for the
-    /// next scratch file. Returns [`Error::DiskFull`] if there is no scratch file, or if there would
-    /// be no next one.
+    /// must fit into the scratch file. It must also be no larger than the files that it replaces
+    /// plus the free space; otherwise, there would be no space for the next scratch file. Returns
+    /// [`Error::DiskFull`] if there is no scratch file, or if there would be no next one.
     pub(crate) fn begin_in_scratch(
         on: (&'d dyn Disk, &'d Preallocation),
         store: StoreId,
         (first_lsn, last_lsn): (u64, u64),
-        replaced: &[u64],
+        replaced: &Replaced,
     ) -> Result<PackWriter<'d>> {
         let name = file_names::pack(first_lsn, last_lsn);
         let file = AsideFile::scratch(on, name, replaced)?;

@@ -20,7 +20,7 @@ use crate::base::sync::Mutex;
 use crate::base::sync::atomic::{AtomicU64, Ordering};
 
 use self::reserve::{Held, Reserve};
-use crate::log::disk::{Disk, File, check_room, rename_aside};
+use crate::log::disk::{Disk, File, FreedSpace, check_room, rename_aside};
 use crate::log::file_names;
 use crate::log::revocable::Revocable;
 use crate::log::segment::Segment;
@@ -31,8 +31,11 @@ use crate::model::error::{Error, Result};
 const FIRST_SEGMENT_BYTES: u64 = 1 << 20;
 /// The maximum size of a reserve. It is enough for thousands of starts and completions.
 const RESERVE_BYTES_MAX: u64 = 1 << 20;
-/// A file that is smaller than this is not used as a reserve.
+/// No smaller reserve is created.
 const RESERVE_BYTES_MIN: u64 = 4 << 10;
+/// A smaller scratch file may be left after a pack was written to it. It is used nevertheless, since
+/// there may be no space for another one.
+const SCRATCH_BYTES_MIN: u64 = 1;
 
 /// The space that a frame may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,8 +96,8 @@ impl Preallocation {
         Preallocation {
             slot: Mutex::new(Slot {
                 ready: None,
-                reserve: Reserve::new(file_names::RESERVE),
-                scratch: Reserve::new(file_names::SCRATCH),
+                reserve: Reserve::new(file_names::RESERVE, reserve_bytes, RESERVE_BYTES_MIN),
+                scratch: Reserve::new(file_names::SCRATCH, reserve_bytes, SCRATCH_BYTES_MIN),
                 next_epoch,
                 next_bytes: FIRST_SEGMENT_BYTES.min(segment_bytes),
                 bytes_max: segment_bytes,
@@ -203,23 +206,21 @@ impl Preallocation {
         Ok(Some(ScratchFile { bytes, file, aside }))
     }
 
-    /// Returns whether the scratch file can be used for a pack that replaces files of these sizes.
-    /// If freed space goes to other users, one of these files becomes the next scratch file, so it
-    /// must be large enough. A single file may be smaller than the current scratch file, because it
-    /// is replaced only if most of it is garbage.
-    pub(crate) fn can_use_scratch(&self, disk: &dyn Disk, replaced: &[u64]) -> bool {
-        let is_reserved = disk.free_bytes().ok().flatten() == Some(0)
-            && disk.reserved_bytes().is_ok_and(|bytes| bytes > 0);
-        if !is_reserved {
-            return true;
-        }
-        let largest = replaced.iter().copied().max().unwrap_or(0);
-        let scratch_bytes = {
+    /// Returns whether a pack that replaces these files may be written to the scratch file. If freed
+    /// space goes to other users, one of these files becomes the next scratch file, which must then
+    /// be large enough.
+    pub(crate) fn may_use_scratch(&self, disk: &dyn Disk, replaced: &Replaced) -> bool {
+        let is_kept = match disk.freed_space() {
+            FreedSpace::Usable => true,
+            FreedSpace::Unknown => replaced.next_bytes < u64::MAX,
+            FreedSpace::Reserved => false,
+        };
+        is_kept || {
             let mut slot = self.slot.lock();
             slot.scratch.find(disk);
-            slot.scratch.bytes()
-        };
-        largest >= scratch_bytes || (replaced.len() == 1 && largest >= RESERVE_BYTES_MIN)
+            let bytes = slot.scratch.bytes();
+            replaced.largest_bytes.min(bytes) >= replaced.next_bytes.min(bytes)
+        }
     }
 
     /// Takes back a scratch file. If the file was truncated, it grows as far as the space permits.
@@ -305,6 +306,17 @@ impl Preallocation {
     }
 }
 
+/// The files that a pack in the scratch file replaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Replaced {
+    /// Their total size.
+    pub(crate) bytes: u64,
+    pub(crate) largest_bytes: u64,
+    /// The size that the scratch file must have afterward. If this is larger than its current size,
+    /// it must not become smaller.
+    pub(crate) next_bytes: u64,
+}
+
 /// A scratch file in use.
 pub(crate) struct ScratchFile {
     pub(crate) bytes: u64,
@@ -324,7 +336,7 @@ impl Slot {
     /// Returns an error if the reserve would use the space that is needed to pack a segment,
     /// provided that this space is available. Packing then frees space for both.
     fn check_packing_room(&self, disk: &dyn Disk) -> Result<()> {
-        let (lacking, to_pack) = (self.lacking(&self.reserve), self.packing_bytes(0));
+        let (lacking, to_pack) = (self.reserve.lacking(), self.packing_bytes(0));
         match disk.free_bytes() {
             Ok(Some(free)) if lacking > 0 && to_pack > 0 && free >= to_pack => {
                 check_room(disk, lacking + to_pack, "create", file_names::RESERVE)
@@ -334,11 +346,11 @@ impl Slot {
     }
 
     fn make_reserve(&mut self, disk: &dyn Disk) -> Result<()> {
-        self.reserve.make_some(disk, self.reserve_bytes)
+        self.reserve.make_some(disk)
     }
 
     fn make_scratch(&mut self, disk: &dyn Disk) -> Result<()> {
-        self.scratch.make_some(disk, self.reserve_bytes)
+        self.scratch.make_some(disk)
     }
 
     /// The reserves, in the order in which they are created. The scratch file comes first, because
@@ -355,14 +367,9 @@ impl Slot {
         }
     }
 
-    /// Returns how many bytes a reserve is missing.
-    fn lacking(&self, reserve: &Reserve) -> u64 {
-        self.reserve_bytes.saturating_sub(reserve.bytes())
-    }
-
     /// The space that is kept free for the reserves: the bytes that they are missing.
     fn kept_bytes(&self) -> u64 {
-        self.lacking(&self.reserve) + self.lacking(&self.scratch)
+        self.reserve.lacking() + self.scratch.lacking()
     }
 
     /// The free space that another segment requires, including the space to pack it.

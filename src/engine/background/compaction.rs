@@ -14,10 +14,11 @@ use crate::engine::background::pack_files::{check_room, is_among};
 use crate::engine::core::Engine;
 use crate::engine::state::retired::Retired;
 use crate::log::clock_mark::ClockMark;
-use crate::log::disk::is_full;
+use crate::log::disk::{File as _, is_full};
 use crate::log::event::Event;
 use crate::log::pack::Pack;
 use crate::log::pack_writer::PackWriter;
+use crate::log::preallocation::Replaced;
 use crate::model::error::{Error, Result};
 
 /// On a full disk, pages keep replaced files for at most this long, so that a purge frees space
@@ -150,10 +151,7 @@ fn replace(engine: &Engine, packs: &[Arc<Pack>], operation: &'static str) -> Res
         .and_then(|()| write(engine, packs, leave_out, PackTarget::Ordinary));
     let rewritten = match written {
         Err(error) if is_full(&error) => {
-            let replaced: Vec<u64> = packs.iter().map(|pack| pack.bytes).collect();
-            let target = PackTarget::Scratch {
-                replaced: &replaced,
-            };
+            let target = PackTarget::Scratch(replaced_in_scratch(engine, packs));
             let in_scratch = write(engine, packs, leave_out, target);
             // If neither location has space, report the original error.
             in_scratch.map_err(|tried| if is_full(&tried) { error } else { tried })?
@@ -196,6 +194,28 @@ fn replace(engine: &Engine, packs: &[Arc<Pack>], operation: &'static str) -> Res
     synced.map_err(|e| Error::io("finish", &rewritten.path, &e))
 }
 
+/// Describes what a pack in the scratch file replaces. Merging must not make the scratch file
+/// smaller, because it frees little. After garbage was removed from a single pack, the scratch file
+/// must be large enough to pack the sealed segments and to rewrite any other pack.
+fn replaced_in_scratch(engine: &Engine, packs: &[Arc<Pack>]) -> Replaced {
+    let next_bytes = match packs {
+        [pack] => {
+            let log_files = engine.log_files.read();
+            let others = log_files.packs.iter().filter(|p| !Arc::ptr_eq(p, pack));
+            let live = others.map(|p| p.bytes.saturating_sub(garbage::counted(p).garbage));
+            let sealed = log_files.segments.iter().filter(|s| s.end().is_some());
+            let sealed = sealed.map(|s| s.file.len().unwrap_or(u64::MAX - 1));
+            live.chain(sealed).max().unwrap_or(0)
+        }
+        _ => u64::MAX,
+    };
+    Replaced {
+        bytes: packs.iter().map(|pack| pack.bytes).sum(),
+        largest_bytes: packs.iter().map(|pack| pack.bytes).max().unwrap_or(0),
+        next_bytes,
+    }
+}
+
 /// The LSN up to which packs may be rewritten without purged jobs: the last LSN of the index or, if
 /// the next open rebuilds the index anyway, the last durable LSN. `None` while the index is being
 /// written.
@@ -208,26 +228,24 @@ fn erasable_lsn(engine: &Engine) -> Option<u64> {
 
 /// The location to which a pack is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum PackTarget<'r> {
+enum PackTarget {
     Ordinary,
-    /// In the scratch file. The new pack replaces files of these sizes.
-    Scratch {
-        replaced: &'r [u64],
-    },
+    /// In the scratch file.
+    Scratch(Replaced),
 }
 
-fn begin<'e>(
-    engine: &'e Engine,
-    target: PackTarget<'_>,
+fn begin(
+    engine: &Engine,
+    target: PackTarget,
     first_lsn: u64,
     last_lsn: u64,
-) -> Result<PackWriter<'e>> {
+) -> Result<PackWriter<'_>> {
     let (disk, store) = (&*engine.disk, engine.store);
     match target {
         PackTarget::Ordinary => PackWriter::begin(disk, store, first_lsn, last_lsn),
-        PackTarget::Scratch { replaced } => {
+        PackTarget::Scratch(replaced) => {
             let target = (disk, &*engine.preallocation);
-            PackWriter::begin_in_scratch(target, store, (first_lsn, last_lsn), replaced)
+            PackWriter::begin_in_scratch(target, store, (first_lsn, last_lsn), &replaced)
         }
     }
 }
@@ -242,9 +260,12 @@ pub(crate) fn pack_in_scratch(
     events: &[(u64, Event<'_>)],
 ) -> Result<Pack> {
     let filter = CompactionFilter::decide_segment(engine, events);
-    let target = PackTarget::Scratch {
-        replaced: &[replaced_bytes],
-    };
+    let target = PackTarget::Scratch(Replaced {
+        bytes: replaced_bytes,
+        largest_bytes: replaced_bytes,
+        // Nothing else can be packed before this segment.
+        next_bytes: 0,
+    });
     let writer = begin(engine, target, first_lsn, next_lsn - 1)?;
     let mut writer = writer.at_clock(clock);
     filter.write_segment(events, &mut writer)?;
@@ -255,7 +276,7 @@ fn write(
     engine: &Engine,
     packs: &[Arc<Pack>],
     leave_out: bool,
-    target: PackTarget<'_>,
+    target: PackTarget,
 ) -> Result<Pack> {
     let (first_lsn, last_lsn) = match packs {
         [first, .., last] | [first @ last] => (first.first_lsn, last.last_lsn),

@@ -93,11 +93,17 @@ fn work(engine: &Engine) -> Result<()> {
             done = done.and(packed);
             continue;
         }
-        let merging = to_merge(&engine.log_files.read().packs, &not_merged);
+        let to_compact = || compaction::to_compact(engine, &not_compacted, is_full);
+        // On a full disk, garbage is removed first, because this frees the most space.
+        let garbage = if is_full { to_compact() } else { None };
+        let merging = match garbage {
+            Some(_) => None,
+            None => to_merge(&engine.log_files.read().packs, &not_merged),
+        };
         if let Some(merging) = merging {
             let merged = compaction::rewrite(engine, merging, "merge", &mut not_merged);
             done = done.and(merged);
-        } else if let Some(pack) = compaction::to_compact(engine, &not_compacted, is_full) {
+        } else if let Some(pack) = garbage.or_else(to_compact) {
             let compacted = compaction::rewrite(engine, vec![pack], "compact", &mut not_compacted);
             match &compacted {
                 // Work that failed for lack of space may succeed now.

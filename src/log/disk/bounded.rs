@@ -16,7 +16,7 @@ pub(crate) use self::pool::FileAccess;
 use self::pool::{OnDemand, Shared, State};
 use crate::base::sync::atomic::{AtomicBool, Ordering};
 use crate::base::sync::{Mutex, RwLock};
-use crate::log::disk::{Disk, File};
+use crate::log::disk::{Disk, File, FreedSpace};
 
 /// A directory whose files are closed and reopened as needed.
 pub(crate) struct BoundedDisk {
@@ -142,8 +142,8 @@ impl Disk for BoundedDisk {
         self.shared.disk.free_bytes()
     }
 
-    fn reserved_bytes(&self) -> io::Result<u64> {
-        self.shared.disk.reserved_bytes()
+    fn freed_space(&self) -> FreedSpace {
+        self.shared.disk.freed_space()
     }
 
     fn link_out(&self, name: &str, to: &Path) -> io::Result<()> {

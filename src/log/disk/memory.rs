@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::base::sync::{Mutex, RwLock};
 
-use super::{Disk, File};
+use super::{Disk, File, FreedSpace};
 
 #[cfg(test)]
 #[cfg_attr(jobstore_shuttle, allow(dead_code, reason = "each uses a part"))]
@@ -61,8 +61,8 @@ impl Trial {
         None
     }
 
-    fn reserved_bytes(&self) -> u64 {
-        0
+    fn freed_space(&self) -> FreedSpace {
+        FreedSpace::Usable
     }
 
     fn write(&self, _file: u64, data: &[u8], _offset: u64) -> (usize, io::Result<()>) {
@@ -151,8 +151,8 @@ impl Disk for MemoryDisk {
         Ok(self.trial.free_bytes())
     }
 
-    fn reserved_bytes(&self) -> io::Result<u64> {
-        Ok(self.trial.reserved_bytes())
+    fn freed_space(&self) -> FreedSpace {
+        self.trial.freed_space()
     }
 
     fn link_out(&self, _name: &str, _to: &Path) -> io::Result<()> {

@@ -16,6 +16,28 @@ use std::sync::Arc;
 use crate::log::file_names;
 use crate::model::error::{Error, Result};
 
+/// What happens to space that this process frees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FreedSpace {
+    /// It can be used.
+    Usable,
+    /// It goes to other users first: they have used space that the file system reserves for them.
+    Reserved,
+    /// Either of the two. No space is free, so this is not known yet.
+    Unknown,
+}
+
+impl FreedSpace {
+    /// Concludes it from the space that this process can use, and all free space.
+    pub(crate) fn of(usable: u64, free: u64) -> FreedSpace {
+        match (usable, free) {
+            (0, 0) => FreedSpace::Unknown,
+            (0, _) => FreedSpace::Reserved,
+            _ => FreedSpace::Usable,
+        }
+    }
+}
+
 /// A directory of files, which are identified by name, without a path.
 pub(crate) trait Disk: Send + Sync {
     /// Creates an empty file for reading and writing. The name must not exist yet.
@@ -39,9 +61,8 @@ pub(crate) trait Disk: Send + Sync {
     /// Returns how many more bytes files can take up, if known. This is only a hint: a quota may be
     /// lower, and other processes also write.
     fn free_bytes(&self) -> io::Result<Option<u64>>;
-    /// Returns how many bytes are free but reserved for other users. If this is not 0, and there is
-    /// no other free space, space that this process frees may be reserved for them as well.
-    fn reserved_bytes(&self) -> io::Result<u64>;
+    /// Returns whether this process can use the space that it frees.
+    fn freed_space(&self) -> FreedSpace;
     /// Returns the identity of the file with this name, as [`File::identity`] does. `None` if there
     /// is no such file.
     fn identity(&self, name: &str) -> io::Result<Option<(u64, u64)>>;

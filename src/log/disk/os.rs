@@ -14,7 +14,7 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::{Disk, File};
+use super::{Disk, File, FreedSpace};
 
 /// The flags with which any file is opened. Opening a pipe does not block.
 const PLAIN: OFlags = OFlags::NOFOLLOW
@@ -207,10 +207,11 @@ impl Disk for OsDirectory {
         Ok(Some(found.f_bavail.saturating_mul(found.f_frsize)))
     }
 
-    fn reserved_bytes(&self) -> io::Result<u64> {
-        let found = rustix::fs::fstatvfs(&*self.handle)?;
-        let reserved = found.f_bfree.saturating_sub(found.f_bavail);
-        Ok(reserved.saturating_mul(found.f_frsize))
+    fn freed_space(&self) -> FreedSpace {
+        let found = rustix::fs::fstatvfs(&*self.handle);
+        found.map_or(FreedSpace::Unknown, |found| {
+            FreedSpace::of(found.f_bavail, found.f_bfree)
+        })
     }
 
     #[allow(clippy::unnecessary_cast, reason = "not on every system")]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::log::disk::{Disk, File, create_aside};
 use crate::log::file_names;
 use crate::log::pack::Pack;
-use crate::log::preallocation::{Preallocation, ScratchFile};
+use crate::log::preallocation::{Preallocation, Replaced, ScratchFile};
 use crate::log::revocable::Revocable;
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
@@ -47,9 +47,9 @@ impl<'d> AsideFile<'d> {
     pub(super) fn scratch(
         (disk, preallocation): (&'d dyn Disk, &'d Preallocation),
         name: String,
-        replaced: &[u64],
+        replaced: &Replaced,
     ) -> Result<AsideFile<'d>> {
-        if !preallocation.can_use_scratch(disk, replaced) {
+        if !preallocation.may_use_scratch(disk, replaced) {
             return Err(no_room(disk, &name));
         }
         let scratch_file = preallocation.lend_scratch(disk, &name);
@@ -61,7 +61,7 @@ impl<'d> AsideFile<'d> {
         let (file, aside) = (scratch.file.clone(), scratch.aside.clone());
         let mut out = AsideFile::new(disk, file, (aside, name));
         let free = disk.free_bytes().ok().flatten().unwrap_or_default();
-        out.bytes_max = scratch.bytes.min(replaced.iter().sum::<u64>() + free);
+        out.bytes_max = scratch.bytes.min(replaced.bytes + free);
         out.scratch_file = Some((preallocation, scratch));
         Ok(out)
     }

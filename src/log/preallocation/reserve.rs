@@ -17,6 +17,10 @@ const HEAD_BYTES: u64 = 4 << 10;
 /// One of the two reserves.
 pub(super) struct Reserve {
     name: &'static str,
+    /// The intended size.
+    full_bytes: u64,
+    /// A smaller file is not used.
+    bytes_min: u64,
     held: Option<Held>,
     /// Set if a replaced file was given this name, until the file is used.
     kept: Option<Kept>,
@@ -41,9 +45,11 @@ impl Kept {
 }
 
 impl Reserve {
-    pub(super) fn new(name: &'static str) -> Reserve {
+    pub(super) fn new(name: &'static str, full_bytes: u64, bytes_min: u64) -> Reserve {
         Reserve {
             name,
+            full_bytes,
+            bytes_min,
             held: None,
             kept: None,
         }
@@ -56,6 +62,11 @@ impl Reserve {
     /// The size of the file, or 0 if there is none.
     pub(super) fn bytes(&self) -> u64 {
         self.held.as_ref().map_or(0, |held| held.bytes)
+    }
+
+    /// Returns how many bytes the file is missing.
+    pub(super) fn lacking(&self) -> u64 {
+        self.full_bytes.saturating_sub(self.bytes())
     }
 
     /// Takes the file if it exists and has at least this size.
@@ -74,7 +85,7 @@ impl Reserve {
         if self.held.is_none() {
             self.held = self
                 .open(disk, RESERVE_BYTES_MAX)
-                .filter(|found| found.bytes >= RESERVE_BYTES_MIN);
+                .filter(|found| found.bytes >= self.bytes_min);
         }
     }
 
@@ -151,9 +162,10 @@ impl Reserve {
     /// another program has used some space), creates a smaller file, which grows as soon as
     /// possible; until then, this function returns an error. Some space is left free, unless even
     /// the smallest reserve needs it.
-    pub(super) fn make_some(&mut self, disk: &dyn Disk, bytes: u64) -> Result<()> {
+    pub(super) fn make_some(&mut self, disk: &dyn Disk) -> Result<()> {
+        let bytes = self.full_bytes;
         let made = self.make(disk, bytes);
-        if matches!(made, Err(Error::DiskFull { .. })) && self.held.is_none() {
+        if matches!(made, Err(Error::DiskFull { .. })) && self.bytes() < RESERVE_BYTES_MIN {
             let free = disk.free_bytes().ok().flatten().unwrap_or_default();
             // If a power failure has truncated the file, the space that it still takes up can be
             // used, too.
@@ -171,8 +183,8 @@ impl Reserve {
         made
     }
 
-    /// Gives this name to a file of the log that is no longer needed, instead of removing it.
-    /// Returns whether it did.
+    /// Gives this name to a file of the log that is no longer needed, instead of removing it, if
+    /// there is no file of this name, or only a smaller one. Returns whether it did.
     pub(super) fn keep_removed(
         &mut self,
         disk: &dyn Disk,
@@ -180,10 +192,16 @@ impl Reserve {
         file: Option<&Revocable>,
     ) -> bool {
         // A backup may share the file.
-        let is_kept = self.lacks_file(disk)
-            && disk.links(name).is_ok_and(|links| links == 1)
+        self.find(disk);
+        if self.kept.is_some() || self.lacking() == 0 {
+            return false;
+        }
+        let is_larger = |len: u64| len > self.bytes() && len >= self.bytes_min;
+        let is_kept = disk.links(name).is_ok_and(|links| links == 1)
+            && disk.open(name).and_then(|f| f.len()).is_ok_and(is_larger)
             && disk.rename(name, self.name).is_ok();
         if is_kept {
+            self.held = None;
             let readers = file.map(Revocable::readers);
             self.kept = Some(Kept { readers });
         }
@@ -191,9 +209,11 @@ impl Reserve {
     }
 
     /// Gives a file of the log this name in addition to its own, which is about to be given to
-    /// another file. Returns whether it did.
+    /// another file, if there is no file of this name. Returns whether it did.
     pub(super) fn keep_replaced(&mut self, disk: &dyn Disk, name: &str, file: &Revocable) -> bool {
-        let is_kept = self.lacks_file(disk)
+        self.find(disk);
+        let is_kept = self.held.is_none()
+            && self.kept.is_none()
             && disk.links(name).is_ok_and(|links| links == 1)
             && disk.link(name, self.name).is_ok();
         if is_kept {
@@ -208,13 +228,5 @@ impl Reserve {
         // If this fails, the number of links shows later that the file must not be used.
         disk.remove(self.name).ok();
         self.kept = None;
-    }
-
-    /// Whether there is neither a file nor one that is going to be used.
-    pub(super) fn lacks_file(&mut self, disk: &dyn Disk) -> bool {
-        if self.kept.is_none() {
-            self.find(disk);
-        }
-        self.held.is_none() && self.kept.is_none()
     }
 }

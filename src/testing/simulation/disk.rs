@@ -16,7 +16,7 @@ use super::interrupt::before_call;
 use super::random;
 use crate::log::disk::bounded::{BoundedDisk, FileAccess};
 use crate::log::disk::simulated::PATH;
-use crate::log::disk::{Disk as Seam, File as FileSeam};
+use crate::log::disk::{Disk as Seam, File as FileSeam, FreedSpace};
 
 /// The unit that a power failure keeps or loses as a whole.
 const SECTOR_BYTES: usize = 512;
@@ -407,9 +407,13 @@ impl State {
         )
     }
 
-    fn reserved_bytes(&self) -> u64 {
-        let max = self.bytes_max.unwrap_or(u64::MAX);
-        max.saturating_sub(self.used_bytes()).min(self.reserved)
+    fn freed_space(&self) -> FreedSpace {
+        match (self.free_bytes(), self.bytes_max) {
+            (Some(usable), Some(max)) if self.reserved > 0 => {
+                FreedSpace::of(usable, max.saturating_sub(self.used_bytes()))
+            }
+            _ => FreedSpace::Usable,
+        }
     }
 
     /// Counts a call. Returns an error if a fault is due.
@@ -665,8 +669,8 @@ impl Seam for Mounted {
         self.with(|state| Ok(state.free_bytes()))
     }
 
-    fn reserved_bytes(&self) -> io::Result<u64> {
-        self.with(|state| Ok(state.reserved_bytes()))
+    fn freed_space(&self) -> FreedSpace {
+        self.state.lock().freed_space()
     }
 
     fn links(&self, name: &str) -> io::Result<u64> {

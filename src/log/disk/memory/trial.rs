@@ -12,7 +12,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{MemoryDisk, MemoryFile};
+use super::{FreedSpace, MemoryDisk, MemoryFile};
 use crate::base::sync::atomic::{AtomicU64, Ordering};
 use crate::base::sync::{Condvar, Mutex};
 
@@ -142,13 +142,15 @@ impl Trial {
         state.room().filter(|_| is_told)
     }
 
-    pub(super) fn reserved_bytes(&self) -> u64 {
+    pub(super) fn freed_space(&self) -> FreedSpace {
         let state = self.state.lock();
-        let Some((capacity, true)) = state.capacity else {
-            return 0;
+        let (Some((capacity, _)), Some(room)) = (state.capacity, state.room()) else {
+            return FreedSpace::Usable;
         };
-        let free = capacity.saturating_sub(state.used_bytes());
-        free.min(state.reserved)
+        match state.reserved {
+            0 => FreedSpace::Usable,
+            _ => FreedSpace::of(room, capacity.saturating_sub(state.used_bytes())),
+        }
     }
 
     pub(super) fn create(&self, name: &str) -> io::Result<u64> {
