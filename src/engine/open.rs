@@ -107,8 +107,10 @@ pub(crate) fn assemble(
     disk.sync_names()
         .map_err(|e| Error::io("sync", disk.path(""), &e))?;
     let preallocation = Arc::new(Preallocation::new(files.next_epoch, options.segment_bytes));
+    let can_resume = |last: &Arc<Segment>| LogWriter::can_resume(last, end.at);
+    let needs_reserve = !log_files.segments.last().is_some_and(can_resume);
     for name in &files.useless {
-        match preallocation.remove(&*disk, name, None) {
+        match preallocation.remove_leftover(&*disk, name, needs_reserve) {
             // A subdirectory does not belong to the store, whatever its name is.
             Err(e) if disk::is_directory(&e) => {}
             removed => removed.map_err(|e| Error::io("remove", disk.path(name), &e))?,
@@ -127,8 +129,6 @@ pub(crate) fn assemble(
     for segment in &log_files.segments {
         preallocation.note_to_pack(segment.header.epoch, segment.file.len().unwrap_or(0));
     }
-    let can_resume = |last: &Arc<Segment>| LogWriter::can_resume(last, end.at);
-    let needs_reserve = !log_files.segments.last().is_some_and(can_resume);
     if let Err(error) = preallocation.make_reserves(&*disk, needs_reserve) {
         tracing::warn!(%error, "cannot preallocate the reserve for a full disk; retrying later");
     }

@@ -246,13 +246,23 @@ impl Preallocation {
     /// Removes a file of the log that is no longer needed. If a reserve is missing, keeps the
     /// file's space for it: the file gets the name of the reserve. Freed space might go to other
     /// users.
-    pub(crate) fn remove(
+    pub(crate) fn remove(&self, disk: &dyn Disk, name: &str, file: &Revocable) -> io::Result<()> {
+        self.slot.lock().remove(disk, name, Some(file))
+    }
+
+    /// Like [`Preallocation::remove`], for a file that a crash has left. If the log cannot continue
+    /// without `RESERVE`, the file becomes `RESERVE` rather than the scratch file.
+    pub(crate) fn remove_leftover(
         &self,
         disk: &dyn Disk,
         name: &str,
-        file: Option<&Revocable>,
+        log_needs_it: bool,
     ) -> io::Result<()> {
-        self.slot.lock().remove(disk, name, file)
+        let mut slot = self.slot.lock();
+        if log_needs_it && slot.reserve.keep_removed(disk, name, None) {
+            return Ok(());
+        }
+        slot.remove(disk, name, None)
     }
 
     /// Gives the name of a file of the log to the file `aside`, which replaces it. Like

@@ -183,7 +183,7 @@ fn replace(engine: &Engine, packs: &[Arc<Pack>], operation: &'static str) -> Res
     for pack in removed {
         engine
             .preallocation
-            .remove(&*engine.disk, &pack.name, Some(&pack.file))
+            .remove(&*engine.disk, &pack.name, &pack.file)
             .map_err(|e| Error::io("remove", &pack.path, &e))?;
     }
     let synced = match packs {

@@ -249,7 +249,7 @@ fn pack(engine: &Engine, segment: Arc<Segment>) -> Result<()> {
     // first.
     let removed = engine
         .preallocation
-        .remove(&*engine.disk, &segment.name, Some(&segment.file))
+        .remove(&*engine.disk, &segment.name, &segment.file)
         .and_then(|()| engine.disk.sync_names());
     removed.map_err(|e| Error::io("remove", &segment.path, &e))?;
     drop((events, segment));
