@@ -76,6 +76,10 @@ impl File for Revocable {
         self.file()?.0.identity()
     }
 
+    fn version(&self) -> io::Result<u64> {
+        self.file()?.0.version()
+    }
+
     fn try_lock(&self) -> io::Result<bool> {
         self.file()?.0.try_lock()
     }

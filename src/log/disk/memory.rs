@@ -241,6 +241,11 @@ impl File for MemoryFile {
         Ok((0, std::ptr::from_ref(self).addr() as u64))
     }
 
+    /// A directory in memory belongs to one process, which knows what it writes.
+    fn version(&self) -> io::Result<u64> {
+        Ok(0)
+    }
+
     /// A directory in memory belongs to one process, so the lock is always free.
     fn try_lock(&self) -> io::Result<bool> {
         Ok(true)

@@ -87,6 +87,8 @@ pub(crate) trait File: Send + Sync {
     fn sync(&self) -> io::Result<()>;
     /// Returns a value that distinguishes the file from all other existing files.
     fn identity(&self) -> io::Result<(u64, u64)>;
+    /// Returns a value that changes if the file is written to or truncated, by any process.
+    fn version(&self) -> io::Result<u64>;
     /// Locks the file until this handle is dropped. Returns `false` if another handle has locked
     /// it.
     #[cfg_attr(not(feature = "archive"), allow(dead_code, reason = "for archives"))]

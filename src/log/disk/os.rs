@@ -274,6 +274,13 @@ impl File for OsFile {
         Ok(identity(&self.0.metadata()?))
     }
 
+    fn version(&self) -> io::Result<u64> {
+        let found = self.0.metadata()?;
+        let nanoseconds =
+            i128::from(found.mtime()) * 1_000_000_000 + i128::from(found.mtime_nsec());
+        Ok(nanoseconds as u64)
+    }
+
     fn try_lock(&self) -> io::Result<bool> {
         match rustix::fs::flock(&self.0, FlockOperation::NonBlockingLockExclusive) {
             Err(Errno::WOULDBLOCK) => Ok(false),

@@ -64,6 +64,8 @@ struct Node {
     durable_len: usize,
     /// The number of open handles.
     handles: u64,
+    /// How often the file was written to or truncated.
+    version: u64,
 }
 
 #[derive(Clone)]
@@ -789,6 +791,7 @@ impl FileSeam for Handle {
                 node.data.resize(end, 0);
             }
             node.data[start..end].copy_from_slice(&data[..len]);
+            node.version += 1;
             node.supersede_lost(start, end);
             node.loose.push(Loose {
                 offset: start,
@@ -809,6 +812,7 @@ impl FileSeam for Handle {
                 .get_mut(&number)
                 .ok_or(io::ErrorKind::NotFound)?;
             let len = usize::try_from(len).unwrap_or(usize::MAX);
+            node.version += 1;
             node.data.truncate(len);
             node.loose.retain_mut(|loose| {
                 let left = len.saturating_sub(loose.offset);
@@ -845,6 +849,13 @@ impl FileSeam for Handle {
 
     fn identity(&self) -> io::Result<(u64, u64)> {
         Ok((1, self.number))
+    }
+
+    fn version(&self) -> io::Result<u64> {
+        self.with(Class::Read, |state, number| {
+            let node = state.nodes.get(&number).ok_or(io::ErrorKind::NotFound)?;
+            Ok(node.version)
+        })
     }
 
     fn try_lock(&self) -> io::Result<bool> {

@@ -26,7 +26,8 @@ const NOBODY: u32 = 65_534;
 /// Longer than freeing the space takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 const IMAGE_BYTES: u64 = 24 << 20;
-const JOBS_MAX: u16 = 60_000;
+const JOBS_MAX: u16 = 20_000;
+const BATCH: usize = 16;
 
 /// A mounted image of a file system. It is unmounted when dropped.
 struct Image(PathBuf);
@@ -164,18 +165,26 @@ fn content(number: u16) -> Content {
     Content {
         kind: 0,
         number,
-        filler: 3_000,
+        filler: 12_000,
     }
 }
 
-/// Submits and cancels jobs until the file system is full.
+/// Submits and cancels jobs until the file system is full. Returns the number of jobs.
 fn fill(graph: &Graph) -> Result<u16, Finding> {
-    for number in 0..JOBS_MAX {
-        match graph.submit(content(number).request()) {
-            Ok(id) => match graph.cancel(&id) {
-                Ok(_) | Err(Error::DiskFull { .. }) => {}
-                Err(error) => return Err(failed_to("cancel")(error)),
-            },
+    for number in (0..JOBS_MAX).step_by(BATCH) {
+        let requests: Vec<_> = (number..)
+            .take(BATCH)
+            .map(|n| content(n).request())
+            .collect();
+        match graph.submit_all(requests) {
+            Ok(ids) => {
+                for id in ids {
+                    match graph.cancel(&id) {
+                        Ok(_) | Err(Error::DiskFull { .. }) => {}
+                        Err(error) => return Err(failed_to("cancel")(error)),
+                    }
+                }
+            }
             Err(Error::DiskFull { .. }) => return Ok(number),
             Err(error) => return Err(failed_to("submit")(error)),
         }
