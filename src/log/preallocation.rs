@@ -210,17 +210,24 @@ impl Preallocation {
     /// space goes to other users, one of these files becomes the next scratch file, which must then
     /// be large enough.
     pub(crate) fn may_use_scratch(&self, disk: &dyn Disk, replaced: &Replaced) -> bool {
-        let is_kept = match disk.freed_space() {
-            FreedSpace::Usable => true,
-            FreedSpace::Unknown => replaced.next_bytes < u64::MAX,
-            FreedSpace::Reserved => false,
-        };
-        is_kept || {
+        match (disk.freed_space(), &replaced.next_packs) {
+            (FreedSpace::Usable, _) | (FreedSpace::Unknown, Some(_)) => return true,
+            _ => {}
+        }
+        let scratch_bytes = {
             let mut slot = self.slot.lock();
             slot.scratch.find(disk);
-            let bytes = slot.scratch.bytes();
-            replaced.largest_bytes.min(bytes) >= replaced.next_bytes.min(bytes)
-        }
+            slot.scratch.bytes()
+        };
+        let needed = match &replaced.next_packs {
+            Some(packs) => {
+                // Larger packs do not fit into the current scratch file either.
+                let fitting = packs.iter().filter(|&&bytes| bytes <= scratch_bytes);
+                fitting.copied().max().unwrap_or(0)
+            }
+            None => scratch_bytes,
+        };
+        replaced.largest_bytes >= needed
     }
 
     /// Takes back a scratch file. If the file was truncated, it grows as far as the space permits.
@@ -317,14 +324,14 @@ impl Preallocation {
 }
 
 /// The files that a pack in the scratch file replaces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Replaced {
     /// Their total size.
     pub(crate) bytes: u64,
     pub(crate) largest_bytes: u64,
-    /// The size that the scratch file must have afterward. If this is larger than its current size,
-    /// it must not become smaller.
-    pub(crate) next_bytes: u64,
+    /// The sizes of packs that may have to be written to the next scratch file. `None` if the
+    /// scratch file must not become smaller.
+    pub(crate) next_packs: Option<Vec<u64>>,
 }
 
 /// A scratch file in use.

@@ -14,7 +14,7 @@ use crate::engine::background::pack_files::{check_room, is_among};
 use crate::engine::core::Engine;
 use crate::engine::state::retired::Retired;
 use crate::log::clock_mark::ClockMark;
-use crate::log::disk::{File as _, is_full};
+use crate::log::disk::is_full;
 use crate::log::event::Event;
 use crate::log::pack::Pack;
 use crate::log::pack_writer::PackWriter;
@@ -196,23 +196,23 @@ fn replace(engine: &Engine, packs: &[Arc<Pack>], operation: &'static str) -> Res
 
 /// Describes what a pack in the scratch file replaces. Merging must not make the scratch file
 /// smaller, because it frees little. After garbage was removed from a single pack, the scratch file
-/// must be large enough to pack the sealed segments and to rewrite any other pack.
+/// must be large enough to pack the sealed segments and to rewrite the other packs.
 fn replaced_in_scratch(engine: &Engine, packs: &[Arc<Pack>]) -> Replaced {
-    let next_bytes = match packs {
+    let next_packs = match packs {
         [pack] => {
             let log_files = engine.log_files.read();
             let others = log_files.packs.iter().filter(|p| !Arc::ptr_eq(p, pack));
             let live = others.map(|p| p.bytes.saturating_sub(garbage::counted(p).garbage));
-            let sealed = log_files.segments.iter().filter(|s| s.end().is_some());
-            let sealed = sealed.map(|s| s.file.len().unwrap_or(u64::MAX - 1));
-            live.chain(sealed).max().unwrap_or(0)
+            let overhead = engine.preallocation.pack_overhead();
+            let sealed = log_files.segments.iter().filter_map(|s| s.end());
+            Some(live.chain(sealed.map(|end| end + overhead)).collect())
         }
-        _ => u64::MAX,
+        _ => None,
     };
     Replaced {
         bytes: packs.iter().map(|pack| pack.bytes).sum(),
         largest_bytes: packs.iter().map(|pack| pack.bytes).max().unwrap_or(0),
-        next_bytes,
+        next_packs,
     }
 }
 
@@ -227,7 +227,6 @@ fn erasable_lsn(engine: &Engine) -> Option<u64> {
 }
 
 /// The location to which a pack is written.
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum PackTarget {
     Ordinary,
     /// In the scratch file.
@@ -264,7 +263,7 @@ pub(crate) fn pack_in_scratch(
         bytes: replaced_bytes,
         largest_bytes: replaced_bytes,
         // Nothing else can be packed before this segment.
-        next_bytes: 0,
+        next_packs: Some(Vec::new()),
     });
     let writer = begin(engine, target, first_lsn, next_lsn - 1)?;
     let mut writer = writer.at_clock(clock);

@@ -22,7 +22,7 @@ use crate::testing::crash::client::{
 };
 
 /// How long a test waits for space to become free.
-const WAIT: Duration = Duration::from_secs(20);
+const WAIT: Duration = Duration::from_secs(60);
 /// Space for two reserves, a reserve in use, two segments, and a few packs. In addition, purged
 /// jobs keep some data until their tombstones are forgotten.
 const NEARLY_EMPTY_BYTES: u64 = 8 * SEGMENT_BYTES;

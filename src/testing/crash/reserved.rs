@@ -164,6 +164,10 @@ fn shared(disk: &MemoryDisk) -> Vec<(String, Vec<u8>)> {
 fn a_reserve_that_is_also_a_pack_is_not_used() {
     for name in [file_names::SCRATCH, file_names::RESERVE] {
         let (disk, store, _) = full(450, 60 << 10, false);
+        until(&store, "a pack", || {
+            disk.leave_room(60 << 10);
+            !store.engine.log_files.read().packs.is_empty()
+        });
         let pack = store.engine.log_files.read().packs[0].name.clone();
         store.engine.close().expect("it closes");
         drop(store);
