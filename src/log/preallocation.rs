@@ -10,6 +10,7 @@
 //! was written to `SCRATCH`, one of the files that the pack replaces becomes the next `SCRATCH`.
 //! Freeing space therefore never needs additional space, even if freed space goes to other users.
 
+mod replaced;
 mod reserve;
 
 use std::collections::BTreeMap;
@@ -19,8 +20,9 @@ use std::sync::Arc;
 use crate::base::sync::Mutex;
 use crate::base::sync::atomic::{AtomicU64, Ordering};
 
-use self::reserve::{Held, Reserve};
-use crate::log::disk::{Disk, File, FreedSpace, check_room, rename_aside};
+pub(crate) use self::replaced::Replaced;
+use self::reserve::{Held, RESERVE_BYTES_MAX, RESERVE_BYTES_MIN, Reserve, SCRATCH_BYTES_MIN};
+use crate::log::disk::{Disk, File, check_room, rename_aside};
 use crate::log::file_names;
 use crate::log::revocable::Revocable;
 use crate::log::segment::Segment;
@@ -29,13 +31,6 @@ use crate::model::error::{Error, Result};
 /// The size of the first segment after an open. Each further segment is twice as large as the one
 /// before, up to the configured size, so that a small store stays small.
 const FIRST_SEGMENT_BYTES: u64 = 1 << 20;
-/// The maximum size of a reserve. It is enough for thousands of starts and completions.
-const RESERVE_BYTES_MAX: u64 = 1 << 20;
-/// No smaller reserve is created.
-const RESERVE_BYTES_MIN: u64 = 4 << 10;
-/// A smaller scratch file may be left after a pack was written to it. It is used nevertheless, since
-/// there may be no space for another one.
-const SCRATCH_BYTES_MIN: u64 = 1;
 
 /// The space that a frame may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,28 +201,11 @@ impl Preallocation {
         Ok(Some(ScratchFile { bytes, file, aside }))
     }
 
-    /// Returns whether a pack that replaces these files may be written to the scratch file. If freed
-    /// space goes to other users, one of these files becomes the next scratch file, which must then
-    /// be large enough.
+    /// Returns whether a pack that replaces these files may be written to the scratch file.
     pub(crate) fn may_use_scratch(&self, disk: &dyn Disk, replaced: &Replaced) -> bool {
-        match (disk.freed_space(), &replaced.next_packs) {
-            (FreedSpace::Usable, _) | (FreedSpace::Unknown, Some(_)) => return true,
-            _ => {}
-        }
-        let scratch_bytes = {
-            let mut slot = self.slot.lock();
-            slot.scratch.find(disk);
-            slot.scratch.bytes()
-        };
-        let needed = match &replaced.next_packs {
-            Some(packs) => {
-                // Larger packs do not fit into the current scratch file either.
-                let fitting = packs.iter().filter(|&&bytes| bytes <= scratch_bytes);
-                fitting.copied().max().unwrap_or(0)
-            }
-            None => scratch_bytes,
-        };
-        replaced.largest_bytes >= needed
+        let mut slot = self.slot.lock();
+        slot.scratch.find(disk);
+        replaced.leave_scratch(disk.freed_space(), slot.scratch.bytes())
     }
 
     /// Takes back a scratch file. If the file was truncated, it grows as far as the space permits.
@@ -321,17 +299,6 @@ impl Preallocation {
         slot.closed = true;
         slot.drop_ready(disk)
     }
-}
-
-/// The files that a pack in the scratch file replaces.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Replaced {
-    /// Their total size.
-    pub(crate) bytes: u64,
-    pub(crate) largest_bytes: u64,
-    /// The sizes of packs that may have to be written to the next scratch file. `None` if the
-    /// scratch file must not become smaller.
-    pub(crate) next_packs: Option<Vec<u64>>,
 }
 
 /// A scratch file in use.

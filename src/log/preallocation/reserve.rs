@@ -5,12 +5,18 @@
 
 use std::sync::Arc;
 
-use super::{RESERVE_BYTES_MAX, RESERVE_BYTES_MIN};
 use crate::log::disk::{Disk, File, check_room, create_aside};
 use crate::log::revocable::{Readers, Revocable};
 use crate::log::segment::Segment;
 use crate::model::error::{Error, Result};
 
+/// The maximum size of a reserve. It is enough for thousands of starts and completions.
+pub(super) const RESERVE_BYTES_MAX: u64 = 1 << 20;
+/// No smaller reserve is created.
+pub(super) const RESERVE_BYTES_MIN: u64 = 4 << 10;
+/// A smaller scratch file may be left after a pack was written to it. It is used nevertheless, since
+/// there may be no space for another one.
+pub(super) const SCRATCH_BYTES_MIN: u64 = 1;
 /// The part of the file that is overwritten last. If it is zero, so is the rest.
 const HEAD_BYTES: u64 = 4 << 10;
 
