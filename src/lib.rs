@@ -205,3 +205,6 @@ struct HttpApi;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/operations.md")]
 struct Operations;
+#[cfg(doctest)]
+#[doc = include_str!("../docs/replication.md")]
+struct Replication;

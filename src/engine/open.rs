@@ -101,7 +101,7 @@ pub(crate) fn assemble(
     let ReadLog {
         mut replay,
         mut log_files,
-        end,
+        mut end,
         found,
     } = read.map_err(ReplayError::into_error)?;
     // From here on, the directory changes. First, the names of new files are made durable, because
@@ -109,8 +109,14 @@ pub(crate) fn assemble(
     // anything is written, to free their space.
     disk.sync_names()
         .map_err(|e| Error::io("sync", disk.path(""), &e))?;
+    let last = attached.as_ref().map_or((0, 0), |attached| attached.last);
+    let next_epoch = files.next_epoch.max(last.0 + 1);
+    let preallocation = Arc::new(Preallocation::new(next_epoch, options.segment_bytes));
+    let replica = attached.map(|attached| attached.replica);
+    let can_resume = |last: &Arc<Segment>| LogWriter::can_resume(last, end.at);
+    let needs_reserve = !log_files.segments.last().is_some_and(can_resume);
     for name in &files.useless {
-        match disk.remove(name) {
+        match preallocation.remove_leftover(&*disk, name, needs_reserve) {
             // A subdirectory does not belong to the store, whatever its name is.
             Err(e) if disk::is_directory(&e) => {}
             removed => removed.map_err(|e| Error::io("remove", disk.path(name), &e))?,
@@ -122,10 +128,6 @@ pub(crate) fn assemble(
              the secret keys again"
         );
     }
-    let epoch = attached.as_ref().map_or(0, |attached| attached.epoch);
-    let next_epoch = files.next_epoch.max(epoch + 1);
-    let preallocation = Arc::new(Preallocation::new(next_epoch, options.segment_bytes));
-    let replica = attached.map(|attached| attached.replica);
     // Record the secret keys before anything to which they apply is recorded.
     if options.secret_keys != recorded {
         secret_keys::write_in((&*disk, &*preallocation), store, &options.secret_keys)?;
@@ -136,10 +138,12 @@ pub(crate) fn assemble(
     for segment in &log_files.segments {
         preallocation.note_to_pack(segment.header.epoch, segment.file.len().unwrap_or(0));
     }
-    let can_resume = |last: &Arc<Segment>| LogWriter::can_resume(last, end.at);
-    let needs_reserve = !log_files.segments.last().is_some_and(can_resume);
     if let Err(error) = preallocation.make_reserves(&*disk, needs_reserve) {
         tracing::warn!(%error, "cannot preallocate the reserve for a full disk; retrying later");
+    }
+    if end.epoch == 0 {
+        // The next segment records where the last one ended, which the replica may still have.
+        (end.epoch, end.at) = last;
     }
     let mut log = begin_log(
         &disk,

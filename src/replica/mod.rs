@@ -7,6 +7,7 @@
 //! describes the objects and the rules.
 
 pub(crate) mod appender;
+pub(crate) mod at_once;
 pub(crate) mod calls;
 pub(crate) mod checkpoint;
 pub(crate) mod chunk;
@@ -19,6 +20,7 @@ pub(crate) mod mirror;
 mod prove;
 #[cfg(feature = "replica-s3")]
 mod s3;
+mod status;
 pub(crate) mod uploads;
 mod url;
 
@@ -27,4 +29,5 @@ pub use self::memory::{Call, Faults, MemoryReplica, Traffic};
 pub use self::prove::{ProveError, prove};
 #[cfg(feature = "replica-s3")]
 pub use self::s3::{S3Replica, S3ReplicaBuilder};
+pub use self::status::{ReplicaStatus, status};
 pub use crate::model::replica::{Created, Replica, ReplicaError, TakeOver};

@@ -31,8 +31,8 @@ const KEYS_BYTES_MAX: u64 = 1 << 20;
 /// A store whose replica this open has claimed.
 pub(super) struct Attached {
     pub(super) replica: ReplicaState,
-    /// The epochs of new segments are greater than this, because older ones are in the replica.
-    pub(super) epoch: u64,
+    /// The epoch of the last segment in the replica, and where it ends. It may be packed here.
+    pub(super) last: (u64, u64),
 }
 
 /// Attaches the replica, if one is set. Otherwise, checks that the store needs none.
@@ -200,7 +200,7 @@ impl Opening<'_> {
         let appender = Appender::new(replica.clone(), *writer, self.options.replica_patience);
         Ok(Attached {
             replica: ReplicaState::new(Arc::new(appender), uploads),
-            epoch: contents.epoch,
+            last: contents.last,
         })
     }
 
