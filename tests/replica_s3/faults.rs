@@ -155,7 +155,8 @@ fn a_create_that_is_not_answered_is_unknown() {
         .unwrap();
     let what = unknown(replica.create(1, b"one"));
     assert!(what.ends_with("no answer within 100ms"), "{what}");
-    assert_eq!(creates(&server), 1);
+    // It may not even have arrived.
+    assert!(creates(&server) <= 1);
 }
 
 #[test]
