@@ -7,5 +7,12 @@
 //! describes the objects and the rules.
 
 mod chunk;
+#[cfg(feature = "replica-etcd")]
+mod etcd;
+mod large_chunk;
+mod pair;
 
 pub use crate::model::replica::{Created, Replica, ReplicaError, TakeOver};
+#[cfg(feature = "replica-etcd")]
+pub use etcd::EtcdReplica;
+pub use pair::Pair;

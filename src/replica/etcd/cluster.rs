@@ -1,0 +1,96 @@
+//! Calls of a cluster: they go to any node that answers, with a token if one is needed.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use reqwest::header::HeaderValue;
+
+use super::failure::Failure;
+use super::grpc::{AUTHENTICATE, Grpc, Method};
+use super::url::User;
+use super::wire;
+
+pub(super) struct Cluster {
+    grpc: Grpc,
+    endpoints: Vec<String>,
+    /// The position of the node that answered last, modulo their number.
+    current: AtomicUsize,
+    user: Option<User>,
+    /// Tokens expire after five minutes by default.
+    token: Mutex<Option<HeaderValue>>,
+}
+
+impl Cluster {
+    pub(super) fn new(grpc: Grpc, endpoints: Vec<String>, user: Option<User>) -> Cluster {
+        Cluster {
+            grpc,
+            endpoints,
+            current: AtomicUsize::new(0),
+            user,
+            token: Mutex::new(None),
+        }
+    }
+
+    pub(super) fn call(&self, method: Method, message: &[u8]) -> Result<Vec<u8>, Failure> {
+        let Some(user) = &self.user else {
+            return self.try_nodes(method, None, message);
+        };
+        let token = match self.token.lock().clone() {
+            Some(token) => Some(token),
+            None => self.authenticate(user)?,
+        };
+        match self.try_nodes(method, token, message) {
+            // The request was refused before it was executed, so that it may be sent again.
+            Err(failure) if failure.is_about_token() => {
+                let token = self.authenticate(user)?;
+                self.try_nodes(method, token, message)
+            }
+            result => result,
+        }
+    }
+
+    /// Gets a token; `None` if authentication is not enabled.
+    fn authenticate(&self, user: &User) -> Result<Option<HeaderValue>, Failure> {
+        let message = wire::authenticate(&user.name, &user.password);
+        let token = match self.try_nodes(AUTHENTICATE, None, &message) {
+            Ok(response) => Some(
+                wire::token(&response)
+                    .and_then(|token| HeaderValue::from_bytes(token).ok())
+                    .ok_or_else(|| Failure::NoAnswer("there is no valid token".to_owned()))?,
+            ),
+            Err(failure) if failure.says("authentication is not enabled") => None,
+            Err(failure) => return Err(failure),
+        };
+        self.token.lock().clone_from(&token);
+        Ok(token)
+    }
+
+    /// Sends a request to one node after the other until one answers. A request that cannot be
+    /// repeated is sent to one node only.
+    fn try_nodes(
+        &self,
+        method: Method,
+        token: Option<HeaderValue>,
+        message: &[u8],
+    ) -> Result<Vec<u8>, Failure> {
+        let mut left = self.endpoints.len();
+        loop {
+            let at = self.current.load(Ordering::Relaxed);
+            let endpoint = &self.endpoints[at % self.endpoints.len()];
+            let failure = match self.grpc.call(endpoint, method, token.clone(), message) {
+                Ok(response) => return Ok(response),
+                Err(failure) if !failure.is_temporary() => return Err(failure),
+                Err(failure) => failure,
+            };
+            // Unless another call has already moved on.
+            let next = at.wrapping_add(1);
+            let (set, read) = (Ordering::Relaxed, Ordering::Relaxed);
+            let _ = self.current.compare_exchange(at, next, set, read);
+            left -= 1;
+            let was_sent = !matches!(failure, Failure::NotSent(_));
+            if left == 0 || was_sent && !method.is_repeatable {
+                return Err(failure);
+            }
+        }
+    }
+}
