@@ -16,8 +16,8 @@ pub(super) struct Cluster {
     /// The position of the node that answered last, modulo their number.
     current: AtomicUsize,
     user: Option<User>,
-    /// Tokens expire after five minutes by default.
-    token: Mutex<Option<HeaderValue>>,
+    /// The user's token, which expires. It is `Some(None)` if authentication is not enabled.
+    token: Mutex<Option<Option<HeaderValue>>>,
 }
 
 impl Cluster {
@@ -35,8 +35,9 @@ impl Cluster {
         let Some(user) = &self.user else {
             return self.try_nodes(method, None, message);
         };
-        let token = match self.token.lock().clone() {
-            Some(token) => Some(token),
+        let known = self.token.lock().clone();
+        let token = match known {
+            Some(token) => token,
             None => self.authenticate(user)?,
         };
         match self.try_nodes(method, token, message) {
@@ -61,7 +62,7 @@ impl Cluster {
             Err(failure) if failure.says("authentication is not enabled") => None,
             Err(failure) => return Err(failure),
         };
-        self.token.lock().clone_from(&token);
+        *self.token.lock() = Some(token.clone());
         Ok(token)
     }
 

@@ -2,8 +2,6 @@
 
 use std::error::Error;
 
-use rustls::AlertDescription;
-
 use crate::model::replica::ReplicaError;
 
 /// What one node made of a request.
@@ -29,10 +27,8 @@ const UNAUTHENTICATED: u32 = 16;
 impl Failure {
     pub(super) fn of_request(error: &reqwest::Error) -> Failure {
         let text = chain(error);
-        match tls_error(error) {
-            Some(rustls::Error::AlertReceived(alert)) if !is_about_certificate(*alert) => {}
-            Some(_) => return Failure::Tls(text),
-            None => {}
+        if is_tls_error(error) || is_about_certificate(&text) {
+            return Failure::Tls(text);
         }
         match error.is_connect() || error.is_builder() {
             true => Failure::NotSent(text),
@@ -101,6 +97,10 @@ impl Failure {
     }
 
     fn remedy(&self) -> Option<&'static str> {
+        // This is also what a node that dies does.
+        if matches!(self, Failure::NotSent(text) if text.contains("tls handshake eof")) {
+            return Some("check that etcd serves TLS on this port");
+        }
         if let Failure::Tls(_) = self {
             return Some(
                 "check that etcd serves TLS on this port, that its certificate is issued for this \
@@ -144,46 +144,36 @@ impl Failure {
     }
 }
 
-/// Whether a server sends this alert because it does not accept a client's certificate. A client
-/// learns this only after it has finished its part of the handshake.
-fn is_about_certificate(alert: AlertDescription) -> bool {
-    use AlertDescription as A;
-    matches!(
-        alert,
-        A::BadCertificate
-            | A::UnsupportedCertificate
-            | A::CertificateRevoked
-            | A::CertificateExpired
-            | A::CertificateUnknown
-            | A::CertificateRequired
-            | A::UnknownCA
-            | A::AccessDenied
-            | A::HandshakeFailure
-            | A::ProtocolVersion
-    )
+/// Whether the server closed the connection because it does not accept the client's certificate.
+/// With TLS 1.3, a client learns this only after the handshake, where h2 passes on only the text.
+fn is_about_certificate(text: &str) -> bool {
+    let alerts = [
+        "AccessDenied",
+        "BadCertificate",
+        "CertificateExpired",
+        "CertificateRequired",
+        "CertificateRevoked",
+        "CertificateUnknown",
+        "UnknownCA",
+        "UnsupportedCertificate",
+    ];
+    text.split_once("received fatal alert: ")
+        .is_some_and(|(_, alert)| alerts.iter().any(|known| alert.starts_with(known)))
 }
 
-fn sources<'a>(
-    error: &'a (dyn Error + 'static),
-) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| (*error).source())
-}
-
-fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
-    sources(error).find_map(|error| {
+fn is_tls_error(error: &(dyn Error + 'static)) -> bool {
+    if let Some(io) = error.downcast_ref::<std::io::Error>() {
         // The source of an `io::Error` is the source of what it contains.
-        let inner = error.downcast_ref::<std::io::Error>();
-        match inner.and_then(std::io::Error::get_ref) {
-            Some(inner) => inner.downcast_ref(),
-            None => error.downcast_ref(),
-        }
-    })
+        return io.get_ref().is_some_and(|inner| is_tls_error(inner));
+    }
+    error.is::<rustls::Error>() || error.source().is_some_and(is_tls_error)
 }
 
 /// The texts of an error and of its causes.
 pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = String::new();
-    for source in sources(error).map(ToString::to_string) {
+    let sources = std::iter::successors(Some(error), |error| (*error).source());
+    for source in sources.map(ToString::to_string) {
         if !text.contains(&source) {
             text.push_str(if text.is_empty() { "" } else { ": " });
             text.push_str(&source);
