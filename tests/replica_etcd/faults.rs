@@ -1,6 +1,8 @@
-//! Nodes that die and stop.
+//! Nodes that die and stop, and answers that are lost.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use jobstore::replica::{Created, EtcdReplica, Replica, ReplicaError};
@@ -85,6 +87,82 @@ fn nothing_is_lost_when_the_leader_is_stopped() {
     );
 }
 
+/// Passes bytes on between clients and a node. While `mute` is set, it passes on requests, but no
+/// answers.
+struct Proxy {
+    endpoint: String,
+    mute: &'static AtomicBool,
+}
+
+impl Proxy {
+    fn start(node: &str) -> Proxy {
+        let mute: &AtomicBool = Box::leak(Box::default());
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = listener.local_addr().unwrap().to_string();
+        let node = node.to_owned();
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                let (client, server) = (client.unwrap(), TcpStream::connect(&node).unwrap());
+                let reverse = (server.try_clone().unwrap(), client.try_clone().unwrap());
+                std::thread::spawn(move || pass_on(client, server, None));
+                std::thread::spawn(move || pass_on(reverse.0, reverse.1, Some(mute)));
+            }
+        });
+        Proxy { endpoint, mute }
+    }
+}
+
+fn pass_on(mut from: TcpStream, mut to: TcpStream, mute: Option<&AtomicBool>) {
+    let mut bytes = [0; 4096];
+    let mut was_mute = false;
+    from.set_read_timeout(Some(Duration::from_millis(20)))
+        .unwrap();
+    loop {
+        let is_mute = mute.is_some_and(|mute| mute.load(Ordering::SeqCst));
+        // What was left out makes the connection useless.
+        if was_mute && !is_mute {
+            break;
+        }
+        was_mute = is_mute;
+        match from.read(&mut bytes) {
+            Ok(0) => break,
+            Ok(len) if !is_mute && to.write_all(&bytes[..len]).is_err() => break,
+            Err(error) if error.kind() != ErrorKind::WouldBlock => break,
+            _ => {}
+        }
+    }
+    let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
+}
+
+#[test]
+#[ignore = "needs etcd"]
+fn a_lost_answer_is_settled_by_creating_again() {
+    let cluster = Cluster::start(1, &[], "http");
+    let direct = cluster.replica("jobs");
+    let proxy = Proxy::start(&cluster.endpoints[0]);
+    // There are other nodes to which the request could be repeated.
+    let url = format!("etcd://{},{}/jobs", proxy.endpoint, cluster.endpoints[0]);
+    for number in 1..=5 {
+        let log = EtcdReplica::from_url(&url).unwrap();
+        log.numbers(0).unwrap();
+        proxy.mute.store(true, Ordering::SeqCst);
+        let created = std::thread::scope(|scope| {
+            let creating = scope.spawn(|| log.create(number, &bytes(number, 500)));
+            let stored = direct.read(number, Duration::from_secs(30));
+            assert_eq!(stored, Ok(Some(bytes(number, 500))));
+            proxy.mute.store(false, Ordering::SeqCst);
+            creating.join().unwrap()
+        });
+        // Not `Taken`: the request was not repeated behind the back of the caller.
+        assert!(
+            matches!(created, Err(ReplicaError::Unknown { .. })),
+            "{created:?}"
+        );
+        let settled = log.create(number, &bytes(number, 500));
+        assert_eq!(settled, Ok(Created::Taken(bytes(number, 500))));
+    }
+}
+
 #[test]
 #[ignore = "needs etcd"]
 fn without_a_majority_a_create_is_unknown_and_settled_later() {
@@ -119,6 +197,31 @@ fn nodes_that_cannot_be_reached_are_passed_over() {
     let log = EtcdReplica::from_url(&url).unwrap();
     assert_eq!(log.create(1, b"one"), Ok(Created::Done));
     assert_eq!(log.numbers(0), Ok(vec![1]));
+}
+
+#[test]
+#[ignore = "needs etcd"]
+fn another_cluster_does_not_answer_for_the_first_one() {
+    let (first, second) = (
+        Cluster::start(1, &[], "http"),
+        Cluster::start(1, &[], "http"),
+    );
+    let url = format!("etcd://{},{}/jobs", first.endpoints[0], second.endpoints[0]);
+    let log = EtcdReplica::from_url(&url).unwrap();
+    log.create(1, b"one").unwrap();
+    first.signal(0, Signal::KILL);
+    for error in [
+        log.read(1, Duration::ZERO).unwrap_err(),
+        log.create(2, b"two").unwrap_err(),
+        log.create(2, b"two").unwrap_err(),
+    ] {
+        assert!(
+            matches!(&error, ReplicaError::Unknown { what } if what.contains("is in cluster")),
+            "{error:?}"
+        );
+    }
+    first.restart(0);
+    assert_eq!(retry(|| log.create(2, b"two")), Created::Done);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Calls of a cluster: they go to any node that answers, with a token if one is needed.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
@@ -15,6 +16,8 @@ pub(super) struct Cluster {
     endpoints: Vec<String>,
     /// The position of the node that answered last, modulo their number.
     current: AtomicUsize,
+    /// The id of the cluster that answered first. Another one has other chunks.
+    id: OnceLock<u64>,
     user: Option<User>,
     /// The user's token, which expires. It is `Some(None)` if authentication is not enabled.
     token: Mutex<Option<Option<HeaderValue>>>,
@@ -26,6 +29,7 @@ impl Cluster {
             grpc,
             endpoints,
             current: AtomicUsize::new(0),
+            id: OnceLock::new(),
             user,
             token: Mutex::new(None),
         }
@@ -78,7 +82,8 @@ impl Cluster {
         loop {
             let at = self.current.load(Ordering::Relaxed);
             let endpoint = &self.endpoints[at % self.endpoints.len()];
-            let failure = match self.grpc.call(endpoint, method, token.clone(), message) {
+            let response = self.grpc.call(endpoint, method, token.clone(), message);
+            let failure = match response.and_then(|response| self.verify(endpoint, response)) {
                 Ok(response) => return Ok(response),
                 Err(failure) if !failure.is_temporary() => return Err(failure),
                 Err(failure) => failure,
@@ -93,5 +98,19 @@ impl Cluster {
                 return Err(failure);
             }
         }
+    }
+
+    /// Returns a response if it comes from the cluster that answered before.
+    fn verify(&self, endpoint: &str, response: Vec<u8>) -> Result<Vec<u8>, Failure> {
+        let id = wire::cluster_id(&response);
+        let id = id.ok_or_else(|| Failure::NoAnswer(format!("{endpoint}: no cluster id")))?;
+        let known = *self.id.get_or_init(|| id);
+        if id != known {
+            return Err(Failure::NoAnswer(format!(
+                "{endpoint} is in cluster {id:x}, although cluster {known:x} answered before; use \
+                 nodes of one cluster, and open the store again if the cluster was restored"
+            )));
+        }
+        Ok(response)
     }
 }

@@ -10,9 +10,11 @@ use super::runtime::Runtime;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// A connection whose peer does not acknowledge a ping for this long is closed, so that the next
-/// request does not wait for a machine that is gone.
-const PING_INTERVAL: Duration = Duration::from_secs(5);
+/// While a request waits, pings find out whether the node is there. If it is not, the connection is
+/// closed, so that no other request waits for it. etcd closes connections with more pings than one
+/// in 5 seconds, or with pings while there is no request.
+const PING_INTERVAL: Duration = Duration::from_secs(6);
+const PING_TIMEOUT: Duration = Duration::from_secs(3);
 /// Far beyond the default limit of etcd, 1.5 MiB for a request.
 const MAX_RESPONSE_BYTES: usize = 256 << 20;
 
@@ -60,8 +62,8 @@ impl Grpc {
             .tls_backend_preconfigured(tls)
             .http2_prior_knowledge()
             .http2_keep_alive_interval(PING_INTERVAL)
-            .http2_keep_alive_timeout(PING_INTERVAL)
-            .http2_keep_alive_while_idle(true)
+            .http2_keep_alive_timeout(PING_TIMEOUT)
+            .http2_keep_alive_while_idle(false)
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
             .no_proxy()

@@ -46,6 +46,7 @@ impl Url {
         url: &str,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Url, ReplicaError> {
+        let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
         // No message contains the URL, because it may contain a password.
         let (is_tls, rest) = match (url.strip_prefix("etcd://"), url.strip_prefix("etcds://")) {
             (Some(rest), _) => (false, rest),
@@ -249,6 +250,8 @@ mod tests {
 
         let url = Url::parse("etcd://me:own@a/p", variables).unwrap();
         assert!(url.user == user("me", "own") && url.tls.is_none());
+        let empty = Url::parse("etcds://a/p", |_| Some(String::new())).unwrap();
+        assert!(empty.user.is_none() && empty.tls == Some(Tls::default()));
         let both = |name: &str| (name != "ETCDCTL_CACERT").then(|| "x:y".to_owned());
         assert!(Url::parse("etcd://a/p", both).unwrap().user == user("x:y", "x:y"));
     }

@@ -156,6 +156,18 @@ impl CreateResponse {
     }
 }
 
+/// The id of the cluster, which the header of every response contains.
+pub(super) fn cluster_id(message: &[u8]) -> Option<u64> {
+    let mut id = None;
+    fields(bytes_of(message, 1)??, |field, value| {
+        if let (1, Value::Number(number)) = (field, value) {
+            id = Some(number);
+        }
+        Some(())
+    })?;
+    id
+}
+
 /// The token of an `AuthenticateResponse`.
 pub(super) fn token(message: &[u8]) -> Option<&[u8]> {
     bytes_of(message, 2)?
@@ -218,6 +230,8 @@ mod tests {
         assert_eq!(CreateResponse::parse(b""), None);
         assert_eq!(token(b"\x12\x03abc"), Some(&b"abc"[..]));
         assert_eq!(token(b""), None);
+        assert_eq!(cluster_id(b"\x0a\x03\x08\x96\x01\x12\x01t"), Some(150));
+        assert_eq!(cluster_id(b"\x12\x01t"), None);
     }
 
     #[test]
@@ -230,6 +244,7 @@ mod tests {
                 *byte = (state >> 33) as u8 & 0x9f;
             }
             let _ = (Listing::parse(&message), CreateResponse::parse(&message));
+            let _ = (cluster_id(&message), token(&message));
         }
     }
 }
