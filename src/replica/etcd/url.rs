@@ -66,7 +66,7 @@ impl Url {
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
         let parameters = Parameters::parse(query)?;
         let tls = match is_tls {
-            true => Some(parameters.tls(&variable)?),
+            true => Some(parameters.tls(variable)?),
             false if parameters == Parameters::default() => None,
             false => return Err(invalid("it has parameters for TLS", "use etcds://")),
         };
