@@ -98,6 +98,9 @@ fn tls_with_client_certificates() {
         refused(clear.unwrap(), "check that etcd serves TLS");
     }
     assert_eq!(log.read(2, Duration::ZERO), Ok(None));
+    // The certificate is not valid for the first name, but for the second one.
+    let either = open(&format!("localhost:{port},127.0.0.1"), &client).unwrap();
+    assert_eq!(either.create(3, b"three"), Ok(Created::Done));
 
     // One side uses TLS, the other does not.
     let plain = cluster.replica("jobs");

@@ -85,16 +85,19 @@ impl Cluster {
             let response = self.grpc.call(endpoint, method, token.clone(), message);
             let failure = match response.and_then(|response| self.verify(endpoint, response)) {
                 Ok(response) => return Ok(response),
-                Err(failure) if !failure.is_temporary() => return Err(failure),
                 Err(failure) => failure,
             };
+            let was_received = matches!(failure, Failure::NoAnswer(_) | Failure::Status { .. });
+            let is_final = was_received && !failure.is_temporary() || failure.is_about_token();
+            if is_final {
+                return Err(failure);
+            }
             // Unless another call has already moved on.
             let next = at.wrapping_add(1);
             let (set, read) = (Ordering::Relaxed, Ordering::Relaxed);
             let _ = self.current.compare_exchange(at, next, set, read);
             left -= 1;
-            let was_sent = !matches!(failure, Failure::NotSent(_));
-            if left == 0 || was_sent && !method.is_repeatable {
+            if left == 0 || was_received && !method.is_repeatable {
                 return Err(failure);
             }
         }

@@ -22,7 +22,8 @@ const INVALID_ARGUMENT: u32 = 3;
 const PERMISSION_DENIED: u32 = 7;
 const RESOURCE_EXHAUSTED: u32 = 8;
 const UNIMPLEMENTED: u32 = 12;
-const UNAUTHENTICATED: u32 = 16;
+
+const OLD_AUTH_REVISION: &str = "revision of auth store is old";
 
 impl Failure {
     pub(super) fn of_request(error: &reqwest::Error) -> Failure {
@@ -56,7 +57,9 @@ impl Failure {
             Failure::NotSent(_) | Failure::NoAnswer(_) => true,
             Failure::Tls(_) => false,
             Failure::Status { code, message } => match *code {
-                INVALID_ARGUMENT | PERMISSION_DENIED | UNIMPLEMENTED | UNAUTHENTICATED => false,
+                // The rights have changed, and this node knows it before another one.
+                INVALID_ARGUMENT => message.contains(OLD_AUTH_REVISION),
+                PERMISSION_DENIED | UNIMPLEMENTED => false,
                 RESOURCE_EXHAUSTED => !message.contains("larger than max"),
                 _ => true,
             },
@@ -67,7 +70,7 @@ impl Failure {
     pub(super) fn is_about_token(&self) -> bool {
         self.says("invalid auth token")
             || self.says("user name is empty")
-            || self.says("revision of auth store is old")
+            || self.says(OLD_AUTH_REVISION)
     }
 
     pub(super) fn says(&self, text: &str) -> bool {
@@ -206,7 +209,6 @@ mod tests {
                 "correct",
             ),
             (3, "etcdserver: user name is empty", "set a user name"),
-            (16, "etcdserver: invalid auth token", ""),
             (12, "unknown service etcdserverpb.KV", ""),
         ] {
             match error(code, message) {
@@ -223,6 +225,8 @@ mod tests {
             (2, "anything", ""),
             (15, "etcdserver: corrupt cluster", ""),
             (4, "context deadline exceeded", ""),
+            (16, "etcdserver: invalid auth token", ""),
+            (3, "etcdserver: revision of auth store is old", ""),
         ] {
             match error(code, message) {
                 ReplicaError::Unknown { what } => assert!(what.contains(remedy), "{what}"),

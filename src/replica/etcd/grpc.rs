@@ -86,9 +86,11 @@ impl Grpc {
         token: Option<HeaderValue>,
         message: &[u8],
     ) -> Result<Vec<u8>, Failure> {
+        let len = u32::try_from(message.len())
+            .map_err(|_| Failure::NotSent("a message of more than 4 GiB".to_owned()))?;
         let mut body = Vec::with_capacity(5 + message.len());
         body.push(0); // not compressed
-        body.extend_from_slice(&(message.len() as u32).to_be_bytes());
+        body.extend_from_slice(&len.to_be_bytes());
         body.extend_from_slice(message);
         let url = format!("{}://{endpoint}{}", self.scheme, method.path);
         let mut request = self
