@@ -105,7 +105,6 @@ fn tls_with_client_certificates() {
     // One side uses TLS, the other does not.
     let plain = cluster.replica("jobs");
     let error = plain.create(2, b"two").unwrap_err();
-    println!("{error}");
     assert!(matches!(error, ReplicaError::Unknown { .. }), "{error:?}");
     let without_tls = Cluster::start(1, &[], "http");
     let ca = file("ca.pem");
