@@ -170,7 +170,7 @@ pub use crate::model::request::{Body, Request};
 pub use crate::model::retention::{PurgeReason, PurgeReport, Retention, Tombstone};
 pub use crate::model::secrets::Secrets;
 pub use crate::model::states::State;
-pub use crate::model::stats::{GraphStats, Histogram, Stats, Totals};
+pub use crate::model::stats::{GraphStats, Histogram, ReplicaStats, Stats, Totals};
 
 #[cfg(fuzzing)]
 #[doc(hidden)]
@@ -205,3 +205,6 @@ struct HttpApi;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/operations.md")]
 struct Operations;
+#[cfg(doctest)]
+#[doc = include_str!("../docs/replication.md")]
+struct Replication;

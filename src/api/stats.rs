@@ -7,6 +7,7 @@ use crate::base::sync::atomic::Ordering;
 use crate::base::sync::time::Instant;
 use crate::engine::core::Engine;
 use crate::engine::state::graph::GraphCore;
+use crate::engine::state::replica::ReplicaState;
 use crate::log::disk::File as _;
 use crate::log::file_names;
 use crate::model::error::Result;
@@ -117,6 +118,7 @@ impl JobStore {
             purged: metrics.purged.read(),
             last_purge_at: last_purge_at.map(clock::from_ms),
             oldest_pin: engine.oldest_pin(Instant::now()),
+            replica: engine.replica.as_ref().map(ReplicaState::stats),
         })
     }
 }

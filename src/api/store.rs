@@ -150,6 +150,16 @@ impl JobStore {
         self.engine().open_event.open_number
     }
 
+    /// Returns the number of this open's claim on the replica; `None` without a replica. Of two
+    /// opens of a store, the later one has the greater number. Use it as a fencing token: pass it
+    /// along with side effects outside of the store, such as writes to a shared file system, so
+    /// that they can be refused if they come from an engine that has been deposed.
+    #[must_use]
+    pub fn reign(&self) -> Option<u64> {
+        let replica = self.engine().replica.as_ref()?;
+        Some(replica.appender.writer().claim)
+    }
+
     /// Returns whether the store is fully functional. The call is cheap enough to be made every
     /// second.
     ///

@@ -42,3 +42,8 @@ pub(crate) fn before_waiting() {
 pub(crate) fn is_here() -> bool {
     HERE.get().is_some_and(|simulator| (simulator.has_store)())
 }
+
+/// Returns whether this thread has a simulator.
+pub(crate) fn is_simulated() -> bool {
+    HERE.get().is_some()
+}

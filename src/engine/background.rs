@@ -13,3 +13,4 @@ pub(crate) mod pack_files;
 pub(crate) mod packed_events;
 pub(crate) mod packing;
 pub(crate) mod retention;
+pub(crate) mod uploading;

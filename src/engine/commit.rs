@@ -40,6 +40,9 @@ const BUFFER_BYTES_MAX: usize = 4 << 20;
 /// About how many bytes one commit takes from the queue; a larger write is committed alone.
 const GROUP_BYTES: u64 = 1 << 20;
 
+/// In interval mode, what waits to be sent to the replica is sent earlier if it is more than this.
+const UNSENT_BYTES_MAX: usize = 4 << 20;
+
 /// Stops all writes if it is dropped because of a panic.
 struct FailOnUnwind<'e>(&'e Engine);
 
@@ -168,7 +171,11 @@ impl Committer {
                 Err(AppendError::Refused(error)) => return Err(error),
                 Err(AppendError::Unknown(error)) => {
                     let why = engine.fail(&error);
-                    round.end_unknown(&why);
+                    match error {
+                        // Another writer has the place in the log that these writes would have.
+                        Error::Deposed { .. } => round.end_with(&error),
+                        _ => round.end_unknown(&why),
+                    }
                 }
             }
         }
@@ -191,7 +198,11 @@ impl Committer {
         match engine.options.durability {
             // Packing permanently omits the jobs of dropped graphs and purged jobs, so both are
             // durable before they become visible, in either mode.
-            Durability::Interval(_) if round.dropped.is_empty() && round.purged.is_empty() => {
+            Durability::Interval(_)
+                if round.dropped.is_empty()
+                    && round.purged.is_empty()
+                    && self.log.unsent_bytes() < UNSENT_BYTES_MAX =>
+            {
                 self.unsynced_since.get_or_insert_with(Instant::now);
             }
             Durability::Synced | Durability::Interval(_) => {

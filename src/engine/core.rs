@@ -26,6 +26,7 @@ use crate::engine::state::log_files::{LogFiles, PinnedFile};
 use crate::engine::state::metrics::Metrics;
 use crate::engine::state::queue::Queue;
 use crate::engine::state::recovered::RecoveredJobs;
+use crate::engine::state::replica::ReplicaState;
 use crate::engine::state::retention::ages::AgeClock;
 use crate::engine::state::retention::{ChangedGraphs, RetentionState};
 use crate::engine::state::retired::Retired;
@@ -77,8 +78,9 @@ pub(crate) struct Engine {
     pub(crate) index_fault: Mutex<Option<Arc<str>>>,
     /// Why the index is in memory, although it should be on disk.
     pub(crate) index_in_memory: Mutex<Option<Arc<str>>>,
-    /// Why writes are refused, and since when.
-    pub(crate) failure: OnceLock<(Arc<str>, SystemTime)>,
+    pub(crate) replica: Option<ReplicaState>,
+    /// Why writes are refused.
+    pub(crate) failure: OnceLock<Failure>,
     /// The process that opened the store.
     pub(crate) opener: u32,
     /// The files that never change while the store is open.
@@ -126,6 +128,14 @@ pub(crate) struct Engine {
     pub(crate) lock: Mutex<Option<StoreLock>>,
 }
 
+/// Why a store refuses writes.
+pub(crate) struct Failure {
+    /// The error of further writes.
+    pub(crate) error: Error,
+    pub(crate) why: Arc<str>,
+    pub(crate) since: SystemTime,
+}
+
 /// The threads, and the channels that wake them.
 #[derive(Default)]
 pub(crate) struct Background {
@@ -133,6 +143,8 @@ pub(crate) struct Background {
     pub(crate) indexer: Option<Sender<()>>,
     /// Exists only if the feature `archive` is enabled.
     pub(crate) archiver: Option<Sender<()>>,
+    /// Exists only if the store has a replica.
+    pub(crate) uploader: Option<Sender<()>>,
     pub(crate) threads: Vec<(Worker, JoinHandle<()>)>,
 }
 
@@ -154,6 +166,7 @@ pub(crate) struct EngineParts {
     pub(crate) index: Arc<dyn Index>,
     pub(crate) index_directory: Option<IndexDirectory>,
     pub(crate) index_in_memory: Option<Arc<str>>,
+    pub(crate) replica: Option<ReplicaState>,
     pub(crate) lock: Option<StoreLock>,
 }
 
@@ -185,6 +198,7 @@ impl Engine {
             place: OnceLock::new(),
             index_fault: Mutex::default(),
             index_in_memory: Mutex::new(parts.index_in_memory),
+            replica: parts.replica,
             failure: OnceLock::new(),
             opener: std::process::id(),
             pinned_files: OnceLock::new(),
@@ -262,7 +276,7 @@ impl Engine {
     /// Refuses writes once a write has failed, whether the store is closed or not.
     pub(crate) fn check_sound(&self) -> Result<()> {
         match self.failure.get() {
-            Some((why, _)) => Err(Error::ReadOnly { why: why.clone() }),
+            Some(Failure { error, .. }) => Err(error.clone()),
             None => Ok(()),
         }
     }
@@ -271,9 +285,18 @@ impl Engine {
     /// disk.
     pub(crate) fn fail(&self, why: &Error) -> Arc<str> {
         tracing::error!(error = %why, "write failed; the store is read-only until it is reopened");
+        let text: Arc<str> = why.to_string().into();
+        let error = match why {
+            Error::Deposed { .. } => why.clone(),
+            _ => Error::ReadOnly { why: text.clone() },
+        };
         // The committer is locked, so this uses an estimate instead of reading the host's clock.
-        let failure = (why.to_string().into(), self.options.clock.estimate());
-        self.failure.get_or_init(|| failure).0.clone()
+        let since = self.options.clock.estimate();
+        let why = text;
+        self.failure
+            .get_or_init(|| Failure { error, why, since })
+            .why
+            .clone()
     }
 
     /// Refuses new jobs while the index is so far behind that memory would grow without bound.
@@ -391,6 +414,13 @@ impl Engine {
         }
     }
 
+    /// Wakes the thread that copies files to the replica.
+    pub(crate) fn wake_uploader(&self) {
+        if let Some(uploader) = &self.background.lock().uploader {
+            uploader.try_send(()).ok();
+        }
+    }
+
     pub(crate) fn wake_indexer(&self) {
         if let Some(indexer) = &self.background.lock().indexer {
             indexer.try_send(()).ok();
@@ -454,6 +484,7 @@ impl Engine {
         background.packer = None;
         background.indexer = None;
         background.archiver = None;
+        background.uploader = None;
         std::mem::take(&mut background.threads)
     }
 

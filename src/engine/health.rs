@@ -1,13 +1,18 @@
 //! Reports the health of an open store. Determines the order in which problems are reported, and
 //! their messages.
 
+use std::time::Duration;
+
 use crate::base::sync::time::Instant;
 #[cfg(feature = "archive")]
 use crate::engine::background::archiving;
-use crate::engine::core::Engine;
+use crate::engine::core::{Engine, Failure};
 use crate::engine::state::watchdog::HANG_TIMEOUT;
 use crate::log::permissions;
 use crate::model::health::Health;
+
+/// A replica that has not responded for this long is reported.
+const SLOW_REPLICA: Duration = Duration::from_secs(2);
 
 impl Engine {
     pub(crate) fn health(&self) -> Health {
@@ -20,7 +25,7 @@ impl Engine {
         }
         // A problem found here stops writes.
         self.check_files().ok();
-        if let Some((why, since)) = self.failure.get() {
+        if let Some(Failure { why, since, .. }) = self.failure.get() {
             let (why, since) = (why.clone(), *since);
             return Health::ReadOnly { why, since };
         }
@@ -63,6 +68,7 @@ impl Engine {
             .or_else(|| self.purge_problem())
             .or(archive)
             .or(packing)
+            .or_else(|| self.replica_problem())
             .or(in_memory)
             .or(clock)
             .or_else(|| self.permission_warning())
@@ -70,6 +76,26 @@ impl Engine {
             Some(why) => Health::Degraded { why: why.into() },
             None => Health::Ok,
         }
+    }
+
+    /// Why the replica is behind.
+    fn replica_problem(&self) -> Option<String> {
+        let replica = self.replica.as_ref()?;
+        let status = replica.appender.status();
+        let waiting = status.waiting.filter(|&waiting| waiting >= SLOW_REPLICA);
+        if let Some(waiting) = waiting {
+            let seconds = waiting.as_secs();
+            let what = status
+                .problem
+                .map_or(String::new(), |what| format!(": {what}"));
+            return Some(format!(
+                "the replica has not responded for {seconds} s{what}"
+            ));
+        }
+        let problem = replica.progress.lock().problem.clone()?;
+        Some(format!(
+            "files cannot be copied to the replica: {problem}; retrying"
+        ))
     }
 
     /// Which other users may read the directory. If there is a warning, the permissions are checked

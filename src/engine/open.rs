@@ -11,6 +11,7 @@ mod load_index;
 mod read_log;
 mod read_only;
 pub(crate) mod recover;
+mod replicated;
 mod resume;
 pub(crate) mod store_files;
 mod threads;
@@ -30,6 +31,7 @@ use crate::engine::open::store_files::read_files;
 use crate::engine::replay::ReplayError;
 use crate::engine::state::backlog::Backlog;
 use crate::engine::state::committer::Committer;
+use crate::engine::state::replica::ReplicaState;
 use crate::engine::state::retention::ages::AgeClock;
 use crate::engine::state::store_lock::StoreLock;
 use crate::index::Index;
@@ -80,6 +82,7 @@ pub(crate) fn assemble(
     lock: Option<StoreLock>,
     location: IndexLocation<'_>,
 ) -> Result<Arc<Engine>> {
+    let attached = replicated::attach(&options, &*disk)?;
     let store = match identity::read(&*disk)? {
         Some(store) => store,
         None => {
@@ -98,7 +101,7 @@ pub(crate) fn assemble(
     let ReadLog {
         mut replay,
         mut log_files,
-        end,
+        mut end,
         found,
     } = read.map_err(ReplayError::into_error)?;
     // From here on, the directory changes. First, the names of new files are made durable, because
@@ -106,8 +109,14 @@ pub(crate) fn assemble(
     // anything is written, to free their space.
     disk.sync_names()
         .map_err(|e| Error::io("sync", disk.path(""), &e))?;
+    let last = attached.as_ref().map_or((0, 0), |attached| attached.last);
+    let next_epoch = files.next_epoch.max(last.0 + 1);
+    let preallocation = Arc::new(Preallocation::new(next_epoch, options.segment_bytes));
+    let replica = attached.map(|attached| attached.replica);
+    let can_resume = |last: &Arc<Segment>| LogWriter::can_resume(last, end.at);
+    let needs_reserve = !log_files.segments.last().is_some_and(can_resume);
     for name in &files.useless {
-        match disk.remove(name) {
+        match preallocation.remove_leftover(&*disk, name, needs_reserve) {
             // A subdirectory does not belong to the store, whatever its name is.
             Err(e) if disk::is_directory(&e) => {}
             removed => removed.map_err(|e| Error::io("remove", disk.path(name), &e))?,
@@ -119,18 +128,22 @@ pub(crate) fn assemble(
              the secret keys again"
         );
     }
-    let preallocation = Arc::new(Preallocation::new(files.next_epoch, options.segment_bytes));
     // Record the secret keys before anything to which they apply is recorded.
     if options.secret_keys != recorded {
         secret_keys::write_in((&*disk, &*preallocation), store, &options.secret_keys)?;
+        if let Some(replica) = &replica {
+            replicated::record_secret_keys(&*disk, replica)?;
+        }
     }
     for segment in &log_files.segments {
         preallocation.note_to_pack(segment.header.epoch, segment.file.len().unwrap_or(0));
     }
-    let can_resume = |last: &Arc<Segment>| LogWriter::can_resume(last, end.at);
-    let needs_reserve = !log_files.segments.last().is_some_and(can_resume);
     if let Err(error) = preallocation.make_reserves(&*disk, needs_reserve) {
         tracing::warn!(%error, "cannot preallocate the reserve for a full disk; retrying later");
+    }
+    if end.epoch == 0 {
+        // The next segment records where the last one ended, which the replica may still have.
+        (end.epoch, end.at) = last;
     }
     let mut log = begin_log(
         &disk,
@@ -138,6 +151,7 @@ pub(crate) fn assemble(
         &preallocation,
         replay.next_lsn,
         (&log_files, &end),
+        replica.as_ref().map(ReplicaState::log),
     )?;
     let time_ms = crate::base::clock::to_ms(options.clock.now());
     let clock = AgeClock::begin((replay.clock, replay.gaps.clone()), Instant::now(), time_ms);
@@ -179,6 +193,7 @@ pub(crate) fn assemble(
         },
         index_in_memory,
         preallocation,
+        replica,
         lock,
         disk,
     }));

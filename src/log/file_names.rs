@@ -17,6 +17,8 @@ pub(crate) const LOCK: &str = "LOCK";
 pub(crate) const RESERVE: &str = "RESERVE";
 /// Space in which packs are rewritten when the disk is full.
 pub(crate) const SCRATCH: &str = "SCRATCH";
+/// Exists while the directory is being made the mirror of its replica.
+pub(crate) const MIRRORING: &str = "MIRRORING";
 /// The directory of the index.
 pub(crate) const INDEX: &str = "index";
 /// The directory of an index that is being rewritten. Afterwards, it contains the index that the
@@ -112,6 +114,7 @@ pub(crate) fn is_ours(name: &str) -> bool {
         LOCK,
         RESERVE,
         SCRATCH,
+        MIRRORING,
         INDEX,
         INDEX_REWRITE,
         INDEX_OPENING,

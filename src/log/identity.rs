@@ -15,8 +15,10 @@ use crate::log::preallocation::Preallocation;
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
 
-/// The incompatible features that this release supports, one bit each. There are none yet.
-const INCOMPATIBLE_KNOWN: u32 = 0;
+/// The incompatible feature of a store that must be opened together with its replica.
+const REPLICA: u32 = 1;
+/// The incompatible features that this release supports, one bit each.
+const INCOMPATIBLE_KNOWN: u32 = REPLICA;
 const FILE_BYTES_MAX: u64 = 4096;
 /// The upper bound for the size of `CLOSED`.
 const MARK_BYTES: u64 = 512;
@@ -35,8 +37,56 @@ pub(crate) fn text(format: u32, (compatible, incompatible): (u32, u32), id: Stor
     )
 }
 
-/// Reads the identity of the store in this directory. `None` if there is no store.
+/// What `STORE` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) store: StoreId,
+    /// Whether the store must be opened together with its replica.
+    pub(crate) has_replica: bool,
+    compatible: u32,
+}
+
+/// Reads the identity of the store in this directory. `None` if there is no store. A directory that
+/// is being made the mirror of a replica is an error.
 pub(crate) fn read(disk: &dyn Disk) -> Result<Option<StoreId>> {
+    if is_mirroring(disk)? {
+        return Err(Error::ReplicaNeeded {
+            path: disk.path(""),
+        });
+    }
+    Ok(read_any(disk)?.map(|identity| identity.store))
+}
+
+/// Returns whether this directory is being made the mirror of a replica: what it contains is
+/// incomplete.
+pub(crate) fn is_mirroring(disk: &dyn Disk) -> Result<bool> {
+    let found = disk.identity(file_names::MIRRORING);
+    let found = found.map_err(|e| Error::io("inspect", disk.path(file_names::MIRRORING), &e))?;
+    Ok(found.is_some())
+}
+
+/// Durably records whether the store must be opened together with its replica. Creates the identity
+/// if there is none.
+pub(crate) fn set_replica(disk: &dyn Disk, store: StoreId, has_replica: bool) -> Result<()> {
+    let known = read_any(disk)?;
+    if known.is_some_and(|k| k.has_replica == has_replica && k.store == store) {
+        return Ok(());
+    }
+    let compatible = known.map_or(0, |identity| identity.compatible);
+    let incompatible = if has_replica { REPLICA } else { 0 };
+    let text = text(FORMAT, (compatible, incompatible), store);
+    checked_text::write(disk, file_names::STORE, &text)
+}
+
+/// Returns the contents of `STORE` in a copy of this store that has no replica.
+pub(crate) fn text_without_replica(disk: &dyn Disk, store: StoreId) -> Result<String> {
+    let compatible = read_any(disk)?.map_or(0, |identity| identity.compatible);
+    Ok(checked_text::sealed(&text(FORMAT, (compatible, 0), store)))
+}
+
+/// Reads the identity of the store in this directory, even if the directory is incomplete. `None`
+/// if there is no store.
+pub(crate) fn read_any(disk: &dyn Disk) -> Result<Option<Identity>> {
     let Some(found_text) = checked_text::read(disk, file_names::STORE, FILE_BYTES_MAX)? else {
         return Ok(None);
     };
@@ -71,10 +121,13 @@ pub(crate) fn read(disk: &dyn Disk) -> Result<Option<StoreId>> {
     if found_text != text(found, (compatible, incompatible), id) {
         return Err(Error::damaged(path, 0, "not a valid STORE file"));
     }
-    // Compatible features can be ignored. Their bits are preserved, because this file is never
-    // rewritten.
+    // Compatible features can be ignored. Their bits are preserved if the file is rewritten.
     match incompatible & !INCOMPATIBLE_KNOWN {
-        0 => Ok(Some(id)),
+        0 => Ok(Some(Identity {
+            store: id,
+            has_replica: incompatible & REPLICA != 0,
+            compatible,
+        })),
         features => Err(Error::UnknownFeatures {
             path: disk.path(""),
             features,

@@ -21,6 +21,7 @@ pub(crate) mod forge;
 pub(crate) mod format;
 pub(crate) mod frame;
 pub(crate) mod identity;
+pub(crate) mod outbox;
 pub(crate) mod pack;
 pub(crate) mod pack_writer;
 pub(crate) mod permissions;

@@ -86,6 +86,8 @@ pub(crate) struct Scanned {
     pub(crate) next_lsn: u64,
     /// The clocks in the last frame.
     pub(crate) clock: Option<ClockMark>,
+    /// The highest synced LSN in the frames.
+    pub(crate) synced_lsn: u64,
     /// The first LSN and the offset of every frame.
     pub(crate) frames: Vec<(u64, u64)>,
 }
@@ -308,9 +310,10 @@ impl Segment {
         end: Option<u64>,
         mut each: impl FnMut(u64, Event<'b>, u64) -> Result<(), E>,
     ) -> Result<Scanned, E> {
-        let (mut frames, mut clock) = (Vec::new(), None);
+        let (mut frames, mut clock, mut synced_lsn) = (Vec::new(), None, 0);
         let (end, next_lsn) = self.scan::<E>(bytes, end, |at, frame| {
             clock = Some(frame.clock);
+            synced_lsn = frame.synced_lsn.max(synced_lsn);
             frames.push((frame.first_lsn, at));
             let payload_at = at + HEADER_BYTES as u64;
             let whole = frame
@@ -324,6 +327,7 @@ impl Segment {
             end,
             next_lsn,
             clock,
+            synced_lsn,
             frames,
         })
     }

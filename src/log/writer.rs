@@ -11,6 +11,7 @@ use crate::log::disk::memory::MemoryDisk;
 use crate::log::disk::{self, Disk, File};
 use crate::log::file_names;
 use crate::log::frame::Builder;
+use crate::log::outbox::{Outbox, RemoteLog};
 use crate::log::preallocation::{Preallocation, Prepared, Room};
 use crate::log::segment::{SEGMENT_HEADER_BYTES, Segment, SegmentHeader};
 use crate::model::error::{Error, Result};
@@ -48,6 +49,8 @@ pub(crate) struct LogWriter {
     /// The epoch of a segment that was never used and must be removed before the next frame is
     /// written.
     unbegun: Option<u64>,
+    /// What the replica lacks, if there is one.
+    outbox: Option<Outbox>,
 }
 
 /// The position at which a log is continued, and the limits for that.
@@ -89,6 +92,7 @@ impl LogWriter {
         prepared: Prepared,
         next_lsn: u64,
         previous: (u64, u64),
+        remote: Option<Arc<dyn RemoteLog>>,
     ) -> Result<LogWriter> {
         let header = SegmentHeader {
             epoch: prepared.epoch,
@@ -98,6 +102,10 @@ impl LogWriter {
         };
         let file = prepared.file.clone();
         let active = Segment::begin(&*disk, prepared.file, header, store)?;
+        let mut outbox = remote.map(Outbox::new);
+        if let Some(outbox) = &mut outbox {
+            outbox.segment(header.epoch, next_lsn, &header.encode(store));
+        }
         Ok(LogWriter {
             disk,
             store,
@@ -110,6 +118,7 @@ impl LogWriter {
             next_lsn,
             synced_lsn: next_lsn - 1,
             unbegun: None,
+            outbox,
         })
     }
 
@@ -133,6 +142,7 @@ impl LogWriter {
         preallocation: Arc<Preallocation>,
         last: Arc<Segment>,
         place: Resume,
+        remote: Option<Arc<dyn RemoteLog>>,
     ) -> Result<Option<LogWriter>> {
         let Resume { next_lsn, end, .. } = place;
         let failed = |e| Error::io("write", &last.path, &e);
@@ -144,6 +154,14 @@ impl LogWriter {
         let file = disk.open_to_write(&last.name).map_err(failed)?;
         if !place.is_blank {
             Segment::zero(&*file, end..len).map_err(failed)?;
+        }
+        let mut outbox = remote.map(Outbox::new);
+        if let Some(outbox) = outbox
+            .as_mut()
+            .filter(|_| end == SEGMENT_HEADER_BYTES as u64)
+        {
+            // The header of a segment is sent together with its first frame.
+            outbox.segment(last.header.epoch, next_lsn, &last.header.encode(store));
         }
         // On a full disk, the rest is kept for writes that complete jobs or free space.
         let on_reserve = !preallocation.has_reserve();
@@ -159,6 +177,7 @@ impl LogWriter {
             next_lsn,
             synced_lsn: next_lsn - 1,
             unbegun: None,
+            outbox,
         }))
     }
 
@@ -167,7 +186,7 @@ impl LogWriter {
         let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::default());
         let preallocation = Arc::new(Preallocation::new(1, SEGMENT_HEADER_BYTES as u64));
         let prepared = preallocation.take(&*disk, 0, Room::Ordinary)?;
-        LogWriter::begin(disk, store, preallocation, prepared, next_lsn, (0, 0))
+        LogWriter::begin(disk, store, preallocation, prepared, next_lsn, (0, 0), None)
     }
 
     pub(crate) fn next_lsn(&self) -> u64 {
@@ -210,14 +229,18 @@ impl LogWriter {
         } else {
             None
         };
-        let (at, first_lsn) = (self.end, self.next_lsn);
+        let (at, first_lsn, count) = (self.end, self.next_lsn, frame.count());
         let bytes = frame.finish(self.active.binding(), first_lsn, self.synced_lsn);
         self.file
             .write_all_at(bytes, at)
             .map_err(|e| AppendError::Unknown(Error::io("write", &self.active.path, &e)))?;
         self.active.note_frame(first_lsn, at);
         self.end += len;
-        self.next_lsn += frame.count();
+        self.next_lsn += count;
+        if let Some(outbox) = &mut self.outbox {
+            let place = (self.active.header.epoch, at);
+            outbox.frame(place, (first_lsn, self.next_lsn), bytes);
+        }
         Ok(Appended {
             segment: self.active.clone(),
             at,
@@ -241,16 +264,26 @@ impl LogWriter {
         }
     }
 
-    /// Makes everything that was appended durable.
+    /// Makes everything that was appended durable, here and in the replica.
     pub(crate) fn sync(&mut self) -> Result<()> {
         if self.synced_lsn + 1 < self.next_lsn {
-            self.file
-                .sync()
-                .map_err(|e| Error::io("sync", &self.active.path, &e))?;
+            let sync_local = || {
+                let synced = self.file.sync();
+                synced.map_err(|e| Error::io("sync", &self.active.path, &e))
+            };
+            match &mut self.outbox {
+                Some(outbox) => outbox.send(sync_local)?,
+                None => sync_local()?,
+            }
             self.check_in_place()?;
             self.synced_lsn = self.next_lsn - 1;
         }
         Ok(())
+    }
+
+    /// How many bytes wait in memory to be sent to the replica.
+    pub(crate) fn unsent_bytes(&self) -> usize {
+        self.outbox.as_ref().map_or(0, Outbox::bytes)
     }
 
     /// Returns an error if an open would not find newly written frames, because the path no longer
@@ -301,6 +334,9 @@ impl LogWriter {
                 return Err(AppendError::Refused(error));
             }
         };
+        if let Some(outbox) = &mut self.outbox {
+            outbox.segment(header.epoch, self.next_lsn, &header.encode(self.store));
+        }
         self.active.seal(self.end);
         let sealed = std::mem::replace(&mut self.active, Arc::new(next));
         self.file = file;

@@ -92,6 +92,9 @@ impl Error {
             | Error::IndexStuck { .. }
             | Error::CloseStuck { .. }
             | Error::Removed { .. }
+            | Error::Deposed { .. }
+            | Error::ReplicaInUse { .. }
+            | Error::ReplicaUnreachable { .. }
             | Error::Forked { .. }
             | Error::StoreInUse { .. } => {
                 (503, "GES.8602", "engine service unavailable".to_owned())
@@ -104,6 +107,13 @@ impl Error {
             | Error::OlderFormat { .. }
             | Error::UnknownFeatures { .. }
             | Error::PermissionDenied { .. }
+            | Error::ReplicaNeeded { .. }
+            | Error::ReplicaRefused { .. }
+            | Error::ReplicaUnfit { .. }
+            | Error::ReplicaOfOtherStore { .. }
+            | Error::ReplicaBehind { .. }
+            | Error::ReplicaDiverged { .. }
+            | Error::ReplicaDamaged { .. }
             | Error::Damaged { .. }
             | Error::IndexUnavailable { .. }
             | Error::Io { .. }

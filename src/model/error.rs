@@ -386,6 +386,115 @@ pub enum Error {
         /// Its path.
         path: PathBuf,
     },
+    /// Another open of the store has taken over its replica, so this one can write no longer. This
+    /// write was not recorded. Reads still work, but show the store as it was.
+    #[error("the replica was taken over by {by} at {}; this store accepts no more writes; close \
+         it, and send writes to the store that took over", clock::rfc3339(*since))]
+    Deposed {
+        /// The process that took over.
+        by: Arc<str>,
+        /// When it took over, by its clock.
+        since: SystemTime,
+    },
+    /// The replica is in use, and [`TakeOver::IfQuiet`](crate::replica::TakeOver::IfQuiet) was set.
+    #[error("the replica {place} is in use by {by}, which took it over at {}; stop that process, \
+         or take over with TakeOver::Now", clock::rfc3339(*since))]
+    ReplicaInUse {
+        /// Where the replica is.
+        place: String,
+        /// The process that uses it.
+        by: Arc<str>,
+        /// When that process took over, by its clock.
+        since: SystemTime,
+    },
+    /// The store has a replica, and was opened without it. Writes to the directory alone would be
+    /// lost at the next takeover.
+    #[error("the store {} has a replica, which must be set to open it (option replica); to use \
+         the store without it from now on, open it once with `detach_replica`", path.display())]
+    ReplicaNeeded {
+        /// The directory of the store.
+        path: PathBuf,
+    },
+    /// The replica could not be reached in time
+    /// ([`Options::replica_patience`](crate::Options::replica_patience)).
+    #[error("cannot reach the replica {place}: {what}; retry, or check the network and the server")]
+    ReplicaUnreachable {
+        /// Where the replica is.
+        place: String,
+        /// The last problem.
+        what: Arc<str>,
+    },
+    /// The replica's engine refused a call: the place or the credentials are wrong, or lack a
+    /// permission.
+    #[error("the replica {place} refused the call: {what}")]
+    ReplicaRefused {
+        /// Where the replica is.
+        place: String,
+        /// The problem.
+        what: Arc<str>,
+    },
+    /// The replica's engine does not do what a replica needs, so it would lose writes.
+    #[error("the engine of the replica {place} cannot be used: {what}")]
+    ReplicaUnfit {
+        /// Where the replica is.
+        place: String,
+        /// What it does wrong.
+        what: Arc<str>,
+    },
+    /// The replica belongs to another store.
+    #[error(
+        "the replica {place} belongs to store {found:032x}, but the directory contains store \
+         {expected:032x}; use another prefix, or another directory"
+    )]
+    ReplicaOfOtherStore {
+        /// Where the replica is.
+        place: String,
+        /// The id of the store that the replica belongs to.
+        found: u128,
+        /// The id of the store in the directory.
+        expected: u128,
+    },
+    /// The replica lacks writes that were acknowledged: it was deleted or restored to an earlier
+    /// state. Nothing was changed.
+    #[error(
+        "the replica {place} ends at log sequence number {replica_lsn}, but the directory \
+         contains acknowledged writes up to {local_lsn}: the replica has lost its end; restore it, \
+         or open once with `reseed` to replace it with the directory's contents"
+    )]
+    ReplicaBehind {
+        /// Where the replica is.
+        place: String,
+        /// The last log sequence number in the replica.
+        replica_lsn: u64,
+        /// The last acknowledged log sequence number in the directory.
+        local_lsn: u64,
+    },
+    /// The directory and the replica contain different writes: the store was written to without
+    /// its replica, or the directory is a copy that was. Nothing was changed.
+    #[error(
+        "the directory does not match the replica {place} ({what}); open an empty directory \
+         to restore the store from the replica, or open once with `reseed` to replace the replica \
+         with the directory's contents"
+    )]
+    ReplicaDiverged {
+        /// Where the replica is.
+        place: String,
+        /// The difference.
+        what: Arc<str>,
+    },
+    /// A chunk or blob of the replica is missing or corrupt.
+    #[error(
+        "{object} in the replica {place} is corrupt or missing: {what}; if the directory is \
+         intact, open it once with `reseed` to replace the replica"
+    )]
+    ReplicaDamaged {
+        /// Where the replica is.
+        place: String,
+        /// The chunk or blob.
+        object: String,
+        /// The problem.
+        what: Arc<str>,
+    },
     /// The process was forked from a process that had opened this store, or that had opened any
     /// store for writing. A forked child can neither use nor close its parent's stores, nor open
     /// another store for writing, because it lacks the threads that all stores share.

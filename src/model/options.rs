@@ -3,6 +3,7 @@
 
 mod checks;
 mod replay;
+mod replica;
 mod secrets;
 mod values;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::host_clock::HostClock;
+use crate::model::replica::{Replica, TakeOver};
 use crate::model::secrets::{Named, SecretKeys};
 
 pub(crate) use self::replay::OnReplay;
@@ -51,6 +53,11 @@ pub struct Options {
     pub(crate) secret_keys: SecretKeys,
     pub(crate) read_only: bool,
     pub(crate) on_replay: Option<OnReplay>,
+    pub(crate) replica: Option<Arc<dyn Replica>>,
+    pub(crate) take_over: TakeOver,
+    pub(crate) replica_patience: Duration,
+    pub(crate) reseed: bool,
+    pub(crate) detach_replica: bool,
 }
 
 impl Default for Options {
@@ -69,6 +76,11 @@ impl Default for Options {
             create: true,
             read_only: false,
             on_replay: None,
+            replica: None,
+            take_over: TakeOver::Now,
+            replica_patience: Duration::from_secs(30),
+            reseed: false,
+            detach_replica: false,
             named_secrets: Named::default(),
             secret_keys: SecretKeys::default(),
         }
@@ -291,6 +303,9 @@ impl fmt::Debug for Options {
             .field("read_only", &self.read_only)
             .field("secret_keys", &self.named_secrets.keys)
             .field("secrets", &self.named_secrets.policy)
+            .field("replica", &self.replica.as_ref().map(|r| r.place()))
+            .field("take_over", &self.take_over)
+            .field("replica_patience", &self.replica_patience)
             .finish_non_exhaustive()
     }
 }

@@ -57,7 +57,8 @@ pub trait Replica: Send + Sync {
     /// [`ReplicaError`].
     fn put(&self, name: &str, len: u64, from: &mut dyn Read) -> Result<(), ReplicaError>;
 
-    /// Writes these bytes of a blob to `to`. A range that ends after the blob is an error.
+    /// Writes these bytes of a blob to `to`. A range that ends after the blob is an error. After an
+    /// error, some of the bytes may have been written.
     ///
     /// # Errors
     /// [`ReplicaError::Missing`] if there is no such blob; [`ReplicaError`].

@@ -131,6 +131,30 @@ pub struct Stats {
     /// How long the oldest page has been preventing the deletion of a replaced file; `None` if no
     /// page prevents one ([`Options::snapshot_timeout`](crate::Options::snapshot_timeout)).
     pub oldest_pin: Option<Duration>,
+    /// The store's replica, if it has one.
+    pub replica: Option<ReplicaStats>,
+}
+
+/// The statistics of a store's replica: see [`Options::replica`](crate::Options::replica).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ReplicaStats {
+    /// Where the replica is: a URL without credentials.
+    pub place: String,
+    /// The number of this open's claim: [`JobStore::reign`](crate::JobStore::reign).
+    pub reign: u64,
+    /// The number of the last chunk.
+    pub last_chunk: u64,
+    /// Bytes appended to the replica since the open.
+    pub bytes: u64,
+    /// How many calls to append were repeated since the open.
+    pub retries: u64,
+    /// For how long the chunk that is being appended has been under way; `None` if none is.
+    pub waiting: Option<Duration>,
+    /// When the last checkpoint was made; `None` if none was made since the open.
+    pub last_checkpoint_at: Option<SystemTime>,
+    /// Number of chunks since the last checkpoint. A restore reads each of them.
+    pub chunks_since_checkpoint: u64,
 }
 
 /// The totals of all graphs, in [`Stats`].

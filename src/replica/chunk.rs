@@ -1,13 +1,15 @@
 //! A chunk: one numbered object of a replica's log.
 //!
-//! A chunk contains frames as they are in a segment, a claim, or the announcement of a trim.
+//! A chunk contains frames as they are in a segment, a claim, the announcement of a trim, or the
+//! record of the secret keys.
 
 use crate::base::codec::{NUMBER_MAX, u32_at, u64_at};
+use crate::log::outbox::HEADER_ROOM;
 use crate::model::store_id::StoreId;
 
 /// The fields and their sizes in bytes: magic 8, format 4, CRC 4, kind 4, length of the payload 4,
 /// number 8, claim 8, reign 16, store id 16, first LSN 8, end LSN 8, epoch 8, offset 8.
-pub(crate) const CHUNK_HEADER_BYTES: usize = 104;
+pub(crate) const CHUNK_HEADER_BYTES: usize = HEADER_ROOM;
 const MAGIC: &[u8; 8] = b"JOBSCHNK";
 /// The format of chunks and checkpoints.
 pub(crate) const REPLICA_FORMAT: u32 = 1;
@@ -39,6 +41,8 @@ pub(crate) enum Content {
     Claim,
     /// Everything that the checkpoint up to this number replaces may be removed.
     Trim { through: u64 },
+    /// The payload is the text of `SECRET-KEYS`, which applies from here on. Follows a claim.
+    SecretKeys,
 }
 
 /// The header of a chunk.
@@ -70,6 +74,7 @@ impl ChunkHeader {
             } => (1, [first_lsn, end_lsn, epoch, offset]),
             Content::Claim => (2, [0; 4]),
             Content::Trim { through } => (3, [through, 0, 0, 0]),
+            Content::SecretKeys => (4, [0; 4]),
         };
         let header = &mut chunk[..CHUNK_HEADER_BYTES];
         header[0..8].copy_from_slice(MAGIC);
@@ -112,6 +117,7 @@ impl ChunkHeader {
             },
             2 => Content::Claim,
             3 => Content::Trim { through: first },
+            4 => Content::SecretKeys,
             _ => return Err(ChunkError::Damaged),
         };
         let is_possible = match content {
@@ -124,7 +130,7 @@ impl ChunkHeader {
                 let known = epoch < NUMBER_MAX && offset < NUMBER_MAX && end_lsn < NUMBER_MAX;
                 known && first_lsn > 0 && first_lsn <= end_lsn && payload_len > 0
             }
-            Content::Claim => true,
+            Content::Claim | Content::SecretKeys => true,
             Content::Trim { through } => through < number,
         };
         let header = ChunkHeader {
@@ -187,6 +193,7 @@ mod tests {
             (5, frames),
             (4, Content::Claim),
             (6, Content::Trim { through: 5 }),
+            (7, Content::SecretKeys),
         ] {
             let header = ChunkHeader {
                 number,

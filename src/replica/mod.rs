@@ -6,13 +6,28 @@
 //! ends the previous writer's ability to write. Section "Replica" of [`format`](crate::format)
 //! describes the objects and the rules.
 
-mod chunk;
+pub(crate) mod appender;
+pub(crate) mod at_once;
+pub(crate) mod calls;
+pub(crate) mod checkpoint;
+pub(crate) mod chunk;
+pub(crate) mod claim;
 #[cfg(feature = "replica-etcd")]
 mod etcd;
+pub(crate) mod holder;
 mod large_chunk;
+pub(crate) mod local;
+mod memory;
+pub(crate) mod mirror;
 mod pair;
+mod prove;
+mod status;
+pub(crate) mod uploads;
 
-pub use crate::model::replica::{Created, Replica, ReplicaError, TakeOver};
 #[cfg(feature = "replica-etcd")]
-pub use etcd::EtcdReplica;
-pub use pair::Pair;
+pub use self::etcd::EtcdReplica;
+pub use self::memory::{Call, Faults, MemoryReplica, Traffic};
+pub use self::pair::Pair;
+pub use self::prove::{ProveError, prove};
+pub use self::status::{ReplicaStatus, status};
+pub use crate::model::replica::{Created, Replica, ReplicaError, TakeOver};

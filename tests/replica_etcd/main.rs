@@ -9,4 +9,5 @@ mod cluster;
 mod faults;
 mod latency;
 mod log;
+mod pair;
 mod security;

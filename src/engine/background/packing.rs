@@ -56,6 +56,7 @@ pub(crate) fn work_noted(engine: &Engine) {
         tracing::warn!(%error, "packing failed; retrying later");
     }
     engine.expire_retired(Instant::now());
+    engine.wake_uploader();
     retry_hand_backs(engine);
     *engine.packing_problem.lock() = problem.map(|error| error.to_string().into());
 }
@@ -77,6 +78,7 @@ fn work(engine: &Engine) -> Result<()> {
         {
             refilled = engine.preallocation.refill(&*engine.disk);
         }
+        let is_full = refilled.as_ref().is_err_and(disk::is_full);
         let sealed = {
             let log_files = engine.log_files.read();
             log_files
@@ -92,11 +94,17 @@ fn work(engine: &Engine) -> Result<()> {
             done = done.and(packed);
             continue;
         }
-        let merging = to_merge(&engine.log_files.read().packs, &not_merged);
+        let to_compact = || compaction::to_compact(engine, &not_compacted, is_full);
+        // On a full disk, garbage is removed first, because this frees the most space.
+        let garbage = if is_full { to_compact() } else { None };
+        let merging = match garbage {
+            Some(_) => None,
+            None => to_merge(&engine.log_files.read().packs, &not_merged),
+        };
         if let Some(merging) = merging {
             let merged = compaction::rewrite(engine, merging, "merge", &mut not_merged);
             done = done.and(merged);
-        } else if let Some(pack) = compaction::to_compact(engine, &not_compacted) {
+        } else if let Some(pack) = garbage.or_else(to_compact) {
             let compacted = compaction::rewrite(engine, vec![pack], "compact", &mut not_compacted);
             match &compacted {
                 // Work that failed for lack of space may succeed now.
@@ -181,7 +189,7 @@ pub(crate) fn is_settled(engine: &Engine) -> bool {
     };
     segments.len() <= 1
         && to_merge(&packs, &[]).is_none()
-        && compaction::to_compact(engine, &[]).is_none()
+        && compaction::to_compact(engine, &[], false).is_none()
 }
 
 /// Rewrites a sealed segment as a pack. The caller must hold no other reference to the segment, so
@@ -241,8 +249,8 @@ fn pack(engine: &Engine, segment: Arc<Segment>) -> Result<()> {
     // Remove the segment durably, so that segments disappear from the disk in order, the oldest
     // first.
     let removed = engine
-        .disk
-        .remove(&segment.name)
+        .preallocation
+        .remove(&*engine.disk, &segment.name, &segment.file)
         .and_then(|()| engine.disk.sync_names());
     removed.map_err(|e| Error::io("remove", &segment.path, &e))?;
     drop((events, segment));

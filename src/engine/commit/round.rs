@@ -149,6 +149,13 @@ impl Round {
 
     /// Completes every write with an "unknown" error, because the log may or may not contain the
     /// frame.
+    /// Ends all writes with this error.
+    pub(super) fn end_with(&mut self, error: &Error) {
+        self.results
+            .iter_mut()
+            .for_each(|result| *result = Err(error.clone()));
+    }
+
     pub(super) fn end_unknown(&mut self, why: &Arc<str>) {
         let mut ids = self.ids.drain(..).peekable();
         for (n, result) in self.results.iter_mut().enumerate() {

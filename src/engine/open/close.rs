@@ -67,6 +67,9 @@ impl Engine {
         self.set_closed();
         self.queue.close();
         self.wake_all_waiters();
+        if let Some(replica) = &self.replica {
+            replica.appender.begin_close();
+        }
         let threads = self.stop_threads();
         // The last handle may be dropped by one of these threads itself.
         let this = thread::current().id();
@@ -100,6 +103,11 @@ impl Engine {
                  the archive file"
             );
         }
+        if !self.shutdown.wait_ended(Worker::Uploader, deadline) {
+            // It changes no files, and once another store has claimed the replica, it can remove
+            // nothing there.
+            tracing::error!("a copy to the replica does not end; its thread is abandoned");
+        }
         let log = self.shutdown.log();
         if self.shutdown.wait_ended(Worker::Indexer, deadline) {
             // The indexer thread has already done this, unless it could not be started or panicked.
@@ -125,6 +133,9 @@ impl Engine {
             let what = format!("the thread {}", writing.join(" and "));
             return Err(close_stuck(&what));
         };
+        if let Some(replica) = &self.replica {
+            replica.appender.stop();
+        }
         // The files are checked after the last write.
         let files = self.check_files();
         self.unlock();

@@ -42,7 +42,7 @@ pub(crate) fn open_directory(options: Options, path: &Path) -> Result<Arc<Engine
         Err(e) if e.kind() == io::ErrorKind::NotFound => Kind::Empty,
         there => kind_of(&there.map_err(|e| Error::io("open", path, &e))?)?,
     };
-    if !options.create && matches!(kind, Kind::Empty) {
+    if !options.create && options.replica.is_none() && matches!(kind, Kind::Empty) {
         return Err(Error::StoreMissing {
             path: path.to_path_buf(),
         });
@@ -176,7 +176,7 @@ fn kind_of(disk: &OsDirectory) -> Result<Kind> {
     }
     let mut kind = Kind::Empty;
     for name in names {
-        let harmless = name == file_names::LOCK
+        let harmless = [file_names::LOCK, file_names::MIRRORING].contains(&name.as_str())
             || file_names::is_aside(&name)
             || file_names::is_of_the_system(&name);
         if file_names::is_ours(&name) && !harmless {

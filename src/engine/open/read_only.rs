@@ -84,6 +84,7 @@ pub(crate) fn open_read_only(
         index: replay.index,
         index_directory: None,
         index_in_memory: None,
+        replica: None,
         preallocation: Arc::new(Preallocation::new(files.next_epoch, options.segment_bytes)),
         lock: None,
         options,

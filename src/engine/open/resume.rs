@@ -6,6 +6,7 @@ use super::read_log::ReadEnd;
 use crate::engine::state::log_files::LogFiles;
 use crate::log::disk::Disk;
 use crate::log::identity;
+use crate::log::outbox::RemoteLog;
 use crate::log::preallocation::{Preallocation, Room};
 use crate::log::writer::{LogWriter, Resume};
 use crate::model::error::{Error, Result};
@@ -26,6 +27,7 @@ pub(super) fn begin_log(
     preallocation: &Arc<Preallocation>,
     next_lsn: u64,
     (log_files, end): (&LogFiles, &ReadEnd),
+    remote: Option<Arc<dyn RemoteLog>>,
 ) -> Result<LogWriter> {
     let last = log_files.segments.last();
     let resume = |zeros_max, capacity_max| match last.cloned() {
@@ -37,7 +39,8 @@ pub(super) fn begin_log(
                 zeros_max,
                 capacity_max,
             };
-            LogWriter::resume(disk.clone(), store, preallocation.clone(), last, place)
+            let (disk, preallocation) = (disk.clone(), preallocation.clone());
+            LogWriter::resume(disk, store, preallocation, last, place, remote.clone())
         }
         None => Ok(None),
     };
@@ -56,7 +59,15 @@ pub(super) fn begin_log(
                 }
                 let previous = (end.epoch, end.at);
                 let (disk, preallocation) = (disk.clone(), preallocation.clone());
-                return LogWriter::begin(disk, store, preallocation, prepared, next_lsn, previous);
+                return LogWriter::begin(
+                    disk,
+                    store,
+                    preallocation,
+                    prepared,
+                    next_lsn,
+                    previous,
+                    remote,
+                );
             }
             Err(refused @ Error::DiskFull { .. }) => resume(u64::MAX, u64::MAX)?.ok_or(refused)?,
             Err(error) => return Err(error),

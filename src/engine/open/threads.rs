@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use crate::base::sync::{channel, thread};
 use crate::engine::background::indexing;
 use crate::engine::background::packing;
+use crate::engine::background::uploading;
 use crate::engine::commit;
 use crate::engine::core::{Background, Engine};
 use crate::engine::state::workers::Worker;
@@ -30,7 +31,6 @@ pub(super) fn start_threads(engine: &Arc<Engine>) -> Result<()> {
             .map(|thread| (worker, thread))
             .map_err(|e| Error::io("start a thread for", engine_path(name), &e))
     };
-    #[cfg_attr(not(feature = "archive"), allow(unused_mut))]
     let mut threads = vec![
         spawn(Worker::Committer, Box::new(commit::run))?,
         spawn(
@@ -51,8 +51,27 @@ pub(super) fn start_threads(engine: &Arc<Engine>) -> Result<()> {
     };
     #[cfg(not(feature = "archive"))]
     let archiver = None;
+    let uploader = match &engine.replica {
+        Some(replica) => {
+            let (call, calls) = channel::bounded(1);
+            let run = move |engine: &Engine| uploading::run(engine, &calls);
+            threads.push(spawn(Worker::Uploader, Box::new(run))?);
+            let engine = Arc::downgrade(engine);
+            let started = replica.appender.start_thread(move |deposed| {
+                if let Some(engine) = engine.upgrade() {
+                    engine.fail(deposed);
+                    engine.wake_all_waiters();
+                }
+            });
+            let name = "jobstore-replica";
+            started.map_err(|e| Error::io("start a thread for", engine_path(name), &e))?;
+            Some(call)
+        }
+        None => None,
+    };
     engine.set_background(Background {
         archiver,
+        uploader,
         packer: Some(call_packer),
         indexer: Some(call_indexer),
         threads,

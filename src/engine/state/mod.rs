@@ -27,6 +27,7 @@ pub(crate) mod queue;
 pub(crate) mod recovered;
 pub(crate) mod removed_jobs;
 pub(crate) mod removed_runs;
+pub(crate) mod replica;
 pub(crate) mod retention;
 pub(crate) mod retired;
 pub(crate) mod rewrites;

@@ -16,6 +16,8 @@ pub(crate) enum Worker {
     /// Exists only if the feature `archive` is enabled.
     #[cfg_attr(not(feature = "archive"), allow(dead_code))]
     Archiver,
+    /// Exists only if the store has a replica.
+    Uploader,
 }
 
 impl Worker {
@@ -25,6 +27,7 @@ impl Worker {
             Worker::Packer => "jobstore-pack",
             Worker::Indexer => "jobstore-index",
             Worker::Archiver => "jobstore-purge",
+            Worker::Uploader => "jobstore-upload",
         }
     }
 }
@@ -39,7 +42,7 @@ pub(crate) struct Shutdown {
 #[derive(Default)]
 pub(crate) struct ShutdownState {
     pub(crate) close: Close,
-    pub(crate) running: [bool; 4],
+    pub(crate) running: [bool; 5],
     /// Where the log ends, once the close has ended it.
     pub(crate) log: Option<Result<LogEnd>>,
     /// The result of the whole close, for callers that waited for it.

@@ -56,6 +56,16 @@ impl Error {
             Error::CommitUnknown { .. } => "CommitUnknown",
             Error::ReadOnly { .. } => "ReadOnly",
             Error::Removed { .. } => "Removed",
+            Error::Deposed { .. } => "Deposed",
+            Error::ReplicaInUse { .. } => "ReplicaInUse",
+            Error::ReplicaNeeded { .. } => "ReplicaNeeded",
+            Error::ReplicaUnreachable { .. } => "ReplicaUnreachable",
+            Error::ReplicaRefused { .. } => "ReplicaRefused",
+            Error::ReplicaUnfit { .. } => "ReplicaUnfit",
+            Error::ReplicaOfOtherStore { .. } => "ReplicaOfOtherStore",
+            Error::ReplicaBehind { .. } => "ReplicaBehind",
+            Error::ReplicaDiverged { .. } => "ReplicaDiverged",
+            Error::ReplicaDamaged { .. } => "ReplicaDamaged",
             Error::Forked { .. } => "Forked",
             Error::OpenedReadOnly => "OpenedReadOnly",
             Error::TooManyOpenFiles { .. } => "TooManyOpenFiles",
@@ -221,6 +231,49 @@ mod tests {
             Error::Removed {
                 what: "",
                 path: PathBuf::new(),
+            },
+            Error::Deposed {
+                by: "".into(),
+                since: SystemTime::UNIX_EPOCH,
+            },
+            Error::ReplicaInUse {
+                place: String::new(),
+                by: "".into(),
+                since: SystemTime::UNIX_EPOCH,
+            },
+            Error::ReplicaNeeded {
+                path: PathBuf::new(),
+            },
+            Error::ReplicaUnreachable {
+                place: String::new(),
+                what: "".into(),
+            },
+            Error::ReplicaRefused {
+                place: String::new(),
+                what: "".into(),
+            },
+            Error::ReplicaUnfit {
+                place: String::new(),
+                what: "".into(),
+            },
+            Error::ReplicaOfOtherStore {
+                place: String::new(),
+                found: 0,
+                expected: 0,
+            },
+            Error::ReplicaBehind {
+                place: String::new(),
+                replica_lsn: 0,
+                local_lsn: 0,
+            },
+            Error::ReplicaDiverged {
+                place: String::new(),
+                what: "".into(),
+            },
+            Error::ReplicaDamaged {
+                place: String::new(),
+                object: String::new(),
+                what: "".into(),
             },
             Error::Forked { opener: 0 },
             Error::OpenedReadOnly,

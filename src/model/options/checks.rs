@@ -62,6 +62,13 @@ impl Options {
                 "1 ms to 1 h",
             ),
             (
+                "replica_patience in ms",
+                ms(self.replica_patience),
+                100,
+                3_600_000,
+                "100 ms to 1 h",
+            ),
+            (
                 "snapshot_timeout in ms",
                 ms(self.snapshot_timeout),
                 1_000,

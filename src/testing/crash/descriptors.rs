@@ -52,7 +52,15 @@ fn make_segments(dir: &Path) -> u64 {
     let prepared = preallocation
         .take(&*disk, 0, Room::Ordinary)
         .expect("a segment");
-    let log = LogWriter::begin(disk.clone(), store, preallocation, prepared, 1, (0, 0));
+    let log = LogWriter::begin(
+        disk.clone(),
+        store,
+        preallocation,
+        prepared,
+        1,
+        (0, 0),
+        None,
+    );
     let mut log = log.expect("a log");
     let mut frame = Builder::default();
     let mut jobs = 0;

@@ -166,7 +166,7 @@ fn a_frame_behind_a_torn_one_is_never_taken_for_the_successor_of_a_new_one() {
     let prepared = preallocation
         .take(&*disk, 0, Room::Ordinary)
         .expect("a segment");
-    let log = LogWriter::begin(disk, store, preallocation, prepared, 1, (0, 0));
+    let log = LogWriter::begin(disk, store, preallocation, prepared, 1, (0, 0), None);
     let mut log = log.expect("a log");
     let create = |graph, name| Event::GraphCreated {
         graph,

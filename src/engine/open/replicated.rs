@@ -1,0 +1,239 @@
+//! The first steps of an open with a replica: claim its log, and make the directory its mirror; or,
+//! if the replica is empty, copy the directory to it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::base::clock;
+use crate::engine::open::store_files::read_files;
+use crate::engine::state::replica::ReplicaState;
+use crate::log::disk::{self, Disk};
+use crate::log::file_names;
+use crate::log::identity::{self, Identity};
+use crate::log::random::random;
+use crate::model::error::{Error, Result};
+use crate::model::options::Options;
+use crate::model::replica::Replica;
+use crate::model::store_id::StoreId;
+use crate::replica;
+use crate::replica::appender::Appender;
+use crate::replica::calls::Calls;
+use crate::replica::chunk::{Content, Writer};
+use crate::replica::claim::{self, Claimant, Claimed, Contents};
+use crate::replica::holder::Holder;
+use crate::replica::local::Local;
+use crate::replica::mirror::Mirror;
+use crate::replica::uploads::{PackFile, SegmentPart, Snapshot, Uploads};
+
+/// The upper bound for the size of `SECRET-KEYS`.
+const KEYS_BYTES_MAX: u64 = 1 << 20;
+
+/// A store whose replica this open has claimed.
+pub(super) struct Attached {
+    pub(super) replica: ReplicaState,
+    /// The epoch of the last segment in the replica, and where it ends. It may be packed here.
+    pub(super) last: (u64, u64),
+}
+
+/// Attaches the replica, if one is set. Otherwise, checks that the store needs none.
+pub(super) fn attach(options: &Options, disk: &dyn Disk) -> Result<Option<Attached>> {
+    let identity = identity::read_any(disk)?;
+    let is_mirroring = identity::is_mirroring(disk)?;
+    let Some(replica) = &options.replica else {
+        let needs_one = identity.is_some_and(|identity| identity.has_replica);
+        return match identity {
+            _ if is_mirroring => Err(needed(disk)),
+            Some(identity) if needs_one && options.detach_replica => {
+                identity::set_replica(disk, identity.store, false).map(|()| None)
+            }
+            _ if needs_one => Err(needed(disk)),
+            _ => Ok(None),
+        };
+    };
+    let calls = Calls {
+        replica: &**replica,
+        patience: options.replica_patience,
+        stop: None,
+    };
+    let local = match identity {
+        Some(identity) if !is_mirroring => Some(Local::read(disk, identity.store)?),
+        _ => None,
+    };
+    let opening = Opening {
+        options,
+        disk,
+        calls: &calls,
+        identity,
+        local: local.as_ref(),
+    };
+    opening.check_before_claim()?;
+    opening.attach(replica).map(Some)
+}
+
+/// Records in the replica which keys are secret from now on, as the first chunk after the claim.
+pub(super) fn record_secret_keys(disk: &dyn Disk, replica: &ReplicaState) -> Result<()> {
+    let text = disk::read_whole(disk, file_names::SECRET_KEYS, KEYS_BYTES_MAX)
+        .map_err(|e| Error::io("read", disk.path(file_names::SECRET_KEYS), &e))?;
+    replica.appender.append_small(Content::SecretKeys, &text)
+}
+
+fn needed(disk: &dyn Disk) -> Error {
+    Error::ReplicaNeeded {
+        path: disk.path(""),
+    }
+}
+
+struct Opening<'o> {
+    options: &'o Options,
+    disk: &'o dyn Disk,
+    calls: &'o Calls<'o>,
+    /// What `STORE` says, if there is a store.
+    identity: Option<Identity>,
+    /// The log in the directory, if it can be used.
+    local: Option<&'o Local>,
+}
+
+impl Opening<'_> {
+    fn is_first(&self) -> bool {
+        !self.identity.is_some_and(|identity| identity.has_replica)
+    }
+
+    /// Refuses what must not depose the store that uses the replica. Nothing is changed.
+    fn check_before_claim(&self) -> Result<()> {
+        let Some(found) = claim::store_of(self.calls)? else {
+            return self.check_empty();
+        };
+        if self.options.reseed {
+            return Ok(());
+        }
+        let mismatch = self.identity.filter(|identity| identity.store != found);
+        if let Some(identity) = mismatch {
+            return Err(Error::ReplicaOfOtherStore {
+                place: self.calls.replica.place(),
+                found: found.0,
+                expected: identity.store.0,
+            });
+        }
+        let end = claim::end(self.calls)?;
+        match claim::contents(self.calls, end) {
+            Ok(Some(contents)) => self.check_contents(found, &contents),
+            // Another writer is trimming the log; it is read again once it is claimed.
+            Ok(None) | Err(Error::ReplicaDamaged { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Checks that an empty log may be used. Whoever wrote the first chunk of any other log has
+    /// proven its engine.
+    fn check_empty(&self) -> Result<()> {
+        if self.identity.is_none() && !self.options.create {
+            return Err(Error::StoreMissing {
+                path: self.disk.path(""),
+            });
+        }
+        let lost = self
+            .local
+            .filter(|local| !self.is_first() && !local.is_empty());
+        if let Some(local) = lost.filter(|_| !self.options.reseed) {
+            return Err(Error::ReplicaBehind {
+                place: self.calls.replica.place(),
+                replica_lsn: 0,
+                local_lsn: local.acknowledged_lsn - 1,
+            });
+        }
+        replica::prove(self.calls.replica).map_err(|error| self.calls.unproven(error))
+    }
+
+    /// Checks that the directory can become the mirror of these contents.
+    fn check_contents(&self, store: StoreId, contents: &Contents) -> Result<()> {
+        if contents.is_unused() {
+            return Ok(());
+        }
+        if self.identity.is_some() && self.is_first() {
+            return Err(Error::ReplicaDiverged {
+                place: self.calls.replica.place(),
+                what: "the store in the directory was last used without a replica".into(),
+            });
+        }
+        self.mirror(store, contents).plan(self.local).map(drop)
+    }
+
+    fn mirror<'m>(&'m self, store: StoreId, contents: &'m Contents) -> Mirror<'m> {
+        Mirror {
+            disk: self.disk,
+            calls: self.calls,
+            store,
+            contents,
+        }
+    }
+
+    fn attach(&self, replica: &Arc<dyn Replica>) -> Result<Attached> {
+        let claimant = Claimant {
+            store: self.identity.map(|identity| identity.store),
+            new_store: StoreId(u128::from_le_bytes(random(self.disk)?)),
+            reign: u128::from_le_bytes(random(self.disk)?),
+            holder: Holder::here(clock::to_ms(self.options.clock.now())),
+            take_over: self.options.take_over,
+        };
+        let claimed = claim::claim(self.calls, &claimant, self.options.reseed)?;
+        let Claimed { writer, contents } = &claimed;
+        tracing::info!(claim = writer.claim, "claimed the replica");
+        let seeds = self.options.reseed || contents.is_unused();
+        if seeds && self.local.is_none() && self.identity.is_some() {
+            let what = "it is empty, but the directory was being restored from it";
+            return Err(self.calls.damaged("the log".to_owned(), what));
+        }
+        if !seeds {
+            self.check_contents(writer.store, contents)?;
+        }
+        let mut uploads = Uploads::of(*writer, contents);
+        match seeds {
+            true => self.seed(*writer, &mut uploads)?,
+            false => {
+                let mirror = self.mirror(writer.store, contents);
+                let plan = mirror.plan(self.local)?;
+                tracing::debug!(?plan, "making the directory a mirror of the replica");
+                mirror.make(plan, self.local)?;
+            }
+        }
+        identity::set_replica(self.disk, writer.store, true)?;
+        let appender = Appender::new(replica.clone(), *writer, self.options.replica_patience);
+        Ok(Attached {
+            replica: ReplicaState::new(Arc::new(appender), uploads),
+            last: contents.last,
+        })
+    }
+
+    /// Copies the directory to the replica.
+    fn seed(&self, writer: Writer, uploads: &mut Uploads) -> Result<()> {
+        // From here on, nothing may be written to the directory alone.
+        identity::set_replica(self.disk, writer.store, true)?;
+        let files = read_files(self.disk, writer.store)?;
+        let ends: BTreeMap<u64, u64> = self.local.map_or_else(BTreeMap::new, |local| {
+            local.segments.iter().map(|s| (s.epoch, s.end)).collect()
+        });
+        let packs = files.packs.iter().map(|pack| PackFile {
+            first_lsn: pack.first_lsn,
+            last_lsn: pack.last_lsn,
+            len: pack.bytes,
+            file: &*pack.file,
+        });
+        let segments = files.segments.iter().filter_map(|segment| {
+            let epoch = segment.header.epoch;
+            Some(SegmentPart {
+                epoch,
+                end: *ends.get(&epoch)?,
+                file: &*segment.file,
+            })
+        });
+        let keys = disk::read_whole(self.disk, file_names::SECRET_KEYS, KEYS_BYTES_MAX).ok();
+        let snapshot = Snapshot {
+            through: writer.claim,
+            end_lsn: self.local.map_or(1, |local| local.end_lsn),
+            packs: packs.collect(),
+            segments: segments.collect(),
+            secret_keys: keys.and_then(|keys| String::from_utf8(keys).ok()),
+        };
+        uploads.store(self.calls, &snapshot).map(drop)
+    }
+}

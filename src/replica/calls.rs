@@ -1,0 +1,187 @@
+//! Calls of a replica's engine, repeated until they succeed or the patience is over.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use crate::base::clock::bounded;
+use crate::base::sync::atomic::{AtomicBool, Ordering};
+use crate::base::sync::time::Instant;
+use crate::base::sync::{Condvar, Mutex};
+use crate::log::outbox::HEADER_ROOM;
+use crate::model::error::{Error, Result};
+use crate::model::replica::{Created, Replica, ReplicaError};
+use crate::replica::chunk::{ChunkError, ChunkHeader, REPLICA_FORMAT};
+use crate::replica::prove::ProveError;
+
+/// The pause before the first repetition. It doubles with each further one.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// A replica, and how long to wait for it.
+pub(crate) struct Calls<'r> {
+    pub(crate) replica: &'r dyn Replica,
+    pub(crate) patience: Duration,
+    /// Calls are not repeated once this is set.
+    pub(crate) stop: Option<&'r AtomicBool>,
+}
+
+/// The pauses between repeated calls.
+pub(crate) struct Pauses {
+    deadline: Instant,
+    next: Duration,
+    /// How many more pauses a simulation makes, because no time passes in them.
+    #[cfg(feature = "simulation")]
+    left: u32,
+}
+
+impl Pauses {
+    pub(crate) fn until(patience: Duration) -> Pauses {
+        Pauses {
+            deadline: Instant::now() + bounded(patience),
+            next: PAUSE_MIN,
+            #[cfg(feature = "simulation")]
+            left: 60,
+        }
+    }
+
+    /// Pauses, or returns `false` if the patience is over.
+    pub(crate) fn pause(&mut self) -> bool {
+        #[cfg(feature = "simulation")]
+        if crate::base::simulated::is_simulated() {
+            self.left = self.left.saturating_sub(1);
+            return self.left > 0;
+        }
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return false;
+        }
+        sleep(self.next.min(left));
+        self.next = (2 * self.next).min(PAUSE_MAX);
+        true
+    }
+}
+
+pub(crate) fn sleep(time: Duration) {
+    #[cfg(feature = "simulation")]
+    if crate::base::simulated::is_simulated() {
+        return;
+    }
+    Condvar::new().wait_for(&mut Mutex::new(()).lock(), time);
+}
+
+impl Calls<'_> {
+    /// Repeats a call while its effect is unknown.
+    pub(crate) fn repeat<T>(
+        &self,
+        mut call: impl FnMut(&dyn Replica) -> Result<T, ReplicaError>,
+    ) -> Result<T> {
+        let mut pauses = Pauses::until(self.patience);
+        loop {
+            match call(self.replica) {
+                Ok(done) => return Ok(done),
+                Err(ReplicaError::Unknown { what }) => {
+                    tracing::debug!(what, "the replica did not answer; retrying");
+                    let is_over = self.stop.is_some_and(|stop| stop.load(Ordering::Acquire));
+                    if is_over || !pauses.pause() {
+                        return Err(self.unreachable(&what));
+                    }
+                }
+                Err(ReplicaError::Refused { what }) => {
+                    return Err(self.refused(what));
+                }
+                Err(error @ ReplicaError::Missing { .. }) => {
+                    let ReplicaError::Missing { name } = &error else {
+                        continue;
+                    };
+                    return Err(self.damaged(format!("blob {name}"), "it does not exist"));
+                }
+            }
+        }
+    }
+
+    /// Creates a chunk. Returns `None` if this call, or an earlier one with the same contents, did
+    /// so; otherwise, returns the chunk that has the number.
+    pub(crate) fn create(&self, number: u64, chunk: &[u8]) -> Result<Option<Vec<u8>>> {
+        match self.repeat(|replica| replica.create(number, chunk))? {
+            Created::Done => Ok(None),
+            Created::Taken(there) => Ok((there != chunk).then_some(there)),
+        }
+    }
+
+    /// Reads a chunk, and verifies it.
+    pub(crate) fn chunk(&self, number: u64) -> Result<Option<(ChunkHeader, Vec<u8>)>> {
+        let chunk = self.repeat(|replica| replica.read(number, Duration::ZERO))?;
+        chunk
+            .map(|chunk| Ok((self.parse(number, &chunk)?, chunk)))
+            .transpose()
+    }
+
+    pub(crate) fn parse(&self, number: u64, chunk: &[u8]) -> Result<ChunkHeader> {
+        ChunkHeader::parse(number, chunk).map_err(|error| match error {
+            ChunkError::Newer(found) => self.newer(found),
+            ChunkError::Damaged => {
+                self.damaged(format!("chunk {number}"), "it is not a valid chunk")
+            }
+        })
+    }
+
+    /// Reads a whole blob of at most `bytes_max` bytes. `None` if it does not exist.
+    pub(crate) fn blob(&self, name: &str, len: u64) -> Result<Option<Vec<u8>>> {
+        let range = Range { start: 0, end: len };
+        self.repeat(|replica| {
+            let mut bytes = Vec::new();
+            match replica.get(name, range.clone(), &mut bytes) {
+                Ok(()) => Ok(Some(bytes)),
+                Err(ReplicaError::Missing { .. }) => Ok(None),
+                Err(error) => Err(error),
+            }
+        })
+    }
+
+    pub(crate) fn newer(&self, found: u32) -> Error {
+        Error::NewerFormat {
+            path: self.replica.place().into(),
+            found,
+            supported: REPLICA_FORMAT,
+        }
+    }
+
+    pub(crate) fn damaged(&self, object: String, what: &str) -> Error {
+        Error::ReplicaDamaged {
+            place: self.replica.place(),
+            object,
+            what: what.into(),
+        }
+    }
+
+    /// The error of an engine that [`prove`](fn@crate::replica::prove) did not accept.
+    pub(crate) fn unproven(&self, error: ProveError) -> Error {
+        match error {
+            ProveError::Unfit { place, what } => Error::ReplicaUnfit {
+                place,
+                what: what.into(),
+            },
+            ProveError::Failed(ReplicaError::Refused { what }) => self.refused(what),
+            ProveError::Failed(error) => self.unreachable(&error.to_string()),
+        }
+    }
+
+    fn refused(&self, what: String) -> Error {
+        Error::ReplicaRefused {
+            place: self.replica.place(),
+            what: what.into(),
+        }
+    }
+
+    pub(crate) fn unreachable(&self, what: &str) -> Error {
+        Error::ReplicaUnreachable {
+            place: self.replica.place(),
+            what: what.into(),
+        }
+    }
+}
+
+/// The payload of a chunk.
+pub(crate) fn payload(chunk: &[u8]) -> &[u8] {
+    chunk.get(HEADER_ROOM..).unwrap_or_default()
+}

@@ -1,0 +1,339 @@
+//! Claims the log of a replica, and finds out what it contains.
+//!
+//! The claim comes first and ends what other writers can append; only then is the log read, up to
+//! the claim. In the reverse order, a write that is acknowledged in between would be lost.
+
+use std::time::Duration;
+
+use crate::base::sync::time::Instant;
+use crate::model::error::{Error, Result};
+use crate::model::replica::TakeOver;
+use crate::model::store_id::StoreId;
+use crate::replica::calls::{Calls, payload, sleep};
+use crate::replica::checkpoint::{Checkpoint, CheckpointName, PACKS, PARTS};
+use crate::replica::chunk::{ChunkHeader, Content, Writer};
+use crate::replica::holder::Holder;
+
+/// How many times the log is claimed again because another writer trimmed it meanwhile.
+const TRIES: usize = 16;
+/// How often a claimant checks whether the log is growing.
+const QUIET_CHECK: Duration = Duration::from_millis(250);
+
+/// Who claims a log, and under which conditions.
+pub(crate) struct Claimant {
+    /// The store in the claimant's directory, if there is one.
+    pub(crate) store: Option<StoreId>,
+    /// The id of the store if the log is empty.
+    pub(crate) new_store: StoreId,
+    pub(crate) reign: u128,
+    pub(crate) holder: Holder,
+    pub(crate) take_over: TakeOver,
+}
+
+/// What a log contains before a certain chunk.
+#[derive(Clone, Debug)]
+pub(crate) struct Contents {
+    /// Replaces the chunks up to its number.
+    pub(crate) base: Option<Checkpoint>,
+    /// The number of the chunk after the last one.
+    pub(crate) end: u64,
+    /// The LSN after the last event; 1 if there is none.
+    pub(crate) end_lsn: u64,
+    /// All claims before the end, in order.
+    pub(crate) claims: Vec<u64>,
+    /// The epoch of the last segment in the log, and where it ends; 0 if there is none.
+    pub(crate) last: (u64, u64),
+    /// The text of `SECRET-KEYS`, if the store has that file.
+    pub(crate) secret_keys: Option<String>,
+}
+
+impl Contents {
+    /// The numbers of the chunks that the checkpoint does not replace.
+    pub(crate) fn numbers(&self) -> std::ops::Range<u64> {
+        self.base.as_ref().map_or(1, |base| base.through + 1)..self.end
+    }
+
+    /// Whether no store has ever been in the log: nothing was acknowledged.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.base.is_none() && self.end_lsn == 1
+    }
+}
+
+/// A claimed log.
+pub(crate) struct Claimed {
+    pub(crate) writer: Writer,
+    pub(crate) contents: Contents,
+}
+
+/// The number of the last chunk, or of the last one that a checkpoint replaces; 0 if there is none.
+fn last(calls: &Calls<'_>) -> Result<u64> {
+    let checkpoints = Checkpoint::list(calls)?;
+    let through = checkpoints.first().map_or(0, |(name, _)| name.through);
+    let numbers = calls.repeat(|replica| replica.numbers(through.max(1)))?;
+    Ok(numbers.last().copied().unwrap_or(0).max(through))
+}
+
+/// Returns the store that a log belongs to; `None` if the log is empty.
+///
+/// The first chunk of a log is a claim, and claims are never removed.
+pub(crate) fn store_of(calls: &Calls<'_>) -> Result<Option<StoreId>> {
+    if let Some((header, _)) = calls.chunk(1)? {
+        return Ok(Some(header.writer.store));
+    }
+    match last(calls)? {
+        0 => Ok(None),
+        _ => Err(calls.damaged("chunk 1".to_owned(), "it is missing, although others exist")),
+    }
+}
+
+/// Checks, before anything is written, that the log may be claimed.
+fn check_before(calls: &Calls<'_>, claimant: &Claimant) -> Result<StoreId> {
+    let Some(found) = store_of(calls)? else {
+        return Ok(claimant.store.unwrap_or(claimant.new_store));
+    };
+    check_store(calls, claimant, found)?;
+    let last = last(calls)?;
+    // Refuses a newer format, too.
+    let header = calls.chunk(last)?.map(|(header, _)| header);
+    if let TakeOver::IfQuiet(time) = claimant.take_over {
+        wait_for_quiet(calls, last, time)?;
+    }
+    tracing::debug!(last, ?header, "claiming a replica's log");
+    Ok(found)
+}
+
+fn check_store(calls: &Calls<'_>, claimant: &Claimant, found: StoreId) -> Result<()> {
+    match claimant.store.filter(|&expected| expected != found) {
+        None => Ok(()),
+        Some(expected) => Err(Error::ReplicaOfOtherStore {
+            place: calls.replica.place(),
+            found: found.0,
+            expected: expected.0,
+        }),
+    }
+}
+
+/// Returns once the log has not grown for this time.
+fn wait_for_quiet(calls: &Calls<'_>, last: u64, time: Duration) -> Result<()> {
+    let begun = Instant::now();
+    loop {
+        if let Some((header, _)) = calls.chunk(last + 1)? {
+            let holder = holder(calls, &header)?;
+            return Err(Error::ReplicaInUse {
+                place: calls.replica.place(),
+                by: holder.to_string().into(),
+                since: holder.since(),
+            });
+        }
+        let left = time.saturating_sub(Instant::now().saturating_duration_since(begun));
+        if left.is_zero() {
+            return Ok(());
+        }
+        sleep(QUIET_CHECK.min(left));
+    }
+}
+
+/// Who wrote a chunk.
+pub(crate) fn holder(calls: &Calls<'_>, header: &ChunkHeader) -> Result<Holder> {
+    let claim = calls.chunk(header.writer.claim)?;
+    let text = claim.as_ref().map_or(&[][..], |(_, chunk)| payload(chunk));
+    Ok(Holder::parse(text))
+}
+
+/// The number of the chunk after the last one.
+pub(crate) fn end(calls: &Calls<'_>) -> Result<u64> {
+    Ok(last(calls)? + 1)
+}
+
+/// Claims a log, then reads what is in it. If the contents are going to be replaced
+/// (`is_reseeding`), only the claims are read.
+pub(crate) fn claim(calls: &Calls<'_>, claimant: &Claimant, is_reseeding: bool) -> Result<Claimed> {
+    let store = check_before(calls, claimant)?;
+    let mut problem = None;
+    for _ in 0..TRIES {
+        let writer = make_claim(calls, claimant, store)?;
+        let contents = match is_reseeding {
+            true => replaced_contents(calls, writer.claim).map(Some),
+            false => contents(calls, writer.claim),
+        };
+        match contents {
+            Ok(Some(contents)) => return Ok(Claimed { writer, contents }),
+            // Another writer has claimed and trimmed the log since.
+            Ok(None) => {}
+            // What is missing may have been replaced since.
+            Err(error @ Error::ReplicaDamaged { .. }) => problem = Some(error),
+            Err(error) => return Err(error),
+        }
+        sleep(QUIET_CHECK);
+    }
+    Err(problem.unwrap_or_else(|| calls.unreachable("other writers keep taking it over")))
+}
+
+/// Creates a claim after the last chunk.
+fn make_claim(calls: &Calls<'_>, claimant: &Claimant, store: StoreId) -> Result<Writer> {
+    let mut number = end(calls)?;
+    let mut store = store;
+    loop {
+        let writer = Writer {
+            store,
+            reign: claimant.reign,
+            claim: number,
+        };
+        let header = ChunkHeader {
+            number,
+            writer,
+            content: Content::Claim,
+        };
+        let chunk = header.chunk(claimant.holder.text().as_bytes());
+        let Some(there) = calls.create(number, &chunk)? else {
+            return Ok(writer);
+        };
+        if number == 1 {
+            // Another store was the first, so the log is of that store.
+            store = calls.parse(1, &there)?.writer.store;
+            check_store(calls, claimant, store)?;
+        }
+        number += 1;
+    }
+}
+
+/// Reads what a log contains before chunk `end`, which exists. Returns `None` if it was trimmed
+/// beyond that meanwhile.
+pub(crate) fn contents(calls: &Calls<'_>, end: u64) -> Result<Option<Contents>> {
+    let checkpoints = Checkpoint::list(calls)?;
+    if checkpoints
+        .first()
+        .is_some_and(|(newest, _)| newest.through >= end)
+    {
+        return Ok(None);
+    }
+    let base = newest_whole(calls, &checkpoints)?;
+    if base.is_none() && !checkpoints.is_empty() {
+        let name = checkpoints[0].0.name();
+        return Err(calls.damaged(
+            format!("checkpoint {name}"),
+            "a blob that it needs is missing",
+        ));
+    }
+    let first = base.as_ref().map_or(1, |base| base.through + 1);
+    let numbers = calls.repeat(|replica| replica.numbers(first))?;
+    let there = numbers.partition_point(|&number| number < end) as u64;
+    if first + there != end {
+        let mut expected = first..;
+        let missing = numbers.iter().find(|&&n| expected.next() != Some(n));
+        let before = missing.map_or(end, |&n| n);
+        return Err(calls.damaged(format!("a chunk before {before}"), "it is missing"));
+    }
+    let mut found = Contents {
+        end_lsn: base.as_ref().map_or(1, |base| base.end_lsn),
+        claims: base
+            .as_ref()
+            .map_or_else(Vec::new, |base| base.claims.clone()),
+        last: base
+            .as_ref()
+            .and_then(|base| base.parts.last())
+            .map_or((0, 0), |part| (part.epoch, part.to)),
+        secret_keys: base.as_ref().and_then(|base| base.secret_keys.clone()),
+        base,
+        end,
+    };
+    hop_back(calls, &mut found, first)?;
+    Ok(Some(found))
+}
+
+/// The contents of a log that may be damaged, and is going to be replaced: only its claims.
+fn replaced_contents(calls: &Calls<'_>, end: u64) -> Result<Contents> {
+    let mut claims = Vec::new();
+    for number in calls.repeat(|replica| replica.numbers(1))? {
+        let chunk = calls.repeat(|replica| replica.read(number, Duration::ZERO))?;
+        let header = chunk.map(|chunk| ChunkHeader::parse(number, &chunk));
+        // What cannot be read may be a claim, which is never removed.
+        let is_other = matches!(header, Some(Ok(header)) if header.content != Content::Claim);
+        if number < end && !is_other {
+            claims.push(number);
+        }
+    }
+    Ok(Contents {
+        base: None,
+        end,
+        end_lsn: 1,
+        claims,
+        last: (0, 0),
+        secret_keys: None,
+    })
+}
+
+/// Goes through the chunks from the last one back: finds the last event, all claims, and the last
+/// record of the secret keys. Of each reign, only a few chunks are read.
+fn hop_back(calls: &Calls<'_>, found: &mut Contents, first: u64) -> Result<()> {
+    let (mut number, mut claims) = (found.end - 1, Vec::new());
+    let (mut has_frames, mut has_keys) = (false, false);
+    while number >= first {
+        let (header, chunk) = there(calls, number)?;
+        if let (
+            Content::Frames {
+                end_lsn,
+                epoch,
+                offset,
+                ..
+            },
+            false,
+        ) = (header.content, has_frames)
+        {
+            let end = offset + payload(&chunk).len() as u64;
+            (found.end_lsn, found.last, has_frames) = (end_lsn, (epoch, end), true);
+        }
+        let claim = header.writer.claim;
+        if !has_frames && number > claim + 1 {
+            number -= 1;
+            continue;
+        }
+        // A reign records the secret keys right after its claim, if they have changed.
+        let keys_at = claim + 1;
+        if !has_keys && (first..found.end).contains(&keys_at) {
+            let (header, chunk) = there(calls, keys_at)?;
+            if header.content == Content::SecretKeys {
+                let keys = String::from_utf8_lossy(payload(&chunk)).into_owned();
+                (found.secret_keys, has_keys) = (Some(keys), true);
+            }
+        }
+        if claim >= first {
+            claims.push(claim);
+        }
+        number = claim.saturating_sub(1);
+    }
+    claims.reverse();
+    found.claims.extend(claims);
+    Ok(())
+}
+
+/// A chunk that must exist.
+pub(crate) fn there(calls: &Calls<'_>, number: u64) -> Result<(ChunkHeader, Vec<u8>)> {
+    let chunk = calls.chunk(number)?;
+    chunk.ok_or_else(|| calls.damaged(format!("chunk {number}"), "it is missing"))
+}
+
+/// The newest checkpoint whose blobs all exist. A newer one may lack some if its writer was deposed
+/// before it could announce the checkpoint.
+fn newest_whole(
+    calls: &Calls<'_>,
+    checkpoints: &[(CheckpointName, u64)],
+) -> Result<Option<Checkpoint>> {
+    if checkpoints.is_empty() {
+        return Ok(None);
+    }
+    let mut blobs = calls.repeat(|replica| replica.names(PACKS))?;
+    blobs.extend(calls.repeat(|replica| replica.names(PARTS))?);
+    blobs.sort_unstable();
+    let is_there = |(name, len): (&str, u64)| {
+        let at = blobs.binary_search_by(|(there, _)| there.as_str().cmp(name));
+        at.is_ok_and(|at| blobs[at].1 == len)
+    };
+    for (name, len) in checkpoints {
+        let checkpoint = Checkpoint::read(calls, name, *len)?;
+        if let Some(checkpoint) = checkpoint.filter(|c| c.blobs().all(is_there)) {
+            return Ok(Some(checkpoint));
+        }
+    }
+    Ok(None)
+}

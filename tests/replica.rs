@@ -1,0 +1,139 @@
+//! A store with a replica: acknowledged writes survive the loss of the directory, and a second
+//! engine takes over.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use jobstore::replica::MemoryReplica;
+use jobstore::{Body, Error, Graph, JobQuery, JobStore, Options, Outcome, Request, Result};
+
+fn options(replica: &MemoryReplica) -> Options {
+    JobStore::options()
+        .segment_bytes(64 << 10)
+        .replica(Arc::new(replica.clone()))
+}
+
+fn open(replica: &MemoryReplica, dir: &Path) -> Result<JobStore> {
+    options(replica).open(dir)
+}
+
+fn submit(graph: &Graph, n: usize) -> Result<()> {
+    let body = Body::from_value(&"x".repeat(n % 700))?;
+    graph.submit_as(format!("job-{n}"), Request::new("c", "/ges", body)?)?;
+    Ok(())
+}
+
+fn listed(graph: &Graph) -> Vec<u8> {
+    graph.list(JobQuery::new()).unwrap().to_json().unwrap()
+}
+
+#[test]
+fn an_empty_directory_becomes_the_full_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let replica = MemoryReplica::default();
+    let store = open(&replica, &dir.path().join("a")).unwrap();
+    assert_eq!(store.reign(), Some(1));
+    let graph = store.create_graph("1", "movie").unwrap();
+    for n in 0..300 {
+        submit(&graph, n).unwrap();
+    }
+    graph.start("job-7").unwrap();
+    graph.complete("job-7", Outcome::succeeded()).unwrap();
+    let before = listed(&graph);
+    store.close().unwrap();
+    for place in ["b", "c"] {
+        let store = open(&replica, &dir.path().join(place)).unwrap();
+        let graph = store.graph("1", "movie").unwrap();
+        assert!(listed(&graph) == before, "{place}");
+        store.close().unwrap();
+    }
+    // The first directory lacks the openings of the others.
+    let store = open(&replica, &dir.path().join("a")).unwrap();
+    assert_eq!((store.reign() > Some(3), store.opens()), (true, 4));
+    let graph = store.graph("1", "movie").unwrap();
+    assert!(listed(&graph) == before);
+    for n in 300..600 {
+        submit(&graph, n).unwrap();
+    }
+    let after = listed(&graph);
+    drop((graph, store));
+    let store = open(&replica, &dir.path().join("d")).unwrap();
+    assert!(listed(&store.graph("1", "movie").unwrap()) == after);
+    store.close().unwrap();
+    assert!(JobStore::verify(dir.path().join("d")).unwrap().is_sound());
+}
+
+#[test]
+fn a_deposed_store_acknowledges_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let replica = MemoryReplica::default();
+    let first = open(&replica, &dir.path().join("a")).unwrap();
+    let graph = first.create_graph("1", "movie").unwrap();
+    submit(&graph, 1).unwrap();
+    let second = open(&replica, &dir.path().join("b")).unwrap();
+    assert!(second.reign() > first.reign());
+    let refused = submit(&graph, 2);
+    assert!(matches!(refused, Err(Error::Deposed { .. })), "{refused:?}");
+    let refused = submit(&graph, 3);
+    assert!(matches!(refused, Err(Error::Deposed { .. })), "{refused:?}");
+    assert_eq!(graph.list(JobQuery::new()).unwrap().total(), Some(1));
+    let graph = second.graph("1", "movie").unwrap();
+    submit(&graph, 2).unwrap();
+    first.close().ok();
+    // The frame that was never acknowledged is removed from the first directory.
+    second.close().unwrap();
+    let first = open(&replica, &dir.path().join("a")).unwrap();
+    let graph = first.graph("1", "movie").unwrap();
+    assert_eq!(graph.list(JobQuery::new()).unwrap().total(), Some(2));
+    assert!(graph.job("job-2").is_ok());
+    first.close().unwrap();
+    assert!(JobStore::verify(dir.path().join("a")).unwrap().is_sound());
+}
+
+#[test]
+fn a_store_is_not_opened_without_its_replica_by_accident() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a");
+    let store = JobStore::open(&path).unwrap();
+    let graph = store.create_graph("1", "movie").unwrap();
+    for n in 0..500 {
+        submit(&graph, n).unwrap();
+    }
+    let before = listed(&graph);
+    store.close().unwrap();
+    let replica = MemoryReplica::default();
+    open(&replica, &path).unwrap().close().unwrap();
+    let refused = JobStore::open(&path);
+    assert!(matches!(refused, Err(Error::ReplicaNeeded { .. })));
+    let other = MemoryReplica::default();
+    open(&other, &dir.path().join("o"))
+        .unwrap()
+        .close()
+        .unwrap();
+    let refused = open(&other, &path);
+    assert!(matches!(refused, Err(Error::ReplicaOfOtherStore { .. })));
+    let empty = MemoryReplica::default();
+    let refused = open(&empty, &path);
+    assert!(matches!(refused, Err(Error::ReplicaBehind { .. })));
+    let store = open(&replica, &dir.path().join("b")).unwrap();
+    assert!(listed(&store.graph("1", "movie").unwrap()) == before);
+    store.close().unwrap();
+    // What was lost is replaced on request.
+    let store = options(&empty).reseed(true).open(&path).unwrap();
+    assert!(listed(&store.graph("1", "movie").unwrap()) == before);
+    store.close().unwrap();
+    let store = open(&empty, &dir.path().join("c")).unwrap();
+    assert!(listed(&store.graph("1", "movie").unwrap()) == before);
+    store.close().unwrap();
+    let alone = JobStore::options()
+        .detach_replica(true)
+        .open(&path)
+        .unwrap();
+    submit(&alone.graph("1", "movie").unwrap(), 1000).unwrap();
+    alone.close().unwrap();
+    let refused = open(&empty, &path);
+    assert!(
+        matches!(refused, Err(Error::ReplicaDiverged { .. })),
+        "{refused:?}"
+    );
+}
