@@ -13,10 +13,14 @@ pub(crate) mod checkpoint;
 pub(crate) mod chunk;
 pub(crate) mod claim;
 mod connect;
+#[cfg(feature = "replica-etcd")]
+mod etcd;
 pub(crate) mod holder;
+mod large_chunk;
 pub(crate) mod local;
 mod memory;
 pub(crate) mod mirror;
+mod pair;
 mod prove;
 #[cfg(feature = "replica-s3")]
 mod s3;
@@ -25,7 +29,10 @@ pub(crate) mod uploads;
 mod url;
 
 pub use self::connect::connect;
+#[cfg(feature = "replica-etcd")]
+pub use self::etcd::EtcdReplica;
 pub use self::memory::{Call, Faults, MemoryReplica, Traffic};
+pub use self::pair::Pair;
 pub use self::prove::{ProveError, prove};
 #[cfg(feature = "replica-s3")]
 pub use self::s3::{S3Replica, S3ReplicaBuilder};
