@@ -11,7 +11,7 @@ mod load_index;
 mod read_log;
 mod read_only;
 pub(crate) mod recover;
-mod replicated;
+pub(crate) mod replicated;
 mod resume;
 pub(crate) mod store_files;
 mod threads;
@@ -20,10 +20,12 @@ use std::sync::Arc;
 
 pub(crate) use self::index_location::IndexLocation;
 pub(crate) use self::load_index::load_index;
+#[cfg(test)]
+pub(crate) use self::read_log::ReadEnd;
 use self::read_log::ReadLog;
 pub(crate) use self::read_log::{LogAccess, read_log};
 pub(crate) use self::read_only::open_read_only;
-use self::resume::begin_log;
+pub(crate) use self::resume::begin_log;
 use self::threads::start_threads;
 use crate::base::sync::time::Instant;
 use crate::engine::core::{Engine, EngineParts};
@@ -104,6 +106,9 @@ pub(crate) fn assemble(
         mut end,
         found,
     } = read.map_err(ReplayError::into_error)?;
+    if let Some(attached) = &attached {
+        attached.check_end(replay.next_lsn)?;
+    }
     // From here on, the directory changes. First, the names of new files are made durable, because
     // only then may the files that they replace be removed. The replaced files are removed before
     // anything is written, to free their space.

@@ -30,7 +30,7 @@ pub(crate) struct Pauses {
     deadline: Instant,
     next: Duration,
     /// How many more pauses a simulation makes, because no time passes in them.
-    #[cfg(feature = "simulation")]
+    #[cfg(any(test, feature = "simulation"))]
     left: u32,
 }
 
@@ -39,14 +39,14 @@ impl Pauses {
         Pauses {
             deadline: Instant::now() + bounded(patience),
             next: PAUSE_MIN,
-            #[cfg(feature = "simulation")]
-            left: 60,
+            #[cfg(any(test, feature = "simulation"))]
+            left: if patience.is_zero() { 0 } else { 60 },
         }
     }
 
     /// Pauses, or returns `false` if the patience is over.
     pub(crate) fn pause(&mut self) -> bool {
-        #[cfg(feature = "simulation")]
+        #[cfg(any(test, feature = "simulation"))]
         if crate::base::simulated::is_simulated() {
             self.left = self.left.saturating_sub(1);
             return self.left > 0;
@@ -62,7 +62,7 @@ impl Pauses {
 }
 
 pub(crate) fn sleep(time: Duration) {
-    #[cfg(feature = "simulation")]
+    #[cfg(any(test, feature = "simulation"))]
     if crate::base::simulated::is_simulated() {
         return;
     }

@@ -80,16 +80,20 @@ pub(crate) fn store_of(calls: &Calls<'_>) -> Result<Option<StoreId>> {
     if let Some((header, _)) = calls.chunk(1)? {
         return Ok(Some(header.writer.store));
     }
-    match last(calls)? {
-        0 => Ok(None),
-        _ => Err(calls.damaged("chunk 1".to_owned(), "it is missing, although others exist")),
+    if last(calls)? == 0 {
+        return Ok(None);
+    }
+    // Another store may have begun the log meanwhile.
+    match calls.chunk(1)? {
+        Some((header, _)) => Ok(Some(header.writer.store)),
+        None => Err(calls.damaged("chunk 1".to_owned(), "it is missing, although others exist")),
     }
 }
 
 /// Checks, before anything is written, that the log may be claimed.
-fn check_before(calls: &Calls<'_>, claimant: &Claimant) -> Result<StoreId> {
+fn check_before(calls: &Calls<'_>, claimant: &Claimant) -> Result<()> {
     let Some(found) = store_of(calls)? else {
-        return Ok(claimant.store.unwrap_or(claimant.new_store));
+        return Ok(());
     };
     check_store(calls, claimant, found)?;
     let last = last(calls)?;
@@ -99,7 +103,7 @@ fn check_before(calls: &Calls<'_>, claimant: &Claimant) -> Result<StoreId> {
         wait_for_quiet(calls, last, time)?;
     }
     tracing::debug!(last, ?header, "claiming a replica's log");
-    Ok(found)
+    Ok(())
 }
 
 fn check_store(calls: &Calls<'_>, claimant: &Claimant, found: StoreId) -> Result<()> {
@@ -148,10 +152,10 @@ pub(crate) fn end(calls: &Calls<'_>) -> Result<u64> {
 /// Claims a log, then reads what is in it. If the contents are going to be replaced
 /// (`is_reseeding`), only the claims are read.
 pub(crate) fn claim(calls: &Calls<'_>, claimant: &Claimant, is_reseeding: bool) -> Result<Claimed> {
-    let store = check_before(calls, claimant)?;
+    check_before(calls, claimant)?;
     let mut problem = None;
     for _ in 0..TRIES {
-        let writer = make_claim(calls, claimant, store)?;
+        let writer = make_claim(calls, claimant)?;
         let contents = match is_reseeding {
             true => replaced_contents(calls, writer.claim).map(Some),
             false => contents(calls, writer.claim),
@@ -170,9 +174,15 @@ pub(crate) fn claim(calls: &Calls<'_>, claimant: &Claimant, is_reseeding: bool) 
 }
 
 /// Creates a claim after the last chunk.
-fn make_claim(calls: &Calls<'_>, claimant: &Claimant, store: StoreId) -> Result<Writer> {
+fn make_claim(calls: &Calls<'_>, claimant: &Claimant) -> Result<Writer> {
     let mut number = end(calls)?;
-    let mut store = store;
+    // A log that was empty before may be another store's by now.
+    let found = if number > 1 { store_of(calls)? } else { None };
+    let mut store = match found {
+        Some(found) => found,
+        None => claimant.store.unwrap_or(claimant.new_store),
+    };
+    check_store(calls, claimant, store)?;
     loop {
         let writer = Writer {
             store,
@@ -194,6 +204,22 @@ fn make_claim(calls: &Calls<'_>, claimant: &Claimant, store: StoreId) -> Result<
             check_store(calls, claimant, store)?;
         }
         number += 1;
+    }
+}
+
+/// Returns an error if another writer has claimed the log since, before this one appended anything.
+pub(crate) fn check_deposed(calls: &Calls<'_>, writer: &Writer) -> Result<()> {
+    // If this number is another writer's, it is that of a claim, which is never removed.
+    let next = calls.chunk(writer.claim + 1)?;
+    match next.filter(|(header, _)| header.writer.reign != writer.reign) {
+        None => Ok(()),
+        Some((header, _)) => {
+            let holder = holder(calls, &header)?;
+            Err(Error::Deposed {
+                by: holder.to_string().into(),
+                since: holder.since(),
+            })
+        }
     }
 }
 

@@ -36,11 +36,7 @@ pub fn connect(url: &str) -> Result<Arc<dyn Replica>, ReplicaError> {
     match split_scheme(url).map(|(scheme, _)| scheme) {
         Some("s3") => s3(url),
         Some("etcd" | "etcds") => etcd(url),
-        Some(scheme) => Err(invalid(
-            url,
-            &format!("unknown scheme {scheme}"),
-            SCHEMES,
-        )),
+        Some(scheme) => Err(invalid(url, &format!("unknown scheme {scheme}"), SCHEMES)),
         None => Err(invalid(url, "it has no scheme", SCHEMES)),
     }
 }

@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::log::disk::{self, Disk, File};
 use crate::log::file_names;
 use crate::log::identity;
-use crate::log::segment::Segment;
+use crate::log::segment::{SEGMENT_HEADER_BYTES, Segment};
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
 use crate::replica::at_once::{CALLS, at_once};
@@ -83,20 +83,27 @@ impl Mirror<'_> {
 
     fn keep(&self, local: &Local) -> Result<()> {
         let (mut first, mut same_lsn) = (self.first_lacking(local)?, local.acknowledged_lsn);
+        // Where the chunks to write begin, and whether none of them belongs to a segment.
+        let (mut from, mut is_end) = (first, true);
         // What is in the replica was written by this store, even if this is not recorded here.
         while first < self.contents.end {
             let (header, chunk) = there(self.calls, first)?;
             if let Content::Frames {
                 epoch,
                 offset,
+                first_lsn,
                 end_lsn,
-                ..
             } = header.content
             {
+                is_end = false;
                 if !self.is_same(local, (epoch, offset), payload(&chunk))? {
                     break;
                 }
-                same_lsn = same_lsn.max(end_lsn);
+                // A segment without frames is not kept, so its header is written again.
+                if first_lsn < end_lsn {
+                    same_lsn = same_lsn.max(end_lsn);
+                    (from, is_end) = (first + 1, true);
+                }
             }
             first += 1;
         }
@@ -105,8 +112,8 @@ impl Mirror<'_> {
         }
         self.begin()?;
         self.remove(file_names::CLOSED)?;
-        self.cut(local, same_lsn)?;
-        self.write_chunks(first)
+        self.cut(local, same_lsn, is_end)?;
+        self.write_chunks(from)
     }
 
     /// The number of the first chunk with events that may not be known to be acknowledged here.
@@ -170,20 +177,28 @@ impl Mirror<'_> {
         }
     }
 
-    /// Removes the directory's log from this event on.
-    fn cut(&self, local: &Local, end_lsn: u64) -> Result<()> {
+    /// Removes the directory's log from this event on. If the log in the replica ends there, keeps
+    /// the header of the segment that begins there: it says where the segment before it ends, which
+    /// may be packed already.
+    fn cut(&self, local: &Local, end_lsn: u64, is_end: bool) -> Result<()> {
         for segment in local.segments.iter().rev() {
             let name = file_names::segment(segment.epoch);
-            if segment.first_lsn >= end_lsn {
+            let is_kept = is_end && segment.first_lsn == end_lsn;
+            if segment.first_lsn >= end_lsn && !is_kept {
                 self.remove(&name)?;
                 continue;
             }
             // The file keeps its size, so that writing to it again needs no space.
-            let end = segment.offset_after(end_lsn);
+            let end = match is_kept {
+                true => SEGMENT_HEADER_BYTES as u64,
+                false => segment.offset_after(end_lsn),
+            };
             let file = self.disk.open_to_write(&name);
             let zeroed = file.and_then(|file| Segment::zero(&*file, end..file.len()?));
             zeroed.map_err(|e| Error::io("write", self.disk.path(&name), &e))?;
-            break;
+            if !is_kept {
+                break;
+            }
         }
         self.sync_names()
     }
@@ -284,7 +299,12 @@ impl Mirror<'_> {
 
     /// Writes the segments of which a checkpoint has parts.
     fn write_parts(&self, base: &Checkpoint) -> Result<()> {
-        let segments = base.parts.chunk_by(|a, b| a.epoch == b.epoch);
+        let is_continued = self.contents.end_lsn > base.end_lsn;
+        let parts = match is_continued {
+            true => base.parts_with_frames(),
+            false => &base.parts,
+        };
+        let segments = parts.chunk_by(|a, b| a.epoch == b.epoch);
         for parts in segments {
             let file = self.segment(parts[0].epoch, true)?;
             for PartBlob {

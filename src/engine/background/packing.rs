@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::base::sync::atomic::Ordering;
 use crate::base::sync::channel::{Receiver, RecvTimeoutError};
 use crate::base::sync::time::Instant;
 
@@ -21,7 +22,7 @@ use crate::log::disk::{self, File as _};
 use crate::log::event::Event;
 use crate::log::pack::Pack;
 use crate::log::pack_writer::{JobsWriter, PackWriter};
-use crate::log::segment::Segment;
+use crate::log::segment::{SEGMENT_HEADER_BYTES, Segment};
 use crate::model::error::{Error, Result};
 
 /// How long to wait before failed work is retried.
@@ -84,7 +85,7 @@ fn work(engine: &Engine) -> Result<()> {
             log_files
                 .segments
                 .first()
-                .filter(|s| s.end().is_some())
+                .filter(|segment| can_be_packed(engine, segment))
                 .cloned()
         };
         // Segments are packed in order: if one cannot be packed, those after it wait, too.
@@ -190,6 +191,16 @@ pub(crate) fn is_settled(engine: &Engine) -> bool {
     segments.len() <= 1
         && to_merge(&packs, &[]).is_none()
         && compaction::to_compact(engine, &[], false).is_none()
+}
+
+/// Whether a segment is sealed, and the replica has its header. If the segment has no frame, the
+/// header is sent together with the next frame of the log, and the next segment refers to it.
+fn can_be_packed(engine: &Engine, segment: &Segment) -> bool {
+    let is_sent = |end| {
+        let durable_lsn = engine.durable_lsn.load(Ordering::Acquire);
+        end > SEGMENT_HEADER_BYTES as u64 || durable_lsn >= segment.header.first_lsn
+    };
+    segment.end().is_some_and(is_sent)
 }
 
 /// Rewrites a sealed segment as a pack. The caller must hold no other reference to the segment, so
