@@ -95,7 +95,7 @@ impl JobStore {
         let metrics = &engine.metrics;
         let last_purge_at = engine.retention.lock().last_purge_ms;
         Ok(Stats {
-            opens: engine.open_event.open_number,
+            opens: engine.open_event().open_number,
             health: engine.health(),
             totals,
             graphs,

@@ -118,7 +118,7 @@ impl JobStore {
             Some(dir) => directory::open_directory(options, dir)?,
             None => open::open_memory(options)?,
         };
-        tracing::info!(opens = engine.open_event.open_number, "store opened");
+        tracing::info!(opens = engine.open_event().open_number, "store opened");
         Ok(JobStore {
             handle: Arc::new(StoreHandle { engine }),
         })
@@ -147,7 +147,7 @@ impl JobStore {
     /// new store. Read-only opens are not included.
     #[must_use]
     pub fn opens(&self) -> u64 {
-        self.engine().open_event.open_number
+        self.engine().open_event().open_number
     }
 
     /// Returns the number of this open's claim on the replica; `None` without a replica. Of two

@@ -41,6 +41,7 @@ use crate::log::file_names;
 use crate::log::preallocation::Preallocation;
 use crate::model::error::{Error, Result};
 use crate::model::options::Options;
+use crate::model::secrets::SecretKeys;
 use crate::model::store_id::StoreId;
 use crate::model::token::OpenEvent;
 
@@ -55,7 +56,11 @@ pub(crate) struct Engine {
     /// Whether the store is read-only: nothing is written, and no threads run.
     pub(crate) read_only: bool,
     pub(crate) store: StoreId,
-    pub(crate) open_event: OpenEvent,
+    /// The last open of the store for writing. A follower learns of further ones. It is set before
+    /// the LSNs of its events become visible, and must be read after them.
+    open_event: RwLock<OpenEvent>,
+    /// The keys whose values are secret. A follower learns of changes.
+    secret_keys: RwLock<Arc<SecretKeys>>,
     /// The earlier opens that were looked up: maps the LSN of each to the LSN of the next open.
     pub(crate) ends: Mutex<HashMap<u64, u64>>,
     /// The jobs that this open found running.
@@ -155,6 +160,9 @@ pub(crate) struct EngineParts {
     pub(crate) read_only: bool,
     pub(crate) store: StoreId,
     pub(crate) open_event: OpenEvent,
+    /// The effective keys: those that were set or, if none were set, those that the store has
+    /// recorded.
+    pub(crate) secret_keys: SecretKeys,
     pub(crate) clock: AgeClock,
     pub(crate) recovered: Vec<RecoveredJobs>,
     pub(crate) graphs: Graphs,
@@ -184,7 +192,8 @@ impl Engine {
             disk: parts.disk,
             read_only: parts.read_only,
             store: parts.store,
-            open_event: parts.open_event,
+            open_event: RwLock::new(parts.open_event),
+            secret_keys: RwLock::new(Arc::new(parts.secret_keys)),
             ends: Mutex::default(),
             recovered: parts.recovered,
             graphs: RwLock::new(parts.graphs),
@@ -231,6 +240,22 @@ impl Engine {
 
     pub(crate) fn set_background(&self, background: Background) {
         *self.background.lock() = background;
+    }
+
+    pub(crate) fn open_event(&self) -> OpenEvent {
+        *self.open_event.read()
+    }
+
+    pub(crate) fn set_open_event(&self, open_event: OpenEvent) {
+        *self.open_event.write() = open_event;
+    }
+
+    pub(crate) fn secret_keys(&self) -> Arc<SecretKeys> {
+        self.secret_keys.read().clone()
+    }
+
+    pub(crate) fn set_secret_keys(&self, keys: SecretKeys) {
+        *self.secret_keys.write() = Arc::new(keys);
     }
 
     /// The host's clock. Must not be called while a lock is held.

@@ -41,7 +41,7 @@ use crate::log::disk::{self, Disk, File as _};
 use crate::log::identity;
 use crate::log::preallocation::Preallocation;
 use crate::log::random::random;
-use crate::log::secret_keys;
+use crate::log::secret_keys as keys_file;
 use crate::log::segment::Segment;
 use crate::log::writer::LogWriter;
 use crate::model::error::{Error, Result};
@@ -77,7 +77,7 @@ pub(crate) fn open(
 
 /// Reads a store and builds an engine from it, without threads.
 pub(crate) fn assemble(
-    mut options: Options,
+    options: Options,
     disk: Arc<dyn Disk>,
     lock: Option<StoreLock>,
     location: IndexLocation<'_>,
@@ -91,8 +91,8 @@ pub(crate) fn assemble(
             store
         }
     };
-    let recorded = secret_keys::read(&*disk, store)?.unwrap_or_default();
-    options.secret_keys = options.named_secrets.over(&recorded);
+    let recorded = keys_file::read(&*disk, store)?.unwrap_or_default();
+    let secret_keys = options.named_secrets.over(&recorded);
     let files = read_files(&*disk, store)?;
     let change = LogAccess::Repair;
     let seal = files.closed.as_ref().and_then(|c| c.index.as_ref());
@@ -116,7 +116,7 @@ pub(crate) fn assemble(
             removed => removed.map_err(|e| Error::io("remove", disk.path(name), &e))?,
         }
     }
-    if options.secret_keys.keys == Keys::Every {
+    if secret_keys.keys == Keys::Every {
         tracing::warn!(
             "the record of the secret keys was corrupt, so every value is masked; set \
              the secret keys again"
@@ -127,8 +127,8 @@ pub(crate) fn assemble(
     let preallocation = Arc::new(Preallocation::new(next_epoch, options.segment_bytes));
     let replica = attached.map(|attached| attached.replica);
     // Record the secret keys before anything to which they apply is recorded.
-    if options.secret_keys != recorded {
-        secret_keys::write_in((&*disk, &*preallocation), store, &options.secret_keys)?;
+    if secret_keys != recorded {
+        keys_file::write_in((&*disk, &*preallocation), store, &secret_keys)?;
         if let Some(replica) = &replica {
             replicated::record_secret_keys(&*disk, replica)?;
         }
@@ -175,6 +175,7 @@ pub(crate) fn assemble(
             open_number: replay.open_number,
             time_ms,
         },
+        secret_keys,
         clock,
         recovered: found,
         graphs: replay.graphs,

@@ -118,7 +118,7 @@ impl Engine {
             &replay.indexer,
             &replay.graphs,
             lsn,
-            (self.open_event.open_number, &self.gaps()),
+            (self.open_event().open_number, &self.gaps()),
         );
         replay
             .indexer

@@ -16,7 +16,7 @@ use crate::index::memory::MemoryIndex;
 use crate::log::disk::Disk;
 use crate::log::identity::{self, IndexSeal};
 use crate::log::preallocation::Preallocation;
-use crate::log::secret_keys;
+use crate::log::secret_keys as keys_file;
 use crate::log::writer::LogWriter;
 use crate::model::error::{Error, Result};
 use crate::model::options::{Options, Recovery};
@@ -34,8 +34,8 @@ pub(crate) fn open_read_only(
     let store = identity::read(&*disk)?.ok_or_else(|| Error::StoreMissing {
         path: disk.path(""),
     })?;
-    let recorded = secret_keys::read(&*disk, store)?.unwrap_or_default();
-    options.secret_keys = options.named_secrets.over(&recorded);
+    let recorded = keys_file::read(&*disk, store)?.unwrap_or_default();
+    let secret_keys = options.named_secrets.over(&recorded);
     let files = read_files(&*disk, store)?;
     let seal = files.closed.as_ref().and_then(|c| c.index.as_ref());
     let read = |index| read_log(&*disk, store, &files, &options, index, LogAccess::Read);
@@ -74,6 +74,7 @@ pub(crate) fn open_read_only(
         read_only: true,
         store,
         open_event,
+        secret_keys,
         clock,
         recovered: Vec::new(),
         graphs: replay.graphs,

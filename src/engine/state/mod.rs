@@ -9,6 +9,7 @@ pub(crate) mod catalog;
 pub(crate) mod change;
 pub(crate) mod claim;
 pub(crate) mod clock_readings;
+pub(crate) mod commit_changes;
 pub(crate) mod committer;
 pub(crate) mod committer_guard;
 pub(crate) mod detail_changes;
