@@ -119,6 +119,10 @@ impl JobStore {
             last_purge_at: last_purge_at.map(clock::from_ms),
             oldest_pin: engine.oldest_pin(Instant::now()),
             replica: engine.replica.as_ref().map(ReplicaState::stats),
+            follower: engine.follower.as_ref().map(|follower| {
+                let as_of_lsn = engine.durable_lsn.load(Ordering::Acquire);
+                follower.stats(as_of_lsn, engine.options.clock.now())
+            }),
         })
     }
 }

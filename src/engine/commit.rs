@@ -5,6 +5,7 @@
 //! nothing.
 
 mod committer;
+pub(crate) mod following;
 mod give_up;
 mod graphs;
 mod idempotent;

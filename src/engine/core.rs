@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::base::clock;
 use crate::base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,6 +20,7 @@ use crate::engine::state::claim::Claim;
 use crate::engine::state::committer::Committer;
 use crate::engine::state::committer_guard::{CommitterGuard, CommitterLock};
 use crate::engine::state::external_ids::ExternalIds;
+use crate::engine::state::follower::FollowerState;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::indexer::Indexer;
 use crate::engine::state::log_files::{LogFiles, PinnedFile};
@@ -84,6 +85,8 @@ pub(crate) struct Engine {
     /// Why the index is in memory, although it should be on disk.
     pub(crate) index_in_memory: Mutex<Option<Arc<str>>>,
     pub(crate) replica: Option<ReplicaState>,
+    /// Set if the store follows its replica: events come from there, and no others are written.
+    pub(crate) follower: Option<FollowerState>,
     /// Why writes are refused.
     pub(crate) failure: OnceLock<Failure>,
     /// The process that opened the store.
@@ -150,6 +153,8 @@ pub(crate) struct Background {
     pub(crate) archiver: Option<Sender<()>>,
     /// Exists only if the store has a replica.
     pub(crate) uploader: Option<Sender<()>>,
+    /// Exists only if the store follows its replica. Dropping it ends the thread.
+    pub(crate) follower: Option<Sender<()>>,
     pub(crate) threads: Vec<(Worker, JoinHandle<()>)>,
 }
 
@@ -175,6 +180,7 @@ pub(crate) struct EngineParts {
     pub(crate) index_directory: Option<IndexDirectory>,
     pub(crate) index_in_memory: Option<Arc<str>>,
     pub(crate) replica: Option<ReplicaState>,
+    pub(crate) follower: Option<FollowerState>,
     pub(crate) lock: Option<StoreLock>,
 }
 
@@ -185,6 +191,9 @@ impl Engine {
         let queue = Queue::new(parts.options.max_queue_bytes);
         if parts.read_only {
             queue.refuse(Error::OpenedReadOnly);
+        }
+        if parts.follower.is_some() {
+            queue.refuse(Error::Follower);
         }
         Engine {
             queue,
@@ -208,6 +217,7 @@ impl Engine {
             index_fault: Mutex::default(),
             index_in_memory: Mutex::new(parts.index_in_memory),
             replica: parts.replica,
+            follower: parts.follower,
             failure: OnceLock::new(),
             opener: std::process::id(),
             pinned_files: OnceLock::new(),
@@ -263,6 +273,12 @@ impl Engine {
         clock::to_ms(self.options.clock.now())
     }
 
+    /// How far a follower may be behind.
+    pub(crate) fn lag(&self) -> Option<Duration> {
+        let follower = self.follower.as_ref()?;
+        Some(follower.lag(self.options.clock.now()))
+    }
+
     /// Refuses calls in a forked child of the process that opened the store: the child has none
     /// of the store's threads, and its writes would be overwritten.
     pub(crate) fn check_process(&self) -> Result<()> {
@@ -286,16 +302,36 @@ impl Engine {
     /// Refuses writes if the store cannot accept them.
     pub(crate) fn check_writable(&self) -> Result<()> {
         self.check_open()?;
-        self.check_not_read_only()?;
+        self.check_may_write()?;
         self.check_sound()
     }
 
-    /// Refuses changes to a store that was opened read-only.
+    /// Refuses changes to a store that was opened read-only or as a follower.
+    pub(crate) fn check_may_write(&self) -> Result<()> {
+        self.check_not_read_only()?;
+        match self.follower {
+            Some(_) => Err(Error::Follower),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses what needs a store that changes, by its own writes or by those that it follows.
     pub(crate) fn check_not_read_only(&self) -> Result<()> {
         match self.read_only {
             true => Err(Error::OpenedReadOnly),
             false => Ok(()),
         }
+    }
+
+    /// Whether the files of the log and the index may be changed.
+    pub(crate) fn may_change_files(&self) -> bool {
+        let is_sound = self.check_open().is_ok() && self.check_sound().is_ok();
+        is_sound && !self.read_only && !self.is_restoring()
+    }
+
+    /// Whether the files of the log are being replaced by those of the replica.
+    pub(crate) fn is_restoring(&self) -> bool {
+        self.follower.as_ref().is_some_and(FollowerState::is_restoring)
     }
 
     /// Refuses writes once a write has failed, whether the store is closed or not.
@@ -510,6 +546,7 @@ impl Engine {
         background.indexer = None;
         background.archiver = None;
         background.uploader = None;
+        background.follower = None;
         std::mem::take(&mut background.threads)
     }
 

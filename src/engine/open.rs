@@ -5,6 +5,7 @@
 
 pub(crate) mod close;
 pub(crate) mod directory;
+mod followed;
 pub(crate) mod index_fallback;
 mod index_location;
 mod load_index;
@@ -12,6 +13,7 @@ mod read_log;
 mod read_only;
 pub(crate) mod recover;
 mod replicated;
+mod restored;
 mod resume;
 pub(crate) mod store_files;
 mod threads;
@@ -28,9 +30,10 @@ use self::threads::start_threads;
 use crate::base::sync::time::Instant;
 use crate::engine::core::{Engine, EngineParts};
 use crate::engine::open::store_files::read_files;
-use crate::engine::replay::ReplayError;
+use crate::engine::replay::{Replay, ReplayError};
 use crate::engine::state::backlog::Backlog;
 use crate::engine::state::committer::Committer;
+use crate::engine::state::log_files::LogFiles;
 use crate::engine::state::replica::ReplicaState;
 use crate::engine::state::retention::ages::AgeClock;
 use crate::engine::state::store_lock::StoreLock;
@@ -46,7 +49,7 @@ use crate::log::segment::Segment;
 use crate::log::writer::LogWriter;
 use crate::model::error::{Error, Result};
 use crate::model::options::Options;
-use crate::model::secrets::Keys;
+use crate::model::secrets::{Keys, SecretKeys};
 use crate::model::store_id::StoreId;
 use crate::model::token::OpenEvent;
 
@@ -82,6 +85,9 @@ pub(crate) fn assemble(
     lock: Option<StoreLock>,
     location: IndexLocation<'_>,
 ) -> Result<Arc<Engine>> {
+    if options.is_follower {
+        return followed::assemble(options, disk, lock, location);
+    }
     let attached = replicated::attach(&options, &*disk)?;
     let store = match identity::read(&*disk)? {
         Some(store) => store,
@@ -91,31 +97,19 @@ pub(crate) fn assemble(
             store
         }
     };
-    let recorded = keys_file::read(&*disk, store)?.unwrap_or_default();
-    let secret_keys = options.named_secrets.over(&recorded);
-    let files = read_files(&*disk, store)?;
-    let change = LogAccess::Repair;
-    let seal = files.closed.as_ref().and_then(|c| c.index.as_ref());
-    let read = |index| read_log(&*disk, store, &files, &options, index, change);
-    let (read, index_in_memory) = location.read(location.is_overgrown(&files), seal, &read)?;
+    let StoreAtRest {
+        recorded_keys,
+        secret_keys,
+        next_epoch,
+        read,
+        index_in_memory,
+    } = read_store(&options, &*disk, store, &location)?;
     let ReadLog {
         mut replay,
         mut log_files,
         end,
         found,
-    } = read.map_err(ReplayError::into_error)?;
-    // From here on, the directory changes. First, the names of new files are made durable, because
-    // only then may the files that they replace be removed. The replaced files are removed before
-    // anything is written, to free their space.
-    disk.sync_names()
-        .map_err(|e| Error::io("sync", disk.path(""), &e))?;
-    for name in &files.useless {
-        match disk.remove(name) {
-            // A subdirectory does not belong to the store, whatever its name is.
-            Err(e) if disk::is_directory(&e) => {}
-            removed => removed.map_err(|e| Error::io("remove", disk.path(name), &e))?,
-        }
-    }
+    } = read;
     if secret_keys.keys == Keys::Every {
         tracing::warn!(
             "the record of the secret keys was corrupt, so every value is masked; set \
@@ -123,19 +117,17 @@ pub(crate) fn assemble(
         );
     }
     let epoch = attached.as_ref().map_or(0, |attached| attached.epoch);
-    let next_epoch = files.next_epoch.max(epoch + 1);
+    let next_epoch = next_epoch.max(epoch + 1);
     let preallocation = Arc::new(Preallocation::new(next_epoch, options.segment_bytes));
     let replica = attached.map(|attached| attached.replica);
     // Record the secret keys before anything to which they apply is recorded.
-    if secret_keys != recorded {
+    if secret_keys != recorded_keys {
         keys_file::write_in((&*disk, &*preallocation), store, &secret_keys)?;
         if let Some(replica) = &replica {
             replicated::record_secret_keys(&*disk, replica)?;
         }
     }
-    for segment in &log_files.segments {
-        preallocation.note_to_pack(segment.header.epoch, segment.file.len().unwrap_or(0));
-    }
+    note_to_pack(&preallocation, &log_files);
     let can_resume = |last: &Arc<Segment>| LogWriter::can_resume(last, end.at);
     let needs_reserve = !log_files.segments.last().is_some_and(can_resume);
     if let Err(error) = preallocation.make_reserves(&*disk, needs_reserve) {
@@ -163,9 +155,6 @@ pub(crate) fn assemble(
             log_files.segments.push(segment);
         }
     }
-    let changed = replay.indexer.lacking(&replay.graphs);
-    let dropped = replay.indexer.not_among(&replay.graphs);
-    let backlog = Backlog::of_open(changed, dropped);
     let engine = Arc::new(Engine::new(EngineParts {
         options,
         read_only: false,
@@ -178,23 +167,82 @@ pub(crate) fn assemble(
         secret_keys,
         clock,
         recovered: found,
+        committer: Committer::new(log, backlog(&replay)),
         graphs: replay.graphs,
-        committer: Committer::new(log, backlog),
         log_files,
         ids: replay.ids,
         indexer: replay.indexer,
         index: replay.index,
-        index_directory: match location {
-            IndexLocation::Directory(directory) => Some(directory),
-            IndexLocation::Memory(_) => None,
-        },
+        index_directory: location.into_directory(),
         index_in_memory,
         preallocation,
         replica,
+        follower: None,
         lock,
         disk,
     }));
     engine.begin_retention();
     engine.note_fixed_files();
     Ok(engine)
+}
+
+/// What a directory contains.
+struct StoreAtRest {
+    /// The secret keys that the store has recorded.
+    recorded_keys: SecretKeys,
+    /// The effective keys.
+    secret_keys: SecretKeys,
+    next_epoch: u64,
+    read: ReadLog,
+    /// Why the index is in memory, although it should be on disk.
+    index_in_memory: Option<Arc<str>>,
+}
+
+/// Reads a store, and removes files that are not needed.
+fn read_store(
+    options: &Options,
+    disk: &dyn Disk,
+    store: StoreId,
+    location: &IndexLocation<'_>,
+) -> Result<StoreAtRest> {
+    let recorded_keys = keys_file::read(disk, store)?.unwrap_or_default();
+    let files = read_files(disk, store)?;
+    let change = LogAccess::Repair;
+    let seal = files.closed.as_ref().and_then(|c| c.index.as_ref());
+    let read = |index| read_log(disk, store, &files, options, index, change);
+    let (read, index_in_memory) = location.read(location.is_overgrown(&files), seal, &read)?;
+    let read = read.map_err(ReplayError::into_error)?;
+    // From here on, the directory changes. First, the names of new files are made durable, because
+    // only then may the files that they replace be removed. The replaced files are removed before
+    // anything is written, to free their space.
+    disk.sync_names()
+        .map_err(|e| Error::io("sync", disk.path(""), &e))?;
+    for name in &files.useless {
+        match disk.remove(name) {
+            // A subdirectory does not belong to the store, whatever its name is.
+            Err(e) if disk::is_directory(&e) => {}
+            removed => removed.map_err(|e| Error::io("remove", disk.path(name), &e))?,
+        }
+    }
+    Ok(StoreAtRest {
+        secret_keys: options.named_secrets.over(&recorded_keys),
+        recorded_keys,
+        next_epoch: files.next_epoch,
+        read,
+        index_in_memory,
+    })
+}
+
+/// Registers the segments that are to be packed.
+fn note_to_pack(preallocation: &Preallocation, log_files: &LogFiles) {
+    for segment in &log_files.segments {
+        preallocation.note_to_pack(segment.header.epoch, segment.file.len().unwrap_or(0));
+    }
+}
+
+/// The graphs with changes that the index lacks.
+fn backlog(replay: &Replay) -> Backlog {
+    let changed = replay.indexer.lacking(&replay.graphs);
+    let dropped = replay.indexer.not_among(&replay.graphs);
+    Backlog::of_open(changed, dropped)
 }

@@ -133,6 +133,9 @@ pub struct Stats {
     pub oldest_pin: Option<Duration>,
     /// The store's replica, if it has one.
     pub replica: Option<ReplicaStats>,
+    /// How far the store follows its replica, if it was opened with
+    /// [`JobStore::follow`](crate::JobStore::follow).
+    pub follower: Option<FollowerStats>,
 }
 
 /// The statistics of a store's replica: see [`Options::replica`](crate::Options::replica).
@@ -155,6 +158,34 @@ pub struct ReplicaStats {
     pub last_checkpoint_at: Option<SystemTime>,
     /// Number of chunks since the last checkpoint. A restore reads each of them.
     pub chunks_since_checkpoint: u64,
+}
+
+/// The statistics of a store that follows its replica: see
+/// [`JobStore::follow`](crate::JobStore::follow).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FollowerStats {
+    /// Where the replica is: a URL without credentials.
+    pub place: String,
+    /// The log sequence number of the last commit that is visible:
+    /// [`Page::as_of_lsn`](crate::Page::as_of_lsn).
+    pub as_of_lsn: u64,
+    /// The time of that commit, by the clock of the store that wrote it; `None` if no commit has
+    /// been read since the open.
+    pub as_of: Option<SystemTime>,
+    /// How far the store may be behind: [`JobStore::lag`](crate::JobStore::lag).
+    pub lag: Duration,
+    /// The number of the last chunk that was applied.
+    pub last_chunk: u64,
+    /// Bytes read from the replica since the open.
+    pub bytes: u64,
+    /// For how long the replica has not responded.
+    pub silent: Duration,
+    /// Whether nothing was left to read when the replica last responded.
+    pub is_current: bool,
+    /// How many times the store was restored from a checkpoint since the open, because chunks that
+    /// it needed had been removed.
+    pub restores: u64,
 }
 
 /// The totals of all graphs, in [`Stats`].

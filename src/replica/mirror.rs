@@ -253,6 +253,7 @@ impl Mirror<'_> {
     ) -> Result<()> {
         let (mut at, mut hasher) = (0, Xxh3::new());
         while at < len {
+            self.calls.check_stop()?;
             let end = len.min(at + STEP_BYTES);
             let bytes = self.calls.repeat(|replica| {
                 let mut bytes = Vec::with_capacity((end - at) as usize);
@@ -302,6 +303,7 @@ impl Mirror<'_> {
         let mut current: Option<(u64, Arc<dyn File>)> = None;
         let mut next_lsn = None;
         for number in first..self.contents.end {
+            self.calls.check_stop()?;
             let (header, chunk) = there(self.calls, number)?;
             let Content::Frames {
                 epoch,

@@ -70,6 +70,9 @@ impl Engine {
         if let Some(replica) = &self.replica {
             replica.appender.begin_close();
         }
+        if let Some(follower) = &self.follower {
+            follower.begin_close();
+        }
         let threads = self.stop_threads();
         // The last handle may be dropped by one of these threads itself.
         let this = thread::current().id();

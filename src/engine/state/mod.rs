@@ -16,6 +16,7 @@ pub(crate) mod detail_changes;
 pub(crate) mod detail_rows;
 pub(crate) mod details;
 pub(crate) mod external_ids;
+pub(crate) mod follower;
 pub(crate) mod graph;
 pub(crate) mod graph_changes;
 pub(crate) mod graph_state;
