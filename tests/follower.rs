@@ -120,7 +120,7 @@ fn catch_up(writer: &JobStore, follower: &JobStore) {
         page.unwrap().as_of_lsn()
     });
     let lsn = lsns.max().unwrap_or(0);
-    until("the follower has caught up", || as_of_lsn(follower) >= lsn);
+    until(&format!("{:?} has caught up with {lsn}", follower.stats().unwrap().follower), || as_of_lsn(follower) >= lsn);
 }
 
 /// Everything that can be read of a graph.
@@ -410,11 +410,12 @@ fn another_writer_is_followed_and_a_deposed_one_follows() {
     assert_same(&first, &follower);
     let second = pair.open("c");
     assert!(graph.submit(request(1).unwrap()).is_err());
+    let deposed = graph;
     let graph = second.graph("1", "movie").unwrap();
     work(&graph, 300..400);
     assert_same(&second, &follower);
     // The first directory contains a frame that was never acknowledged.
-    drop(first);
+    drop((deposed, first));
     let old = pair.follow("a");
     work(&graph, 400..500);
     assert_same(&second, &old);
