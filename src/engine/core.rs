@@ -331,7 +331,9 @@ impl Engine {
 
     /// Whether the files of the log are being replaced by those of the replica.
     pub(crate) fn is_restoring(&self) -> bool {
-        self.follower.as_ref().is_some_and(FollowerState::is_restoring)
+        self.follower
+            .as_ref()
+            .is_some_and(FollowerState::is_restoring)
     }
 
     /// Refuses writes once a write has failed, whether the store is closed or not.

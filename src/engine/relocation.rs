@@ -8,6 +8,7 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::engine::core::Engine;
+use crate::engine::state::follower::FollowerState;
 use crate::log::disk::{check_file, check_in_place};
 use crate::log::file_names;
 use crate::model::error::{Error, Result};
@@ -45,10 +46,17 @@ impl Engine {
     /// Checks that the directory and every file of the log are still in place, and stops all
     /// writes if one is not. In a read-only store, another process may replace files.
     pub(crate) fn check_files(&self) -> Result<()> {
+        let restores = || self.follower.as_ref().map(FollowerState::restores_begun);
+        let before = restores();
         if self.read_only || self.is_restoring() {
             return Ok(());
         }
-        self.find_removed().inspect_err(|error| {
+        let found = self.find_removed();
+        // Files that were replaced during the check were replaced on purpose.
+        if restores() != before {
+            return Ok(());
+        }
+        found.inspect_err(|error| {
             if !self.has_failed() {
                 self.fail(error);
                 self.wake_all_waiters();

@@ -512,8 +512,10 @@ pub enum Error {
     OpenedReadOnly,
     /// The store was opened with [`JobStore::follow`](crate::JobStore::follow): it shows what
     /// another store writes. Calls that would change something fail.
-    #[error("the store follows its replica and accepts no writes; write to the store that the \
-         replica belongs to, or close this one and open it with the option `replica` to take over")]
+    #[error(
+        "the store follows its replica and accepts no writes; write to the store that the \
+         replica belongs to, or close this one and open it with the option `replica` to take over"
+    )]
     Follower,
     /// The process or the system has too many open files. The store is not damaged.
     #[error("cannot {operation} {}: too many open files; raise the limit (`ulimit -n`, or \

@@ -156,9 +156,8 @@ impl Uploads {
     /// up to `through`.
     fn removable(&mut self, through: u64, bytes: u64) -> Option<u64> {
         self.kept.push_back((through, bytes));
-        let is_old = |&&(last, at): &&(u64, u64)| {
-            last + KEPT_CHUNKS <= through || at + KEPT_BYTES <= bytes
-        };
+        let is_old =
+            |&&(last, at): &&(u64, u64)| last + KEPT_CHUNKS <= through || at + KEPT_BYTES <= bytes;
         let old = self.kept.iter().take_while(is_old).count();
         self.kept.drain(..old).last().map(|(last, _)| last)
     }

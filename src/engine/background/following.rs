@@ -73,6 +73,7 @@ fn step(engine: &Engine, follower: &FollowerState, reading: &mut Reading) -> Res
     let Some(chunk) = chunk else {
         return check_removed(engine, follower, reading, unread);
     };
+    engine.check_open()?;
     let header = calls.parse(number, &chunk)?;
     if header.writer.store != engine.store {
         return Err(calls.damaged(format!("chunk {number}"), "it belongs to another store"));
@@ -106,7 +107,6 @@ fn step(engine: &Engine, follower: &FollowerState, reading: &mut Reading) -> Res
                     as_of_ms = last_ms;
                 }
                 Followed::OutOfPlace => return engine.restore_follower(),
-                Followed::Closed => return Ok(()),
             }
         }
         Content::SecretKeys => set_secret_keys(engine, payload(&chunk))?,
@@ -145,6 +145,9 @@ fn check_removed(
 
 /// Applies a change of the secret keys, as the file that records it.
 fn set_secret_keys(engine: &Engine, text: &[u8]) -> Result<()> {
+    // A close ends the log while the committer is locked.
+    let _committer = engine.lock_committer();
+    engine.check_open()?;
     let (disk, name) = (&*engine.disk, file_names::SECRET_KEYS);
     let written = disk::write_whole(disk, name, text);
     written.map_err(|e| Error::io("write", disk.path(name), &e))?;

@@ -28,8 +28,6 @@ pub(crate) enum Followed {
     Applied(Option<u64>, Vec<Arc<Waiter>>),
     /// It does not continue the log that this store has.
     OutOfPlace,
-    /// The store has been closed.
-    Closed,
 }
 
 impl Committer {
@@ -41,10 +39,8 @@ impl Committer {
         piece: &Piece<'_>,
         first_lsn: u64,
     ) -> Result<Followed> {
-        // A close ends the log while the committer is locked.
-        if engine.check_open().is_err() || engine.shutdown.log().is_some() {
-            return Ok(Followed::Closed);
-        }
+        // A close ends the log while the committer is locked, after it has refused new calls.
+        engine.check_open()?;
         engine.check_sound()?;
         if !self.log.continues_with(piece, first_lsn) {
             return Ok(Followed::OutOfPlace);

@@ -134,12 +134,7 @@ impl Staging<'_> {
         }
     }
 
-    pub(super) fn request_cancel(
-        &mut self,
-        graph: &Arc<GraphCore>,
-        sequence: u64,
-        time_ms: u64,
-    ) {
+    pub(super) fn request_cancel(&mut self, graph: &Arc<GraphCore>, sequence: u64, time_ms: u64) {
         let requested = Event::CancelRequested {
             graph: graph.number,
             sequence,

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use crate::base::sync::atomic::Ordering;
 use crate::engine::core::Engine;
-use crate::engine::open::store_files::StoreFiles;
 use crate::engine::open::read_log::ReadLog;
+use crate::engine::open::store_files::StoreFiles;
 use crate::engine::open::{LogAccess, read_log};
 use crate::engine::replay::{Replay, ReplayError};
 use crate::engine::state::graph::GraphCore;

@@ -35,7 +35,9 @@ impl Engine {
         };
         // Files are neither packed nor backed up meanwhile.
         let _files = self.files_lock.lock();
-        follower.set_restoring(true);
+        // A close waits for this lock. After that, another process may own the directory.
+        self.check_open()?;
+        follower.begin_restore();
         let (_, next) = replicated::mirror_anew(&self.options, &*self.disk, follower.calls())?;
         let files = read_files(&*self.disk, self.store)?;
         let read = replay_in_memory(self, &files, LogAccess::Repair);
@@ -74,9 +76,8 @@ impl Engine {
         let recorded = secret_keys::read(&*self.disk, self.store)?.unwrap_or_default();
         let mut indexer = self.indexer.lock();
         let mut committer = self.lock_committer();
-        if self.shutdown.log().is_some() {
-            return Ok(Vec::new());
-        }
+        // The close has recorded the end of the log.
+        self.check_open()?;
         self.set_secret_keys(self.options.named_secrets.over(&recorded));
         let why = "the store was restored from a checkpoint of its replica";
         // As when the index moves to memory, readers may see a mixture of both indexes.
@@ -138,7 +139,12 @@ fn merge(
 ) -> (Graphs, Vec<Arc<GraphCore>>) {
     let mut kept = Graphs::after(replayed.created);
     let mut known: HashMap<u32, Arc<GraphCore>> = HashMap::new();
-    known.extend(current.by_number.iter().map(|(&n, graph)| (n, graph.clone())));
+    known.extend(
+        current
+            .by_number
+            .iter()
+            .map(|(&n, graph)| (n, graph.clone())),
+    );
     for (number, restored) in replayed.by_number {
         let is_same = |graph: &mut Arc<GraphCore>| graph.ids.key() == restored.ids.key();
         let same = known.get_mut(&number).is_some_and(is_same);

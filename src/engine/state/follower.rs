@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::base::clock;
 use crate::base::sync::Mutex;
-use crate::base::sync::atomic::{AtomicBool, Ordering};
+use crate::base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::base::sync::time::Instant;
 use crate::model::replica::Replica;
 use crate::model::stats::FollowerStats;
@@ -18,6 +18,7 @@ pub(crate) struct FollowerState {
     /// Whether the files of the log are being replaced, or were replaced in part. Meanwhile, the
     /// store shows its earlier state.
     is_restoring: AtomicBool,
+    restores_begun: AtomicU64,
     /// Whether the store is being closed.
     is_closing: AtomicBool,
 }
@@ -59,6 +60,7 @@ impl FollowerState {
                 restores: 0,
             }),
             is_restoring: AtomicBool::new(false),
+            restores_begun: AtomicU64::new(0),
             is_closing: AtomicBool::new(false),
         }
     }
@@ -102,15 +104,22 @@ impl FollowerState {
         progress.as_of_ms = as_of_ms;
         progress.problem = None;
         progress.restores += 1;
-        self.set_restoring(false);
+        self.is_restoring.store(false, Ordering::Release);
+    }
+
+    /// Records that the files of the log are going to be replaced.
+    pub(crate) fn begin_restore(&self) {
+        self.restores_begun.fetch_add(1, Ordering::AcqRel);
+        self.is_restoring.store(true, Ordering::Release);
+    }
+
+    /// How often the files of the log have begun to be replaced.
+    pub(crate) fn restores_begun(&self) -> u64 {
+        self.restores_begun.load(Ordering::Acquire)
     }
 
     pub(crate) fn is_restoring(&self) -> bool {
         self.is_restoring.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn set_restoring(&self, is_restoring: bool) {
-        self.is_restoring.store(is_restoring, Ordering::Release);
     }
 
     /// From now on, no call is begun.

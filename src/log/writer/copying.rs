@@ -202,7 +202,11 @@ impl LogWriter {
             SegmentFile::Segment(segment) => Ok((segment, file)),
             SegmentFile::Unused => {
                 let path = self.disk.path(&name);
-                Err(Error::damaged(path, 0, "the header is not what was written"))
+                Err(Error::damaged(
+                    path,
+                    0,
+                    "the header is not what was written",
+                ))
             }
         }
     }
