@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use jobstore::replica::{Created, MemoryReplica, Replica, ReplicaError};
 use jobstore::{
-    Body, ChangeKind, Error, Graph, Health, JobQuery, JobStore, OnBadLine, Options, Outcome,
-    Request, Result, State,
+    Body, ChangeKind, Durability, Error, Graph, Health, JobQuery, JobStore, OnBadLine, Options,
+    Outcome, Request, Result, State,
 };
 
 /// A replica that can be cut off from one of its users.
@@ -556,6 +556,161 @@ fn lag_and_health_say_how_old_the_state_is() {
     submit(&graph, 2);
     assert_same(&writer, &follower);
     until("it is healthy", || follower.health() == Health::Ok);
+}
+
+#[test]
+fn a_page_is_one_instant_in_either_durability() {
+    for durability in [
+        Durability::Synced,
+        Durability::Interval(Duration::from_millis(20)),
+    ] {
+        let pair = Pair::new();
+        let writer = options(&pair.replica).durability(durability);
+        let writer = writer.open(pair.path("a")).unwrap();
+        let graph = writer.create_graph("1", "movie").unwrap();
+        graph.submit_all(vec![request(1).unwrap(); 10]).unwrap();
+        // In an interval, nothing is in the replica yet.
+        until("the replica has the graph", || {
+            let follower = options(&pair.replica).follow(pair.path("b"));
+            let found = follower.and_then(|follower| follower.graph("1", "movie"));
+            found.is_ok()
+        });
+        let follower = pair.follow("b");
+        let followed = follower.graph("1", "movie").unwrap();
+        let is_over = Arc::new(AtomicBool::new(false));
+        let over = is_over.clone();
+        let writing = thread::spawn(move || {
+            for n in 0..300 {
+                graph.submit_all(vec![request(n).unwrap(); 10]).unwrap();
+            }
+            over.store(true, Ordering::Release);
+            graph
+        });
+        let (mut last, mut last_lsn) = (0, 0);
+        while last < 3010 {
+            let is_over = is_over.load(Ordering::Acquire);
+            let page = followed.list(JobQuery::new().newest_first()).unwrap();
+            let total = page.total().unwrap();
+            assert_eq!(total % 10, 0);
+            assert!(total >= last && page.as_of_lsn() >= last_lsn);
+            (last, last_lsn) = (total, page.as_of_lsn());
+            let seen = followed.changes(None).unwrap().count() as u64;
+            assert!(seen >= total, "{seen} of {total}");
+            assert!(!is_over || last <= 3010);
+        }
+        drop(writing.join().unwrap());
+        // A drop is durable before it is visible, and so is everything before it.
+        writer.create_graph("1", "sync").unwrap();
+        writer.drop_graph("1", "sync").unwrap();
+        assert_same(&writer, &follower);
+    }
+}
+
+#[test]
+fn secret_keys_and_a_replaced_log_reach_a_follower_that_is_open() {
+    let pair = Pair::new();
+    let writer = pair.open("a");
+    let graph = writer.create_graph("1", "movie").unwrap();
+    work(&graph, 0..60);
+    submit(&graph, 62);
+    graph.start("job-62").unwrap();
+    let failed = Outcome::failed("E", "m").with_detail_json(r#"{"Token": "4711"}"#);
+    graph.complete("job-62", failed.unwrap()).unwrap();
+    let follower = pair.follow("b");
+    let followed = follower.graph("1", "movie").unwrap();
+    let detailed = |graph: &Graph| {
+        let page = graph.list(JobQuery::new()).unwrap();
+        let chunks: Vec<u8> = page.detailed_chunks().flat_map(|c| c.unwrap()).collect();
+        String::from_utf8(chunks).unwrap()
+    };
+    assert!(detailed(&followed).contains("4711"));
+    drop(graph);
+    writer.close().unwrap();
+    let writer = options(&pair.replica).secret_keys(["token"]);
+    let writer = writer.open(pair.path("a")).unwrap();
+    let graph = writer.graph("1", "movie").unwrap();
+    submit(&graph, 63);
+    assert_same(&writer, &follower);
+    assert_eq!(detailed(&graph), detailed(&followed));
+    assert!(!detailed(&followed).contains("4711"));
+    assert_eq!(follower.health(), Health::Ok);
+    // The replica loses its end, and is replaced by the directory of the writer.
+    work(&graph, 64..90);
+    catch_up(&writer, &follower);
+    drop(graph);
+    writer.close().unwrap();
+    pair.replica.lose_end(3);
+    let writer = options(&pair.replica)
+        .reseed(true)
+        .open(pair.path("a"))
+        .unwrap();
+    let graph = writer.graph("1", "movie").unwrap();
+    work(&graph, 90..120);
+    assert_same(&writer, &follower);
+    assert!(follower.stats().unwrap().follower.unwrap().restores > 0);
+    assert!(followed.job("job-62").unwrap().is_some());
+}
+
+#[test]
+fn a_killed_follower_loses_nothing() {
+    let pair = Pair::new();
+    let writer = pair.open("a");
+    let graph = writer.create_graph("1", "movie").unwrap();
+    work(&graph, 0..700);
+    let follower = pair.follow("b");
+    work(&graph, 700..800);
+    catch_up(&writer, &follower);
+    // The packer has nothing left to do, so the copies are what a kill leaves.
+    until("everything is packed", || {
+        let stats = follower.stats().unwrap();
+        stats.segments_to_pack == 0
+    });
+    let copy = |name: &str, cut: u64| {
+        let to = pair.path(name);
+        std::fs::create_dir(&to).unwrap();
+        let mut segments = Vec::new();
+        for file in std::fs::read_dir(pair.path("b")).unwrap() {
+            let file = file.unwrap();
+            let name = file.file_name();
+            if file.file_type().unwrap().is_file() && name != "LOCK" {
+                std::fs::copy(file.path(), to.join(&name)).unwrap();
+                if name.to_str().unwrap().ends_with(".segment") {
+                    segments.push(to.join(name));
+                }
+            }
+        }
+        segments.sort();
+        // A power cut may also take the end of what was being written.
+        let last = std::fs::File::options().write(true);
+        let last = last.clone().open(segments.last().unwrap()).unwrap();
+        let bytes = std::fs::read(segments.last().unwrap()).unwrap();
+        let end = bytes.iter().rposition(|&byte| byte != 0).unwrap() as u64 + 1;
+        last.set_len(end - cut).unwrap();
+    };
+    for (n, cut) in [0, 1, 7, 40].into_iter().enumerate() {
+        let name = format!("copy-{n}");
+        copy(&name, cut);
+        let copied = pair.follow(&name);
+        assert_same(&writer, &copied);
+        copied.close().unwrap();
+    }
+    copy("promoted", 3);
+    let before = read(&graph);
+    drop((graph, writer));
+    let promoted = pair.open("promoted");
+    let graph = promoted.graph("1", "movie").unwrap();
+    assert_eq!(before.len(), read(&graph).len());
+    work(&graph, 800..900);
+    assert_same(&promoted, &follower);
+    // A backup of a follower is a store.
+    follower.backup(pair.path("backup")).unwrap();
+    let backup = JobStore::options().detach_replica(true);
+    let backup = backup.open(pair.path("backup")).unwrap();
+    let restored = backup.graph("1", "movie").unwrap();
+    assert_eq!(
+        restored.list(JobQuery::new()).unwrap().total(),
+        graph.list(JobQuery::new()).unwrap().total()
+    );
 }
 
 #[test]

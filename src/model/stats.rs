@@ -252,7 +252,7 @@ pub struct GraphStats {
 impl Stats {
     /// Returns the statistics as a JSON object whose members are named like the fields, in camel
     /// case. Durations are in microseconds (`..Us`), times in milliseconds since 1970 (`..At`). A
-    /// missing value is `null`. A histogram is `{"counts":[..],"boundsUs":[..],"sumUs":n}`.
+    /// missing value is `null`; `follower` is present only in a follower. A histogram is `{"counts":[..],"boundsUs":[..],"sumUs":n}`.
     ///
     /// # Examples
     /// ```
@@ -264,7 +264,7 @@ impl Stats {
     #[must_use]
     pub fn to_json(&self) -> String {
         let graphs: Vec<Value> = self.graphs.iter().map(GraphStats::json).collect();
-        let all = json!({
+        let mut all = json!({
             "opens": self.opens,
             "health": self.health.json(),
             "totals": self.totals.json(),
@@ -289,7 +289,26 @@ impl Stats {
             "lastPurgeAt": self.last_purge_at.map(clock::to_ms),
             "oldestPinUs": self.oldest_pin.map(to_us),
         });
+        if let Some(follower) = &self.follower {
+            all["follower"] = follower.json();
+        }
         all.to_string()
+    }
+}
+
+impl FollowerStats {
+    fn json(&self) -> Value {
+        json!({
+            "place": self.place,
+            "asOfLsn": self.as_of_lsn,
+            "asOfAt": self.as_of.map(clock::to_ms),
+            "lagUs": to_us(self.lag),
+            "lastChunk": self.last_chunk,
+            "bytes": self.bytes,
+            "silentUs": to_us(self.silent),
+            "isCurrent": self.is_current,
+            "restores": self.restores,
+        })
     }
 }
 

@@ -159,7 +159,7 @@ impl Uploads {
         let is_old =
             |&&(last, at): &&(u64, u64)| last + KEPT_CHUNKS <= through || at + KEPT_BYTES <= bytes;
         let old = self.kept.iter().take_while(is_old).count();
-        self.kept.drain(..old).last().map(|(last, _)| last)
+        self.kept.drain(..old).next_back().map(|(last, _)| last)
     }
 
     /// The names of all blobs that the newest checkpoint does not need.
