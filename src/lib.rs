@@ -170,7 +170,7 @@ pub use crate::model::request::{Body, Request};
 pub use crate::model::retention::{PurgeReason, PurgeReport, Retention, Tombstone};
 pub use crate::model::secrets::Secrets;
 pub use crate::model::states::State;
-pub use crate::model::stats::{GraphStats, Histogram, ReplicaStats, Stats, Totals};
+pub use crate::model::stats::{FollowerStats, GraphStats, Histogram, ReplicaStats, Stats, Totals};
 
 #[cfg(fuzzing)]
 #[doc(hidden)]

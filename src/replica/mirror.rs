@@ -275,6 +275,7 @@ impl Mirror<'_> {
     ) -> Result<()> {
         let (mut at, mut hasher) = (0, Xxh3::new());
         while at < len {
+            self.calls.check_stop()?;
             let end = len.min(at + STEP_BYTES);
             let bytes = self.calls.repeat(|replica| {
                 let mut bytes = Vec::with_capacity((end - at) as usize);
@@ -332,6 +333,7 @@ impl Mirror<'_> {
         let chunks = numbers.chunks(CALLS);
         let chunks = chunks.flat_map(|numbers| at_once(numbers, |n| there(self.calls, *n)));
         for chunk in chunks {
+            self.calls.check_stop()?;
             let (header, chunk) = chunk?;
             let Content::Frames {
                 epoch,

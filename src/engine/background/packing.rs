@@ -69,15 +69,15 @@ fn work(engine: &Engine) -> Result<()> {
     let mut done = Ok(());
     let mut can_pack = true;
     let (mut not_merged, mut not_compacted) = (Vec::new(), Vec::new());
-    while engine.check_writable().is_ok() {
+    while engine.may_change_files() {
         // First, free the space taken up by replaced files that are no longer read.
         engine.expire_retired(Instant::now());
         // If there is no space for the next segment, packing may free some.
-        let mut refilled = engine.preallocation.refill(&*engine.disk);
+        let mut refilled = refill(engine);
         if refilled.as_ref().is_err_and(disk::is_full)
             && engine.expire_retired_on_full_disk(Instant::now())
         {
-            refilled = engine.preallocation.refill(&*engine.disk);
+            refilled = refill(engine);
         }
         let is_full = refilled.as_ref().is_err_and(disk::is_full);
         let sealed = {
@@ -142,6 +142,15 @@ fn work(engine: &Engine) -> Result<()> {
         }
     }
     done
+}
+
+/// Creates the next segment and the reserves if they are missing.
+fn refill(engine: &Engine) -> Result<()> {
+    match engine.follower {
+        None => engine.preallocation.refill(&*engine.disk),
+        // The store that the follower follows chooses the epochs of segments.
+        Some(_) => engine.preallocation.make_reserves(&*engine.disk, false),
+    }
 }
 
 /// Tries again to hand back the jobs of dropped claims, after this failed because the disk was full
