@@ -85,7 +85,7 @@ fn options(replica: &MemoryReplica) -> Options {
 
 fn request(n: usize) -> Result<Request> {
     let body = Body::from_value(&"x".repeat(n % 700))?;
-    Request::new("c", &format!("/ges/{n}"), body)
+    Request::new("c", format!("/ges/{n}"), body)
 }
 
 fn submit(graph: &Graph, n: usize) {
@@ -248,7 +248,7 @@ fn work(graph: &Graph, jobs: std::ops::Range<usize>) {
                         .map(drop)
                         .unwrap(),
                     2 => drop(run.requeue().unwrap()),
-                    _ => drop(run.detach()),
+                    _ => run.detach(),
                 }
             }
         }
