@@ -235,8 +235,9 @@ impl<P: FnMut(BackupReport)> Backup<'_, P> {
         for pack in &packs {
             let to = self.dir.join(&pack.name);
             // If this process only reads the store, another process may have given the pack's name
-            // to another file.
-            let links = self.links && !self.engine.read_only;
+            // to another file; so may have a follower that is being restored.
+            let engine = self.engine;
+            let links = self.links && !engine.read_only && !engine.is_restoring();
             if links && self.engine.disk.link_out(&pack.name, &to).is_ok() {
                 self.made.push(to);
                 self.done.bytes += pack.bytes;

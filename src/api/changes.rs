@@ -387,13 +387,14 @@ const VERSION: u8 = 2;
 impl Position {
     fn new(graph: &Graph, (lsn, job): FeedPosition) -> Position {
         let engine = graph.engine();
+        let (point, open_event) = engine.log_point_at(lsn);
         let mut position = Position {
             graph: graph.core.ids.number(),
-            point: engine.log_point_at(lsn),
+            point,
             job,
             check: 0,
         };
-        position.check = position.seal(&graph.core, engine.open_event);
+        position.check = position.seal(&graph.core, open_event);
         position
     }
 

@@ -77,7 +77,9 @@ impl Graph {
         let _span = call_span!("export", self);
         query.check_export()?;
         self.check()?;
-        let page = Page::of(self, listing::whole((self.engine(), &self.core), &query)?);
+        let as_of_lsn = self.as_of_lsn();
+        let listing = listing::whole((self.engine(), &self.core), &query)?;
+        let page = Page::of(self, listing, as_of_lsn);
         let mut export = Export::new(&page, LineFormat::Lines);
         export.stopped_at = page.next.filter(|_| page.is_stopped);
         export.query = query;

@@ -198,7 +198,7 @@ impl Graph {
 
     /// The masked form of a request, for comparison with stored requests.
     pub(crate) fn masked(&self, request: &Request) -> Request {
-        self.engine().options.secret_keys.masked(request)
+        self.engine().secret_keys().masked(request)
     }
 
     /// Looks up the job with this id, which was chosen by the caller.

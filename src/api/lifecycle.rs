@@ -116,7 +116,7 @@ impl Graph {
         run: Option<Arc<RunCell>>,
     ) -> Result<PreparedWrite<Completion>> {
         self.check_writable()?;
-        let outcome = outcome.kept(&self.engine().options.secret_keys)?;
+        let outcome = outcome.kept(&self.engine().secret_keys())?;
         let texts = [
             outcome.code(),
             outcome.message(),

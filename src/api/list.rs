@@ -3,6 +3,7 @@
 use crate::api::graph::Graph;
 use crate::api::page::Page;
 use crate::api::spans::call_span;
+use crate::base::sync::atomic::Ordering;
 use crate::engine::read::listing::{self, Listing};
 use crate::engine::read::reader::Snapshot;
 #[cfg(doc)]
@@ -47,8 +48,9 @@ impl Graph {
         let _span = call_span!("list", self);
         self.check()?;
         query.check()?;
+        let as_of_lsn = self.as_of_lsn();
         let listing = listing::page((self.engine(), &self.core), &query)?;
-        Ok(Page::of(self, listing))
+        Ok(Page::of(self, listing, as_of_lsn))
     }
 
     /// Returns a page that contains only the job with this id.
@@ -72,6 +74,7 @@ impl Graph {
     pub fn list_one(&self, id: impl AsRef<str>) -> Result<Page> {
         let _span = call_span!("list", self, id.as_ref());
         self.check()?;
+        let as_of_lsn = self.as_of_lsn();
         let (sequence, id) = self.resolve_to_read(id.as_ref())?;
         let snapshot = Snapshot::one(&self.core, sequence);
         let snapshot = snapshot.ok_or_else(|| self.not_there(&id))?;
@@ -82,6 +85,11 @@ impl Graph {
             next: None,
             is_stopped: false,
         };
-        Ok(Page::of(self, listing))
+        Ok(Page::of(self, listing, as_of_lsn))
+    }
+
+    /// The LSN up to which everything can be read.
+    pub(crate) fn as_of_lsn(&self) -> u64 {
+        self.engine().durable_lsn.load(Ordering::Acquire)
     }
 }

@@ -48,10 +48,12 @@ pub struct Page {
     pub(crate) quarantined: u64,
     pub(crate) next: Option<Cursor>,
     pub(crate) is_stopped: bool,
+    as_of_lsn: u64,
 }
 
 impl Page {
-    pub(crate) fn of(graph: &Graph, listing: Listing) -> Page {
+    /// A page of a list that was read when everything up to this LSN was visible.
+    pub(crate) fn of(graph: &Graph, listing: Listing, as_of_lsn: u64) -> Page {
         let Listing {
             snapshot,
             total,
@@ -66,6 +68,7 @@ impl Page {
             quarantined,
             next,
             is_stopped,
+            as_of_lsn,
         }
     }
 
@@ -138,6 +141,26 @@ impl Page {
     #[must_use]
     pub fn next(&self) -> Option<Cursor> {
         self.next.clone()
+    }
+
+    /// Returns the log sequence number of a commit up to which the page shows everything. Later
+    /// commits may also be included. Pages of a store and of its followers
+    /// ([`JobStore::follow`](crate::JobStore::follow)) can be compared by this number: it grows
+    /// with each commit, and the same commit has the same number in each of them.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobQuery, JobStore, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// let before = movie.list(JobQuery::new())?.as_of_lsn();
+    /// movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// assert!(movie.list(JobQuery::new())?.as_of_lsn() > before);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    #[must_use]
+    pub fn as_of_lsn(&self) -> u64 {
+        self.as_of_lsn
     }
 
     /// Returns `true` if [`JobQuery::on_progress`](crate::JobQuery::on_progress) stopped the search

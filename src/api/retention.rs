@@ -48,7 +48,7 @@ impl Graph {
     /// ```
     pub fn set_retention(&self, policy: Option<Retention>) -> Result<()> {
         self.check()?;
-        self.engine().check_not_read_only()?;
+        self.engine().check_may_write()?;
         #[cfg(feature = "archive")]
         if let Some(ArchiveTo(directory)) = policy.as_ref().and_then(|p| p.archive.as_ref()) {
             if self.engine().is_within(directory) {

@@ -95,7 +95,7 @@ impl JobStore {
         let metrics = &engine.metrics;
         let last_purge_at = engine.retention.lock().last_purge_ms;
         Ok(Stats {
-            opens: engine.open_event.open_number,
+            opens: engine.open_event().open_number,
             health: engine.health(),
             totals,
             graphs,
@@ -119,6 +119,10 @@ impl JobStore {
             last_purge_at: last_purge_at.map(clock::from_ms),
             oldest_pin: engine.oldest_pin(Instant::now()),
             replica: engine.replica.as_ref().map(ReplicaState::stats),
+            follower: engine.follower.as_ref().map(|follower| {
+                let as_of_lsn = engine.durable_lsn.load(Ordering::Acquire);
+                follower.stats(as_of_lsn, engine.options.clock.now())
+            }),
         })
     }
 }

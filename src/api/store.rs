@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::engine::core::Engine;
 use crate::engine::open;
@@ -11,6 +12,7 @@ use crate::engine::store_handle::StoreHandle;
 use crate::model::error::{Error, Result};
 use crate::model::health::Health;
 use crate::model::options::Options;
+use crate::model::replica::Replica;
 
 /// A durable store of jobs: one directory, opened by one process at a time.
 ///
@@ -89,6 +91,67 @@ impl JobStore {
         JobStore::options().open(dir)
     }
 
+    /// Opens the store in `dir` as a follower of its replica: the store shows what another store
+    /// writes to the replica, a moment later, and serves every call that reads. The directory is
+    /// created if it does not exist, and becomes a copy of the store. Nothing is written to the
+    /// replica, and the store that writes to it is not disturbed.
+    ///
+    /// Lists, cursors, searches, counts, and exports work as in any store: what was committed at
+    /// once becomes visible at once. [`Graph::wait`](crate::Graph::wait) and
+    /// [`Graph::changes`](crate::Graph::changes) wait for what the other store writes. Every call
+    /// that would change something returns [`Error::Follower`].
+    ///
+    /// [`JobStore::lag`] is how far the store may be behind. Cursors and positions that were issued
+    /// by the other store are valid here as soon as what they refer to is, and the reverse.
+    ///
+    /// If the replica cannot be reached, the store keeps showing what it has, and
+    /// [`JobStore::health`] reports it. If the store was not open, or the replica could not be
+    /// reached, for so long that chunks were removed in the meantime, everything that the directory
+    /// lacks is downloaded again; until that is done, the store shows its earlier state.
+    ///
+    /// # Take over
+    /// Close the store, and open the same directory with [`Options::replica`]. Since almost
+    /// everything is there, this takes about as long as an open.
+    ///
+    /// # Cost
+    /// The store runs the threads `jobstore-follow`, `jobstore-pack`, and `jobstore-index`. The
+    /// replica is read once per commit and, while nothing is written, about twice a second.
+    ///
+    /// # Errors
+    /// [`Error::StoreMissing`] if the replica is empty; [`Error::ReplicaUnreachable`],
+    /// [`Error::ReplicaRefused`], [`Error::ReplicaOfOtherStore`], [`Error::ReplicaBehind`],
+    /// [`Error::ReplicaDiverged`], [`Error::ReplicaDamaged`], and those of [`JobStore::open`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::replica::MemoryReplica;
+    /// use jobstore::{Body, Error, JobQuery, JobStore, Request};
+    /// use std::sync::Arc;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let dir = dir.path();
+    /// let replica = Arc::new(MemoryReplica::default()); // in practice, S3 or etcd
+    /// let store = JobStore::options().replica(replica.clone()).open(dir.join("here"))?;
+    /// let movie = store.create_graph("10001", "movie")?;
+    /// let request = || Request::new("clear_graph", "/ges", Body::empty());
+    /// movie.submit(request()?)?;
+    ///
+    /// // In another process.
+    /// let follower = JobStore::follow(dir.join("there"), replica.clone())?;
+    /// let followed = follower.graph("10001", "movie")?;
+    /// assert_eq!(followed.list(JobQuery::new())?.total(), Some(1));
+    /// assert!(matches!(followed.submit(request()?), Err(Error::Follower)));
+    ///
+    /// // The first machine is lost, and the follower takes over.
+    /// drop((movie, store, followed));
+    /// follower.close()?;
+    /// let store = JobStore::options().replica(replica).open(dir.join("there"))?;
+    /// store.graph("10001", "movie")?.submit(request()?)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn follow(dir: impl AsRef<Path>, replica: Arc<dyn Replica>) -> Result<JobStore> {
+        JobStore::options().replica(replica).follow(dir)
+    }
+
     /// Returns the default [`Options`], which can be changed before the store is opened.
     #[must_use]
     pub fn options() -> Options {
@@ -118,7 +181,7 @@ impl JobStore {
             Some(dir) => directory::open_directory(options, dir)?,
             None => open::open_memory(options)?,
         };
-        tracing::info!(opens = engine.open_event.open_number, "store opened");
+        tracing::info!(opens = engine.open_event().open_number, "store opened");
         Ok(JobStore {
             handle: Arc::new(StoreHandle { engine }),
         })
@@ -147,7 +210,7 @@ impl JobStore {
     /// new store. Read-only opens are not included.
     #[must_use]
     pub fn opens(&self) -> u64 {
-        self.engine().open_event.open_number
+        self.engine().open_event().open_number
     }
 
     /// Returns the number of this open's claim on the replica; `None` without a replica. Of two
@@ -158,6 +221,26 @@ impl JobStore {
     pub fn reign(&self) -> Option<u64> {
         let replica = self.engine().replica.as_ref()?;
         Some(replica.appender.writer().claim)
+    }
+
+    /// Returns how far the store may be behind the store that it follows; `None` unless it was
+    /// opened with [`JobStore::follow`].
+    ///
+    /// This is the time since the replica was last known to contain nothing further, at most about
+    /// half a second while the replica responds. While there is more to read, it is the time since
+    /// the last commit that is visible, for which the clocks of both machines must agree.
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = jobstore::JobStore::in_memory()?;
+    /// if let Some(lag) = store.lag() {
+    ///     println!("as of {} ms ago", lag.as_millis());
+    /// }
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    #[must_use]
+    pub fn lag(&self) -> Option<Duration> {
+        self.engine().lag()
     }
 
     /// Returns whether the store is fully functional. The call is cheap enough to be made every
@@ -233,6 +316,47 @@ impl Options {
     /// Those of [`JobStore::open`].
     pub fn open(self, dir: impl AsRef<Path>) -> Result<JobStore> {
         self.check()?;
+        JobStore::open_with(self, Some(dir.as_ref()))
+    }
+
+    /// Opens the store in `dir` as a follower of its replica ([`Options::replica`]) with these
+    /// options. See [`JobStore::follow`]. The options for writes have no effect.
+    ///
+    /// # Errors
+    /// Those of [`JobStore::follow`]; [`Error::InvalidUse`] if no replica was set, or together with
+    /// `read_only`, `reseed`, or `detach_replica`.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::replica::MemoryReplica;
+    /// use jobstore::JobStore;
+    /// use std::sync::Arc;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let dir = dir.path();
+    /// # let replica = MemoryReplica::default();
+    /// # let store = JobStore::options().replica(Arc::new(replica.clone())).open(dir.join("a"))?;
+    /// # store.create_graph("10001", "movie")?;
+    /// let follower = JobStore::options()
+    ///     .replica(Arc::new(replica))
+    ///     .cache_bytes(16 << 20)
+    ///     .follow(dir.join("copy"))?;
+    /// assert!(follower.graph("10001", "movie").is_ok());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn follow(mut self, dir: impl AsRef<Path>) -> Result<JobStore> {
+        self.check()?;
+        if self.replica.is_none() {
+            return Err(Error::InvalidUse {
+                what: "a store can only be followed through its replica; set the option `replica`",
+            });
+        }
+        if self.read_only || self.reseed || self.detach_replica {
+            return Err(Error::InvalidUse {
+                what: "a follower changes nothing but its own copy; omit `read_only`, `reseed`, \
+                       and `detach_replica`",
+            });
+        }
+        self.is_follower = true;
         JobStore::open_with(self, Some(dir.as_ref()))
     }
 

@@ -20,7 +20,12 @@ impl Engine {
     /// Like [`Engine::clock_mark`], for callers that hold a lock and therefore must not read the
     /// host's clock. `wall_ms` is a recent reading of the system clock.
     pub(crate) fn clock_mark_at(&self, wall_ms: u64) -> ClockMark {
-        self.clock.lock().read(Instant::now(), wall_ms)
+        let mut clock = self.clock.lock();
+        match self.follower {
+            None => clock.read(Instant::now(), wall_ms),
+            // The clocks of a follower are those of the log.
+            Some(_) => clock.mark(),
+        }
     }
 
     /// The confirmed gaps: time that the age clock did not count.

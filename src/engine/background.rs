@@ -6,6 +6,7 @@ pub(crate) mod archiver;
 pub(crate) mod archiving;
 pub(crate) mod compaction;
 pub(crate) mod compaction_filter;
+pub(crate) mod following;
 pub(crate) mod garbage;
 pub(crate) mod index_rewrite;
 pub(crate) mod indexing;

@@ -5,6 +5,7 @@
 //! nothing.
 
 mod committer;
+pub(crate) mod following;
 mod give_up;
 mod graphs;
 mod idempotent;
@@ -19,6 +20,7 @@ mod transitions;
 use std::sync::Arc;
 
 pub(crate) use self::committer::run;
+use self::publish::Published;
 use self::round::Round;
 use self::staging::Staging;
 use crate::base::clock::bounded;
@@ -166,7 +168,20 @@ impl Committer {
         }
         if self.frame.count() > 0 {
             match self.write(engine, &round, room) {
-                Ok(appended) => self.publish(engine, &mut round, &appended),
+                Ok(appended) => {
+                    if appended.sealed.is_some() {
+                        self.add_active_segment(engine);
+                    }
+                    let frame = Published {
+                        segment: &appended.segment,
+                        at: appended.at,
+                        last_lsn: self.log.next_lsn() - 1,
+                    };
+                    self.publish(engine, &mut round.changes, &frame);
+                    if appended.sealed.is_some() {
+                        engine.wake_packer();
+                    }
+                }
                 // The results staged so far may depend on changes that are now not made.
                 Err(AppendError::Refused(error)) => return Err(error),
                 Err(AppendError::Unknown(error)) => {
@@ -199,7 +214,7 @@ impl Committer {
             // Packing permanently omits the jobs of dropped graphs and purged jobs, so both are
             // durable before they become visible, in either mode.
             Durability::Interval(_)
-                if round.dropped.is_empty()
+                if round.changes.dropped.is_empty()
                     && round.purged.is_empty()
                     && self.log.unsent_bytes() < UNSENT_BYTES_MAX =>
             {
@@ -245,9 +260,7 @@ impl Committer {
             }
         }
         drop(unwinding);
-        let mut log_files = engine.log_files.write();
-        let segments = &mut Arc::make_mut(&mut log_files).segments;
-        segments.push(self.log.active().clone());
+        self.add_active_segment(engine);
         Ok(true)
     }
 

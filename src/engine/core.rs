@@ -3,11 +3,13 @@
 //! [`Engine`] contains all parts of a store, decides which calls are refused, records the index's
 //! faults, and wakes the threads.
 
+mod checks;
+
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::base::clock;
 use crate::base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,6 +22,7 @@ use crate::engine::state::claim::Claim;
 use crate::engine::state::committer::Committer;
 use crate::engine::state::committer_guard::{CommitterGuard, CommitterLock};
 use crate::engine::state::external_ids::ExternalIds;
+use crate::engine::state::follower::FollowerState;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::indexer::Indexer;
 use crate::engine::state::log_files::{LogFiles, PinnedFile};
@@ -41,13 +44,12 @@ use crate::log::file_names;
 use crate::log::preallocation::Preallocation;
 use crate::model::error::{Error, Result};
 use crate::model::options::Options;
+use crate::model::secrets::SecretKeys;
 use crate::model::store_id::StoreId;
 use crate::model::token::OpenEvent;
 
 /// About how many changes may wait for the index in memory before new jobs are refused.
 pub(crate) const INDEX_LAG_MAX: u64 = 8 << 20;
-/// The limit that applies instead once the index has failed and will not catch up.
-const FAULTY_INDEX_LAG_MAX: u64 = 1 << 20;
 
 pub(crate) struct Engine {
     pub(crate) options: Options,
@@ -55,7 +57,11 @@ pub(crate) struct Engine {
     /// Whether the store is read-only: nothing is written, and no threads run.
     pub(crate) read_only: bool,
     pub(crate) store: StoreId,
-    pub(crate) open_event: OpenEvent,
+    /// The last open of the store for writing. A follower learns of further ones. It is set before
+    /// the LSNs of its events become visible, and must be read after them.
+    open_event: RwLock<OpenEvent>,
+    /// The keys whose values are secret. A follower learns of changes.
+    secret_keys: RwLock<Arc<SecretKeys>>,
     /// The earlier opens that were looked up: maps the LSN of each to the LSN of the next open.
     pub(crate) ends: Mutex<HashMap<u64, u64>>,
     /// The jobs that this open found running.
@@ -79,6 +85,8 @@ pub(crate) struct Engine {
     /// Why the index is in memory, although it should be on disk.
     pub(crate) index_in_memory: Mutex<Option<Arc<str>>>,
     pub(crate) replica: Option<ReplicaState>,
+    /// Set if the store follows its replica: events come from there, and no others are written.
+    pub(crate) follower: Option<FollowerState>,
     /// Why writes are refused.
     pub(crate) failure: OnceLock<Failure>,
     /// The process that opened the store.
@@ -145,6 +153,8 @@ pub(crate) struct Background {
     pub(crate) archiver: Option<Sender<()>>,
     /// Exists only if the store has a replica.
     pub(crate) uploader: Option<Sender<()>>,
+    /// Exists only if the store follows its replica. Dropping it ends the thread.
+    pub(crate) follower: Option<Sender<()>>,
     pub(crate) threads: Vec<(Worker, JoinHandle<()>)>,
 }
 
@@ -155,6 +165,9 @@ pub(crate) struct EngineParts {
     pub(crate) read_only: bool,
     pub(crate) store: StoreId,
     pub(crate) open_event: OpenEvent,
+    /// The effective keys: those that were set or, if none were set, those that the store has
+    /// recorded.
+    pub(crate) secret_keys: SecretKeys,
     pub(crate) clock: AgeClock,
     pub(crate) recovered: Vec<RecoveredJobs>,
     pub(crate) graphs: Graphs,
@@ -167,6 +180,7 @@ pub(crate) struct EngineParts {
     pub(crate) index_directory: Option<IndexDirectory>,
     pub(crate) index_in_memory: Option<Arc<str>>,
     pub(crate) replica: Option<ReplicaState>,
+    pub(crate) follower: Option<FollowerState>,
     pub(crate) lock: Option<StoreLock>,
 }
 
@@ -178,13 +192,17 @@ impl Engine {
         if parts.read_only {
             queue.refuse(Error::OpenedReadOnly);
         }
+        if parts.follower.is_some() {
+            queue.refuse(Error::Follower);
+        }
         Engine {
             queue,
             options: parts.options,
             disk: parts.disk,
             read_only: parts.read_only,
             store: parts.store,
-            open_event: parts.open_event,
+            open_event: RwLock::new(parts.open_event),
+            secret_keys: RwLock::new(Arc::new(parts.secret_keys)),
             ends: Mutex::default(),
             recovered: parts.recovered,
             graphs: RwLock::new(parts.graphs),
@@ -199,6 +217,7 @@ impl Engine {
             index_fault: Mutex::default(),
             index_in_memory: Mutex::new(parts.index_in_memory),
             replica: parts.replica,
+            follower: parts.follower,
             failure: OnceLock::new(),
             opener: std::process::id(),
             pinned_files: OnceLock::new(),
@@ -233,86 +252,31 @@ impl Engine {
         *self.background.lock() = background;
     }
 
+    pub(crate) fn open_event(&self) -> OpenEvent {
+        *self.open_event.read()
+    }
+
+    pub(crate) fn set_open_event(&self, open_event: OpenEvent) {
+        *self.open_event.write() = open_event;
+    }
+
+    pub(crate) fn secret_keys(&self) -> Arc<SecretKeys> {
+        self.secret_keys.read().clone()
+    }
+
+    pub(crate) fn set_secret_keys(&self, keys: SecretKeys) {
+        *self.secret_keys.write() = Arc::new(keys);
+    }
+
     /// The host's clock. Must not be called while a lock is held.
     pub(crate) fn now_ms(&self) -> u64 {
         clock::to_ms(self.options.clock.now())
     }
 
-    /// Refuses calls in a forked child of the process that opened the store: the child has none
-    /// of the store's threads, and its writes would be overwritten.
-    pub(crate) fn check_process(&self) -> Result<()> {
-        match self.opener == std::process::id() {
-            true => Ok(()),
-            false => Err(Error::Forked {
-                opener: self.opener,
-            }),
-        }
-    }
-
-    /// Refuses calls to a closed store, and calls in a forked child.
-    pub(crate) fn check_open(&self) -> Result<()> {
-        self.check_process()?;
-        if self.closed.load(Ordering::Acquire) {
-            return Err(Error::Closed);
-        }
-        Ok(())
-    }
-
-    /// Refuses writes if the store cannot accept them.
-    pub(crate) fn check_writable(&self) -> Result<()> {
-        self.check_open()?;
-        self.check_not_read_only()?;
-        self.check_sound()
-    }
-
-    /// Refuses changes to a store that was opened read-only.
-    pub(crate) fn check_not_read_only(&self) -> Result<()> {
-        match self.read_only {
-            true => Err(Error::OpenedReadOnly),
-            false => Ok(()),
-        }
-    }
-
-    /// Refuses writes once a write has failed, whether the store is closed or not.
-    pub(crate) fn check_sound(&self) -> Result<()> {
-        match self.failure.get() {
-            Some(Failure { error, .. }) => Err(error.clone()),
-            None => Ok(()),
-        }
-    }
-
-    /// Stops all writes: a write or sync failed, and it is unknown how much of the data reached the
-    /// disk.
-    pub(crate) fn fail(&self, why: &Error) -> Arc<str> {
-        tracing::error!(error = %why, "write failed; the store is read-only until it is reopened");
-        let text: Arc<str> = why.to_string().into();
-        let error = match why {
-            Error::Deposed { .. } => why.clone(),
-            _ => Error::ReadOnly { why: text.clone() },
-        };
-        // The committer is locked, so this uses an estimate instead of reading the host's clock.
-        let since = self.options.clock.estimate();
-        let why = text;
-        self.failure
-            .get_or_init(|| Failure { error, why, since })
-            .why
-            .clone()
-    }
-
-    /// Refuses new jobs while the index is so far behind that memory would grow without bound.
-    pub(crate) fn check_index_lag(&self) -> Result<()> {
-        let known = self.index_fault.lock().clone();
-        let max = if known.is_some() {
-            FAULTY_INDEX_LAG_MAX
-        } else {
-            INDEX_LAG_MAX
-        };
-        if self.index_lag.load(Ordering::Relaxed) < max {
-            return Ok(());
-        }
-        Err(Error::IndexUnavailable {
-            what: known.unwrap_or_else(|| "it has fallen too far behind".into()),
-        })
+    /// How far a follower may be behind.
+    pub(crate) fn lag(&self) -> Option<Duration> {
+        let follower = self.follower.as_ref()?;
+        Some(follower.lag(self.options.clock.now()))
     }
 
     /// Whether the store has files on a disk.
@@ -331,10 +295,6 @@ impl Engine {
         };
         let bytes = directory.bytes();
         bytes.map_err(|e| Error::io("inspect", directory.path(), &e))
-    }
-
-    pub(crate) fn has_failed(&self) -> bool {
-        self.failure.get().is_some()
     }
 
     /// Records that the index cannot be trusted, so that the next open rebuilds it.
@@ -485,6 +445,7 @@ impl Engine {
         background.indexer = None;
         background.archiver = None;
         background.uploader = None;
+        background.follower = None;
         std::mem::take(&mut background.threads)
     }
 

@@ -14,6 +14,9 @@ use crate::model::health::Health;
 /// A replica that has not responded for this long is reported.
 const SLOW_REPLICA: Duration = Duration::from_secs(2);
 
+/// For a follower, which waits for the replica's next chunk for some time.
+const SILENT_REPLICA: Duration = Duration::from_secs(5);
+
 impl Engine {
     pub(crate) fn health(&self) -> Health {
         self.health_at(Instant::now())
@@ -69,6 +72,7 @@ impl Engine {
             .or(archive)
             .or(packing)
             .or_else(|| self.replica_problem())
+            .or_else(|| self.following_problem(now))
             .or(in_memory)
             .or(clock)
             .or_else(|| self.permission_warning())
@@ -96,6 +100,20 @@ impl Engine {
         Some(format!(
             "files cannot be copied to the replica: {problem}; retrying"
         ))
+    }
+
+    /// Why the store does not show what the replica contains.
+    fn following_problem(&self, now: Instant) -> Option<String> {
+        let (silent, problem) = self.follower.as_ref()?.status(now);
+        let what = problem.map_or(String::new(), |what| format!(": {what}"));
+        if silent >= SILENT_REPLICA {
+            let seconds = silent.as_secs();
+            return Some(format!(
+                "the replica has not responded for {seconds} s, so the store shows what had been \
+                 written by then{what}"
+            ));
+        }
+        (!what.is_empty()).then(|| format!("the replica cannot be followed{what}; retrying"))
     }
 
     /// Which other users may read the directory. If there is a warning, the permissions are checked

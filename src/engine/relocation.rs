@@ -8,6 +8,7 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::engine::core::Engine;
+use crate::engine::state::follower::FollowerState;
 use crate::log::disk::{check_file, check_in_place};
 use crate::log::file_names;
 use crate::model::error::{Error, Result};
@@ -30,9 +31,9 @@ impl Engine {
         let lock = self.lock.lock();
         let is_needed = lock.as_ref().is_some_and(|lock| lock.needs_its_file());
         let lock = is_needed.then_some(file_names::LOCK);
-        let names = [file_names::STORE, file_names::SECRET_KEYS]
-            .into_iter()
-            .chain(lock);
+        // A follower replaces the secret keys if they change.
+        let keys = self.follower.is_none().then_some(file_names::SECRET_KEYS);
+        let names = [file_names::STORE].into_iter().chain(keys).chain(lock);
         let open = |name| {
             let file = self.disk.open(name).ok()?;
             file.keep_open().ok()?;
@@ -45,10 +46,17 @@ impl Engine {
     /// Checks that the directory and every file of the log are still in place, and stops all
     /// writes if one is not. In a read-only store, another process may replace files.
     pub(crate) fn check_files(&self) -> Result<()> {
-        if self.read_only {
+        let restores = || self.follower.as_ref().map(FollowerState::restores_begun);
+        let before = restores();
+        if self.read_only || self.is_restoring() {
             return Ok(());
         }
-        self.find_removed().inspect_err(|error| {
+        let found = self.find_removed();
+        // Files that were replaced during the check were replaced on purpose.
+        if restores() != before {
+            return Ok(());
+        }
+        found.inspect_err(|error| {
             if !self.has_failed() {
                 self.fail(error);
                 self.wake_all_waiters();

@@ -3,7 +3,8 @@
 //! The restored states are those after the last event of the log, whichever LSN the index has
 //! reached.
 
-mod changes;
+pub(crate) mod apply;
+mod events;
 mod in_doubt;
 mod packs;
 mod problem;
@@ -13,27 +14,20 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use self::changes::changes_of;
 use self::in_doubt::InDoubt;
 use self::packs::PackState;
 pub(crate) use self::problem::ReplayError;
 use self::progress::Follower;
 use crate::engine::state::catalog::Graphs;
-use crate::engine::state::change::StateChange;
 use crate::engine::state::external_ids::ExternalIds;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::indexer::{FlushBatch, Indexer};
-use crate::engine::state::unpacked::TailPlace;
 use crate::index::empty::NoIndex;
 use crate::index::sorted_runs::Runs;
 use crate::index::{Fault, Index};
 use crate::log::clock_gaps::Gaps;
 use crate::log::clock_mark::ClockMark;
-use crate::log::event::{Event, SubmissionTexts};
-use crate::log::fingerprint::Fingerprint;
 use crate::log::pack::Pack;
-use crate::log::purged_jobs;
-use crate::log::segment::Segment;
 use crate::model::error::{Error, Result};
 use crate::model::options::OnReplay;
 use crate::model::token::OpenEvent;
@@ -134,235 +128,6 @@ impl Replay {
         if let Some(follower) = self.follower.take() {
             follower.finish(self.next_lsn);
         }
-    }
-
-    /// Replays an event of a segment; its bytes end at `end`.
-    pub(crate) fn segment_event(
-        &mut self,
-        lsn: u64,
-        event: &Event<'_>,
-        segment: &Arc<Segment>,
-        end: u64,
-    ) -> Result<(), ReplayError> {
-        self.event(lsn, event, &segment.path, Some((segment, end)))
-    }
-
-    /// Replays the event that recovery has just appended to the log.
-    pub(crate) fn settled_event(
-        &mut self,
-        event: &Event<'_>,
-        path: &Path,
-    ) -> Result<(), ReplayError> {
-        self.state_event(self.next_lsn, event, path)?;
-        self.next_lsn += 1;
-        Ok(())
-    }
-
-    fn event(
-        &mut self,
-        lsn: u64,
-        event: &Event<'_>,
-        path: &Path,
-        segment: Option<(&Arc<Segment>, u64)>,
-    ) -> Result<(), ReplayError> {
-        let is_new = lsn > self.indexer.applied_lsn;
-        if let (
-            &Event::Submitted {
-                graph: number,
-                sequence,
-                time_ms,
-                fingerprint,
-                texts,
-            },
-            Some((segment, end)),
-        ) = (event, segment)
-        {
-            self.submitted(
-                (number, sequence),
-                (texts, time_ms, fingerprint),
-                (segment, end),
-                is_new,
-            )?;
-        } else if is_new {
-            self.state_event(lsn, event, path)?;
-        } else if let &Event::StoreOpened {
-            open_number,
-            time_ms,
-        } = event
-        {
-            self.open_event = Some(OpenEvent {
-                lsn,
-                open_number,
-                time_ms,
-            });
-        }
-        self.advance_to(lsn + 1);
-        // When the last event of a pack is replayed, the pack's external ids have not been added
-        // yet.
-        if is_new && Some(lsn) != self.pack.end {
-            self.write_index_if_due()?;
-        }
-        Ok(())
-    }
-
-    fn submitted(
-        &mut self,
-        (number, sequence): (u32, u64),
-        (texts, time_ms, fingerprint): (SubmissionTexts<'_>, u64, Fingerprint),
-        (segment, end): (&Arc<Segment>, u64),
-        is_new: bool,
-    ) -> Result<(), ReplayError> {
-        let Some(graph) = self.graph_or_dropped(number, &segment.path)? else {
-            return Ok(());
-        };
-        let mut state = graph.state.write();
-        let next = match state.tail.last() {
-            Some(run) => run.first_sequence + run.jobs.len() as u64,
-            None => state.packed_end(),
-        };
-        if is_new && sequence > state.status.len() {
-            let error = out_of_order(&segment.path, &graph, sequence);
-            self.note_broken(error, number);
-            return Ok(());
-        }
-        if sequence == next {
-            let place = TailPlace::new(end, &texts, time_ms);
-            state.add_tail(segment, sequence, place, fingerprint);
-        } else {
-            let error = out_of_order(&segment.path, &graph, sequence);
-            self.broken.entry(number).or_insert(error);
-            return Ok(());
-        }
-        if is_new {
-            state.add_pending(sequence);
-            if self.index.keeps_rows() && graph.is_external(texts.id, sequence) {
-                self.ids.add(graph.id_hash(texts.id), graph.owner(sequence));
-                self.changes += 1;
-            }
-        }
-        Ok(())
-    }
-
-    /// Replays a change of states.
-    fn state_event(&mut self, lsn: u64, event: &Event<'_>, path: &Path) -> Result<(), ReplayError> {
-        let Some((number, changes)) = changes_of(event, lsn, path)? else {
-            return self.store_event(lsn, event, path);
-        };
-        let Some(graph) = self.graph_or_dropped(number, path)? else {
-            return Ok(());
-        };
-        if let Event::Forgotten { through_lsn, .. } = *event {
-            let mut state = graph.state.write();
-            state.forgotten_lsn = state.forgotten_lsn.max(through_lsn);
-        }
-        if let (Event::Purged { jobs, .. }, true) = (event, self.index.keeps_rows()) {
-            self.external_tombstones(&graph, jobs);
-        }
-        self.changes += changes.len() as u64;
-        for change in &changes {
-            let sequence = change.sequence();
-            if self.pack.has_lost {
-                self.submitted_up_to(&graph, sequence);
-            }
-            self.erased_up_to(&graph, sequence);
-            let mut state = graph.state.write();
-            if sequence >= state.status.len() {
-                let error = out_of_order(path, &graph, sequence);
-                self.note_broken(error, number);
-                return Ok(());
-            }
-            let is_of_removed = matches!(
-                change,
-                StateChange::Purged { .. } | StateChange::Forgotten { .. }
-            );
-            if is_of_removed || !state.status.is_removed(sequence) {
-                state.apply_state(change);
-            }
-            drop(state);
-            // A cancel request does not show whether the job had been started.
-            if !matches!(change, StateChange::CancelRequested { .. }) {
-                self.in_doubt.remove(graph.number, sequence);
-            }
-        }
-        Ok(())
-    }
-
-    /// Adds the external ids of purged jobs.
-    fn external_tombstones(&mut self, graph: &GraphCore, jobs: &[u8]) {
-        for job in purged_jobs::unpack(jobs).unwrap_or_default() {
-            if let Some(id) = job.id.filter(|id| id.is_external) {
-                self.ids.add(id.lookup, graph.owner(job.sequence));
-                self.changes += 1;
-            }
-        }
-    }
-
-    /// Replays an event that does not change the state of a job.
-    fn store_event(&mut self, lsn: u64, event: &Event<'_>, path: &Path) -> Result<(), ReplayError> {
-        match *event {
-            Event::StoreOpened {
-                open_number,
-                time_ms,
-            } => {
-                self.open_number = self.open_number.max(open_number);
-                self.open_event = Some(OpenEvent {
-                    lsn,
-                    open_number,
-                    time_ms,
-                });
-            }
-            Event::Clock => {}
-            Event::Confirmed(gap) => {
-                self.gaps.add(gap);
-            }
-            Event::GraphCreated {
-                graph,
-                number,
-                key,
-                time_ms,
-                project,
-                name,
-            } => {
-                if !self.graphs.by_number.contains_key(&graph) {
-                    let created = GraphCore::new(
-                        graph,
-                        (self.graphs.project(project), name),
-                        (number, key),
-                        time_ms,
-                    );
-                    self.graphs.insert(Arc::new(created));
-                }
-            }
-            Event::GraphDropped { graph, .. } => {
-                self.graphs.remove(graph);
-            }
-            Event::Submitted { .. }
-            | Event::Submits { .. }
-            | Event::Lost { .. }
-            | Event::Erased { .. } => {
-                let what = "unexpected submission";
-                return Err(Error::damaged(path, 0, what).into());
-            }
-            Event::Keyed {
-                graph,
-                sequence,
-                key,
-            } => {
-                let graph = self.graph_or_dropped(graph, path)?;
-                if let Some(graph) = graph.filter(|_| self.index.keeps_rows()) {
-                    let owner = graph.owner_of_key(sequence, lsn);
-                    self.ids.add(graph.key_hash(key), owner);
-                    self.changes += 1;
-                }
-            }
-            Event::Started { .. }
-            | Event::CancelRequested { .. }
-            | Event::Completed { .. }
-            | Event::Recovered { .. }
-            | Event::Purged { .. }
-            | Event::Forgotten { .. } => {}
-        }
-        Ok(())
     }
 
     /// Returns a graph. Returns `None` if the graph was dropped, or if a part of it is missing; in

@@ -4,6 +4,7 @@
 //! response is either a success document or an error of the GES API.
 
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::Response;
@@ -28,6 +29,9 @@ use crate::model::states::State;
 
 const TOTAL: HeaderName = HeaderName::from_static("x-total-count");
 const NEXT: HeaderName = HeaderName::from_static("x-next-cursor");
+const AS_OF_LSN: HeaderName = HeaderName::from_static("x-as-of-lsn");
+/// The header that contains how far a follower may be behind.
+const LAG_MS: HeaderName = HeaderName::from_static("x-lag-ms");
 /// The header that contains the number of jobs that a page of lines skips because a repair
 /// quarantined them.
 const QUARANTINED: HeaderName = HeaderName::from_static("x-quarantined");
@@ -57,6 +61,46 @@ impl ListFormat {
             ListFormat::Document | ListFormat::Detailed => JSON,
             ListFormat::Lines => LINES,
         }
+    }
+}
+
+/// What the headers of a page contain.
+struct PageHeaders {
+    total: Option<u64>,
+    next: Option<Cursor>,
+    /// How many quarantined jobs the page skips, if its form does not show that otherwise.
+    quarantined: u64,
+    as_of_lsn: u64,
+    lag: Option<Duration>,
+}
+
+impl PageHeaders {
+    fn of(page: &Page, form: ListFormat) -> PageHeaders {
+        PageHeaders {
+            total: page.total(),
+            next: page.next(),
+            quarantined: match form {
+                ListFormat::Lines => page.quarantined(),
+                ListFormat::Document | ListFormat::Detailed => 0,
+            },
+            as_of_lsn: page.as_of_lsn(),
+            lag: page.graph.engine().lag(),
+        }
+    }
+
+    fn put(self, headers: &mut HeaderMap) {
+        if let Some(total) = self.total {
+            headers.insert(TOTAL, total.into());
+        }
+        if self.quarantined > 0 {
+            headers.insert(QUARANTINED, self.quarantined.into());
+        }
+        headers.insert(AS_OF_LSN, self.as_of_lsn.into());
+        if let Some(lag) = self.lag {
+            let ms = u64::try_from(lag.as_millis()).unwrap_or(u64::MAX);
+            headers.insert(LAG_MS, ms.into());
+        }
+        put_next(headers, self.next);
     }
 }
 
@@ -120,21 +164,14 @@ impl RoutesState {
                 }
             };
             let begun = BodySource::begin(form.text(&page), encoding)?;
-            Ok((begun, page.total(), page.next(), page.quarantined()))
+            Ok((begun, PageHeaders::of(&page, form)))
         });
-        let (begun, total, next, quarantined) = found.await?;
+        let (begun, about) = found.await?;
         // If the client disconnects or the time is over, `client` is dropped before this point. The
         // drop ends the scan.
         drop(client);
         let mut response = self.respond(&project_id, begun, form.content_type())?;
-        let headers = response.headers_mut();
-        if let Some(total) = total {
-            headers.insert(TOTAL, total.into());
-        }
-        if form == ListFormat::Lines && quarantined > 0 {
-            headers.insert(QUARANTINED, quarantined.into());
-        }
-        put_next(headers, next);
+        about.put(response.headers_mut());
         Ok(response)
     }
 

@@ -123,7 +123,9 @@ impl Routes {
     /// is a 400 that names the parameter.
     ///
     /// The header `X-Total-Count` is the number of jobs in the whole list, if known.
-    /// `X-Next-Cursor` is the cursor of the next page, if there is one. Responses longer than 64
+    /// `X-Next-Cursor` is the cursor of the next page, if there is one. `X-As-Of-Lsn` is
+    /// [`Page::as_of_lsn`](crate::Page::as_of_lsn) and, if the store is a follower, `X-Lag-Ms` is
+    /// [`JobStore::lag`] in milliseconds. Responses longer than 64
     /// KiB are sent in chunks, without `Content-Length`, and compressed with gzip or zstd if the
     /// client accepts that.
     ///

@@ -80,6 +80,11 @@ impl Builder {
         self.is_unreadable
     }
 
+    /// Rejects the frame, because an event in it cannot be applied.
+    pub(crate) fn set_unreadable(&mut self) {
+        self.is_unreadable = true;
+    }
+
     /// Releases memory that a rejected write had reserved.
     pub(crate) fn shrink(&mut self, bytes_max: usize) {
         if self.bytes.capacity() > bytes_max {

@@ -58,6 +58,23 @@ impl SegmentHeader {
     }
 }
 
+impl SegmentHeader {
+    /// Reads a header. Returns `None` if a store would not have written exactly these bytes.
+    pub(super) fn decode(
+        bytes: &[u8; SEGMENT_HEADER_BYTES],
+        store: StoreId,
+    ) -> Option<SegmentHeader> {
+        let header = SegmentHeader {
+            epoch: u64_at(bytes, 16),
+            first_lsn: u64_at(bytes, 40),
+            previous_epoch: u64_at(bytes, 48),
+            previous_end: u64_at(bytes, 56),
+        };
+        let is_possible = (1..NUMBER_MAX).contains(&header.first_lsn);
+        (is_possible && *bytes == header.encode(store)).then_some(header)
+    }
+}
+
 /// The checksum of a header, excluding the checksum itself.
 fn header_crc(header: &[u8]) -> u32 {
     let mut crc = crc32fast::Hasher::new();
@@ -188,12 +205,6 @@ impl Segment {
         let found = len.min(SEGMENT_HEADER_BYTES as u64) as usize;
         file.read_exact_at(&mut header[..found], 0)
             .map_err(failed)?;
-        let parsed = SegmentHeader {
-            epoch: u64_at(&header, 16),
-            first_lsn: u64_at(&header, 40),
-            previous_epoch: u64_at(&header, 48),
-            previous_end: u64_at(&header, 56),
-        };
         let is_whole = header[..8] == MAGIC[..] && u32_at(&header, 12) == header_crc(&header);
         if is_whole && u32_at(&header, 8) > FORMAT {
             return Err(Error::NewerFormat {
@@ -204,8 +215,9 @@ impl Segment {
         }
         // Headers usually end in zeros, so a truncated one could look complete.
         let is_cut = found < SEGMENT_HEADER_BYTES;
-        let is_possible = (1..NUMBER_MAX).contains(&parsed.first_lsn);
-        if is_cut || parsed.epoch != epoch || !is_possible || header != parsed.encode(store) {
+        let parsed = SegmentHeader::decode(&header, store);
+        let parsed = parsed.filter(|parsed| parsed.epoch == epoch && !is_cut);
+        let Some(parsed) = parsed else {
             let mut bytes = vec![0; len as usize];
             file.read_exact_at(&mut bytes, 0).map_err(failed)?;
             // A complete header of another store is not something that a crash leaves.
@@ -214,7 +226,7 @@ impl Segment {
                 return Err(Error::damaged(&path, 0, what));
             }
             return Ok(SegmentFile::Unused);
-        }
+        };
         let segment = Segment {
             header: parsed,
             file: Arc::new(Revocable::new(file)),

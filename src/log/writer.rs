@@ -4,6 +4,8 @@
 //! open finds them. A failed write or sync is never retried. A frame that a reader would reject is
 //! never written.
 
+pub(crate) mod copying;
+
 use std::io::ErrorKind;
 use std::sync::Arc;
 

@@ -86,6 +86,7 @@ impl Error {
             | Error::Closed
             | Error::ReadOnly { .. }
             | Error::OpenedReadOnly
+            | Error::Follower
             | Error::TooManyOpenFiles { .. }
             | Error::CommitUnknown { .. }
             | Error::DiskFull { .. }

@@ -510,6 +510,13 @@ pub enum Error {
     /// would change something fail.
     #[error("the store was opened read-only; open it without `read_only` to change it")]
     OpenedReadOnly,
+    /// The store was opened with [`JobStore::follow`](crate::JobStore::follow): it shows what
+    /// another store writes. Calls that would change something fail.
+    #[error(
+        "the store follows its replica and accepts no writes; write to the store that the \
+         replica belongs to, or close this one and open it with the option `replica` to take over"
+    )]
+    Follower,
     /// The process or the system has too many open files. The store is not damaged.
     #[error("cannot {operation} {}: too many open files; raise the limit (`ulimit -n`, or \
          LimitNOFILE in a systemd unit) or close files, and retry", path.display())]

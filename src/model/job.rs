@@ -4,6 +4,7 @@
 // never show a later change.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::model::id::JobId;
@@ -57,7 +58,7 @@ pub struct Job {
     pub(crate) masked: Request,
     pub(crate) secrets_lost: bool,
     /// The keys whose values are masked in the outcome's detail.
-    pub(crate) secret_keys: SecretKeys,
+    pub(crate) secret_keys: Arc<SecretKeys>,
     pub(crate) outcome: Option<Outcome>,
     pub(crate) progress: Option<Progress>,
     pub(crate) cancel_requested: bool,

@@ -15,7 +15,7 @@ use std::time::Duration;
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::host_clock::HostClock;
 use crate::model::replica::{Replica, TakeOver};
-use crate::model::secrets::{Named, SecretKeys};
+use crate::model::secrets::Named;
 
 pub(crate) use self::replay::OnReplay;
 pub use self::replay::ReplayProgress;
@@ -48,10 +48,9 @@ pub struct Options {
     pub(crate) clock: Arc<HostClock>,
     pub(crate) create: bool,
     pub(crate) named_secrets: Named,
-    /// The effective keys: those that were set or, if none were set, those that the store has
-    /// recorded. Valid once the store is open.
-    pub(crate) secret_keys: SecretKeys,
     pub(crate) read_only: bool,
+    /// Whether the store is opened as a follower of its replica.
+    pub(crate) is_follower: bool,
     pub(crate) on_replay: Option<OnReplay>,
     pub(crate) replica: Option<Arc<dyn Replica>>,
     pub(crate) take_over: TakeOver,
@@ -75,6 +74,7 @@ impl Default for Options {
             clock: Arc::new(HostClock::new(SystemClock)),
             create: true,
             read_only: false,
+            is_follower: false,
             on_replay: None,
             replica: None,
             take_over: TakeOver::Now,
@@ -82,7 +82,6 @@ impl Default for Options {
             reseed: false,
             detach_replica: false,
             named_secrets: Named::default(),
-            secret_keys: SecretKeys::default(),
         }
     }
 }

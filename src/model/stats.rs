@@ -133,6 +133,9 @@ pub struct Stats {
     pub oldest_pin: Option<Duration>,
     /// The store's replica, if it has one.
     pub replica: Option<ReplicaStats>,
+    /// How far the store follows its replica, if it was opened with
+    /// [`JobStore::follow`](crate::JobStore::follow).
+    pub follower: Option<FollowerStats>,
 }
 
 /// The statistics of a store's replica: see [`Options::replica`](crate::Options::replica).
@@ -155,6 +158,34 @@ pub struct ReplicaStats {
     pub last_checkpoint_at: Option<SystemTime>,
     /// Number of chunks since the last checkpoint. A restore reads each of them.
     pub chunks_since_checkpoint: u64,
+}
+
+/// The statistics of a store that follows its replica: see
+/// [`JobStore::follow`](crate::JobStore::follow).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FollowerStats {
+    /// Where the replica is: a URL without credentials.
+    pub place: String,
+    /// The log sequence number of the last commit that is visible:
+    /// [`Page::as_of_lsn`](crate::Page::as_of_lsn).
+    pub as_of_lsn: u64,
+    /// The time of that commit, by the clock of the store that wrote it; `None` if no commit has
+    /// been read since the open.
+    pub as_of: Option<SystemTime>,
+    /// How far the store may be behind: [`JobStore::lag`](crate::JobStore::lag).
+    pub lag: Duration,
+    /// The number of the last chunk that was applied.
+    pub last_chunk: u64,
+    /// Bytes read from the replica since the open.
+    pub bytes: u64,
+    /// For how long the replica has not responded.
+    pub silent: Duration,
+    /// Whether nothing was left to read when the replica last responded.
+    pub is_current: bool,
+    /// How many times the store was restored from a checkpoint since the open, because chunks that
+    /// it needed had been removed.
+    pub restores: u64,
 }
 
 /// The totals of all graphs, in [`Stats`].
@@ -221,7 +252,7 @@ pub struct GraphStats {
 impl Stats {
     /// Returns the statistics as a JSON object whose members are named like the fields, in camel
     /// case. Durations are in microseconds (`..Us`), times in milliseconds since 1970 (`..At`). A
-    /// missing value is `null`. A histogram is `{"counts":[..],"boundsUs":[..],"sumUs":n}`.
+    /// missing value is `null`; `follower` is present only in a follower. A histogram is `{"counts":[..],"boundsUs":[..],"sumUs":n}`.
     ///
     /// # Examples
     /// ```
@@ -233,7 +264,7 @@ impl Stats {
     #[must_use]
     pub fn to_json(&self) -> String {
         let graphs: Vec<Value> = self.graphs.iter().map(GraphStats::json).collect();
-        let all = json!({
+        let mut all = json!({
             "opens": self.opens,
             "health": self.health.json(),
             "totals": self.totals.json(),
@@ -258,7 +289,26 @@ impl Stats {
             "lastPurgeAt": self.last_purge_at.map(clock::to_ms),
             "oldestPinUs": self.oldest_pin.map(to_us),
         });
+        if let Some(follower) = &self.follower {
+            all["follower"] = follower.json();
+        }
         all.to_string()
+    }
+}
+
+impl FollowerStats {
+    fn json(&self) -> Value {
+        json!({
+            "place": self.place,
+            "asOfLsn": self.as_of_lsn,
+            "asOfAt": self.as_of.map(clock::to_ms),
+            "lagUs": to_us(self.lag),
+            "lastChunk": self.last_chunk,
+            "bytes": self.bytes,
+            "silentUs": to_us(self.silent),
+            "isCurrent": self.is_current,
+            "restores": self.restores,
+        })
     }
 }
 

@@ -99,6 +99,16 @@ impl Calls<'_> {
         }
     }
 
+    /// Returns an error if the calls are to end.
+    pub(crate) fn check_stop(&self) -> Result<()> {
+        match self.stop {
+            Some(stop) if stop.load(Ordering::Acquire) => {
+                Err(self.unreachable("the store is being closed"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Creates a chunk. Returns `None` if this call, or an earlier one with the same contents, did
     /// so; otherwise, returns the chunk that has the number.
     pub(crate) fn create(&self, number: u64, chunk: &[u8]) -> Result<Option<Vec<u8>>> {

@@ -41,8 +41,8 @@ pub(crate) struct Contents {
     pub(crate) end_lsn: u64,
     /// All claims before the end, in order.
     pub(crate) claims: Vec<u64>,
-    /// The newest epoch of a segment in the log; 0 if there is none.
-    pub(crate) epoch: u64,
+    /// The epoch of the last segment in the log, and where it ends; 0 if there is none.
+    pub(crate) last: (u64, u64),
     /// The text of `SECRET-KEYS`, if the store has that file.
     pub(crate) secret_keys: Option<String>,
 }
@@ -255,10 +255,10 @@ pub(crate) fn contents(calls: &Calls<'_>, end: u64) -> Result<Option<Contents>> 
         claims: base
             .as_ref()
             .map_or_else(Vec::new, |base| base.claims.clone()),
-        epoch: base
+        last: base
             .as_ref()
             .and_then(|base| base.parts.last())
-            .map_or(0, |part| part.epoch),
+            .map_or((0, 0), |part| (part.epoch, part.to)),
         secret_keys: base.as_ref().and_then(|base| base.secret_keys.clone()),
         base,
         end,
@@ -286,7 +286,7 @@ fn replaced_contents(calls: &Calls<'_>, end: u64) -> Result<Contents> {
         end,
         end_lsn: 1,
         claims,
-        epoch: 0,
+        last: (0, 0),
         secret_keys: None,
     })
 }
@@ -297,9 +297,19 @@ fn hop_back(calls: &Calls<'_>, found: &mut Contents, first: u64) -> Result<()> {
     let (mut number, mut claims) = (found.end - 1, Vec::new());
     let (mut has_frames, mut has_keys) = (false, false);
     while number >= first {
-        let (header, _) = there(calls, number)?;
-        if let (Content::Frames { end_lsn, epoch, .. }, false) = (header.content, has_frames) {
-            (found.end_lsn, found.epoch, has_frames) = (end_lsn, epoch, true);
+        let (header, chunk) = there(calls, number)?;
+        if let (
+            Content::Frames {
+                end_lsn,
+                epoch,
+                offset,
+                ..
+            },
+            false,
+        ) = (header.content, has_frames)
+        {
+            let end = offset + payload(&chunk).len() as u64;
+            (found.end_lsn, found.last, has_frames) = (end_lsn, (epoch, end), true);
         }
         let claim = header.writer.claim;
         if !has_frames && number > claim + 1 {

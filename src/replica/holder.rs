@@ -3,13 +3,15 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-/// The process that made a claim. It is only shown: nothing depends on it.
+/// The process that made a claim, which is only shown, and what it does with the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Holder {
     pub(crate) host: String,
     pub(crate) process: u32,
     /// By the holder's system clock.
     pub(crate) since_ms: u64,
+    /// Whether the log before the claim is replaced by the checkpoint that follows it.
+    pub(crate) reseeds: bool,
 }
 
 /// A longer text in a claim is not shown.
@@ -24,6 +26,7 @@ impl Holder {
             host: printable(&host),
             process: std::process::id(),
             since_ms: now_ms,
+            reseeds: false,
         }
     }
 
@@ -32,8 +35,10 @@ impl Holder {
             host,
             process,
             since_ms,
+            reseeds,
         } = self;
-        format!("host {host}\nprocess {process}\nsince {since_ms}\n")
+        let reseeds = if *reseeds { "reseeds\n" } else { "" };
+        format!("host {host}\nprocess {process}\nsince {since_ms}\n{reseeds}")
     }
 
     /// Reads a claim's text. What cannot be read is shown as unknown.
@@ -48,6 +53,7 @@ impl Holder {
             host: field("host").map_or_else(|| "an unknown host".to_owned(), printable),
             process: number("process").unwrap_or(0) as u32,
             since_ms: number("since").unwrap_or(0),
+            reseeds: text.lines().any(|line| line == "reseeds"),
         }
     }
 
@@ -81,8 +87,11 @@ mod tests {
 
     #[test]
     fn a_holder_comes_back_and_any_bytes_are_read() {
-        let holder = Holder::here(1_700_000_000_000);
-        assert_eq!(Holder::parse(holder.text().as_bytes()), holder);
+        let mut holder = Holder::here(1_700_000_000_000);
+        for reseeds in [false, true] {
+            holder.reseeds = reseeds;
+            assert_eq!(Holder::parse(holder.text().as_bytes()), holder);
+        }
         assert_eq!(holder.process, std::process::id());
         let strange = Holder::parse(b"host a\x1b[1m\nprocess x\nsince 99999999999999999999\n\xff");
         assert_eq!(strange.host, "a[1m");

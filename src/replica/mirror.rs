@@ -12,9 +12,10 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::log::disk::{self, Disk, File};
 use crate::log::file_names;
 use crate::log::identity;
-use crate::log::segment::SEGMENT_HEADER_BYTES;
+use crate::log::segment::{SEGMENT_HEADER_BYTES, Segment};
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
+use crate::replica::at_once::{CALLS, at_once};
 use crate::replica::calls::{Calls, payload};
 use crate::replica::checkpoint::{Checkpoint, PackBlob, PartBlob};
 use crate::replica::chunk::Content;
@@ -22,7 +23,9 @@ use crate::replica::claim::{Contents, there};
 use crate::replica::local::Local;
 
 /// How many bytes of a blob are read in one call.
-const STEP_BYTES: u64 = 8 << 20;
+const STEP_BYTES: u64 = 4 << 20;
+/// How many packs are read at once.
+const PACKS_AT_ONCE: usize = 4;
 /// The last bytes of a pack, which identify it: the offset, the length, and the checksum of its
 /// directory.
 const TAIL_BYTES: u64 = 24;
@@ -185,16 +188,14 @@ impl Mirror<'_> {
                 self.remove(&name)?;
                 continue;
             }
+            // The file keeps its size, so that writing to it again needs no space.
             let end = match is_kept {
                 true => SEGMENT_HEADER_BYTES as u64,
                 false => segment.offset_after(end_lsn),
             };
             let file = self.disk.open_to_write(&name);
-            let cut = file.and_then(|file| {
-                file.cut(end)?;
-                file.sync()
-            });
-            cut.map_err(|e| Error::io("write", self.disk.path(&name), &e))?;
+            let zeroed = file.and_then(|file| Segment::zero(&*file, end..file.len()?));
+            zeroed.map_err(|e| Error::io("write", self.disk.path(&name), &e))?;
             if !is_kept {
                 break;
             }
@@ -204,6 +205,9 @@ impl Mirror<'_> {
 
     fn replace(&self) -> Result<()> {
         self.begin()?;
+        // These files are created again, and their space may be needed.
+        self.remove(file_names::RESERVE)?;
+        self.remove(file_names::SCRATCH)?;
         self.mark_index()?;
         let wanted: &[PackBlob] = self.contents.base.as_ref().map_or(&[], |base| &base.packs);
         let names = self
@@ -222,11 +226,13 @@ impl Mirror<'_> {
         }
         self.remove(file_names::CLOSED)?;
         self.sync_names()?;
-        for pack in wanted
+        let lacking = wanted
             .iter()
-            .filter(|pack| !kept.contains(&pack.file_name()))
-        {
-            self.download_pack(pack)?;
+            .filter(|pack| !kept.contains(&pack.file_name()));
+        let lacking: Vec<&PackBlob> = lacking.collect();
+        for packs in lacking.chunks(PACKS_AT_ONCE) {
+            let downloaded = at_once(packs, |pack| self.download_pack(pack));
+            downloaded.into_iter().collect::<Result<()>>()?;
         }
         self.sync_names()?;
         if let Some(base) = &self.contents.base {
@@ -270,6 +276,7 @@ impl Mirror<'_> {
     ) -> Result<()> {
         let (mut at, mut hasher) = (0, Xxh3::new());
         while at < len {
+            self.calls.check_stop()?;
             let end = len.min(at + STEP_BYTES);
             let bytes = self.calls.repeat(|replica| {
                 let mut bytes = Vec::with_capacity((end - at) as usize);
@@ -324,8 +331,12 @@ impl Mirror<'_> {
     fn write_chunks(&self, first: u64, lsn: u64) -> Result<()> {
         let mut current: Option<(u64, Arc<dyn File>)> = None;
         let mut next_lsn = lsn;
-        for number in first..self.contents.end {
-            let (header, chunk) = there(self.calls, number)?;
+        let numbers: Vec<u64> = (first..self.contents.end).collect();
+        let chunks = numbers.chunks(CALLS);
+        let chunks = chunks.flat_map(|numbers| at_once(numbers, |n| there(self.calls, *n)));
+        for chunk in chunks {
+            self.calls.check_stop()?;
+            let (header, chunk) = chunk?;
             let Content::Frames {
                 epoch,
                 offset,
@@ -340,7 +351,8 @@ impl Mirror<'_> {
             next_lsn = end_lsn;
             if !joins || header.writer.store != self.store {
                 let what = "it does not continue the chunk before it";
-                return Err(self.calls.damaged(format!("chunk {number}"), what));
+                let chunk = format!("chunk {}", header.number);
+                return Err(self.calls.damaged(chunk, what));
             }
             let file = match current.take() {
                 Some((open, file)) if open == epoch => file,
@@ -435,7 +447,13 @@ pub(crate) fn begin(disk: &dyn Disk, store: StoreId) -> Result<()> {
     let name = file_names::MIRRORING;
     let made = match disk.create(name) {
         Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(()),
-        made => made.map(drop),
+        // On a full disk, files that can be created again are used instead.
+        Err(e) => {
+            let files = [file_names::CLOSING, file_names::CLOSED, file_names::SCRATCH];
+            let renamed = files.iter().any(|file| disk.rename(file, name).is_ok());
+            if renamed { Ok(()) } else { Err(e) }
+        }
+        Ok(_) => Ok(()),
     };
     made.and_then(|()| disk.sync_names())
         .map_err(|e| Error::io("create", disk.path(name), &e))?;

@@ -4,7 +4,7 @@
 //! Nothing is removed before a chunk has announced it. If another writer has claimed the log, the
 //! announcement fails, so a deposed writer removes nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::io::{self, Read};
 
 use xxhash_rust::xxh3::Xxh3;
@@ -17,6 +17,12 @@ use crate::replica::checkpoint::{CHECKPOINTS, Checkpoint, PACKS, PARTS, PackBlob
 use crate::replica::chunk::Writer;
 use crate::replica::claim::Contents;
 use crate::replica::mirror::tail_of;
+
+/// The newest chunks are kept, although a checkpoint replaces them, because followers read one chunk
+/// after the other: as long as there are no more than this many chunks after them, and no more than
+/// this many bytes.
+const KEPT_CHUNKS: u64 = 4000;
+const KEPT_BYTES: u64 = 64 << 20;
 
 /// How many bytes of a file are read at once.
 const STEP_BYTES: usize = 256 << 10;
@@ -54,8 +60,11 @@ pub(crate) struct Uploads {
     parts: Vec<PartBlob>,
     /// All claims so far.
     claims: Vec<u64>,
-    /// The number up to which chunks were trimmed.
+    /// The number up to which a checkpoint replaces chunks.
     pub(crate) through: u64,
+    /// For each checkpoint whose chunks are kept, from the oldest on: the number of the last chunk
+    /// that it replaces, and how many bytes had been appended by then.
+    kept: VecDeque<(u64, u64)>,
     /// How many checkpoints this writer has begun.
     serial: u64,
 }
@@ -75,6 +84,7 @@ impl Uploads {
             parts,
             claims,
             through: contents.base.as_ref().map_or(0, |base| base.through),
+            kept: VecDeque::new(),
             serial: 0,
         }
     }
@@ -134,10 +144,22 @@ impl Uploads {
         appender.announce_trim(snapshot.through)?;
         let keep = self.claims.iter().copied();
         let keep: Vec<u64> = keep.filter(|&claim| claim <= snapshot.through).collect();
-        calls.repeat(|replica| replica.trim(snapshot.through + 1, &keep))?;
+        if let Some(through) = self.removable(snapshot.through, appender.status().bytes) {
+            calls.repeat(|replica| replica.trim(through + 1, &keep))?;
+        }
         calls.repeat(|replica| replica.remove(&obsolete))?;
         self.through = snapshot.through;
         Ok(())
+    }
+
+    /// The number of the last chunk that can be removed, if one can, now that there is a checkpoint
+    /// up to `through`.
+    fn removable(&mut self, through: u64, bytes: u64) -> Option<u64> {
+        self.kept.push_back((through, bytes));
+        let is_old =
+            |&&(last, at): &&(u64, u64)| last + KEPT_CHUNKS <= through || at + KEPT_BYTES <= bytes;
+        let old = self.kept.iter().take_while(is_old).count();
+        self.kept.drain(..old).next_back().map(|(last, _)| last)
     }
 
     /// The names of all blobs that the newest checkpoint does not need.

@@ -8,6 +8,7 @@ mod common;
 mod connections;
 mod documents;
 mod failures;
+mod follower;
 #[path = "../common/http.rs"]
 mod http;
 mod list;

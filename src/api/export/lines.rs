@@ -194,10 +194,11 @@ impl Export {
             let cell = core.state.read().watched.get(&sequence).cloned();
             cell.and_then(|cell| cell.progress.lock().clone())
         };
+        let secret_keys = engine.secret_keys();
         let json_fields = JobJson {
             cancel_requested: state == State::Running && self.snapshot.is_cancelling(sequence),
             outcome: outcome.as_ref(),
-            masked: (!self.reveals).then_some(&engine.options.secret_keys),
+            masked: (!self.reveals).then_some(&*secret_keys),
             submitted_ms: row.submitted_ms,
             started_ms: detail.started_ms,
             completed_ms: finished.map(|end| end.at_ms),

@@ -95,14 +95,14 @@ impl<'a> Line<'a> {
         let (command, url, body) = request;
         let body = body.map_or_else(|| Ok(Body::empty()), |b| Body::from_json(b.get()));
         let request = Request::new(command, url, body.map_err(said)?).map_err(said)?;
-        let masked_request = match (engine.options.secret_keys.keep(request), line.masked) {
+        let keys = engine.secret_keys();
+        let masked_request = match (keys.keep(request), line.masked) {
             (masked_request, true) => masked_request.lose_secrets(),
             (masked_request, false) => masked_request,
         };
         let id = line.job_id.map(JobId::new).transpose().map_err(said)?;
-        let keys = &engine.options.secret_keys;
         let outcome = line.outcome.map(WireOutcome::outcome).transpose()?;
-        let outcome = outcome.map(|o| o.kept(keys)).transpose().map_err(said)?;
+        let outcome = outcome.map(|o| o.kept(&keys)).transpose().map_err(said)?;
         let status = line.status.map(|given| {
             let states = State::ALL.into_iter();
             states.into_iter().find(|state| state.as_str() == given)

@@ -132,7 +132,7 @@ impl Engine {
             && !rewrites.is_impossible
             && directory.can_be_renamed()
             && self.index_is_sound()
-            && self.check_writable().is_ok();
+            && self.may_change_files();
         can_be.then_some((directory, self.index().ok()?))
     }
 
@@ -141,7 +141,7 @@ impl Engine {
     fn wants_rewrite(&self, directory: &IndexDirectory) -> bool {
         self.index_watchdog.note_progress();
         let lag = self.index_lag.load(Ordering::Relaxed);
-        lag < LAG_MAX && self.check_writable().is_ok() && directory.has_room()
+        lag < LAG_MAX && self.may_change_files() && directory.has_room()
     }
 
     /// Copies all rows to new files, which then replace the index. Returns `false` if it gave up.

@@ -92,7 +92,7 @@ impl Engine {
             let batch = FlushBatch {
                 gaps: self.gaps(),
                 lsn,
-                open_number: self.open_event.open_number,
+                open_number: self.open_event().open_number,
                 graphs_created: self.graphs.read().created,
                 graphs,
                 dropped,

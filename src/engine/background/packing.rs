@@ -69,16 +69,17 @@ fn work(engine: &Engine) -> Result<()> {
     let mut done = Ok(());
     let mut can_pack = true;
     let (mut not_merged, mut not_compacted) = (Vec::new(), Vec::new());
-    while engine.check_writable().is_ok() {
+    while engine.may_change_files() {
         // First, free the space taken up by replaced files that are no longer read.
         engine.expire_retired(Instant::now());
         // If there is no space for the next segment, packing may free some.
-        let mut refilled = engine.preallocation.refill(&*engine.disk);
+        let mut refilled = refill(engine);
         if refilled.as_ref().is_err_and(disk::is_full)
             && engine.expire_retired_on_full_disk(Instant::now())
         {
-            refilled = engine.preallocation.refill(&*engine.disk);
+            refilled = refill(engine);
         }
+        let is_full = refilled.as_ref().is_err_and(disk::is_full);
         let sealed = {
             let log_files = engine.log_files.read();
             log_files
@@ -94,11 +95,17 @@ fn work(engine: &Engine) -> Result<()> {
             done = done.and(packed);
             continue;
         }
-        let merging = to_merge(&engine.log_files.read().packs, &not_merged);
+        let to_compact = || compaction::to_compact(engine, &not_compacted, is_full);
+        // On a full disk, garbage is removed first, because this frees the most space.
+        let garbage = if is_full { to_compact() } else { None };
+        let merging = match garbage {
+            Some(_) => None,
+            None => to_merge(&engine.log_files.read().packs, &not_merged),
+        };
         if let Some(merging) = merging {
             let merged = compaction::rewrite(engine, merging, "merge", &mut not_merged);
             done = done.and(merged);
-        } else if let Some(pack) = compaction::to_compact(engine, &not_compacted) {
+        } else if let Some(pack) = garbage.or_else(to_compact) {
             let compacted = compaction::rewrite(engine, vec![pack], "compact", &mut not_compacted);
             match &compacted {
                 // Work that failed for lack of space may succeed now.
@@ -135,6 +142,15 @@ fn work(engine: &Engine) -> Result<()> {
         }
     }
     done
+}
+
+/// Creates the next segment and the reserves if they are missing.
+fn refill(engine: &Engine) -> Result<()> {
+    match engine.follower {
+        None => engine.preallocation.refill(&*engine.disk),
+        // The store that the follower follows chooses the epochs of segments.
+        Some(_) => engine.preallocation.make_reserves(&*engine.disk, false),
+    }
 }
 
 /// Tries again to hand back the jobs of dropped claims, after this failed because the disk was full
@@ -183,7 +199,7 @@ pub(crate) fn is_settled(engine: &Engine) -> bool {
     };
     segments.len() <= 1
         && to_merge(&packs, &[]).is_none()
-        && compaction::to_compact(engine, &[]).is_none()
+        && compaction::to_compact(engine, &[], false).is_none()
 }
 
 /// Whether a segment is sealed, and the replica has its header. If the segment has no frame, the
@@ -253,8 +269,8 @@ fn pack(engine: &Engine, segment: Arc<Segment>) -> Result<()> {
     // Remove the segment durably, so that segments disappear from the disk in order, the oldest
     // first.
     let removed = engine
-        .disk
-        .remove(&segment.name)
+        .preallocation
+        .remove(&*engine.disk, &segment.name, &segment.file)
         .and_then(|()| engine.disk.sync_names());
     removed.map_err(|e| Error::io("remove", &segment.path, &e))?;
     drop((events, segment));

@@ -69,7 +69,6 @@ impl Engine {
 
     /// The graphs that retention checks in this round.
     fn begin_retention_round(&self) -> Vec<Arc<GraphCore>> {
-        self.begin_defaults();
         let now_ms = self.clock_mark().age_ms as i64;
         let changed = std::mem::take(&mut self.changed_graphs.lock().graphs);
         let mut work = self.retention.lock();
@@ -120,7 +119,14 @@ impl Engine {
 /// Purges what is due and forgets tombstones, up to a bound; returns whether there is more to do.
 /// If this fails for a graph, the graph is left for the next round.
 pub(crate) fn step(engine: &Engine) -> bool {
+    if engine.follower.is_some() {
+        // The store that the follower follows purges, and the follower only has to release the
+        // graphs that have changed.
+        engine.begin_retention_round();
+        return false;
+    }
     engine.record_clock_if_due();
+    engine.begin_defaults();
     let graphs = engine.begin_retention_round();
     let by_default = engine.retention.lock().by_default;
     let defaults = by_default.then(Retention::new);

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use super::staging::Staging;
 use super::transitions::no_longer_held;
 use crate::engine::state::calls::WriteResult;
-use crate::engine::state::change::StateChange;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::run_cell::RunCell;
 use crate::log::event::{Event, RecoveredAs, pack_sequences};
@@ -43,17 +42,10 @@ impl Staging<'_> {
                 WriteResult::Done
             }
             (false, true) => {
-                self.frame.push(&Event::Recovered {
-                    graph: graph.number,
-                    open_number: self.engine.open_event.open_number,
-                    time_ms: self.round.now_ms,
-                    age_shift_ms: self.round.age_shift_ms(),
-                    action: RecoveredAs::Requeued,
-                    sequences: &pack_sequences(&[sequence]),
-                });
+                let open_number = self.engine.open_event().open_number;
+                self.recovered(graph, sequence, (RecoveredAs::Requeued, open_number));
                 self.round.states.insert(key, State::Pending);
                 self.round.requeued.insert(key);
-                self.round.change(graph, StateChange::Requeued { sequence });
                 WriteResult::Requeued
             }
         };
@@ -61,5 +53,23 @@ impl Staging<'_> {
             self.round.note_id(id);
         }
         Ok(result)
+    }
+
+    /// Records what recovery did with a job, at the open with this number.
+    pub(super) fn recovered(
+        &mut self,
+        graph: &Arc<GraphCore>,
+        sequence: u64,
+        (action, open_number): (RecoveredAs, u64),
+    ) {
+        let recovered = Event::Recovered {
+            graph: graph.number,
+            open_number,
+            time_ms: self.round.now_ms,
+            age_shift_ms: self.round.age_shift_ms(),
+            action,
+            sequences: &pack_sequences(&[sequence]),
+        };
+        self.push(graph, &recovered);
     }
 }

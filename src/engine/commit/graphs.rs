@@ -24,29 +24,30 @@ impl Staging<'_> {
                 graph: name.to_owned(),
             });
         }
-        let number = graphs.created + self.round.created.len() as u32;
-        let shared = (graphs.project(project), name);
-        let graph = GraphCore::new(number, shared, (id_number, key), self.round.now_ms);
-        self.frame.push(&Event::GraphCreated {
+        let number = graphs.created + self.round.changes.created.len() as u32;
+        drop(graphs);
+        let created = Event::GraphCreated {
             graph: number,
             number: id_number,
             key,
             time_ms: self.round.now_ms,
             project,
             name,
-        });
-        let graph = Arc::new(graph);
+        };
+        self.push_event(None, &created);
         self.round.created_names.insert(names);
-        self.round.created.push(graph.clone());
-        Ok(WriteResult::Graph(graph))
+        let graph = self.round.changes.created.last().cloned();
+        graph.map(WriteResult::Graph).ok_or(Error::InvalidUse {
+            what: "the graph was not created; this is a bug in jobstore, please report it",
+        })
     }
 
     pub(super) fn drop_graph(&mut self, graph: &Arc<GraphCore>) {
-        self.frame.push(&Event::GraphDropped {
+        let dropped = Event::GraphDropped {
             graph: graph.number,
             time_ms: self.round.now_ms,
-        });
+        };
+        self.push(graph, &dropped);
         self.round.dropped_numbers.insert(graph.number);
-        self.round.dropped.push(graph.clone());
     }
 }

@@ -41,14 +41,12 @@ impl Staging<'_> {
         }
         let sequence = self.round.next_sequence(graph);
         let id = self.submit(graph, submission);
-        let lsn = self.next_lsn();
-        self.frame.push(&Event::Keyed {
+        let keyed = Event::Keyed {
             graph: graph.number,
             sequence,
             key,
-        });
-        let given = graph.owner_of_key(sequence, lsn);
-        self.round.external_ids.push((graph.key_hash(key), given));
+        };
+        self.push(graph, &keyed);
         let owner = (id.clone(), submission.masked_request.request.clone());
         self.round
             .keyed

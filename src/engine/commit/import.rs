@@ -7,11 +7,9 @@ use std::sync::Arc;
 
 use super::staging::Staging;
 use crate::engine::state::calls::WriteResult;
-use crate::engine::state::change::StateChange;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::operation::Imported;
-use crate::index::rows::Finished;
-use crate::log::event::{Event, RecoveredAs, pack_sequences};
+use crate::log::event::RecoveredAs;
 use crate::model::error::{Error, Result};
 use crate::model::outcome::{Outcome, OutcomeKind};
 use crate::model::states::State;
@@ -58,10 +56,6 @@ impl Staging<'_> {
                     Ok(Some(_)) => Err(Error::JobIdTaken { id: id.clone() }),
                     Ok(None) => self.engine.check_not_purged(graph, id).map(|()| {
                         self.record(graph, sequence, id, submission);
-                        if graph.is_external(id.as_str(), sequence) {
-                            let hash = graph.id_hash(id.as_str());
-                            self.round.external_ids.push((hash, graph.owner(sequence)));
-                        }
                         let key = (graph.number, id.clone());
                         self.round
                             .brought
@@ -88,53 +82,20 @@ impl Staging<'_> {
             self.start(graph, sequence, None);
         }
         if job.cancel_requested {
-            self.frame.push(&Event::CancelRequested {
-                graph: graph.number,
-                sequence,
-                time_ms: now_ms,
-            });
-            self.round
-                .change(graph, StateChange::CancelRequested { sequence });
+            self.request_cancel(graph, sequence, now_ms);
         }
         if let Some(outcome) = &job.outcome {
             self.round.now_ms = job.completed_ms.unwrap_or(now_ms);
             match recovered_as(outcome) {
-                Some((action, open_number)) => {
-                    self.recovered(graph, sequence, (action, outcome, open_number));
+                Some(at_open) => {
+                    self.recovered(graph, sequence, at_open);
+                    let key = (graph.number, sequence);
+                    self.round.states.insert(key, State::Complete);
                 }
                 None => self.complete(graph, sequence, outcome),
             }
         }
         self.round.now_ms = now_ms;
-    }
-
-    /// Records the outcome that recovery gave the job at an open, with the number of that open.
-    fn recovered(
-        &mut self,
-        graph: &Arc<GraphCore>,
-        sequence: u64,
-        (action, outcome, open_number): (RecoveredAs, &Outcome, u64),
-    ) {
-        self.frame.push(&Event::Recovered {
-            graph: graph.number,
-            open_number,
-            time_ms: self.round.now_ms,
-            age_shift_ms: self.round.age_shift_ms(),
-            action,
-            sequences: &pack_sequences(&[sequence]),
-        });
-        let finished = Finished {
-            at_ms: self.round.now_ms,
-            age_ms: self.round.age_ms(),
-            kind: outcome.kind().to_stored(),
-            open_number,
-            extra_lsn: 0,
-        };
-        self.round
-            .states
-            .insert((graph.number, sequence), State::Complete);
-        self.round
-            .change(graph, StateChange::Completed { sequence, finished });
     }
 }
 
@@ -165,7 +126,7 @@ mod tests {
         let engine = graph.engine();
         let submission = || {
             let request = Request::new("c", "/", Body::empty()).unwrap();
-            Submission::new(engine.store, engine.options.secret_keys.keep(request))
+            Submission::new(engine.store, engine.secret_keys().keep(request))
         };
         let bad = |submitted_ms, open_number| {
             let outcome = Outcome {

@@ -6,9 +6,7 @@ use std::sync::Arc;
 
 use super::staging::Staging;
 use crate::engine::state::calls::WriteResult;
-use crate::engine::state::change::StateChange;
 use crate::engine::state::graph::GraphCore;
-use crate::index::rows::TombstoneRow;
 use crate::log::event::{Event, pack_sequences};
 use crate::log::purged_jobs::{self, PurgedJob};
 use crate::model::error::Result;
@@ -28,26 +26,17 @@ impl Staging<'_> {
         let fresh = |job: &PurgedJob| !self.round.purged.contains(&(graph.number, job.sequence));
         let jobs: Vec<PurgedJob> = complete.into_iter().filter(fresh).collect();
         if !jobs.is_empty() {
-            self.frame.push(&Event::Purged {
+            let purged = Event::Purged {
                 graph: graph.number,
                 time_ms: self.round.now_ms,
                 age_shift_ms: self.round.age_shift_ms(),
                 why,
                 jobs: &purged_jobs::pack(&jobs),
-            });
+            };
+            self.push(graph, &purged);
         }
-        for job in &jobs {
-            self.round.purged.insert((graph.number, job.sequence));
-            let tombstone = job.id.map(|id| TombstoneRow::new(&id, lsn));
-            let sequence = job.sequence;
-            self.round.change(
-                graph,
-                StateChange::Purged {
-                    sequence,
-                    tombstone,
-                },
-            );
-        }
+        let purged = jobs.iter().map(|job| (graph.number, job.sequence));
+        self.round.purged.extend(purged);
         let jobs = jobs.len() as u64;
         Ok(WriteResult::Purged { lsn, jobs })
     }
@@ -58,20 +47,12 @@ impl Staging<'_> {
         through_lsn: u64,
         sequences: &[u64],
     ) -> WriteResult {
-        self.frame.push(&Event::Forgotten {
+        let forgotten = Event::Forgotten {
             graph: graph.number,
             through_lsn,
             sequences: &pack_sequences(sequences),
-        });
-        for &sequence in sequences {
-            self.round.change(
-                graph,
-                StateChange::Forgotten {
-                    sequence,
-                    through_lsn,
-                },
-            );
-        }
+        };
+        self.push(graph, &forgotten);
         WriteResult::Done
     }
 }

@@ -4,11 +4,9 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::engine::state::calls::WriteResult;
-use crate::engine::state::change::StateChange;
-use crate::engine::state::claim::Claim;
+use crate::engine::state::commit_changes::CommitChanges;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::run_cell::RunCell;
-use crate::index::sorted_runs::Pair;
 use crate::log::clock_gaps::Gaps;
 use crate::log::clock_mark::ClockMark;
 use crate::model::error::{Error, Result};
@@ -28,14 +26,11 @@ pub(super) struct Round {
     /// The jobs that writes refer to, each with the index of the write. Needed only if the commit
     /// fails.
     pub(super) ids: Vec<(usize, JobId)>,
-    pub(super) changes: Vec<(Arc<GraphCore>, StateChange)>,
-    pub(super) created: Vec<Arc<GraphCore>>,
-    pub(super) dropped: Vec<Arc<GraphCore>>,
+    pub(super) changes: CommitChanges,
     /// Names of the graphs created in this round.
     pub(super) created_names: HashSet<(String, String)>,
     /// Numbers of the graphs dropped in this round.
     pub(super) dropped_numbers: HashSet<u32>,
-    pub(super) external_ids: Vec<Pair>,
     /// Jobs added to each graph in this round.
     pub(super) added: HashMap<u32, u64>,
     /// States that differ from the published ones.
@@ -47,27 +42,14 @@ pub(super) struct Round {
     pub(super) cancelling: HashSet<(u32, u64)>,
     /// Jobs that became pending again in this round.
     pub(super) requeued: BTreeSet<(u32, u64)>,
-    /// For each job started in this round for a claim that can be withdrawn: the claim.
-    pub(super) claims: HashMap<(u32, u64), Arc<Claim>>,
-    /// Whether this round confirms time that the age clock did not count.
-    pub(super) confirms_clock: bool,
     /// Jobs purged in this round.
     pub(super) purged: HashSet<(u32, u64)>,
 }
 
 impl Round {
-    /// The age clock at `now_ms`.
-    pub(super) fn age_ms(&self) -> i64 {
-        self.clock.age_at(self.now_ms, &self.gaps)
-    }
-
     /// The age clock at `now_ms`, in the form in which an event stores it.
     pub(super) fn age_shift_ms(&self) -> i64 {
         self.clock.shift(self.now_ms, &self.gaps)
-    }
-
-    pub(super) fn change(&mut self, graph: &Arc<GraphCore>, change: StateChange) {
-        self.changes.push((graph.clone(), change));
     }
 
     pub(super) fn is_dropped(&self, graph: &GraphCore) -> bool {
@@ -147,8 +129,6 @@ impl Round {
             .or_else(submitted)
     }
 
-    /// Completes every write with an "unknown" error, because the log may or may not contain the
-    /// frame.
     /// Ends all writes with this error.
     pub(super) fn end_with(&mut self, error: &Error) {
         self.results
@@ -156,6 +136,8 @@ impl Round {
             .for_each(|result| *result = Err(error.clone()));
     }
 
+    /// Completes every write with an "unknown" error, because the log may or may not contain the
+    /// frame.
     pub(super) fn end_unknown(&mut self, why: &Arc<str>) {
         let mut ids = self.ids.drain(..).peekable();
         for (n, result) in self.results.iter_mut().enumerate() {

@@ -1,14 +1,23 @@
 //! Validation: checks each write against the states after the writes before it, and encodes it
 //! as events of the frame.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use super::round::Round;
 use crate::engine::core::Engine;
+use crate::engine::replay::apply::{Target, apply};
 use crate::engine::state::calls::WriteResult;
+use crate::engine::state::change::StateChange;
+use crate::engine::state::graph::GraphCore;
 use crate::engine::state::operation::Action;
+use crate::index::sorted_runs::Pair;
+use crate::log::clock_gaps::Gap;
 use crate::log::clock_mark::ClockMark;
 use crate::log::event::Event;
 use crate::log::frame::Builder;
 use crate::model::error::Result;
+use crate::model::token::OpenEvent;
 
 /// The writes of a commit, being encoded into a frame.
 pub(super) struct Staging<'c> {
@@ -38,6 +47,24 @@ impl<'c> Staging<'c> {
                 gaps: engine.gaps(),
                 ..Round::default()
             },
+        }
+    }
+
+    /// Adds an event of this graph to the frame, and what it changes to the changes of the commit.
+    pub(super) fn push(&mut self, graph: &Arc<GraphCore>, event: &Event<'_>) {
+        self.push_event(Some(graph), event);
+    }
+
+    pub(super) fn push_event(&mut self, graph: Option<&Arc<GraphCore>>, event: &Event<'_>) {
+        let lsn = self.next_lsn();
+        let end = self.frame.push(event) as u64;
+        let mut staged = Staged {
+            engine: self.engine,
+            round: &mut self.round,
+            graph,
+        };
+        if apply(event, (lsn, end), Path::new("frame"), &mut staged).is_err() {
+            self.frame.set_unreadable();
         }
     }
 
@@ -170,17 +197,56 @@ impl<'c> Staging<'c> {
                 Ok(self.forget(graph, *through_lsn, sequences))
             }
             Action::Clock => {
-                self.frame.push(&Event::Clock);
+                self.push_event(None, &Event::Clock);
                 Ok(WriteResult::Done)
             }
             Action::ConfirmClock => {
                 // If the frame already contains a confirmation, nothing is left to confirm.
                 let gap = self.frame.clock.unconfirmed();
                 self.frame.clock = self.frame.clock.confirmed();
-                self.frame.push(&gap.map_or(Event::Clock, Event::Confirmed));
-                self.round.confirms_clock = true;
+                self.push_event(None, &gap.map_or(Event::Clock, Event::Confirmed));
+                self.round.changes.confirmed = Some(self.round.clock);
                 Ok(WriteResult::Done)
             }
         }
+    }
+}
+
+/// The changes of the commit, and the graph to which an event is applied.
+struct Staged<'s> {
+    engine: &'s Engine,
+    round: &'s mut Round,
+    graph: Option<&'s Arc<GraphCore>>,
+}
+
+impl Target for Staged<'_> {
+    fn graph(&self, _number: u32) -> Result<Option<Arc<GraphCore>>> {
+        Ok(self.graph.cloned())
+    }
+
+    fn project(&self, name: &str) -> Arc<str> {
+        self.engine.graphs.read().project(name)
+    }
+
+    fn created(&mut self, graph: GraphCore) {
+        self.round.changes.created.push(Arc::new(graph));
+    }
+
+    fn dropped(&mut self, _number: u32) {
+        self.round.changes.dropped.extend(self.graph.cloned());
+    }
+
+    // Only an open writes this event.
+    fn opened(&mut self, _open_event: OpenEvent) {}
+
+    // The clock of the open store is confirmed by the reading that the round began with.
+    fn confirmed(&mut self, _gap: Gap) {}
+
+    fn changed(&mut self, graph: &Arc<GraphCore>, change: StateChange) {
+        self.round.changes.jobs.push((graph.clone(), change));
+    }
+
+    fn added_id(&mut self, id: Pair) {
+        self.round.changes.external_ids.push(id);
     }
 }

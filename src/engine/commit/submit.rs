@@ -4,10 +4,8 @@ use std::sync::Arc;
 
 use super::staging::Staging;
 use crate::engine::state::calls::WriteResult;
-use crate::engine::state::change::StateChange;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::operation::{JobLookup, Submission};
-use crate::engine::state::unpacked::TailPlace;
 use crate::log::event::{Event, SubmissionTexts};
 use crate::model::error::{Error, Result};
 use crate::model::id::JobId;
@@ -69,9 +67,6 @@ impl Staging<'_> {
         let sequence = self.round.next_sequence(graph);
         self.record(graph, sequence, id, submission);
         self.round
-            .external_ids
-            .push((graph.id_hash(id.as_str()), graph.owner(sequence)));
-        self.round
             .brought
             .insert(key, submission.masked_request.request.clone());
         self.round.note_id(id);
@@ -91,20 +86,14 @@ impl Staging<'_> {
             secrets: &submission.masked_request.secrets,
         };
         let fingerprint = submission.fingerprint;
-        let end = self.frame.push(&Event::Submitted {
+        let submitted = Event::Submitted {
             graph: graph.number,
             sequence,
             time_ms: self.round.now_ms,
             fingerprint,
             texts,
-        });
-        let place = TailPlace::new(end as u64, &texts, self.round.now_ms);
-        *self.round.added.entry(graph.number).or_default() += 1;
-        let submitted = StateChange::Submitted {
-            sequence,
-            place,
-            fingerprint,
         };
-        self.round.change(graph, submitted);
+        self.push(graph, &submitted);
+        *self.round.added.entry(graph.number).or_default() += 1;
     }
 }

@@ -4,11 +4,9 @@ use std::sync::Arc;
 
 use super::staging::Staging;
 use crate::engine::state::calls::WriteResult;
-use crate::engine::state::change::StateChange;
 use crate::engine::state::claim::Claim;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::run_cell::RunCell;
-use crate::index::rows::Finished;
 use crate::log::event::Event;
 use crate::model::error::{Error, Result};
 use crate::model::id::JobId;
@@ -84,46 +82,32 @@ impl Staging<'_> {
         sequence: u64,
         claim: Option<&Arc<Claim>>,
     ) {
-        self.frame.push(&Event::Started {
+        let started = Event::Started {
             graph: graph.number,
             sequence,
             time_ms: self.round.now_ms,
-        });
-        self.round
-            .states
-            .insert((graph.number, sequence), State::Running);
+        };
+        self.push(graph, &started);
+        let job = (graph.number, sequence);
+        self.round.states.insert(job, State::Running);
         if let Some(claim) = claim {
-            let job = (graph.number, sequence);
-            self.round.claims.insert(job, claim.clone());
+            self.round.changes.claims.insert(job, claim.clone());
         }
-        let at_ms = self.round.now_ms;
-        self.round
-            .change(graph, StateChange::Started { sequence, at_ms });
     }
 
     pub(super) fn complete(&mut self, graph: &Arc<GraphCore>, sequence: u64, outcome: &Outcome) {
-        let lsn = self.next_lsn();
-        let kind = outcome.kind().to_stored();
-        self.frame.push(&Event::Completed {
+        let completed = Event::Completed {
             graph: graph.number,
             sequence,
             time_ms: self.round.now_ms,
             age_shift_ms: self.round.age_shift_ms(),
-            kind,
+            kind: outcome.kind().to_stored(),
             extra: outcome.extra.clone(),
-        });
-        let finished = Finished {
-            at_ms: self.round.now_ms,
-            age_ms: self.round.age_ms(),
-            kind,
-            open_number: 0,
-            extra_lsn: if outcome.extra.is_some() { lsn } else { 0 },
         };
+        self.push(graph, &completed);
         self.round
             .states
             .insert((graph.number, sequence), State::Complete);
-        self.round
-            .change(graph, StateChange::Completed { sequence, finished });
     }
 
     pub(super) fn cancel(
@@ -142,18 +126,21 @@ impl Staging<'_> {
             State::Running => {
                 let known = graph.state.read().cancelling.contains(&sequence);
                 if !known && self.round.cancelling.insert((graph.number, sequence)) {
-                    self.frame.push(&Event::CancelRequested {
-                        graph: graph.number,
-                        sequence,
-                        time_ms: self.round.now_ms,
-                    });
-                    self.round
-                        .change(graph, StateChange::CancelRequested { sequence });
+                    self.request_cancel(graph, sequence, self.round.now_ms);
                 }
                 self.round.note_id(id);
                 Ok(WriteResult::CancelRequested)
             }
         }
+    }
+
+    pub(super) fn request_cancel(&mut self, graph: &Arc<GraphCore>, sequence: u64, time_ms: u64) {
+        let requested = Event::CancelRequested {
+            graph: graph.number,
+            sequence,
+            time_ms,
+        };
+        self.push(graph, &requested);
     }
 }
 

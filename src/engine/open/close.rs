@@ -15,7 +15,7 @@ use crate::log::disk;
 use crate::log::identity::{self, Closed, LogEnd};
 use crate::model::error::{Error, Result};
 
-/// The interval at which a close checks whether the packer has released the scratch file.
+/// The interval at which a close checks whether another thread still replaces files.
 const SCRATCH_LOOK: Duration = Duration::from_millis(2);
 
 impl Engine {
@@ -70,6 +70,9 @@ impl Engine {
         if let Some(replica) = &self.replica {
             replica.appender.begin_close();
         }
+        if let Some(follower) = &self.follower {
+            follower.begin_close();
+        }
         let threads = self.stop_threads();
         // The last handle may be dropped by one of these threads itself.
         let this = thread::current().id();
@@ -81,6 +84,12 @@ impl Engine {
         if is_this(Worker::Committer) {
             self.end_log();
         }
+        let mut writing = Vec::new();
+        // The follower's thread may wait for the replica, but once it does not replace files, it
+        // changes nothing anymore.
+        if self.follower.is_some() && !self.wait_for_files(Some(deadline)) {
+            writing.push(Worker::Follower.name());
+        }
         let committer = Worker::Committer as usize;
         let log_or_nobody =
             |state: &ShutdownState| state.log.is_some() || !state.running[committer];
@@ -89,7 +98,6 @@ impl Engine {
             // There is no committer thread: it could not be started, or it panicked.
             self.end_log();
         }
-        let mut writing = Vec::new();
         for worker in [Worker::Committer, Worker::Packer] {
             if !is_this(worker) && !self.shutdown.wait_ended(worker, deadline) {
                 writing.push(worker.name());
@@ -183,10 +191,18 @@ impl Engine {
     /// On a full disk, the clean-close mark may need the scratch file, which the packer may be
     /// using. The packer begins nothing new during a close.
     fn wait_for_scratch(&self) {
-        let deadline = self.shutdown.deadline();
-        while self.files_lock.try_lock().is_none() && deadline.is_some_and(|d| Instant::now() < d) {
+        self.wait_for_files(self.shutdown.deadline());
+    }
+
+    /// Waits until no thread is replacing files. Returns whether that happened before the deadline.
+    fn wait_for_files(&self, deadline: Option<Instant>) -> bool {
+        while self.files_lock.try_lock().is_none() {
+            if deadline.is_none_or(|deadline| Instant::now() >= deadline) {
+                return false;
+            }
             std::thread::sleep(SCRATCH_LOOK);
         }
+        true
     }
 
     fn write_end(&self, committer: &mut Committer, now_ms: u64) -> Result<LogEnd> {
@@ -196,6 +212,10 @@ impl Engine {
         self.check_sound()?;
         self.preallocation.discard(&*self.disk)?;
         let end = committer.log_end();
+        if self.is_restoring() {
+            // The directory is incomplete, and marked as such.
+            return Ok(end);
+        }
         // This does not include a checksum of the index yet: the index is sealed only after it has
         // been released, and releasing it may hang.
         let closed = Closed {
@@ -237,7 +257,7 @@ impl Engine {
         let Some(directory) = &self.index_directory else {
             return;
         };
-        if self.index_in_memory.lock().is_some() {
+        if self.index_in_memory.lock().is_some() || self.is_restoring() {
             return;
         }
         let sealed = self.index_watchdog.during("seal", || directory.seal());

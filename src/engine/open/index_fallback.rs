@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::base::sync::atomic::Ordering;
 use crate::engine::core::Engine;
+use crate::engine::open::read_log::ReadLog;
 use crate::engine::open::store_files::StoreFiles;
 use crate::engine::open::{LogAccess, read_log};
 use crate::engine::replay::{Replay, ReplayError};
@@ -16,7 +17,7 @@ use crate::index::directory::ROOM_BYTES;
 use crate::index::memory::MemoryIndex;
 use crate::index::{Fault, Index, all_rows};
 use crate::model::error::{Error, Result};
-use crate::model::options::Recovery;
+use crate::model::options::{Options, Recovery};
 
 impl Engine {
     /// The reason why the index has to move to memory, or `None` if it does not have to.
@@ -90,11 +91,6 @@ impl Engine {
 
     /// Builds an index in memory from the whole log. Must not be called while a commit runs.
     fn rebuild_index(&self) -> Result<Replay, ReplayError> {
-        let options = crate::model::options::Options {
-            recovery: Recovery::Leave,
-            on_replay: None,
-            ..self.options.clone()
-        };
         let log_files = self.log_files.read().clone();
         let files = StoreFiles {
             packs: log_files.packs.clone(),
@@ -103,28 +99,7 @@ impl Engine {
             useless: Vec::new(),
             next_epoch: 0,
         };
-        let index = Arc::new(MemoryIndex::default());
-        let read = read_log(
-            &*self.disk,
-            self.store,
-            &files,
-            &options,
-            index,
-            LogAccess::Read,
-        )?;
-        let mut replay = read.replay;
-        let lsn = replay.next_lsn - 1;
-        let batch = FlushBatch::of_replay(
-            &replay.indexer,
-            &replay.graphs,
-            lsn,
-            (self.open_event.open_number, &self.gaps()),
-        );
-        replay
-            .indexer
-            .apply(&*replay.index, &replay.ids, &batch, &|| false)?;
-        batch.end_flush(&replay.ids);
-        Ok(replay)
+        replay_in_memory(self, &files, LogAccess::Read).map(|read| read.replay)
     }
 
     /// Releases the index that was replaced with one in memory, and frees its space.
@@ -185,4 +160,31 @@ impl Engine {
         }
         drop(indexer);
     }
+}
+
+/// Reads a whole log on top of an empty index in memory, and writes everything to that index.
+pub(super) fn replay_in_memory(
+    engine: &Engine,
+    files: &StoreFiles,
+    access: LogAccess,
+) -> Result<ReadLog, ReplayError> {
+    let options = Options {
+        recovery: Recovery::Leave,
+        on_replay: None,
+        ..engine.options.clone()
+    };
+    let index = Arc::new(MemoryIndex::default());
+    let mut read = read_log(&*engine.disk, engine.store, files, &options, index, access)?;
+    let replay = &mut read.replay;
+    let batch = FlushBatch::of_replay(
+        &replay.indexer,
+        &replay.graphs,
+        replay.next_lsn - 1,
+        (replay.open_number, &replay.gaps),
+    );
+    replay
+        .indexer
+        .apply(&*replay.index, &replay.ids, &batch, &|| false)?;
+    batch.end_flush(&replay.ids);
+    Ok(read)
 }

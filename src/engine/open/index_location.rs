@@ -74,6 +74,14 @@ impl IndexLocation<'_> {
         }
     }
 
+    /// Where the index is on disk, if it is not in memory.
+    pub(super) fn into_directory(self) -> Option<IndexDirectory> {
+        match self {
+            IndexLocation::Directory(directory) => Some(directory),
+            IndexLocation::Memory(_) => None,
+        }
+    }
+
     fn has_room(&self) -> bool {
         match self {
             IndexLocation::Directory(directory) => directory.has_room(),

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use super::followed::open_event;
 use super::read_log::{LogAccess, ReadLog, read_log};
 use crate::base::sync::time::Instant;
 use crate::engine::core::{Engine, EngineParts};
 use crate::engine::open::store_files::read_files;
-use crate::engine::read::opens;
 use crate::engine::replay::ReplayError;
 use crate::engine::state::backlog::Backlog;
 use crate::engine::state::committer::Committer;
@@ -16,11 +16,10 @@ use crate::index::memory::MemoryIndex;
 use crate::log::disk::Disk;
 use crate::log::identity::{self, IndexSeal};
 use crate::log::preallocation::Preallocation;
-use crate::log::secret_keys;
+use crate::log::secret_keys as keys_file;
 use crate::log::writer::LogWriter;
 use crate::model::error::{Error, Result};
 use crate::model::options::{Options, Recovery};
-use crate::model::token::OpenEvent;
 
 /// Opens a store read-only: nothing is written, not even recovered states. The index is kept in
 /// memory. If the index of a clean close can be used, `sealed` returns its contents; otherwise, the
@@ -34,8 +33,8 @@ pub(crate) fn open_read_only(
     let store = identity::read(&*disk)?.ok_or_else(|| Error::StoreMissing {
         path: disk.path(""),
     })?;
-    let recorded = secret_keys::read(&*disk, store)?.unwrap_or_default();
-    options.secret_keys = options.named_secrets.over(&recorded);
+    let recorded = keys_file::read(&*disk, store)?.unwrap_or_default();
+    let secret_keys = options.named_secrets.over(&recorded);
     let files = read_files(&*disk, store)?;
     let seal = files.closed.as_ref().and_then(|c| c.index.as_ref());
     let read = |index| read_log(&*disk, store, &files, &options, index, LogAccess::Read);
@@ -59,21 +58,12 @@ pub(crate) fn open_read_only(
     let log = LogWriter::detached(store, replay.next_lsn)?;
     let now_ms = crate::base::clock::to_ms(options.clock.now());
     let clock = AgeClock::begin((replay.clock, replay.gaps.clone()), Instant::now(), now_ms);
-    // If the index is complete, no event is replayed, so the replay does not show which open was
-    // the last one.
-    let open_event = match replay.open_event {
-        None => opens::last_open_event(&log_files.packs)?,
-        open_event => open_event,
-    };
-    let open_event = open_event.unwrap_or(OpenEvent {
-        lsn: 0,
-        open_number: replay.open_number,
-        time_ms: 0,
-    });
+    let open_event = open_event(replay.open_event, &log_files.packs, replay.open_number)?;
     Ok(Arc::new(Engine::new(EngineParts {
         read_only: true,
         store,
         open_event,
+        secret_keys,
         clock,
         recovered: Vec::new(),
         graphs: replay.graphs,
@@ -85,6 +75,7 @@ pub(crate) fn open_read_only(
         index_directory: None,
         index_in_memory: None,
         replica: None,
+        follower: None,
         preallocation: Arc::new(Preallocation::new(files.next_epoch, options.segment_bytes)),
         lock: None,
         options,

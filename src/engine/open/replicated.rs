@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::base::clock;
 use crate::engine::open::store_files::read_files;
@@ -17,7 +18,7 @@ use crate::model::replica::Replica;
 use crate::model::store_id::StoreId;
 use crate::replica;
 use crate::replica::appender::Appender;
-use crate::replica::calls::Calls;
+use crate::replica::calls::{Calls, sleep};
 use crate::replica::chunk::{Content, Writer};
 use crate::replica::claim::{self, Claimant, Claimed, Contents};
 use crate::replica::holder::Holder;
@@ -25,14 +26,17 @@ use crate::replica::local::Local;
 use crate::replica::mirror::Mirror;
 use crate::replica::uploads::{PackFile, SegmentPart, Snapshot, Uploads};
 
+/// How long to wait before a log that changed is read again.
+const TRY_PAUSE: Duration = Duration::from_millis(100);
+
 /// The upper bound for the size of `SECRET-KEYS`.
 const KEYS_BYTES_MAX: u64 = 1 << 20;
 
 /// A store whose replica this open has claimed.
 pub(crate) struct Attached {
     pub(crate) replica: ReplicaState,
-    /// The epochs of new segments are greater than this, because older ones are in the replica.
-    pub(crate) epoch: u64,
+    /// The epoch of the last segment in the replica, and where it ends. It may be packed here.
+    pub(crate) last: (u64, u64),
     /// The LSN after the last event in the replica.
     end_lsn: u64,
 }
@@ -84,6 +88,63 @@ pub(crate) fn attach(options: &Options, disk: &dyn Disk) -> Result<Option<Attach
     opening.attach(replica).map(Some)
 }
 
+/// How many times a log is read again because it changed meanwhile.
+const TRIES: usize = 8;
+
+/// Makes the directory a mirror of a replica, without claiming its log. Returns the store, and the
+/// number of the first chunk that the directory lacks.
+pub(super) fn mirror(
+    options: &Options,
+    disk: &dyn Disk,
+    calls: Calls<'_>,
+) -> Result<(StoreId, u64)> {
+    mirror_unclaimed(options, disk, calls, true)
+}
+
+/// Like [`mirror`], but of the files in the directory, only packs that are the same are kept.
+pub(super) fn mirror_anew(
+    options: &Options,
+    disk: &dyn Disk,
+    calls: Calls<'_>,
+) -> Result<(StoreId, u64)> {
+    mirror_unclaimed(options, disk, calls, false)
+}
+
+fn mirror_unclaimed(
+    options: &Options,
+    disk: &dyn Disk,
+    calls: Calls<'_>,
+    keeps_log: bool,
+) -> Result<(StoreId, u64)> {
+    let mut tried = 1;
+    loop {
+        let identity = identity::read_any(disk)?;
+        let local = match identity {
+            Some(identity) if keeps_log && !identity::is_mirroring(disk)? => {
+                Some(Local::read(disk, identity.store)?)
+            }
+            _ => None,
+        };
+        let opening = Opening {
+            options,
+            disk,
+            calls: &calls,
+            identity,
+            local: local.as_ref(),
+        };
+        match opening.mirror_unclaimed() {
+            Ok(Some(mirrored)) => return Ok(mirrored),
+            // The store that writes has removed something that was about to be read.
+            Ok(None) | Err(Error::ReplicaDamaged { .. }) if tried < TRIES => {
+                sleep(TRY_PAUSE);
+                tried += 1;
+            }
+            Ok(None) => return Err(calls.unreachable("its log is trimmed faster than it is read")),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 /// Records in the replica which keys are secret from now on, as the first chunk after the claim.
 pub(super) fn record_secret_keys(disk: &dyn Disk, replica: &ReplicaState) -> Result<()> {
     let text = disk::read_whole(disk, file_names::SECRET_KEYS, KEYS_BYTES_MAX)
@@ -120,20 +181,49 @@ impl Opening<'_> {
         if self.options.reseed {
             return Ok(());
         }
-        let mismatch = self.identity.filter(|identity| identity.store != found);
-        if let Some(identity) = mismatch {
-            return Err(Error::ReplicaOfOtherStore {
-                place: self.calls.replica.place(),
-                found: found.0,
-                expected: identity.store.0,
-            });
-        }
+        self.check_store(found)?;
         let end = claim::end(self.calls)?;
         match claim::contents(self.calls, end) {
             Ok(Some(contents)) => self.check_contents(found, &contents),
             // Another writer is trimming the log; it is read again once it is claimed.
             Ok(None) | Err(Error::ReplicaDamaged { .. }) => Ok(()),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Makes the directory a mirror of the log as it is now. Returns `None` if the log was trimmed
+    /// meanwhile.
+    fn mirror_unclaimed(&self) -> Result<Option<(StoreId, u64)>> {
+        let missing = || Error::StoreMissing {
+            path: self.calls.replica.place().into(),
+        };
+        let store = claim::store_of(self.calls)?.ok_or_else(missing)?;
+        self.check_store(store)?;
+        let end = claim::end(self.calls)?;
+        let Some(contents) = claim::contents(self.calls, end)? else {
+            return Ok(None);
+        };
+        if contents.is_unused() {
+            return Err(missing());
+        }
+        self.check_contents(store, &contents)?;
+        let mirror = self.mirror(store, &contents);
+        let plan = mirror.plan(self.local)?;
+        tracing::debug!(?plan, "making the directory a mirror of the replica");
+        mirror.make(plan, self.local)?;
+        identity::set_replica(self.disk, store, true)?;
+        Ok(Some((store, end)))
+    }
+
+    /// Checks that the log belongs to the store in the directory, if there is one.
+    fn check_store(&self, found: StoreId) -> Result<()> {
+        match self.identity.filter(|identity| identity.store != found) {
+            None => Ok(()),
+            Some(identity) => Err(Error::ReplicaOfOtherStore {
+                place: self.calls.replica.place(),
+                found: found.0,
+                expected: identity.store.0,
+            }),
         }
     }
 
@@ -186,7 +276,10 @@ impl Opening<'_> {
             store: self.identity.map(|identity| identity.store),
             new_store: StoreId(u128::from_le_bytes(random(self.disk)?)),
             reign: u128::from_le_bytes(random(self.disk)?),
-            holder: Holder::here(clock::to_ms(self.options.clock.now())),
+            holder: Holder {
+                reseeds: self.options.reseed,
+                ..Holder::here(clock::to_ms(self.options.clock.now()))
+            },
             take_over: self.options.take_over,
         };
         let claimed = claim::claim(self.calls, &claimant, self.options.reseed)?;
@@ -221,7 +314,7 @@ impl Opening<'_> {
         let appender = Appender::new(replica.clone(), *writer, self.options.replica_patience);
         Ok(Attached {
             replica: ReplicaState::new(Arc::new(appender), uploads),
-            epoch: contents.epoch,
+            last: contents.last,
             end_lsn: match self.local.filter(|_| seeds) {
                 Some(local) => local.end_lsn,
                 None => contents.end_lsn,

@@ -84,7 +84,9 @@ pub(crate) fn begin_log(
                 log.send_unused(&segments[used..]);
                 return Ok(log);
             }
-            Err(refused @ Error::DiskFull { .. }) => resume(u64::MAX, u64::MAX)?.ok_or(refused)?,
+            Err(refused @ Error::DiskFull { .. }) if remote.is_none() => {
+                resume(u64::MAX, u64::MAX)?.ok_or(refused)?
+            }
             Err(error) => return Err(error),
         },
     };

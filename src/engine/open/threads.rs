@@ -3,6 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use crate::base::sync::{channel, thread};
+use crate::engine::background::following;
 use crate::engine::background::indexing;
 use crate::engine::background::packing;
 use crate::engine::background::uploading;
@@ -32,7 +33,6 @@ pub(super) fn start_threads(engine: &Arc<Engine>) -> Result<()> {
             .map_err(|e| Error::io("start a thread for", engine_path(name), &e))
     };
     let mut threads = vec![
-        spawn(Worker::Committer, Box::new(commit::run))?,
         spawn(
             Worker::Packer,
             Box::new(move |engine| packing::run(engine, &packer_calls)),
@@ -42,12 +42,28 @@ pub(super) fn start_threads(engine: &Arc<Engine>) -> Result<()> {
             Box::new(move |engine| indexing::run(engine, &indexer_calls)),
         )?,
     ];
+    let follower = match &engine.follower {
+        Some(_) => {
+            let (call, calls) = channel::bounded(1);
+            let run = move |engine: &Engine| following::run(engine, &calls);
+            threads.push(spawn(Worker::Follower, Box::new(run))?);
+            Some(call)
+        }
+        None => {
+            threads.push(spawn(Worker::Committer, Box::new(commit::run))?);
+            None
+        }
+    };
     #[cfg(feature = "archive")]
-    let archiver = {
-        let (call, calls) = channel::bounded(1);
-        let run = move |engine: &Engine| crate::engine::background::archiver::run(engine, &calls);
-        threads.push(spawn(Worker::Archiver, Box::new(run))?);
-        Some(call)
+    let archiver = match &engine.follower {
+        Some(_) => None,
+        None => {
+            let (call, calls) = channel::bounded(1);
+            let run =
+                move |engine: &Engine| crate::engine::background::archiver::run(engine, &calls);
+            threads.push(spawn(Worker::Archiver, Box::new(run))?);
+            Some(call)
+        }
     };
     #[cfg(not(feature = "archive"))]
     let archiver = None;
@@ -72,6 +88,7 @@ pub(super) fn start_threads(engine: &Arc<Engine>) -> Result<()> {
     engine.set_background(Background {
         archiver,
         uploader,
+        follower,
         packer: Some(call_packer),
         indexer: Some(call_indexer),
         threads,

@@ -14,12 +14,7 @@ impl Engine {
         list: &JobQuery,
         (next, skip): (u64, u64),
     ) -> Cursor {
-        Cursor::new(
-            &graph.ids,
-            list,
-            (next, skip),
-            (self.log_point(), self.open_event),
-        )
+        Cursor::new(&graph.ids, list, (next, skip), self.log_point())
     }
 
     /// Where a list of this graph continues, and how many matches to skip there.

@@ -142,7 +142,7 @@ impl JobReader {
             request: request.ok_or_else(|| missing(&graph.path(), sequence))?,
             secrets_lost: masked_request.secrets_lost(),
             masked: masked_request.request,
-            secret_keys: engine.options.secret_keys.clone(),
+            secret_keys: engine.secret_keys(),
             outcome: None,
             progress: None,
             cancel_requested: state == State::Running && snapshot.is_cancelling(sequence),

@@ -48,16 +48,19 @@ pub(crate) fn last_open_event(packs: &[Arc<Pack>]) -> Result<Option<OpenEvent>> 
 }
 
 impl Engine {
-    /// The current point. It is later than anything that has been read.
-    pub(crate) fn log_point(&self) -> LogPoint {
+    /// The current point, and the open during which it is issued. The point is later than anything
+    /// that has been read.
+    pub(crate) fn log_point(&self) -> (LogPoint, OpenEvent) {
         self.log_point_at(self.visible_lsn.load(Ordering::Acquire))
     }
 
-    pub(crate) fn log_point_at(&self, lsn: u64) -> LogPoint {
-        LogPoint {
+    pub(crate) fn log_point_at(&self, lsn: u64) -> (LogPoint, OpenEvent) {
+        let open_event = self.open_event();
+        let point = LogPoint {
             lsn,
-            open_lsn: self.open_event.lsn,
-        }
+            open_lsn: open_event.lsn,
+        };
+        (point, open_event)
     }
 
     /// Checks a position or cursor that was issued at this point, and returns what is wrong with
@@ -69,20 +72,21 @@ impl Engine {
     ) -> Result<Option<&'static str>> {
         const ELSEWHERE: &str = "it was issued by a copy of the store, or before the last commits \
              were lost in a crash";
-        let Some(open_event) = self.open_event_of(point)? else {
+        let current = self.open_event();
+        let Some(open_event) = self.open_event_of(point, current)? else {
             return Ok(Some(ELSEWHERE));
         };
         if !is_sealed(open_event) {
             return Ok(Some("it was altered, or issued by a copy of the store"));
         }
-        Ok((!self.is_in_history(point, open_event)?).then_some(ELSEWHERE))
+        Ok((!self.is_in_history(point, open_event, current)?).then_some(ELSEWHERE))
     }
 
     /// The open during which a point was issued, if it is one of this store's opens.
-    fn open_event_of(&self, point: LogPoint) -> Result<Option<OpenEvent>> {
+    fn open_event_of(&self, point: LogPoint, current: OpenEvent) -> Result<Option<OpenEvent>> {
         let lsn = point.open_lsn;
-        if lsn >= self.open_event.lsn {
-            return Ok((lsn == self.open_event.lsn).then_some(self.open_event));
+        if lsn >= current.lsn {
+            return Ok((lsn == current.lsn).then_some(current));
         }
         let mut found = None;
         self.event_at(lsn, |event| {
@@ -102,23 +106,28 @@ impl Engine {
     }
 
     /// Whether a point that was issued during this open is in this store's history.
-    fn is_in_history(&self, point: LogPoint, open_event: OpenEvent) -> Result<bool> {
-        if open_event == self.open_event {
+    fn is_in_history(
+        &self,
+        point: LogPoint,
+        open_event: OpenEvent,
+        current: OpenEvent,
+    ) -> Result<bool> {
+        if open_event == current {
             return Ok(point.lsn <= self.visible_lsn.load(Ordering::Acquire));
         }
-        if point.lsn >= self.open_event.lsn {
+        if point.lsn >= current.lsn {
             return Ok(false);
         }
         // The second-to-last open ends where the current one begins. The end of an earlier open is
         // searched for once and then remembered.
-        if point.lsn < open_event.lsn || open_event.open_number + 1 == self.open_event.open_number {
+        if point.lsn < open_event.lsn || open_event.open_number + 1 == current.open_number {
             return Ok(true);
         }
         let known = self.ends.lock().get(&open_event.lsn).copied();
         if let Some(end) = known {
             return Ok(point.lsn < end);
         }
-        let Some((open_number, end)) = self.next_open_after(point.lsn)? else {
+        let Some((open_number, end)) = self.next_open_after(point.lsn, current)? else {
             return Ok(false);
         };
         if open_number != open_event.open_number + 1 {
@@ -129,9 +138,9 @@ impl Engine {
     }
 
     /// The number and LSN of the first open after the event with this LSN.
-    fn next_open_after(&self, lsn: u64) -> Result<Option<(u64, u64)>> {
+    fn next_open_after(&self, lsn: u64, current: OpenEvent) -> Result<Option<(u64, u64)>> {
         let (mut next, mut found) = (lsn + 1, None);
-        while found.is_none() && next < self.open_event.lsn {
+        while found.is_none() && next < current.lsn {
             let from = next;
             self.events_near(from, |lsn, event| {
                 let end = lsn + event.lsns();
@@ -144,6 +153,6 @@ impl Engine {
                 return Ok(None);
             }
         }
-        Ok(found.or(Some((self.open_event.open_number, self.open_event.lsn))))
+        Ok(found.or(Some((current.open_number, current.lsn))))
     }
 }

@@ -169,7 +169,7 @@ impl Replay {
             self.advance_to(lsn + count);
             return Ok(());
         }
-        self.event(lsn, event, path, None)
+        self.event((lsn, 0), event, path, None)
     }
 
     /// Adds the external ids of a part's jobs.

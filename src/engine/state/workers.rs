@@ -18,6 +18,8 @@ pub(crate) enum Worker {
     Archiver,
     /// Exists only if the store has a replica.
     Uploader,
+    /// Exists only if the store follows its replica.
+    Follower,
 }
 
 impl Worker {
@@ -28,6 +30,7 @@ impl Worker {
             Worker::Indexer => "jobstore-index",
             Worker::Archiver => "jobstore-purge",
             Worker::Uploader => "jobstore-upload",
+            Worker::Follower => "jobstore-follow",
         }
     }
 }
@@ -42,7 +45,7 @@ pub(crate) struct Shutdown {
 #[derive(Default)]
 pub(crate) struct ShutdownState {
     pub(crate) close: Close,
-    pub(crate) running: [bool; 5],
+    pub(crate) running: [bool; 6],
     /// Where the log ends, once the close has ended it.
     pub(crate) log: Option<Result<LogEnd>>,
     /// The result of the whole close, for callers that waited for it.

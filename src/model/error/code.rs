@@ -68,6 +68,7 @@ impl Error {
             Error::ReplicaDamaged { .. } => "ReplicaDamaged",
             Error::Forked { .. } => "Forked",
             Error::OpenedReadOnly => "OpenedReadOnly",
+            Error::Follower => "Follower",
             Error::TooManyOpenFiles { .. } => "TooManyOpenFiles",
             Error::Damaged { .. } => "Damaged",
             Error::IndexUnavailable { .. } => "IndexUnavailable",
@@ -277,6 +278,7 @@ mod tests {
             },
             Error::Forked { opener: 0 },
             Error::OpenedReadOnly,
+            Error::Follower,
             Error::TooManyOpenFiles {
                 operation: "",
                 path: PathBuf::new(),

@@ -327,7 +327,7 @@ fn of_writes_that_share_a_commit_those_that_end_something_are_carried_out() {
                 graph: graph.clone(),
                 submission: Submission::new(
                     store.engine.store,
-                    store.engine.options.secret_keys.keep(request(300)),
+                    store.engine.secret_keys().keep(request(300)),
                 ),
             });
         }

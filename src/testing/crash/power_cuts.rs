@@ -399,7 +399,7 @@ fn writes_that_share_a_commit_are_each_there_once_acknowledged() {
                 let graph = seen.graphs.iter().find(|graph| graph.name == *name);
                 let may_be = client.history[must..=can].iter().any(|world| {
                     let mut world = world.clone();
-                    world.open_number = store.engine.open_event.open_number - 1;
+                    world.open_number = store.engine.open_event().open_number - 1;
                     match (world.reopened().graphs.first(), graph) {
                         (Some((_, jobs)), Some(graph)) => graph.compare(jobs).is_ok(),
                         (there, seen) => there.is_none() && seen.is_none(),

@@ -131,7 +131,7 @@ struct SeenState {
 impl Seen {
     pub(super) fn read(store: &Store) -> Seen {
         Seen {
-            open_number: store.engine.open_event.open_number,
+            open_number: store.engine.open_event().open_number,
             graphs: store.graphs().into_iter().map(SeenGraph::read).collect(),
         }
     }

@@ -69,7 +69,11 @@ pub(super) fn run(world: &World, disk: &Arc<MemoryDisk>, replica: Arc<dyn Replic
         _ => NEVER,
     };
     let appender = Arc::new(Appender::new(replica, reign, patience));
-    let epoch = attached.epoch;
+    let mut read = read;
+    if read.end.epoch == 0 {
+        (read.end.epoch, read.end.at) = attached.last;
+    }
+    let epoch = attached.last.0;
     let mut uploads = attached.replica.uploads.lock();
     let mut writer = Writer::begin(world, disk, (reign, appender, epoch), read, &mut uploads)?;
     // What an open records.
@@ -243,7 +247,7 @@ impl<'w> Writer<'w> {
         })?;
         let first = segment.header.first_lsn;
         if !events.is_empty() {
-            let pack = self.write_pack(first, &events)?;
+            let pack = self.write_pack(first, &events, None)?;
             self.packs.push(pack);
         }
         self.remove(&segment.name)
@@ -270,7 +274,11 @@ impl<'w> Writer<'w> {
                 Ok::<(), Error>(())
             })?;
         }
-        let pack = self.write_pack(merged[0].first_lsn, &facts)?;
+        let pack = self.write_pack(
+            merged[0].first_lsn,
+            &facts,
+            merged.first().filter(|_| count == 1),
+        )?;
         self.packs.push(pack);
         for replaced in merged.iter().filter(|_| count > 1) {
             self.remove(&replaced.name)?;
@@ -278,14 +286,22 @@ impl<'w> Writer<'w> {
         Ok(())
     }
 
-    fn write_pack(&self, first_lsn: u64, events: &[Event<'_>]) -> Result<Arc<Pack>> {
+    fn write_pack(
+        &self,
+        first_lsn: u64,
+        events: &[Event<'_>],
+        replaced: Option<&Arc<Pack>>,
+    ) -> Result<Arc<Pack>> {
         let last_lsn = first_lsn + events.len() as u64 - 1;
         let clock = ClockMark {
             wall_ms: self.world.draw(1 << 30),
             ..ClockMark::default()
         };
         let writer = PackWriter::begin(&*self.disk, self.reign.store, first_lsn, last_lsn)?;
-        let mut writer = writer.at_clock(Some(clock)).replacing();
+        let mut writer = writer.at_clock(Some(clock));
+        if let Some(replaced) = replaced {
+            writer = writer.replacing(&replaced.file);
+        }
         events.iter().try_for_each(|event| writer.event(event))?;
         writer.finish().map(Arc::new)
     }

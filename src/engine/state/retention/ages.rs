@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use crate::base::sync::time::Instant;
-use crate::log::clock_gaps::Gaps;
+use crate::log::clock_gaps::{Gap, Gaps};
 use crate::log::clock_mark::ClockMark;
 
 /// If the time between a close and the next open is at most this long, it needs no confirmation.
@@ -76,6 +76,20 @@ impl AgeClock {
             jump(mark, wall_ms as i64 - expected_ms as i64, 0);
         }
         self.mark
+    }
+
+    /// Continues from a mark that another store has recorded, and adds what that store confirmed.
+    pub(crate) fn follow(&mut self, mark: ClockMark, confirmed: Option<Gap>) {
+        self.mark = mark;
+        if let Some(gap) = confirmed {
+            self.gaps.add(gap);
+        }
+    }
+
+    /// Replaces the mark and the gaps by those of a restored log.
+    pub(crate) fn restore(&mut self, mark: ClockMark, gaps: Gaps) {
+        self.mark = mark;
+        self.gaps = gaps;
     }
 
     /// Applies a durable confirmation of whatever could be confirmed when `staged` was read.

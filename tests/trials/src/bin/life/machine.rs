@@ -372,7 +372,8 @@ impl Life {
         let segments = self.disk.names().into_iter();
         let segments = segments.filter(|(name, _)| name.ends_with(".segment"));
         let to_pack = segments.map(|(_, bytes)| bytes).max().unwrap_or(0);
-        let room = (4 + u64::from(room)) * self.setup.segment_bytes + to_pack;
+        let further = u64::from(room) * self.setup.segment_bytes;
+        let room = 4 * self.setup.segment_bytes + further + to_pack;
         let limit = self.disk.used_bytes() + room;
         self.disk.limit_bytes(Some(limit));
         self.limited = true;
@@ -409,6 +410,10 @@ impl Life {
             }
         }
         self.settle()?;
+        // Root may have used the blocks that are reserved for root, and get them back first.
+        if pick % 2 == 1 {
+            self.disk.fill_as_root(further);
+        }
         let look = crate::operations::Look {
             graph: pick,
             offset: 0,

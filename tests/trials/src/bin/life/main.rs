@@ -36,6 +36,7 @@ mod reads;
 mod real;
 mod real_bounds;
 mod real_index;
+mod real_reserved;
 mod replicas;
 mod report;
 mod requests;

@@ -1,0 +1,157 @@
+//! Follows a replica: reads one chunk after the other, and applies it.
+//!
+//! The next chunk is requested by its number, which costs less than listing the chunks. Only after
+//! the replica has not been read for some time, and now and then, is it checked whether the next
+//! chunk has been removed. In that case, the store is restored from the newest checkpoint.
+
+use std::time::Duration;
+
+use crate::base::sync::channel::{Receiver, RecvTimeoutError};
+use crate::base::sync::time::Instant;
+use crate::engine::commit::following::Followed;
+use crate::engine::core::Engine;
+use crate::engine::state::follower::FollowerState;
+use crate::log::disk;
+use crate::log::file_names;
+use crate::log::secret_keys;
+use crate::log::writer::copying::Piece;
+use crate::model::error::{Error, Result};
+use crate::replica::calls::payload;
+use crate::replica::chunk::Content;
+use crate::replica::holder::Holder;
+
+/// How long the replica may wait for the next chunk before it responds.
+const POLL_WAIT: Duration = Duration::from_millis(500);
+/// How long to wait before a failed call is repeated.
+const RETRY: Duration = Duration::from_millis(200);
+/// If the replica was not read for this long, chunks may have been removed.
+const UNREAD_MAX: Duration = Duration::from_secs(5);
+/// How often it is checked in any case whether chunks have been removed.
+const CHECK: Duration = Duration::from_secs(30);
+
+/// What the thread remembers from one chunk to the next.
+#[derive(Default)]
+struct Reading {
+    /// When it was last checked whether chunks have been removed.
+    checked: Option<Instant>,
+    /// Whether the log before the next chunk has been replaced.
+    is_replaced: bool,
+}
+
+/// Runs the follower's thread, until the store closes or fails.
+pub(crate) fn run(engine: &Engine, calls: &Receiver<()>) {
+    let Some(follower) = &engine.follower else {
+        return;
+    };
+    let mut reading = Reading::default();
+    let mut wait = Duration::ZERO;
+    while engine.check_open().is_ok() && engine.check_sound().is_ok() {
+        match calls.recv_timeout(wait) {
+            Err(RecvTimeoutError::Disconnected) => return,
+            Ok(()) | Err(RecvTimeoutError::Timeout) => {}
+        }
+        wait = match step(engine, follower, &mut reading) {
+            Ok(()) => Duration::ZERO,
+            Err(error) => {
+                tracing::debug!(%error, "cannot follow the replica; retrying");
+                follower.set_problem(Some(error.to_string().into()));
+                RETRY
+            }
+        };
+    }
+    engine.wake_all_waiters();
+}
+
+/// Reads the next chunk, and applies it.
+fn step(engine: &Engine, follower: &FollowerState, reading: &mut Reading) -> Result<()> {
+    let calls = follower.calls();
+    let number = follower.next();
+    let (unread, _) = follower.status(Instant::now());
+    let chunk = follower.replica().read(number, POLL_WAIT);
+    let chunk = chunk.map_err(|error| calls.unreachable(&error.to_string()))?;
+    follower.responded(chunk.is_none());
+    let Some(chunk) = chunk else {
+        return check_removed(engine, follower, reading, unread);
+    };
+    engine.check_open()?;
+    let header = calls.parse(number, &chunk)?;
+    if header.writer.store != engine.store {
+        return Err(calls.damaged(format!("chunk {number}"), "it belongs to another store"));
+    }
+    // The store that replaces the log stores a checkpoint before any other chunk.
+    if reading.is_replaced {
+        engine.restore_follower()?;
+        reading.is_replaced = false;
+        return Ok(());
+    }
+    let mut as_of_ms = None;
+    match header.content {
+        Content::Frames {
+            epoch,
+            offset,
+            first_lsn,
+            ..
+        } => {
+            // What waits for the index is in memory.
+            engine.check_index_lag()?;
+            let bytes = payload(&chunk);
+            let piece = Piece {
+                epoch,
+                offset,
+                bytes,
+            };
+            let followed = engine.lock_committer().follow(engine, &piece, first_lsn)?;
+            match followed {
+                Followed::Applied(last_ms, waiters) => {
+                    waiters.iter().for_each(|waiter| waiter.wake());
+                    as_of_ms = last_ms;
+                }
+                Followed::OutOfPlace => return engine.restore_follower(),
+            }
+        }
+        Content::SecretKeys => set_secret_keys(engine, payload(&chunk))?,
+        Content::Claim => reading.is_replaced = Holder::parse(payload(&chunk)).reseeds,
+        Content::Trim { .. } => {}
+    }
+    follower.applied(chunk.len(), as_of_ms);
+    Ok(())
+}
+
+/// Checks, if it may be so, whether the next chunk has been removed.
+fn check_removed(
+    engine: &Engine,
+    follower: &FollowerState,
+    reading: &mut Reading,
+    unread: Duration,
+) -> Result<()> {
+    let now = Instant::now();
+    let is_recent = |at| now.saturating_duration_since(at) < CHECK;
+    if unread < UNREAD_MAX && reading.checked.is_some_and(is_recent) {
+        follower.set_problem(None);
+        return Ok(());
+    }
+    let (calls, next) = (follower.calls(), follower.next());
+    let later = calls.repeat(|replica| replica.numbers(next))?;
+    reading.checked = Some(now);
+    follower.set_problem(None);
+    match later.first() {
+        Some(&first) if first > next => {
+            tracing::warn!(next, first, "chunks were removed before they were read");
+            engine.restore_follower()
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Applies a change of the secret keys, as the file that records it.
+fn set_secret_keys(engine: &Engine, text: &[u8]) -> Result<()> {
+    // A close ends the log while the committer is locked.
+    let _committer = engine.lock_committer();
+    engine.check_open()?;
+    let (disk, name) = (&*engine.disk, file_names::SECRET_KEYS);
+    let written = disk::write_whole(disk, name, text);
+    written.map_err(|e| Error::io("write", disk.path(name), &e))?;
+    let recorded = secret_keys::read(disk, engine.store)?.unwrap_or_default();
+    engine.set_secret_keys(engine.options.named_secrets.over(&recorded));
+    Ok(())
+}
