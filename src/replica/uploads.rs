@@ -65,6 +65,8 @@ pub(crate) struct Uploads {
     /// For each checkpoint whose chunks are kept, from the oldest on: the number of the last chunk
     /// that it replaces, and how many bytes had been appended by then.
     kept: VecDeque<(u64, u64)>,
+    /// How many chunks, and how many bytes of chunks, are kept.
+    pub(crate) kept_max: (u64, u64),
     /// How many checkpoints this writer has begun.
     serial: u64,
 }
@@ -85,6 +87,7 @@ impl Uploads {
             claims,
             through: contents.base.as_ref().map_or(0, |base| base.through),
             kept: VecDeque::new(),
+            kept_max: (KEPT_CHUNKS, KEPT_BYTES),
             serial: 0,
         }
     }
@@ -156,8 +159,9 @@ impl Uploads {
     /// up to `through`.
     fn removable(&mut self, through: u64, bytes: u64) -> Option<u64> {
         self.kept.push_back((through, bytes));
+        let (chunks_max, bytes_max) = self.kept_max;
         let is_old =
-            |&&(last, at): &&(u64, u64)| last + KEPT_CHUNKS <= through || at + KEPT_BYTES <= bytes;
+            |&&(last, at): &&(u64, u64)| last + chunks_max <= through || at + bytes_max <= bytes;
         let old = self.kept.iter().take_while(is_old).count();
         self.kept.drain(..old).next_back().map(|(last, _)| last)
     }

@@ -75,6 +75,10 @@ pub(super) fn run(world: &World, disk: &Arc<MemoryDisk>, replica: Arc<dyn Replic
     }
     let epoch = attached.last.0;
     let mut uploads = attached.replica.uploads.lock();
+    // Some writers keep no chunks that a checkpoint replaces.
+    if world.draw(4) > 0 {
+        uploads.kept_max = (0, 0);
+    }
     let mut writer = Writer::begin(world, disk, (reign, appender, epoch), read, &mut uploads)?;
     // What an open records.
     let opened = Event::StoreOpened {
