@@ -24,6 +24,15 @@ use crate::replica::mirror::tail_of;
 const KEPT_CHUNKS: u64 = 4000;
 const KEPT_BYTES: u64 = 64 << 20;
 
+/// A simulated store keeps none of them, so that each one that is needed is missed.
+fn kept_max() -> (u64, u64) {
+    #[cfg(feature = "simulation")]
+    if crate::base::simulated::is_simulated() {
+        return (0, 0);
+    }
+    (KEPT_CHUNKS, KEPT_BYTES)
+}
+
 /// How many bytes of a file are read at once.
 const STEP_BYTES: usize = 256 << 10;
 
@@ -87,7 +96,7 @@ impl Uploads {
             claims,
             through: contents.base.as_ref().map_or(0, |base| base.through),
             kept: VecDeque::new(),
-            kept_max: (KEPT_CHUNKS, KEPT_BYTES),
+            kept_max: kept_max(),
             serial: 0,
         }
     }
