@@ -85,7 +85,7 @@ fn options(replica: &MemoryReplica) -> Options {
 
 fn request(n: usize) -> Result<Request> {
     let body = Body::from_value(&"x".repeat(n % 700))?;
-    Request::new("c", &format!("/ges/{n}"), body)
+    Request::new("c", format!("/ges/{n}"), body)
 }
 
 fn submit(graph: &Graph, n: usize) {
@@ -248,7 +248,7 @@ fn work(graph: &Graph, jobs: std::ops::Range<usize>) {
                         .map(drop)
                         .unwrap(),
                     2 => drop(run.requeue().unwrap()),
-                    _ => drop(run.detach()),
+                    _ => run.detach(),
                 }
             }
         }
@@ -681,8 +681,10 @@ fn a_killed_follower_loses_nothing() {
         }
         segments.sort();
         // A power cut may also take the end of what was being written.
-        let last = std::fs::File::options().write(true);
-        let last = last.clone().open(segments.last().unwrap()).unwrap();
+        let last = std::fs::File::options()
+            .write(true)
+            .open(segments.last().unwrap())
+            .unwrap();
         let bytes = std::fs::read(segments.last().unwrap()).unwrap();
         let end = bytes.iter().rposition(|&byte| byte != 0).unwrap() as u64 + 1;
         last.set_len(end - cut).unwrap();
