@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -665,7 +666,7 @@ fn a_killed_follower_loses_nothing() {
         let stats = follower.stats().unwrap();
         stats.segments_to_pack == 0
     });
-    let copy = |name: &str, cut: u64| {
+    let copy = |name: &str, cut: u64, has_hole: bool| {
         let to = pair.path(name);
         std::fs::create_dir(&to).unwrap();
         let mut segments = Vec::new();
@@ -688,15 +689,19 @@ fn a_killed_follower_loses_nothing() {
         let bytes = std::fs::read(segments.last().unwrap()).unwrap();
         let end = bytes.iter().rposition(|&byte| byte != 0).unwrap() as u64 + 1;
         last.set_len(end - cut).unwrap();
+        if has_hole {
+            let middle = 64 + (end - 64) / 2;
+            last.write_all_at(&[0; 100], middle).unwrap();
+        }
     };
     for (n, cut) in [0, 1, 7, 40].into_iter().enumerate() {
         let name = format!("copy-{n}");
-        copy(&name, cut);
+        copy(&name, cut, n % 2 == 0);
         let copied = pair.follow(&name);
         assert_same(&writer, &copied);
         copied.close().unwrap();
     }
-    copy("promoted", 3);
+    copy("promoted", 3, true);
     let before = read(&graph);
     drop((graph, writer));
     let promoted = pair.open("promoted");

@@ -19,6 +19,8 @@ pub(crate) const RESERVE: &str = "RESERVE";
 pub(crate) const SCRATCH: &str = "SCRATCH";
 /// Exists while the directory is being made the mirror of its replica.
 pub(crate) const MIRRORING: &str = "MIRRORING";
+/// Exists while a follower copies the log of its replica to the directory.
+pub(crate) const FOLLOWING: &str = "FOLLOWING";
 /// The directory of the index.
 pub(crate) const INDEX: &str = "index";
 /// The directory of an index that is being rewritten. Afterwards, it contains the index that the
@@ -115,6 +117,7 @@ pub(crate) fn is_ours(name: &str) -> bool {
         RESERVE,
         SCRATCH,
         MIRRORING,
+        FOLLOWING,
         INDEX,
         INDEX_REWRITE,
         INDEX_OPENING,

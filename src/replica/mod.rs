@@ -11,6 +11,7 @@ pub(crate) mod calls;
 pub(crate) mod checkpoint;
 pub(crate) mod chunk;
 pub(crate) mod claim;
+pub(crate) mod following;
 pub(crate) mod holder;
 pub(crate) mod local;
 mod memory;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::LogWriter;
 use crate::log::disk::memory::MemoryDisk;
-use crate::log::disk::{self, Disk, File};
+use crate::log::disk::{Disk, File};
 use crate::log::file_names;
 use crate::log::frame::{Binding, Frame};
 use crate::log::preallocation::{Preallocation, Prepared};
@@ -107,17 +107,22 @@ impl LogWriter {
         })
     }
 
-    /// Writes a piece with which the log continues, and makes it durable. Returns its frames, and
-    /// the segment that ended before the piece. After an error, the log has not changed, and the
-    /// call can be repeated.
+    /// Whether a piece begins a segment. Before it is copied, everything must be synced.
+    pub(crate) fn begins_with(&self, piece: &Piece<'_>) -> bool {
+        piece.epoch != self.active.header.epoch
+    }
+
+    /// Writes a piece with which the log continues. It becomes durable with the next
+    /// [`LogWriter::sync`]. Returns its frames, and the segment that ended before the piece. After
+    /// an error, the log has not changed, and the call can be repeated.
     pub(crate) fn copy<'b>(
         &mut self,
         piece: &Piece<'b>,
     ) -> Result<(Vec<PlacedFrame<'b>>, Option<Arc<Segment>>)> {
         let frames = self.frames_of(piece)?;
-        let begun = match piece.epoch == self.active.header.epoch {
-            true => None,
-            false => Some(self.begin_copy(piece)?),
+        let begun = match self.begins_with(piece) {
+            true => Some(self.begin_copy(piece)?),
+            false => None,
         };
         let (file, path, capacity) = match &begun {
             Some((segment, file)) => (file, &segment.path, file.len()),
@@ -134,9 +139,6 @@ impl LogWriter {
                 .map_err(failed)?;
             capacity = end + step;
         }
-        file.sync().map_err(|e| Error::io("sync", path, &e))?;
-        disk::check_file(&*self.disk, &file_names::segment(piece.epoch), &**file)?;
-        disk::check_in_place(&*self.disk)?;
         let sealed = begun.map(|(segment, file)| {
             let bytes = self.preallocation.segment_bytes();
             self.preallocation.note_to_pack(piece.epoch, bytes);
@@ -149,7 +151,6 @@ impl LogWriter {
             self.active.note_frame(frame.first_lsn, *at);
             self.next_lsn = frame.first_lsn + frame.count;
         }
-        self.synced_lsn = self.next_lsn - 1;
         Ok((frames, sealed))
     }
 
