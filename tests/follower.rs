@@ -653,6 +653,39 @@ fn secret_keys_and_a_replaced_log_reach_a_follower_that_is_open() {
 }
 
 #[test]
+fn a_log_that_was_replaced_by_one_of_the_same_length_is_noticed() {
+    let pair = Pair::new();
+    let writer = pair.open("a");
+    let graph = writer.create_graph("1", "movie").unwrap();
+    submit(&graph, 1);
+    drop(graph);
+    writer.close().unwrap();
+    std::fs::create_dir(pair.path("c")).unwrap();
+    for file in std::fs::read_dir(pair.path("a")).unwrap() {
+        let file = file.unwrap();
+        if file.file_type().unwrap().is_file() {
+            std::fs::copy(file.path(), pair.path("c").join(file.file_name())).unwrap();
+        }
+    }
+    let write = |store: &JobStore, id: &str| {
+        let graph = store.graph("1", "movie").unwrap();
+        graph.submit_as(id, request(1).unwrap()).unwrap();
+        store.close().unwrap();
+    };
+    write(&pair.open("a"), "left");
+    let follower = pair.follow("b");
+    let followed = follower.graph("1", "movie").unwrap();
+    assert!(followed.job("left").unwrap().is_some());
+    let alone = JobStore::options().detach_replica(true);
+    write(&alone.open(pair.path("c")).unwrap(), "rite");
+    let writer = options(&pair.replica).reseed(true);
+    let writer = writer.open(pair.path("c")).unwrap();
+    assert_same(&writer, &follower);
+    assert!(followed.job("left").unwrap().is_none());
+    assert!(followed.job("rite").unwrap().is_some());
+}
+
+#[test]
 fn a_killed_follower_loses_nothing() {
     let pair = Pair::new();
     let writer = pair.open("a");

@@ -64,6 +64,10 @@ pub(crate) fn run(engine: &Engine, calls: &Receiver<()>) {
 
 /// Reads the next chunk, and applies it.
 fn step(engine: &Engine, follower: &FollowerState, reading: &mut Reading) -> Result<()> {
+    if engine.is_restoring() {
+        // The last attempt failed.
+        return engine.restore_follower();
+    }
     let calls = follower.calls();
     let number = follower.next();
     let (unread, _) = follower.status(Instant::now());
@@ -79,10 +83,8 @@ fn step(engine: &Engine, follower: &FollowerState, reading: &mut Reading) -> Res
         return Err(calls.damaged(format!("chunk {number}"), "it belongs to another store"));
     }
     // The store that replaces the log stores a checkpoint before any other chunk.
-    if reading.is_replaced {
-        engine.restore_follower()?;
-        reading.is_replaced = false;
-        return Ok(());
+    if std::mem::take(&mut reading.is_replaced) {
+        return engine.restore_follower();
     }
     let mut as_of_ms = None;
     match header.content {
