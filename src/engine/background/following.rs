@@ -32,7 +32,8 @@ const CHECK: Duration = Duration::from_secs(30);
 /// What the thread remembers from one chunk to the next.
 #[derive(Default)]
 struct Reading {
-    /// When it was last checked whether chunks have been removed.
+    /// When it was last checked whether chunks have been removed; `None` if that must be checked
+    /// as soon as there seems to be no further chunk.
     checked: Option<Instant>,
     /// Whether the log before the next chunk has been replaced.
     is_replaced: bool,
@@ -71,11 +72,14 @@ fn step(engine: &Engine, follower: &FollowerState, reading: &mut Reading) -> Res
     let calls = follower.calls();
     let number = follower.next();
     let (unread, _) = follower.status(Instant::now());
+    if unread >= UNREAD_MAX {
+        reading.checked = None;
+    }
     let chunk = follower.replica().read(number, POLL_WAIT);
     let chunk = chunk.map_err(|error| calls.unreachable(&error.to_string()))?;
     follower.responded(chunk.is_none());
     let Some(chunk) = chunk else {
-        return check_removed(engine, follower, reading, unread);
+        return check_removed(engine, follower, reading);
     };
     engine.check_open()?;
     let header = calls.parse(number, &chunk)?;
@@ -120,15 +124,10 @@ fn step(engine: &Engine, follower: &FollowerState, reading: &mut Reading) -> Res
 }
 
 /// Checks, if it may be so, whether the next chunk has been removed.
-fn check_removed(
-    engine: &Engine,
-    follower: &FollowerState,
-    reading: &mut Reading,
-    unread: Duration,
-) -> Result<()> {
+fn check_removed(engine: &Engine, follower: &FollowerState, reading: &mut Reading) -> Result<()> {
     let now = Instant::now();
     let is_recent = |at| now.saturating_duration_since(at) < CHECK;
-    if unread < UNREAD_MAX && reading.checked.is_some_and(is_recent) {
+    if reading.checked.is_some_and(is_recent) {
         follower.set_problem(None);
         return Ok(());
     }
