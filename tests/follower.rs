@@ -676,6 +676,7 @@ fn a_log_that_was_replaced_by_one_of_the_same_length_is_noticed() {
     let follower = pair.follow("b");
     let followed = follower.graph("1", "movie").unwrap();
     assert!(followed.job("left").unwrap().is_some());
+    pair.follow("d").close().unwrap();
     let alone = JobStore::options().detach_replica(true);
     write(&alone.open(pair.path("c")).unwrap(), "rite");
     let writer = options(&pair.replica).reseed(true);
@@ -683,6 +684,19 @@ fn a_log_that_was_replaced_by_one_of_the_same_length_is_noticed() {
     assert_same(&writer, &follower);
     assert!(followed.job("left").unwrap().is_none());
     assert!(followed.job("rite").unwrap().is_some());
+    // Directories that were not open are refused.
+    let refused = options(&pair.replica).follow(pair.path("d"));
+    assert!(
+        matches!(refused, Err(Error::ReplicaDiverged { .. })),
+        "{refused:?}"
+    );
+    let refused = options(&pair.replica).open(pair.path("a"));
+    assert!(
+        matches!(refused, Err(Error::ReplicaDiverged { .. })),
+        "{refused:?}"
+    );
+    submit(&writer.graph("1", "movie").unwrap(), 2);
+    assert_same(&writer, &follower);
 }
 
 #[test]
