@@ -22,6 +22,11 @@ impl Revocable {
         }
     }
 
+    /// Reads through another handle of the same file from now on.
+    pub(crate) fn replace(&self, file: Arc<dyn File>) {
+        *self.file.write() = Some(file);
+    }
+
     /// Closes the file after reads in progress have finished.
     pub(crate) fn revoke(&self) {
         self.file.write().take();

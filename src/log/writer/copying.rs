@@ -9,7 +9,7 @@ use crate::log::disk::{Disk, File};
 use crate::log::file_names;
 use crate::log::frame::{Binding, Frame};
 use crate::log::preallocation::{Preallocation, Prepared};
-use crate::log::segment::{SEGMENT_HEADER_BYTES, Segment, SegmentFile, SegmentHeader};
+use crate::log::segment::{SEGMENT_HEADER_BYTES, Segment, SegmentHeader};
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
 
@@ -46,6 +46,8 @@ impl LogWriter {
         let file = disk.open_to_write(&last.name).map_err(failed)?;
         // A crash may have left part of a frame.
         file.cut(end).map_err(failed)?;
+        // The disk does not reopen a file whose length has changed, unless it is open for writing.
+        last.file.replace(file.clone());
         Ok(LogWriter {
             disk,
             store,
@@ -194,22 +196,13 @@ impl LogWriter {
             opened => opened.and_then(|file| file.cut(0).map(|()| file)),
         };
         let file = file.map_err(failed)?;
-        let header = piece.bytes.get(..SEGMENT_HEADER_BYTES).unwrap_or_default();
-        file.write_all_at(header, 0)
-            .and_then(|()| file.sync())
-            .and_then(|()| self.disk.sync_names())
-            .map_err(failed)?;
-        match Segment::open(&*self.disk, piece.epoch, self.store)? {
-            SegmentFile::Segment(segment) => Ok((segment, file)),
-            SegmentFile::Unused => {
-                let path = self.disk.path(&name);
-                Err(Error::damaged(
-                    path,
-                    0,
-                    "the header is not what was written",
-                ))
-            }
-        }
+        let header = piece.header(self.store).ok_or_else(|| {
+            let path = self.disk.path(&name);
+            Error::damaged(path, 0, "the replica contains an invalid header")
+        })?;
+        let segment = Segment::begin(&*self.disk, file.clone(), header, self.store)?;
+        self.disk.sync_names().map_err(failed)?;
+        Ok((segment, file))
     }
 }
 
@@ -219,5 +212,110 @@ impl Piece<'_> {
         let header = self.bytes.get(..SEGMENT_HEADER_BYTES)?;
         let header = SegmentHeader::decode(header.try_into().ok()?, store)?;
         (self.offset == 0 && header.epoch == self.epoch).then_some(header)
+    }
+}
+
+#[cfg(all(test, not(jobstore_shuttle)))]
+mod tests {
+    use super::*;
+    use crate::log::disk::bounded::pool::OPEN_MAX;
+    use crate::log::disk::bounded::{BoundedDisk, FileAccess};
+    use crate::log::event::Event;
+    use crate::log::frame::Builder;
+    use crate::log::preallocation::Room;
+    use crate::log::segment::SegmentFile;
+
+    const STORE: StoreId = StoreId(9);
+    const SEGMENT_BYTES: u64 = 64 << 10;
+
+    fn append(log: &mut LogWriter, open_number: u64) {
+        let mut frame = Builder::default();
+        frame.clear();
+        let time_ms = 1;
+        frame.push(&Event::StoreOpened {
+            open_number,
+            time_ms,
+        });
+        assert!(log.append(&mut frame, Room::Opening).is_ok());
+    }
+
+    /// Reads all events after the disk had to close the file.
+    fn opens(disk: &Arc<dyn Disk>, segment: &Segment) -> Vec<u64> {
+        let other = |n: usize| {
+            let name = format!("other-{n}");
+            disk.open(&name).or_else(|_| disk.create(&name)).unwrap()
+        };
+        let others: Vec<_> = (0..3 * OPEN_MAX).map(other).collect();
+        let mut found = Vec::new();
+        segment
+            .each_event(|_, event| {
+                if let Event::StoreOpened { open_number, .. } = event {
+                    found.push(*open_number);
+                }
+            })
+            .unwrap();
+        drop(others);
+        found
+    }
+
+    #[test]
+    fn a_copy_grows_with_the_log_and_can_be_read_at_any_time() {
+        let source: Arc<dyn Disk> = Arc::new(MemoryDisk::default());
+        let preallocation = Arc::new(Preallocation::new(5, SEGMENT_BYTES));
+        let prepared = preallocation.take(&*source, 0, Room::Ordinary).unwrap();
+        let log = LogWriter::begin(source, STORE, preallocation, prepared, 1, (0, 0), None);
+        let mut log = log.unwrap();
+        let memory = Arc::new(MemoryDisk::default());
+        let disk: Arc<dyn Disk> = Arc::new(BoundedDisk::new(memory, FileAccess::ReadWrite));
+        let copying = |last, next_lsn| {
+            let preallocation = Arc::new(Preallocation::new(1, SEGMENT_BYTES));
+            LogWriter::copying(disk.clone(), STORE, preallocation, last, next_lsn).unwrap()
+        };
+        let mut copy = copying(None, 1);
+        let mut expected = Vec::new();
+        let mut from = 0;
+        for n in 1..=20 {
+            append(&mut log, n);
+            expected.push(n);
+            let mut bytes = vec![0; (log.end() - from) as usize];
+            log.active().file.read_exact_at(&mut bytes, from).unwrap();
+            let piece = Piece {
+                epoch: 5,
+                offset: from,
+                bytes: &bytes,
+            };
+            assert!(!copy.continues_with(&piece, n + 1));
+            assert!(copy.continues_with(&piece, n));
+            let (frames, _) = copy.copy(&piece).unwrap();
+            assert_eq!(frames.len(), 1);
+            assert!(!copy.continues_with(&piece, n + 1), "the place is taken");
+            copy.sync().unwrap();
+            assert_eq!(opens(&disk, copy.active()), expected);
+            from = log.end();
+            if n % 5 == 0 {
+                // Another open, after a crash that left part of a frame.
+                let file = disk.open_to_write(&file_names::segment(5)).unwrap();
+                file.write_all_at(&bytes[..bytes.len() - 1], from).unwrap();
+                file.sync().unwrap();
+                let SegmentFile::Segment(last) = Segment::open(&*disk, 5, STORE).unwrap() else {
+                    panic!("it was used");
+                };
+                let all = last.read_all().unwrap();
+                let scanned = last.scan_events(&all, None, |_, _, _| Ok::<(), Error>(()));
+                let scanned = scanned.unwrap();
+                last.note_frames(scanned.frames);
+                assert_eq!(scanned.end, from);
+                copy = copying(Some((Arc::new(last), scanned.end)), n + 1);
+                assert_eq!(opens(&disk, copy.active()), expected);
+            }
+        }
+        let mut bytes = vec![0; from as usize];
+        log.active().file.read_exact_at(&mut bytes, 0).unwrap();
+        let piece = Piece {
+            epoch: 5,
+            offset: from,
+            bytes: &bytes[SEGMENT_HEADER_BYTES..],
+        };
+        assert!(copy.copy(&piece).is_err(), "these frames are earlier ones");
     }
 }
