@@ -46,6 +46,7 @@
 //! | retain | [`set_retention`](Graph::set_retention) with a [`Retention`]; manually with [`purge`](Graph::purge) |
 //! | export, import | [`export`](Graph::export) and [`import`](Graph::import), as JSON lines |
 //! | back up | [`JobStore::backup`], while the store is in use |
+//! | replicate | [`Options::replica`]; read a replica with [`JobStore::follow`] |
 //! | maintain | [`health`](JobStore::health), [`stats`](JobStore::stats), [`verify`](JobStore::verify), [`scrub`](JobStore::scrub), [`repair`](JobStore::repair) |
 //!
 //! Each of these pages describes one topic completely:
@@ -110,6 +111,8 @@
 //! | `archive` | `Retention::archive_to`, which archives jobs to compressed files before they are purged |
 //! | `http` | the job list over HTTP, metrics, and a control socket: the module `http`, `JobStore::control` |
 //! | `cli` | the `jobstore` CLI for operators |
+//! | `replica-s3` | replicas in S3-compatible object storage: [`replica`] |
+//! | `replica-etcd` | replicas in etcd |
 //!
 //! # Files
 //!
@@ -205,3 +208,6 @@ struct HttpApi;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/operations.md")]
 struct Operations;
+#[cfg(doctest)]
+#[doc = include_str!("../docs/replication.md")]
+struct Replication;

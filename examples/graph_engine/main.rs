@@ -7,6 +7,7 @@
 //! cargo run --release --example graph_engine            # again and again: the list grows
 //! cargo run --release --example graph_engine -- --die   # dies at work; the next run says what was hit
 //! cargo run --release --example graph_engine | head -c 300
+//! cargo run --release --features replica-s3 --example graph_engine -- --replica s3://bucket/demo
 //! ```
 //!
 //! Read next: `client.rs` (the requests), `commands.rs` (their execution), `workers.rs` (the
@@ -56,8 +57,9 @@ fn main() -> ExitCode {
         }
         Arguments::Run {
             data_directory,
+            replica,
             die,
-        } => run(&data_directory, die),
+        } => run(&data_directory, replica.as_deref(), die),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -65,11 +67,16 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(data_directory: &Path, die: bool) -> Result<(), Box<dyn Error>> {
+fn run(data_directory: &Path, replica: Option<&str>, die: bool) -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(data_directory)
         .map_err(|error| format!("cannot create {}: {error}", data_directory.display()))?;
     // The store has its own directory, because nothing else may write to it.
-    let store = JobStore::open(data_directory.join("jobs"))?;
+    let mut options = JobStore::options();
+    if let Some(url) = replica {
+        // Takes the replica over, and restores from it what the directory lacks.
+        options = options.replica(jobstore::replica::connect(url)?);
+    }
+    let store = options.open(data_directory.join("jobs"))?;
     tell(&table::recovery(&store)?);
     let graph = store.get_or_create_graph(PROJECT_ID, GRAPH_NAME)?;
     let engine = Arc::new(Engine::new(csv_directory(), data_directory.to_owned()));

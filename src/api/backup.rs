@@ -256,8 +256,9 @@ impl<P: FnMut(BackupReport)> Backup<'_, P> {
         }
         self.copy_text(file_names::SECRET_KEYS)?;
         self.write_closed(&closed)?;
-        // Copied last: a directory without it is not a store.
-        self.copy_text(file_names::STORE)?;
+        // Written last: a directory without it is not a store.
+        let text = identity::text_without_replica(&*self.engine.disk, self.engine.store)?;
+        self.write_text(file_names::STORE, &text)?;
         let parent = self.dir.parent().filter(|p| !p.as_os_str().is_empty());
         for dir in [self.dir, parent.unwrap_or(Path::new("."))] {
             let synced = File::open(dir).and_then(|dir| dir.sync_all());
@@ -269,11 +270,15 @@ impl<P: FnMut(BackupReport)> Backup<'_, P> {
     /// Records in the backup that the store was closed, and where its log ends.
     fn write_closed(&mut self, closed: &Closed) -> Result<()> {
         let text = identity::closed_text(self.engine.store, closed);
-        let mut file = self.create(file_names::CLOSED)?;
+        self.write_text(file_names::CLOSED, &text)
+    }
+
+    fn write_text(&mut self, name: &str, text: &str) -> Result<()> {
+        let mut file = self.create(name)?;
         let written = file.write_all(text.as_bytes());
         written
             .and_then(|()| file.sync_all())
-            .map_err(|e| Error::io("write", self.dir.join(file_names::CLOSED), &e))
+            .map_err(|e| Error::io("write", self.dir.join(name), &e))
     }
 
     /// Creates a file of the backup.
@@ -293,9 +298,7 @@ impl<P: FnMut(BackupReport)> Backup<'_, P> {
     fn copy_text(&mut self, name: &str) -> Result<()> {
         let path = self.engine.disk.path(name);
         let text = match self.engine.disk.open(name) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound && name != file_names::STORE => {
-                return Ok(());
-            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
             opened => opened.map_err(|e| Error::io("read", &path, &e))?,
         };
         let len = text.len().map_err(|e| Error::io("read", &path, &e))?;
@@ -322,7 +325,7 @@ impl<P: FnMut(BackupReport)> Backup<'_, P> {
             at += step;
             // The progress covers the log, but not the small files, which are only a few bytes
             // long.
-            if ![file_names::STORE, file_names::SECRET_KEYS].contains(&name) {
+            if name != file_names::SECRET_KEYS {
                 self.done.bytes += step;
             }
             (self.progress)(self.done);

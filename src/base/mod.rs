@@ -6,7 +6,8 @@ pub(crate) mod clock;
 pub(crate) mod codec;
 pub(crate) mod host_clock;
 pub(crate) mod parallel;
-#[cfg(feature = "simulation")]
+#[cfg(any(test, feature = "simulation"))]
+#[cfg_attr(test, allow(dead_code, reason = "each kind of test uses a part"))]
 pub(crate) mod simulated;
 pub(crate) mod sync;
 #[cfg(feature = "http")]

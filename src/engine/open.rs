@@ -9,10 +9,10 @@ mod followed;
 pub(crate) mod index_fallback;
 mod index_location;
 mod load_index;
-mod read_log;
+pub(crate) mod read_log;
 mod read_only;
 pub(crate) mod recover;
-mod replicated;
+pub(crate) mod replicated;
 mod restored;
 mod resume;
 pub(crate) mod store_files;
@@ -25,7 +25,8 @@ pub(crate) use self::load_index::load_index;
 use self::read_log::ReadLog;
 pub(crate) use self::read_log::{LogAccess, read_log};
 pub(crate) use self::read_only::open_read_only;
-use self::resume::begin_log;
+use self::replicated::Attached;
+pub(crate) use self::resume::begin_log;
 use self::threads::start_threads;
 use crate::base::sync::time::Instant;
 use crate::engine::core::{Engine, EngineParts};
@@ -100,26 +101,24 @@ pub(crate) fn assemble(
     let StoreAtRest {
         recorded_keys,
         secret_keys,
-        next_epoch,
+        preallocation,
         read,
         index_in_memory,
-    } = read_store(&options, &*disk, store, &location)?;
+    } = read_store(&options, &*disk, store, &location, attached.as_ref())?;
     let ReadLog {
         mut replay,
         mut log_files,
-        end,
+        mut end,
         found,
     } = read;
+    let last = attached.as_ref().map_or((0, 0), |attached| attached.last);
+    let replica = attached.map(|attached| attached.replica);
     if secret_keys.keys == Keys::Every {
         tracing::warn!(
             "the record of the secret keys was corrupt, so every value is masked; set \
              the secret keys again"
         );
     }
-    let epoch = attached.as_ref().map_or(0, |attached| attached.epoch);
-    let next_epoch = next_epoch.max(epoch + 1);
-    let preallocation = Arc::new(Preallocation::new(next_epoch, options.segment_bytes));
-    let replica = attached.map(|attached| attached.replica);
     // Record the secret keys before anything to which they apply is recorded.
     if secret_keys != recorded_keys {
         keys_file::write_in((&*disk, &*preallocation), store, &secret_keys)?;
@@ -127,11 +126,14 @@ pub(crate) fn assemble(
             replicated::record_secret_keys(&*disk, replica)?;
         }
     }
-    note_to_pack(&preallocation, &log_files);
     let can_resume = |last: &Arc<Segment>| LogWriter::can_resume(last, end.at);
     let needs_reserve = !log_files.segments.last().is_some_and(can_resume);
     if let Err(error) = preallocation.make_reserves(&*disk, needs_reserve) {
         tracing::warn!(%error, "cannot preallocate the reserve for a full disk; retrying later");
+    }
+    if end.epoch == 0 {
+        // The next segment records where the last one ended, which the replica may still have.
+        (end.epoch, end.at) = last;
     }
     let mut log = begin_log(
         &disk,
@@ -192,7 +194,7 @@ struct StoreAtRest {
     recorded_keys: SecretKeys,
     /// The effective keys.
     secret_keys: SecretKeys,
-    next_epoch: u64,
+    preallocation: Arc<Preallocation>,
     read: ReadLog,
     /// Why the index is in memory, although it should be on disk.
     index_in_memory: Option<Arc<str>>,
@@ -204,6 +206,7 @@ fn read_store(
     disk: &dyn Disk,
     store: StoreId,
     location: &IndexLocation<'_>,
+    attached: Option<&Attached>,
 ) -> Result<StoreAtRest> {
     let recorded_keys = keys_file::read(disk, store)?.unwrap_or_default();
     let files = read_files(disk, store)?;
@@ -212,22 +215,30 @@ fn read_store(
     let read = |index| read_log(disk, store, &files, options, index, change);
     let (read, index_in_memory) = location.read(location.is_overgrown(&files), seal, &read)?;
     let read = read.map_err(ReplayError::into_error)?;
+    attached.map_or(Ok(()), |attached| attached.check_end(read.replay.next_lsn))?;
     // From here on, the directory changes. First, the names of new files are made durable, because
     // only then may the files that they replace be removed. The replaced files are removed before
     // anything is written, to free their space.
     disk.sync_names()
         .map_err(|e| Error::io("sync", disk.path(""), &e))?;
+    let last_epoch = attached.map_or(0, |attached| attached.last.0);
+    let next_epoch = files.next_epoch.max(last_epoch + 1);
+    let preallocation = Arc::new(Preallocation::new(next_epoch, options.segment_bytes));
+    let segments = &read.log_files.segments;
+    let can_resume = |last: &Arc<Segment>| LogWriter::can_resume(last, read.end.at);
+    let needs_reserve = !segments.last().is_some_and(can_resume);
     for name in &files.useless {
-        match disk.remove(name) {
+        match preallocation.remove_leftover(disk, name, needs_reserve) {
             // A subdirectory does not belong to the store, whatever its name is.
             Err(e) if disk::is_directory(&e) => {}
             removed => removed.map_err(|e| Error::io("remove", disk.path(name), &e))?,
         }
     }
+    note_to_pack(&preallocation, &read.log_files);
     Ok(StoreAtRest {
         secret_keys: options.named_secrets.over(&recorded_keys),
         recorded_keys,
-        next_epoch: files.next_epoch,
+        preallocation,
         read,
         index_in_memory,
     })

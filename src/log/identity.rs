@@ -78,6 +78,12 @@ pub(crate) fn set_replica(disk: &dyn Disk, store: StoreId, has_replica: bool) ->
     checked_text::write(disk, file_names::STORE, &text)
 }
 
+/// Returns the contents of `STORE` in a copy of this store that has no replica.
+pub(crate) fn text_without_replica(disk: &dyn Disk, store: StoreId) -> Result<String> {
+    let compatible = read_any(disk)?.map_or(0, |identity| identity.compatible);
+    Ok(checked_text::sealed(&text(FORMAT, (compatible, 0), store)))
+}
+
 /// Reads the identity of the store in this directory, even if the directory is incomplete. `None`
 /// if there is no store.
 pub(crate) fn read_any(disk: &dyn Disk) -> Result<Option<Identity>> {

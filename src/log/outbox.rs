@@ -64,6 +64,18 @@ impl Outbox {
         self.pieces.push_back(piece);
     }
 
+    /// Adds the header of a segment that precedes all others.
+    pub(crate) fn segment_before(
+        &mut self,
+        epoch: u64,
+        next_lsn: u64,
+        header: &[u8; SEGMENT_HEADER_BYTES],
+    ) {
+        let mut piece = self.piece(epoch, 0, next_lsn);
+        piece.bytes.extend_from_slice(header);
+        self.pieces.push_front(piece);
+    }
+
     /// Adds a frame that was written to the segment at `offset`.
     pub(crate) fn frame(&mut self, (epoch, offset): (u64, u64), lsns: (u64, u64), frame: &[u8]) {
         let (first_lsn, end_lsn) = lsns;

@@ -22,7 +22,8 @@ use crate::log::fingerprints::{
 use crate::log::pack::{
     BlockPlace, ChunkPlace, Footer, GraphBlocks, MAGIC, Pack, Part, encode_header, footer_crc,
 };
-use crate::log::preallocation::Preallocation;
+use crate::log::preallocation::{Preallocation, Replaced};
+use crate::log::revocable::Revocable;
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
 
@@ -53,17 +54,17 @@ impl<'d> PackWriter<'d> {
     }
 
     /// Begins a pack that is written to the scratch file, which needs no additional space. The pack
-    /// must fit into the scratch file. It must also be no larger than `replaced_bytes`, the size of
-    /// the files that it replaces, plus the free space; otherwise, there would be no space for the
-    /// next scratch file. Returns [`Error::DiskFull`] if there is no scratch file.
+    /// must fit into the scratch file. It must also be no larger than the files that it replaces
+    /// plus the free space; otherwise, there would be no space for the next scratch file. Returns
+    /// [`Error::DiskFull`] if there is no scratch file, or if there would be no next one.
     pub(crate) fn begin_in_scratch(
         on: (&'d dyn Disk, &'d Preallocation),
         store: StoreId,
         (first_lsn, last_lsn): (u64, u64),
-        replaced_bytes: u64,
+        replaced: &Replaced,
     ) -> Result<PackWriter<'d>> {
         let name = file_names::pack(first_lsn, last_lsn);
-        let file = AsideFile::scratch(on, name, replaced_bytes)?;
+        let file = AsideFile::scratch(on, name, replaced)?;
         Ok(PackWriter::new(file, store, (first_lsn, last_lsn)))
     }
 
@@ -98,11 +99,11 @@ impl<'d> PackWriter<'d> {
         self
     }
 
-    /// Lets the pack atomically replace one of the same name. Once that has happened, the name
+    /// Lets the pack atomically replace this one of the same name. Once that has happened, the name
     /// leads to the new file, even if a later step fails. The caller must therefore sync the names
     /// after reading the new pack.
-    pub(crate) fn replacing(mut self) -> PackWriter<'d> {
-        self.file.replaces = true;
+    pub(crate) fn replacing(mut self, replaced: &Arc<Revocable>) -> PackWriter<'d> {
+        self.file.replaced = Some(replaced.clone());
         self
     }
 

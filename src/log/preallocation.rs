@@ -7,8 +7,11 @@
 //!
 //! `RESERVE` becomes the next segment if there is no space for another one. A pack, or the record
 //! of a clean close, is written to `SCRATCH` if there is no space for a new file. After a pack
-//! was written to `SCRATCH`, the next one is created from the space of the files that the pack
-//! replaces. Freeing space therefore never needs additional space.
+//! was written to `SCRATCH`, one of the files that the pack replaces becomes the next `SCRATCH`.
+//! Freeing space therefore never needs additional space, even if freed space goes to other users.
+
+mod replaced;
+mod reserve;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,18 +20,17 @@ use std::sync::Arc;
 use crate::base::sync::Mutex;
 use crate::base::sync::atomic::{AtomicU64, Ordering};
 
-use crate::log::disk::{Disk, File, check_room, create_aside, rename_aside};
+pub(crate) use self::replaced::Replaced;
+use self::reserve::{Held, RESERVE_BYTES_MAX, RESERVE_BYTES_MIN, Reserve, SCRATCH_BYTES_MIN};
+use crate::log::disk::{Disk, File, check_room, rename_aside};
 use crate::log::file_names;
+use crate::log::revocable::Revocable;
 use crate::log::segment::Segment;
 use crate::model::error::{Error, Result};
 
 /// The size of the first segment after an open. Each further segment is twice as large as the one
 /// before, up to the configured size, so that a small store stays small.
 const FIRST_SEGMENT_BYTES: u64 = 1 << 20;
-/// The maximum size of a reserve. It is enough for thousands of starts and completions.
-const RESERVE_BYTES_MAX: u64 = 1 << 20;
-/// A file that is smaller than this is not used as a reserve.
-const RESERVE_BYTES_MIN: u64 = 4 << 10;
 
 /// The space that a frame may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +57,8 @@ pub(crate) struct Preallocation {
 
 struct Slot {
     ready: Option<Prepared>,
-    reserve: Option<Reserve>,
-    scratch: Option<Reserve>,
+    reserve: Reserve,
+    scratch: Reserve,
     next_epoch: u64,
     next_bytes: u64,
     bytes_max: u64,
@@ -67,11 +69,6 @@ struct Slot {
     to_pack: BTreeMap<u64, u64>,
     /// Set when no more files are to be created.
     closed: bool,
-}
-
-struct Reserve {
-    bytes: u64,
-    file: Arc<dyn File>,
 }
 
 fn pack_overhead(reserve_bytes: u64) -> u64 {
@@ -94,8 +91,8 @@ impl Preallocation {
         Preallocation {
             slot: Mutex::new(Slot {
                 ready: None,
-                reserve: None,
-                scratch: None,
+                reserve: Reserve::new(file_names::RESERVE, reserve_bytes, RESERVE_BYTES_MIN),
+                scratch: Reserve::new(file_names::SCRATCH, reserve_bytes, SCRATCH_BYTES_MIN),
                 next_epoch,
                 next_bytes: FIRST_SEGMENT_BYTES.min(segment_bytes),
                 bytes_max: segment_bytes,
@@ -142,7 +139,7 @@ impl Preallocation {
 
     /// Returns whether there is a reserve.
     pub(crate) fn has_reserve(&self) -> bool {
-        self.slot.lock().reserve.is_some()
+        self.slot.lock().reserve.is_held()
     }
 
     /// Creates the reserves and the next segment if they are missing. Other callers wait on the
@@ -193,27 +190,28 @@ impl Preallocation {
         name: &str,
     ) -> io::Result<Option<ScratchFile>> {
         let mut slot = self.slot.lock();
-        find(disk, file_names::SCRATCH, &mut slot.scratch);
-        let Some(scratch) = slot.scratch.take() else {
+        let Some(scratch) = slot.scratch.take(disk, 0) else {
             return Ok(None);
         };
         // After an error, the file may have either name. The next search finds the file in both
         // cases.
         let aside = rename_aside(disk, file_names::SCRATCH, name)?;
         self.count(&slot);
-        let Reserve { bytes, file } = scratch;
+        let Held { bytes, file } = scratch;
         Ok(Some(ScratchFile { bytes, file, aside }))
     }
 
-    /// Takes back a scratch file. If the file was truncated, it is removed and a new one is
-    /// created, as large as the space permits.
+    /// Returns whether a pack that replaces these files may be written to the scratch file.
+    pub(crate) fn may_use_scratch(&self, disk: &dyn Disk, replaced: &Replaced) -> bool {
+        let mut slot = self.slot.lock();
+        slot.scratch.find(disk);
+        replaced.leave_scratch(disk.freed_space(), slot.scratch.bytes())
+    }
+
+    /// Takes back a scratch file. If the file was truncated, it grows as far as the space permits.
     pub(crate) fn return_scratch(&self, disk: &dyn Disk, scratch: &ScratchFile) {
         let mut slot = self.slot.lock();
-        let whole = scratch.file.len().is_ok_and(|len| len == scratch.bytes);
-        if !whole || disk.rename(&scratch.aside, file_names::SCRATCH).is_err() {
-            disk.remove(&scratch.aside).ok();
-        }
-        // If the file was removed, its space is available for the next one.
+        slot.remove(disk, &scratch.aside, None).ok();
         slot.make_scratch(disk).ok();
         self.count(&slot);
     }
@@ -223,17 +221,59 @@ impl Preallocation {
     /// closed.
     pub(crate) fn replace_scratch(&self, disk: &dyn Disk) {
         let mut slot = self.slot.lock();
-        if slot.scratch.is_none() {
+        if !slot.scratch.is_held() {
             // If this fails, it is retried when the other files are created.
             slot.make_scratch(disk).ok();
             self.count(&slot);
         }
     }
 
+    /// Removes a file of the log that is no longer needed. If a reserve is missing, keeps the
+    /// file's space for it: the file gets the name of the reserve. Freed space might go to other
+    /// users.
+    pub(crate) fn remove(&self, disk: &dyn Disk, name: &str, file: &Revocable) -> io::Result<()> {
+        self.slot.lock().remove(disk, name, Some(file))
+    }
+
+    /// Like [`Preallocation::remove`], for a file that a crash has left. If the log cannot continue
+    /// without `RESERVE`, the file becomes `RESERVE` rather than the scratch file.
+    pub(crate) fn remove_leftover(
+        &self,
+        disk: &dyn Disk,
+        name: &str,
+        log_needs_it: bool,
+    ) -> io::Result<()> {
+        let mut slot = self.slot.lock();
+        if log_needs_it && slot.reserve.keep_removed(disk, name, None) {
+            return Ok(());
+        }
+        slot.remove(disk, name, None)
+    }
+
+    /// Gives the name of a file of the log to the file `aside`, which replaces it. Like
+    /// [`Preallocation::remove`], keeps the space of the replaced file if a reserve is missing.
+    pub(crate) fn replace(
+        &self,
+        disk: &dyn Disk,
+        (aside, name): (&str, &str),
+        replaced: &Revocable,
+    ) -> io::Result<()> {
+        let mut slot = self.slot.lock();
+        let mut reserves = slot.by_need().into_iter();
+        let kept = reserves.find_map(|reserve| {
+            let is_kept = reserve.keep_replaced(disk, name, replaced);
+            is_kept.then_some(reserve)
+        });
+        let renamed = disk.rename(aside, name);
+        if let (Err(_), Some(reserve)) = (&renamed, kept) {
+            reserve.release_kept(disk);
+        }
+        renamed
+    }
+
     fn count(&self, slot: &Slot) {
         let ready = slot.ready.as_ref().map_or(0, |ready| ready.bytes);
-        let bytes = |held: &Option<Reserve>| held.as_ref().map_or(0, |held| held.bytes);
-        let reserves = bytes(&slot.reserve) + bytes(&slot.scratch);
+        let reserves = slot.reserve.bytes() + slot.scratch.bytes();
         self.bytes.store(ready + reserves, Ordering::Relaxed);
     }
 
@@ -269,74 +309,6 @@ pub(crate) struct ScratchFile {
     pub(crate) aside: String,
 }
 
-/// Opens a reserve if it exists. Anything with this name that is not such a file is ignored.
-fn find(disk: &dyn Disk, name: &str, held: &mut Option<Reserve>) {
-    if held.is_some() {
-        return;
-    }
-    let found = disk
-        .open_to_write(name)
-        .and_then(|file| Ok((file.len()?, file)));
-    if let Ok((bytes, file)) = found {
-        if (RESERVE_BYTES_MIN..=RESERVE_BYTES_MAX).contains(&bytes) {
-            *held = Some(Reserve { bytes, file });
-        }
-    }
-}
-
-/// Creates a reserve of this size.
-fn make(disk: &dyn Disk, name: &str, held: &mut Option<Reserve>, bytes: u64) -> Result<()> {
-    find(disk, name, held);
-    if held.as_ref().is_some_and(|held| held.bytes == bytes) {
-        return Ok(());
-    }
-    // If there is a file of a different size (a power failure may leave a truncated scratch file),
-    // only the missing space is needed, and no additional inode.
-    if let Ok(file) = disk.open_to_write(name) {
-        let failed = |e| Error::io("write", disk.path(name), &e);
-        let len = file.len().map_err(failed)?;
-        if len > bytes {
-            file.cut(bytes).map_err(failed)?;
-        } else {
-            check_room(disk, bytes - len, "write", name)?;
-            Segment::zero(&*file, len..bytes).map_err(failed)?;
-        }
-        *held = Some(Reserve { bytes, file });
-        return Ok(());
-    }
-    check_room(disk, bytes, "create", name)?;
-    let (aside, file) =
-        create_aside(disk, name).map_err(|e| Error::io("create", disk.path(name), &e))?;
-    Segment::fill(disk, &aside, &*file, bytes)?;
-    if let Err(e) = disk.rename(&aside, name) {
-        disk.remove(&aside).ok();
-        return Err(Error::io("create", disk.path(name), &e));
-    }
-    *held = Some(Reserve { bytes, file });
-    disk.sync_names()
-        .map_err(|e| Error::io("create", disk.path(name), &e))
-}
-
-/// Creates a reserve of this size. There may not be enough space for it, because packs have grown
-/// slightly, or another program has used some space. In that case, creates a smaller reserve, which
-/// grows as soon as possible; until then, this function returns an error. Some space is left free,
-/// unless even the smallest reserve needs it.
-fn make_some(disk: &dyn Disk, name: &str, held: &mut Option<Reserve>, bytes: u64) -> Result<()> {
-    let made = make(disk, name, held, bytes);
-    if matches!(made, Err(Error::DiskFull { .. })) && held.is_none() {
-        let free = disk.free_bytes().ok().flatten().unwrap_or_default();
-        // If a power failure has truncated the reserve, the space that it still takes up can be
-        // used, too.
-        let left = disk.open(name).and_then(|file| file.len());
-        let room = free + left.unwrap_or_default();
-        if room >= RESERVE_BYTES_MIN {
-            let some = room.saturating_sub(bytes / 16).max(RESERVE_BYTES_MIN);
-            make(disk, name, held, some.min(bytes)).ok();
-        }
-    }
-    made
-}
-
 impl Slot {
     /// Creates the scratch file first, because it is needed to free space.
     fn make_reserves(&mut self, disk: &dyn Disk) -> Result<()> {
@@ -348,7 +320,7 @@ impl Slot {
     /// Returns an error if the reserve would use the space that is needed to pack a segment,
     /// provided that this space is available. Packing then frees space for both.
     fn check_packing_room(&self, disk: &dyn Disk) -> Result<()> {
-        let (lacking, to_pack) = (self.lacking(&self.reserve), self.packing_bytes(0));
+        let (lacking, to_pack) = (self.reserve.lacking(), self.packing_bytes(0));
         match disk.free_bytes() {
             Ok(Some(free)) if lacking > 0 && to_pack > 0 && free >= to_pack => {
                 check_room(disk, lacking + to_pack, "create", file_names::RESERVE)
@@ -358,24 +330,30 @@ impl Slot {
     }
 
     fn make_reserve(&mut self, disk: &dyn Disk) -> Result<()> {
-        let bytes = self.reserve_bytes;
-        make_some(disk, file_names::RESERVE, &mut self.reserve, bytes)
+        self.reserve.make_some(disk)
     }
 
     fn make_scratch(&mut self, disk: &dyn Disk) -> Result<()> {
-        let bytes = self.reserve_bytes;
-        make_some(disk, file_names::SCRATCH, &mut self.scratch, bytes)
+        self.scratch.make_some(disk)
     }
 
-    /// Returns how many bytes a reserve is missing.
-    fn lacking(&self, held: &Option<Reserve>) -> u64 {
-        let bytes = held.as_ref().map_or(0, |held| held.bytes);
-        self.reserve_bytes.saturating_sub(bytes)
+    /// The reserves, in the order in which they are created. The scratch file comes first, because
+    /// it is needed to free space.
+    fn by_need(&mut self) -> [&mut Reserve; 2] {
+        [&mut self.scratch, &mut self.reserve]
+    }
+
+    fn remove(&mut self, disk: &dyn Disk, name: &str, file: Option<&Revocable>) -> io::Result<()> {
+        let mut reserves = self.by_need().into_iter();
+        match reserves.any(|reserve| reserve.keep_removed(disk, name, file)) {
+            true => Ok(()),
+            false => disk.remove(name),
+        }
     }
 
     /// The space that is kept free for the reserves: the bytes that they are missing.
     fn kept_bytes(&self) -> u64 {
-        self.lacking(&self.reserve) + self.lacking(&self.scratch)
+        self.reserve.lacking() + self.scratch.lacking()
     }
 
     /// The free space that another segment requires, including the space to pack it.
@@ -465,15 +443,14 @@ impl Slot {
     /// Turns the reserve into the next segment, which needs no space. If there is no suitable
     /// reserve, returns `refused`, the reason why no other segment could be created.
     fn take_reserve(&mut self, disk: &dyn Disk, bytes: u64, refused: Error) -> Result<Prepared> {
-        find(disk, file_names::RESERVE, &mut self.reserve);
-        let Some(reserve) = self.reserve.take_if(|reserve| reserve.bytes >= bytes) else {
+        let Some(reserve) = self.reserve.take(disk, bytes) else {
             return Err(refused);
         };
         let failed = |e| Error::io("write", disk.path(file_names::RESERVE), &e);
         // The file is filled with zeros because a scan could mistake its old bytes for frames.
         // Besides, this shows that the file can be written to now that it is needed.
         if let Err(e) = Segment::zero(&*reserve.file, 0..reserve.bytes) {
-            self.reserve = Some(reserve);
+            self.reserve.put_back(reserve);
             return Err(failed(e));
         }
         self.drop_ready(disk)?;

@@ -8,7 +8,7 @@ use crate::model::error::{Error, Result};
 /// Returns random bytes from the system.
 pub(crate) fn random<const N: usize>(disk: &dyn Disk) -> Result<[u8; N]> {
     let mut bytes = [0; N];
-    #[cfg(feature = "simulation")]
+    #[cfg(any(test, feature = "simulation"))]
     if crate::base::simulated::fill(&mut bytes) {
         return Ok(bytes);
     }

@@ -124,6 +124,16 @@ impl LogWriter {
         })
     }
 
+    /// Sends the headers of these segments to the replica, too. They precede the first segment of
+    /// this writer and have no frame, so their headers may not be in the replica yet.
+    pub(crate) fn send_unused(&mut self, unused: &[Arc<Segment>]) {
+        if let Some(outbox) = &mut self.outbox {
+            for header in unused.iter().rev().map(|segment| segment.header) {
+                outbox.segment_before(header.epoch, self.next_lsn, &header.encode(self.store));
+            }
+        }
+    }
+
     /// Returns whether a log that ended at `end` can continue in its last segment.
     pub(crate) fn can_resume(last: &Segment, end: u64) -> bool {
         last.file

@@ -1,6 +1,7 @@
 //! A checkpoint: a blob that lists the blobs which, together, replace all chunks up to a number.
 
 use crate::log::file_names;
+use crate::log::segment::SEGMENT_HEADER_BYTES;
 use crate::model::error::Result;
 use crate::model::store_id::StoreId;
 use crate::replica::calls::Calls;
@@ -102,6 +103,16 @@ impl Checkpoint {
         let packs = self.packs.iter().map(|pack| (pack.name.as_str(), pack.len));
         let parts = self.parts.iter();
         packs.chain(parts.map(|part| (part.name.as_str(), part.to - part.from)))
+    }
+
+    /// The parts up to the last segment that has a frame.
+    ///
+    /// The header of a segment is sent to the log together with the first frame. Until then, another
+    /// writer that does not see this checkpoint may continue the log with another segment.
+    pub(crate) fn parts_with_frames(&self) -> &[PartBlob] {
+        let has_frames = |part: &PartBlob| part.to > SEGMENT_HEADER_BYTES as u64;
+        let count = self.parts.iter().rposition(has_frames).map_or(0, |n| n + 1);
+        &self.parts[..count]
     }
 
     pub(crate) fn text(&self) -> String {

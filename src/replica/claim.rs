@@ -41,8 +41,8 @@ pub(crate) struct Contents {
     pub(crate) end_lsn: u64,
     /// All claims before the end, in order.
     pub(crate) claims: Vec<u64>,
-    /// The newest epoch of a segment in the log; 0 if there is none.
-    pub(crate) epoch: u64,
+    /// The epoch of the last segment in the log, and where it ends; 0 if there is none.
+    pub(crate) last: (u64, u64),
     /// The text of `SECRET-KEYS`, if the store has that file.
     pub(crate) secret_keys: Option<String>,
 }
@@ -80,16 +80,20 @@ pub(crate) fn store_of(calls: &Calls<'_>) -> Result<Option<StoreId>> {
     if let Some((header, _)) = calls.chunk(1)? {
         return Ok(Some(header.writer.store));
     }
-    match last(calls)? {
-        0 => Ok(None),
-        _ => Err(calls.damaged("chunk 1".to_owned(), "it is missing, although others exist")),
+    if last(calls)? == 0 {
+        return Ok(None);
+    }
+    // Another store may have begun the log meanwhile.
+    match calls.chunk(1)? {
+        Some((header, _)) => Ok(Some(header.writer.store)),
+        None => Err(calls.damaged("chunk 1".to_owned(), "it is missing, although others exist")),
     }
 }
 
 /// Checks, before anything is written, that the log may be claimed.
-fn check_before(calls: &Calls<'_>, claimant: &Claimant) -> Result<StoreId> {
+fn check_before(calls: &Calls<'_>, claimant: &Claimant) -> Result<()> {
     let Some(found) = store_of(calls)? else {
-        return Ok(claimant.store.unwrap_or(claimant.new_store));
+        return Ok(());
     };
     check_store(calls, claimant, found)?;
     let last = last(calls)?;
@@ -99,7 +103,7 @@ fn check_before(calls: &Calls<'_>, claimant: &Claimant) -> Result<StoreId> {
         wait_for_quiet(calls, last, time)?;
     }
     tracing::debug!(last, ?header, "claiming a replica's log");
-    Ok(found)
+    Ok(())
 }
 
 fn check_store(calls: &Calls<'_>, claimant: &Claimant, found: StoreId) -> Result<()> {
@@ -148,10 +152,10 @@ pub(crate) fn end(calls: &Calls<'_>) -> Result<u64> {
 /// Claims a log, then reads what is in it. If the contents are going to be replaced
 /// (`is_reseeding`), only the claims are read.
 pub(crate) fn claim(calls: &Calls<'_>, claimant: &Claimant, is_reseeding: bool) -> Result<Claimed> {
-    let store = check_before(calls, claimant)?;
+    check_before(calls, claimant)?;
     let mut problem = None;
     for _ in 0..TRIES {
-        let writer = make_claim(calls, claimant, store)?;
+        let writer = make_claim(calls, claimant)?;
         let contents = match is_reseeding {
             true => replaced_contents(calls, writer.claim).map(Some),
             false => contents(calls, writer.claim),
@@ -170,9 +174,15 @@ pub(crate) fn claim(calls: &Calls<'_>, claimant: &Claimant, is_reseeding: bool) 
 }
 
 /// Creates a claim after the last chunk.
-fn make_claim(calls: &Calls<'_>, claimant: &Claimant, store: StoreId) -> Result<Writer> {
+fn make_claim(calls: &Calls<'_>, claimant: &Claimant) -> Result<Writer> {
     let mut number = end(calls)?;
-    let mut store = store;
+    // A log that was empty before may be another store's by now.
+    let found = if number > 1 { store_of(calls)? } else { None };
+    let mut store = match found {
+        Some(found) => found,
+        None => claimant.store.unwrap_or(claimant.new_store),
+    };
+    check_store(calls, claimant, store)?;
     loop {
         let writer = Writer {
             store,
@@ -197,8 +207,24 @@ fn make_claim(calls: &Calls<'_>, claimant: &Claimant, store: StoreId) -> Result<
     }
 }
 
-/// Reads what a log contains before chunk `end`, which exists. Returns `None` if it was trimmed
-/// beyond that meanwhile.
+/// Returns an error if another writer has claimed the log since, before this one appended anything.
+pub(crate) fn check_deposed(calls: &Calls<'_>, writer: &Writer) -> Result<()> {
+    // If this number is another writer's, it is that of a claim, which is never removed.
+    let next = calls.chunk(writer.claim + 1)?;
+    match next.filter(|(header, _)| header.writer.reign != writer.reign) {
+        None => Ok(()),
+        Some((header, _)) => {
+            let holder = holder(calls, &header)?;
+            Err(Error::Deposed {
+                by: holder.to_string().into(),
+                since: holder.since(),
+            })
+        }
+    }
+}
+
+/// Reads what a log contains before chunk `end`. Returns `None` if it was trimmed beyond that, or if
+/// another checkpoint was stored meanwhile.
 pub(crate) fn contents(calls: &Calls<'_>, end: u64) -> Result<Option<Contents>> {
     let checkpoints = Checkpoint::list(calls)?;
     if checkpoints
@@ -229,16 +255,18 @@ pub(crate) fn contents(calls: &Calls<'_>, end: u64) -> Result<Option<Contents>> 
         claims: base
             .as_ref()
             .map_or_else(Vec::new, |base| base.claims.clone()),
-        epoch: base
+        last: base
             .as_ref()
             .and_then(|base| base.parts.last())
-            .map_or(0, |part| part.epoch),
+            .map_or((0, 0), |part| (part.epoch, part.to)),
         secret_keys: base.as_ref().and_then(|base| base.secret_keys.clone()),
         base,
         end,
     };
     hop_back(calls, &mut found, first)?;
-    Ok(Some(found))
+    // If chunks were removed meanwhile, late claims may have got their numbers.
+    let is_unchanged = Checkpoint::list(calls)?.first() == checkpoints.first();
+    Ok(is_unchanged.then_some(found))
 }
 
 /// The contents of a log that may be damaged, and is going to be replaced: only its claims.
@@ -258,7 +286,7 @@ fn replaced_contents(calls: &Calls<'_>, end: u64) -> Result<Contents> {
         end,
         end_lsn: 1,
         claims,
-        epoch: 0,
+        last: (0, 0),
         secret_keys: None,
     })
 }
@@ -269,9 +297,19 @@ fn hop_back(calls: &Calls<'_>, found: &mut Contents, first: u64) -> Result<()> {
     let (mut number, mut claims) = (found.end - 1, Vec::new());
     let (mut has_frames, mut has_keys) = (false, false);
     while number >= first {
-        let (header, _) = there(calls, number)?;
-        if let (Content::Frames { end_lsn, epoch, .. }, false) = (header.content, has_frames) {
-            (found.end_lsn, found.epoch, has_frames) = (end_lsn, epoch, true);
+        let (header, chunk) = there(calls, number)?;
+        if let (
+            Content::Frames {
+                end_lsn,
+                epoch,
+                offset,
+                ..
+            },
+            false,
+        ) = (header.content, has_frames)
+        {
+            let end = offset + payload(&chunk).len() as u64;
+            (found.end_lsn, found.last, has_frames) = (end_lsn, (epoch, end), true);
         }
         let claim = header.writer.claim;
         if !has_frames && number > claim + 1 {

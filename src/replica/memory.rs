@@ -72,6 +72,15 @@ impl MemoryReplica {
         });
     }
 
+    /// Returns a replica that has the same contents and is independent of this one.
+    #[must_use]
+    pub fn copy(&self) -> MemoryReplica {
+        let copy = MemoryReplica::default();
+        let contents = self.place.modify(|objects| objects.clone());
+        copy.place.modify(|objects| *objects = contents);
+        copy
+    }
+
     /// Removes all chunks and blobs. Late requests are lost, too.
     pub fn wipe(&self) {
         self.network.clear();

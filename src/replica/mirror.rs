@@ -12,8 +12,10 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 use crate::log::disk::{self, Disk, File};
 use crate::log::file_names;
 use crate::log::identity;
+use crate::log::segment::{SEGMENT_HEADER_BYTES, Segment};
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
+use crate::replica::at_once::{CALLS, at_once};
 use crate::replica::calls::{Calls, payload};
 use crate::replica::checkpoint::{Checkpoint, PackBlob, PartBlob};
 use crate::replica::chunk::Content;
@@ -22,7 +24,9 @@ use crate::replica::following;
 use crate::replica::local::Local;
 
 /// How many bytes of a blob are read in one call.
-const STEP_BYTES: u64 = 8 << 20;
+const STEP_BYTES: u64 = 4 << 20;
+/// How many packs are read at once.
+const PACKS_AT_ONCE: usize = 4;
 /// The last bytes of a pack, which identify it: the offset, the length, and the checksum of its
 /// directory.
 const TAIL_BYTES: u64 = 24;
@@ -115,20 +119,27 @@ impl Mirror<'_> {
 
     fn keep(&self, local: &Local) -> Result<()> {
         let (mut first, mut same_lsn) = (self.first_lacking(local)?, local.acknowledged_lsn);
+        // Where the chunks to write begin, and whether none of them belongs to a segment.
+        let (mut from, mut is_end) = (first, true);
         // What is in the replica was written by this store, even if this is not recorded here.
         while first < self.contents.end {
             let (header, chunk) = there(self.calls, first)?;
             if let Content::Frames {
                 epoch,
                 offset,
+                first_lsn,
                 end_lsn,
-                ..
             } = header.content
             {
+                is_end = false;
                 if !self.is_same(local, (epoch, offset), payload(&chunk))? {
                     break;
                 }
-                same_lsn = same_lsn.max(end_lsn);
+                // A segment without frames is not kept, so its header is written again.
+                if first_lsn < end_lsn {
+                    same_lsn = same_lsn.max(end_lsn);
+                    (from, is_end) = (first + 1, true);
+                }
             }
             first += 1;
         }
@@ -137,8 +148,8 @@ impl Mirror<'_> {
         }
         self.begin()?;
         self.remove(file_names::CLOSED)?;
-        self.cut(local, same_lsn)?;
-        self.write_chunks(first)
+        self.cut(local, same_lsn, is_end)?;
+        self.write_chunks(from, same_lsn)
     }
 
     /// The number of the first chunk with events that may not be known to be acknowledged here.
@@ -195,28 +206,37 @@ impl Mirror<'_> {
         }
     }
 
-    /// Removes the directory's log from this event on.
-    fn cut(&self, local: &Local, end_lsn: u64) -> Result<()> {
+    /// Removes the directory's log from this event on. If the log in the replica ends there, keeps
+    /// the header of the segment that begins there: it says where the segment before it ends, which
+    /// may be packed already.
+    fn cut(&self, local: &Local, end_lsn: u64, is_end: bool) -> Result<()> {
         for segment in local.segments.iter().rev() {
             let name = file_names::segment(segment.epoch);
-            if segment.first_lsn >= end_lsn {
+            let is_kept = is_end && segment.first_lsn == end_lsn;
+            if segment.first_lsn >= end_lsn && !is_kept {
                 self.remove(&name)?;
                 continue;
             }
-            let end = segment.offset_after(end_lsn);
+            // The file keeps its size, so that writing to it again needs no space.
+            let end = match is_kept {
+                true => SEGMENT_HEADER_BYTES as u64,
+                false => segment.offset_after(end_lsn),
+            };
             let file = self.disk.open_to_write(&name);
-            let cut = file.and_then(|file| {
-                file.cut(end)?;
-                file.sync()
-            });
-            cut.map_err(|e| Error::io("write", self.disk.path(&name), &e))?;
-            break;
+            let zeroed = file.and_then(|file| Segment::zero(&*file, end..file.len()?));
+            zeroed.map_err(|e| Error::io("write", self.disk.path(&name), &e))?;
+            if !is_kept {
+                break;
+            }
         }
         self.sync_names()
     }
 
     fn replace(&self) -> Result<()> {
         self.begin()?;
+        // These files are created again, and their space may be needed.
+        self.remove(file_names::RESERVE)?;
+        self.remove(file_names::SCRATCH)?;
         self.mark_index()?;
         let wanted: &[PackBlob] = self.contents.base.as_ref().map_or(&[], |base| &base.packs);
         let names = self
@@ -235,17 +255,20 @@ impl Mirror<'_> {
         }
         self.remove(file_names::CLOSED)?;
         self.sync_names()?;
-        for pack in wanted
+        let lacking = wanted
             .iter()
-            .filter(|pack| !kept.contains(&pack.file_name()))
-        {
-            self.download_pack(pack)?;
+            .filter(|pack| !kept.contains(&pack.file_name()));
+        let lacking: Vec<&PackBlob> = lacking.collect();
+        for packs in lacking.chunks(PACKS_AT_ONCE) {
+            let downloaded = at_once(packs, |pack| self.download_pack(pack));
+            downloaded.into_iter().collect::<Result<()>>()?;
         }
         self.sync_names()?;
         if let Some(base) = &self.contents.base {
             self.write_parts(base)?;
         }
-        self.write_chunks(self.contents.numbers().start)
+        let base_lsn = self.contents.base.as_ref().map_or(1, |base| base.end_lsn);
+        self.write_chunks(self.contents.numbers().start, base_lsn)
     }
 
     /// Whether the directory has the same file as this copy.
@@ -307,7 +330,12 @@ impl Mirror<'_> {
 
     /// Writes the segments of which a checkpoint has parts.
     fn write_parts(&self, base: &Checkpoint) -> Result<()> {
-        let segments = base.parts.chunk_by(|a, b| a.epoch == b.epoch);
+        let is_continued = self.contents.end_lsn > base.end_lsn;
+        let parts = match is_continued {
+            true => base.parts_with_frames(),
+            false => &base.parts,
+        };
+        let segments = parts.chunk_by(|a, b| a.epoch == b.epoch);
         for parts in segments {
             let file = self.segment(parts[0].epoch, true)?;
             for PartBlob {
@@ -327,13 +355,17 @@ impl Mirror<'_> {
         Ok(())
     }
 
-    /// Writes the frames of the chunks from this one on to their segments.
-    fn write_chunks(&self, first: u64) -> Result<()> {
+    /// Writes the frames of the chunks from this one on to their segments. The directory has all
+    /// events before this LSN.
+    fn write_chunks(&self, first: u64, lsn: u64) -> Result<()> {
         let mut current: Option<(u64, Arc<dyn File>)> = None;
-        let mut next_lsn = None;
-        for number in first..self.contents.end {
+        let mut next_lsn = lsn;
+        let numbers: Vec<u64> = (first..self.contents.end).collect();
+        let chunks = numbers.chunks(CALLS);
+        let chunks = chunks.flat_map(|numbers| at_once(numbers, |n| there(self.calls, *n)));
+        for chunk in chunks {
             self.calls.check_stop()?;
-            let (header, chunk) = there(self.calls, number)?;
+            let (header, chunk) = chunk?;
             let Content::Frames {
                 epoch,
                 offset,
@@ -343,12 +375,13 @@ impl Mirror<'_> {
             else {
                 continue;
             };
-            let joins = next_lsn
-                .replace(end_lsn)
-                .is_none_or(|next| next == first_lsn);
+            // The directory may have some of the events of the first chunk.
+            let joins = first_lsn == next_lsn || (next_lsn == lsn && first_lsn < lsn);
+            next_lsn = end_lsn;
             if !joins || header.writer.store != self.store {
                 let what = "it does not continue the chunk before it";
-                return Err(self.calls.damaged(format!("chunk {number}"), what));
+                let chunk = format!("chunk {}", header.number);
+                return Err(self.calls.damaged(chunk, what));
             }
             let file = match current.take() {
                 Some((open, file)) if open == epoch => file,
@@ -362,9 +395,17 @@ impl Mirror<'_> {
             self.write(epoch, &*file, offset, payload(&chunk))?;
             current = Some((epoch, file));
         }
-        match current {
-            Some((epoch, file)) => self.sync(epoch, &*file),
-            None => Ok(()),
+        if let Some((epoch, file)) = current {
+            self.sync(epoch, &*file)?;
+        }
+        // If another writer has claimed the log and trimmed it since, a request to claim it that
+        // arrives late may get the number of a chunk that was removed.
+        match next_lsn == self.contents.end_lsn {
+            true => Ok(()),
+            false => {
+                let what = "they end before the last event";
+                Err(self.calls.damaged("the chunks".to_owned(), what))
+            }
         }
     }
 
@@ -435,7 +476,13 @@ pub(crate) fn begin(disk: &dyn Disk, store: StoreId) -> Result<()> {
     let name = file_names::MIRRORING;
     let made = match disk.create(name) {
         Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(()),
-        made => made.map(drop),
+        // On a full disk, files that can be created again are used instead.
+        Err(e) => {
+            let files = [file_names::CLOSING, file_names::CLOSED, file_names::SCRATCH];
+            let renamed = files.iter().any(|file| disk.rename(file, name).is_ok());
+            if renamed { Ok(()) } else { Err(e) }
+        }
+        Ok(_) => Ok(()),
     };
     made.and_then(|()| disk.sync_names())
         .map_err(|e| Error::io("create", disk.path(name), &e))?;

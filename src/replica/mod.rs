@@ -7,18 +7,35 @@
 //! describes the objects and the rules.
 
 pub(crate) mod appender;
+pub(crate) mod at_once;
 pub(crate) mod calls;
 pub(crate) mod checkpoint;
 pub(crate) mod chunk;
 pub(crate) mod claim;
+mod connect;
+#[cfg(feature = "replica-etcd")]
+mod etcd;
 pub(crate) mod following;
 pub(crate) mod holder;
+mod large_chunk;
 pub(crate) mod local;
 mod memory;
 pub(crate) mod mirror;
+mod pair;
 mod prove;
+#[cfg(feature = "replica-s3")]
+mod s3;
+mod status;
 pub(crate) mod uploads;
+mod url;
 
+pub use self::connect::connect;
+#[cfg(feature = "replica-etcd")]
+pub use self::etcd::EtcdReplica;
 pub use self::memory::{Call, Faults, MemoryReplica, Traffic};
+pub use self::pair::Pair;
 pub use self::prove::{ProveError, prove};
+#[cfg(feature = "replica-s3")]
+pub use self::s3::{S3Replica, S3ReplicaBuilder};
+pub use self::status::{ReplicaStatus, status};
 pub use crate::model::replica::{Created, Replica, ReplicaError, TakeOver};

@@ -73,7 +73,7 @@ impl Uploads {
     /// What a claimed log contains.
     pub(crate) fn of(writer: Writer, contents: &Contents) -> Uploads {
         let (packs, parts) = match &contents.base {
-            Some(base) => (base.packs.clone(), base.parts.clone()),
+            Some(base) => (base.packs.clone(), base.parts_with_frames().to_vec()),
             None => Default::default(),
         };
         let mut claims = contents.claims.clone();

@@ -12,6 +12,7 @@
 //! - `full_disk`: no space is left. New jobs are refused, existing jobs can still be completed, and
 //!   new ones are accepted as soon as there is space.
 //! - `freeing`: no space and no inode is left. Purging and dropping free both.
+//! - `reserved`: freed space goes to root first. Purging still frees space.
 //! - `held_syncs`: a sync does not return. Nobody sees the data that it makes durable, and only the
 //!   caller that wrote that data waits for it.
 //! - `stuck`: the index or a thread hangs. Writes and lists continue, and a close returns in time.
@@ -39,6 +40,7 @@ mod late_index;
 mod old_details;
 mod power_cuts;
 mod repair;
+mod reserved;
 mod rewritten;
 mod small_disk;
 mod space;

@@ -154,12 +154,13 @@ fn compaction_looks_at_the_parts_of_graphs_that_shrank() {
             .unwrap();
     }
     engine.apply_to_index();
-    compaction::to_compact(engine, &[]);
+    compaction::to_compact(engine, &[], false);
     // The store's own threads may visit graphs during one of the attempts.
-    let mut tries = (0..20).map(|_| visits(engine, || drop(compaction::to_compact(engine, &[]))));
+    let mut tries =
+        (0..20).map(|_| visits(engine, || drop(compaction::to_compact(engine, &[], false))));
     assert!(tries.any(|visited| visited == 0));
     graphs[11].purge(JobQuery::new()).unwrap();
-    let visited = visits(engine, || drop(compaction::to_compact(engine, &[])));
+    let visited = visits(engine, || drop(compaction::to_compact(engine, &[], false)));
     // The index and retention may also visit the graphs.
     assert!(visited < 20, "{visited}");
 }

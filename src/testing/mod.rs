@@ -9,6 +9,8 @@ pub mod fuzzing;
 mod index_conformance;
 #[cfg(all(test, not(jobstore_shuttle)))]
 mod many_graphs;
+#[cfg(all(test, not(jobstore_shuttle)))]
+mod replica_protocol;
 #[cfg(all(test, jobstore_shuttle))]
 mod schedule;
 #[cfg(feature = "simulation")]

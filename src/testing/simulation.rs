@@ -34,12 +34,14 @@ use crate::base::sync::time::Instant;
 use crate::engine::background::packing;
 #[cfg(feature = "archive")]
 use crate::engine::background::retention;
+use crate::engine::background::uploading;
 use crate::engine::core::Engine;
 use crate::engine::maintenance::check;
 use crate::engine::open::{self as opening, IndexLocation, assemble};
 use crate::engine::store_handle::StoreHandle;
 use crate::index::Index as IndexSeam;
 use crate::log::file_names;
+use crate::log::identity;
 use crate::model::error::Result;
 use crate::model::options::Options;
 use crate::model::report::{RepairReport, VerifyReport};
@@ -65,6 +67,8 @@ pub enum Step {
     Archive,
     /// Closes replaced files that no page needs anymore.
     Expire,
+    /// Makes a checkpoint in the replica, if there is one.
+    Upload,
 }
 
 /// The hooks that lower layers call in a simulated thread.
@@ -153,6 +157,10 @@ pub fn step(store: &JobStore, step: Step) {
         }
         Step::Index => engine.apply_to_index(),
         Step::Expire => engine.expire_retired(Instant::now()),
+        Step::Upload => {
+            // Failures are recorded in the store's health.
+            uploading::checkpoint_now(engine).ok();
+        }
     }
 }
 
@@ -200,6 +208,18 @@ fn has_store() -> bool {
 #[cfg(feature = "http")]
 pub fn control_routes(store: &JobStore) -> axum::Router {
     crate::http::control_routes(store)
+}
+
+/// Lets a store that is not open be used without its replica.
+///
+/// # Errors
+/// The errors of [`Options::open`].
+pub fn detach_replica(disk: &Disk) -> Result<()> {
+    let disk = disk.mount();
+    match identity::read_any(&*disk)? {
+        Some(found) => identity::set_replica(&*disk, found.store, false),
+        None => Ok(()),
+    }
 }
 
 /// Verifies a store that is not open.

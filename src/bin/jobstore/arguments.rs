@@ -8,8 +8,8 @@ use clap::{Parser, Subcommand};
 use crate::problem::{Problem, Verdict};
 use crate::store_args::StoreArgs;
 use crate::{
-    backup, cancel, complete, completions, export, find, import, list, man, purge, repair, serve,
-    show, stats, verify,
+    backup, cancel, complete, completions, export, find, import, list, man, purge, repair, replica,
+    serve, show, stats, verify,
 };
 
 const ABOUT: &str = "Inspect and maintain a job store";
@@ -71,6 +71,7 @@ enum Verb {
     Backup(backup::Arguments),
     Purge(purge::Arguments),
     Serve(serve::Arguments),
+    Replica(replica::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),
     /// Explain what to use instead
@@ -98,6 +99,7 @@ impl Arguments {
             Verb::Backup(arguments) => backup::run(store_args, &arguments),
             Verb::Purge(arguments) => purge::run(store_args, &arguments),
             Verb::Serve(arguments) => serve::run(store_args, &arguments),
+            Verb::Replica(arguments) => replica::run(store_args, &arguments),
             Verb::Completions(arguments) => completions::run(&arguments),
             Verb::Man(arguments) => man::run(&arguments),
             Verb::Delete { .. } => Err(Problem::usage(

@@ -28,6 +28,7 @@ mod problem;
 mod progress;
 mod purge;
 mod repair;
+mod replica;
 mod row;
 mod serve;
 mod short_id;

@@ -65,6 +65,10 @@ pub(crate) struct Arguments {
     /// File that contains the access tokens; required for any address other than loopback
     #[arg(long, value_name = "FILE")]
     tokens: Option<PathBuf>,
+    /// Follow this replica, which another engine writes to, instead of serving a store that this
+    /// process may change
+    #[arg(long, value_name = "URL", conflicts_with = "replica")]
+    follow: Option<String>,
     /// Minimum severity of log messages on standard error
     #[arg(long, value_enum, default_value_t = Log::Warn)]
     log: Log,
@@ -138,7 +142,10 @@ pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdi
     // The listener is bound before the store is opened, because opening records the given secret
     // keys.
     let listener = runtime.block_on(bind(arguments.listen))?;
-    let store = access::store_at_rest(store_args)?;
+    let store = match &arguments.follow {
+        Some(url) => crate::replica::followed(store_args, url)?,
+        None => access::store_at_rest(store_args)?,
+    };
     let served = runtime.block_on(listen(&store, listener, tokens));
     // While the store is being closed, the runtime waits for a second signal.
     let closed = store.close();

@@ -18,6 +18,7 @@ use crate::problem::Problem;
 /// it even if the option is given explicitly.
 const DATA: &str = "JOBSTORE_DATA";
 const SECRET_KEYS: &str = "JOBSTORE_SECRET_KEYS";
+const REPLICA: &str = "JOBSTORE_REPLICA";
 
 /// The store.
 #[derive(Args)]
@@ -35,9 +36,29 @@ pub(crate) struct StoreArgs {
     /// ignore the variable.
     #[arg(long, global = true, value_name = "KEYS", value_parser = some_text())]
     secret_keys: Option<String>,
+    /// URL of the store's replica, for commands that change a store that has one [env:
+    /// JOBSTORE_REPLICA]
+    ///
+    /// The command takes the replica over, so an engine that uses it elsewhere can write no more.
+    #[arg(long, global = true, value_name = "URL", value_parser = some_text())]
+    replica: Option<String>,
 }
 
 impl StoreArgs {
+    /// Returns the URL of the store's replica.
+    pub(crate) fn replica(&self) -> Result<Option<String>, Problem> {
+        match &self.replica {
+            Some(url) => Ok(Some(url.clone())),
+            None => variable(REPLICA).map_or(Ok(None), |url| {
+                let url = url.into_string().map_err(|_| {
+                    let what = format!("{REPLICA} is not valid UTF-8");
+                    Problem::usage(what, "correct it or unset it")
+                })?;
+                Ok(Some(url))
+            }),
+        }
+    }
+
     /// Returns the store's directory.
     pub(crate) fn data(&self) -> Result<PathBuf, Problem> {
         let data = self

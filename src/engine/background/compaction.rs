@@ -2,6 +2,7 @@
 //!
 //! A file is removed only after its replacement is durable.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::log::disk::is_full;
 use crate::log::event::Event;
 use crate::log::pack::Pack;
 use crate::log::pack_writer::PackWriter;
+use crate::log::preallocation::Replaced;
 use crate::model::error::{Error, Result};
 
 /// On a full disk, pages keep replaced files for at most this long, so that a purge frees space
@@ -81,17 +83,26 @@ impl Engine {
     }
 }
 
-/// Finds a pack, other than those in `beside`, that is mostly garbage. Weighs only packs that are
-/// new, or that may have gained garbage through purges or drops since the last call.
-pub(crate) fn to_compact(engine: &Engine, beside: &[Arc<Pack>]) -> Option<Arc<Pack>> {
+/// Finds a pack, other than those in `beside`, that is mostly garbage: the largest on a full disk,
+/// where it may become the scratch file for the others, and the oldest otherwise. Weighs only packs
+/// that are new, or that may have gained garbage through purges or drops since the last call.
+pub(crate) fn to_compact(
+    engine: &Engine,
+    beside: &[Arc<Pack>],
+    is_full: bool,
+) -> Option<Arc<Pack>> {
     let applied_lsn = erasable_lsn(engine)?;
     let packs = engine.log_files.read().packs.clone();
     garbage::count(engine, &packs);
-    packs
+    let mut garbage = packs
         .into_iter()
         .take_while(|pack| pack.last_lsn <= applied_lsn)
         .filter(|pack| !is_among(beside, pack))
-        .find(|pack| garbage::counted(pack).is_mostly_garbage())
+        .filter(|pack| garbage::counted(pack).is_mostly_garbage());
+    match is_full {
+        true => garbage.max_by_key(|pack| pack.bytes),
+        false => garbage.next(),
+    }
 }
 
 /// Writes one pack from neighboring ones. Omits purged jobs if the index already records their
@@ -140,9 +151,7 @@ fn replace(engine: &Engine, packs: &[Arc<Pack>], operation: &'static str) -> Res
         .and_then(|()| write(engine, packs, leave_out, PackTarget::Ordinary));
     let rewritten = match written {
         Err(error) if is_full(&error) => {
-            let target = PackTarget::Scratch {
-                replaced_bytes: bytes,
-            };
+            let target = PackTarget::Scratch(replaced_in_scratch(engine, packs));
             let in_scratch = write(engine, packs, leave_out, target);
             // If neither location has space, report the original error.
             in_scratch.map_err(|tried| if is_full(&tried) { error } else { tried })?
@@ -167,10 +176,14 @@ fn replace(engine: &Engine, packs: &[Arc<Pack>], operation: &'static str) -> Res
     }
     let replaced = packs.iter().map(|pack| Retired::now(&pack.file));
     engine.retired.lock().extend(replaced);
-    for pack in packs.iter().filter(|pack| pack.name != rewritten.name) {
+    let removed = packs.iter().filter(|pack| pack.name != rewritten.name);
+    let mut removed: Vec<_> = removed.collect();
+    // If reserves are missing, the largest files become the reserves.
+    removed.sort_by_key(|pack| Reverse(pack.bytes));
+    for pack in removed {
         engine
-            .disk
-            .remove(&pack.name)
+            .preallocation
+            .remove(&*engine.disk, &pack.name, &pack.file)
             .map_err(|e| Error::io("remove", &pack.path, &e))?;
     }
     let synced = match packs {
@@ -179,6 +192,28 @@ fn replace(engine: &Engine, packs: &[Arc<Pack>], operation: &'static str) -> Res
         _ => Ok(()),
     };
     synced.map_err(|e| Error::io("finish", &rewritten.path, &e))
+}
+
+/// Describes what a pack in the scratch file replaces. Merging must not make the scratch file
+/// smaller, because it frees little. After garbage was removed from a single pack, the scratch file
+/// must be large enough to pack the sealed segments and to rewrite the other packs.
+fn replaced_in_scratch(engine: &Engine, packs: &[Arc<Pack>]) -> Replaced {
+    let next_packs = match packs {
+        [pack] => {
+            let log_files = engine.log_files.read();
+            let others = log_files.packs.iter().filter(|p| !Arc::ptr_eq(p, pack));
+            let live = others.map(|p| p.bytes.saturating_sub(garbage::counted(p).garbage));
+            let overhead = engine.preallocation.pack_overhead();
+            let sealed = log_files.segments.iter().filter_map(|s| s.end());
+            Some(live.chain(sealed.map(|end| end + overhead)).collect())
+        }
+        _ => None,
+    };
+    Replaced {
+        bytes: packs.iter().map(|pack| pack.bytes).sum(),
+        largest_bytes: packs.iter().map(|pack| pack.bytes).max().unwrap_or(0),
+        next_packs,
+    }
 }
 
 /// The LSN up to which packs may be rewritten without purged jobs: the last LSN of the index or, if
@@ -192,13 +227,10 @@ fn erasable_lsn(engine: &Engine) -> Option<u64> {
 }
 
 /// The location to which a pack is written.
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum PackTarget {
     Ordinary,
-    /// In the scratch file. The new pack replaces files whose total size is this many bytes.
-    Scratch {
-        replaced_bytes: u64,
-    },
+    /// In the scratch file.
+    Scratch(Replaced),
 }
 
 fn begin(
@@ -210,9 +242,9 @@ fn begin(
     let (disk, store) = (&*engine.disk, engine.store);
     match target {
         PackTarget::Ordinary => PackWriter::begin(disk, store, first_lsn, last_lsn),
-        PackTarget::Scratch { replaced_bytes } => {
+        PackTarget::Scratch(replaced) => {
             let target = (disk, &*engine.preallocation);
-            PackWriter::begin_in_scratch(target, store, (first_lsn, last_lsn), replaced_bytes)
+            PackWriter::begin_in_scratch(target, store, (first_lsn, last_lsn), &replaced)
         }
     }
 }
@@ -227,7 +259,12 @@ pub(crate) fn pack_in_scratch(
     events: &[(u64, Event<'_>)],
 ) -> Result<Pack> {
     let filter = CompactionFilter::decide_segment(engine, events);
-    let target = PackTarget::Scratch { replaced_bytes };
+    let target = PackTarget::Scratch(Replaced {
+        bytes: replaced_bytes,
+        largest_bytes: replaced_bytes,
+        // Nothing else can be packed before this segment.
+        next_packs: Some(Vec::new()),
+    });
     let writer = begin(engine, target, first_lsn, next_lsn - 1)?;
     let mut writer = writer.at_clock(clock);
     filter.write_segment(events, &mut writer)?;
@@ -247,8 +284,8 @@ fn write(
     let filter = CompactionFilter::decide(engine, packs, leave_out);
     let writer = begin(engine, target, first_lsn, last_lsn)?;
     let mut writer = writer.at_clock(packs.iter().rev().find_map(|pack| pack.clock));
-    if let [_] = packs {
-        writer = writer.replacing();
+    if let [replaced] = packs {
+        writer = writer.replacing(&replaced.file);
     }
     filter.write(packs, &mut writer)?;
     writer.finish_with(|written| filter.check(written))

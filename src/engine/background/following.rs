@@ -116,7 +116,11 @@ fn step(engine: &Engine, follower: &FollowerState, reading: &mut Reading) -> Res
             }
         }
         Content::SecretKeys => set_secret_keys(engine, payload(&chunk))?,
-        Content::Claim => reading.is_replaced = Holder::parse(payload(&chunk)).reseeds,
+        Content::Claim => {
+            reading.is_replaced = Holder::parse(payload(&chunk)).reseeds;
+            // A claim that arrives late may get the number of a chunk that was removed.
+            reading.checked = None;
+        }
         Content::Trim { .. } => {}
     }
     follower.applied(chunk.len(), as_of_ms);

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::base::sync::atomic::Ordering;
 use crate::base::sync::channel::{Receiver, RecvTimeoutError};
 use crate::base::sync::time::Instant;
 
@@ -21,7 +22,7 @@ use crate::log::disk::{self, File as _};
 use crate::log::event::Event;
 use crate::log::pack::Pack;
 use crate::log::pack_writer::{JobsWriter, PackWriter};
-use crate::log::segment::Segment;
+use crate::log::segment::{SEGMENT_HEADER_BYTES, Segment};
 use crate::model::error::{Error, Result};
 
 /// How long to wait before failed work is retried.
@@ -78,12 +79,13 @@ fn work(engine: &Engine) -> Result<()> {
         {
             refilled = refill(engine);
         }
+        let is_full = refilled.as_ref().is_err_and(disk::is_full);
         let sealed = {
             let log_files = engine.log_files.read();
             log_files
                 .segments
                 .first()
-                .filter(|s| s.end().is_some())
+                .filter(|segment| can_be_packed(engine, segment))
                 .cloned()
         };
         // Segments are packed in order: if one cannot be packed, those after it wait, too.
@@ -93,11 +95,17 @@ fn work(engine: &Engine) -> Result<()> {
             done = done.and(packed);
             continue;
         }
-        let merging = to_merge(&engine.log_files.read().packs, &not_merged);
+        let to_compact = || compaction::to_compact(engine, &not_compacted, is_full);
+        // On a full disk, garbage is removed first, because this frees the most space.
+        let garbage = if is_full { to_compact() } else { None };
+        let merging = match garbage {
+            Some(_) => None,
+            None => to_merge(&engine.log_files.read().packs, &not_merged),
+        };
         if let Some(merging) = merging {
             let merged = compaction::rewrite(engine, merging, "merge", &mut not_merged);
             done = done.and(merged);
-        } else if let Some(pack) = compaction::to_compact(engine, &not_compacted) {
+        } else if let Some(pack) = garbage.or_else(to_compact) {
             let compacted = compaction::rewrite(engine, vec![pack], "compact", &mut not_compacted);
             match &compacted {
                 // Work that failed for lack of space may succeed now.
@@ -191,7 +199,17 @@ pub(crate) fn is_settled(engine: &Engine) -> bool {
     };
     segments.len() <= 1
         && to_merge(&packs, &[]).is_none()
-        && compaction::to_compact(engine, &[]).is_none()
+        && compaction::to_compact(engine, &[], false).is_none()
+}
+
+/// Whether a segment is sealed, and the replica has its header. If the segment has no frame, the
+/// header is sent together with the next frame of the log, and the next segment refers to it.
+fn can_be_packed(engine: &Engine, segment: &Segment) -> bool {
+    let is_sent = |end| {
+        let durable_lsn = engine.durable_lsn.load(Ordering::Acquire);
+        end > SEGMENT_HEADER_BYTES as u64 || durable_lsn >= segment.header.first_lsn
+    };
+    segment.end().is_some_and(is_sent)
 }
 
 /// Rewrites a sealed segment as a pack. The caller must hold no other reference to the segment, so
@@ -251,8 +269,8 @@ fn pack(engine: &Engine, segment: Arc<Segment>) -> Result<()> {
     // Remove the segment durably, so that segments disappear from the disk in order, the oldest
     // first.
     let removed = engine
-        .disk
-        .remove(&segment.name)
+        .preallocation
+        .remove(&*engine.disk, &segment.name, &segment.file)
         .and_then(|()| engine.disk.sync_names());
     removed.map_err(|e| Error::io("remove", &segment.path, &e))?;
     drop((events, segment));

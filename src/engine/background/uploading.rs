@@ -55,13 +55,26 @@ pub(crate) fn checkpoint_if_due(engine: &Engine) -> Result<bool> {
     if engine.check_writable().is_err() || !is_due(engine, replica) {
         return Ok(false);
     }
+    checkpoint_noted(engine, replica).map(|()| true)
+}
+
+/// Makes a checkpoint, if the store has a replica and can be written to.
+#[cfg(feature = "simulation")]
+pub(crate) fn checkpoint_now(engine: &Engine) -> Result<()> {
+    match &engine.replica {
+        Some(replica) if engine.check_writable().is_ok() => checkpoint_noted(engine, replica),
+        _ => Ok(()),
+    }
+}
+
+fn checkpoint_noted(engine: &Engine, replica: &ReplicaState) -> Result<()> {
     let made = checkpoint(engine, replica);
     if let Err(error) = &made {
         tracing::warn!(%error, "cannot make a checkpoint in the replica; retrying later");
     }
     let mut progress = replica.progress.lock();
     progress.problem = made.as_ref().err().map(|error| error.to_string().into());
-    made.map(|()| true)
+    made
 }
 
 fn is_due(engine: &Engine, replica: &ReplicaState) -> bool {

@@ -22,6 +22,7 @@ use crate::index::rows::{self, GraphRow};
 use crate::index::{Fault, Index};
 use crate::log::disk::{Disk, File as _};
 use crate::log::file_names;
+use crate::log::identity;
 use crate::log::pack::Pack;
 use crate::log::random::random_id_number;
 use crate::log::segment::Segment;
@@ -98,6 +99,13 @@ pub(crate) fn repair(disk: &dyn Disk, index: IndexOf<'_>) -> Result<RepairReport
     };
     if repaired.found.is_sound() {
         return Ok(repaired);
+    }
+    // A repair would quarantine what the replica still has.
+    if matches!(identity::read_any(disk), Ok(Some(found)) if found.has_replica) {
+        return Err(Error::InvalidUse {
+            what: "the store has a replica; move the directory away, and open an empty directory \
+                 with the replica to restore the store",
+        });
     }
     let created = creations(disk, &survey, loaded)?;
     survey.note_lost_drops(&created);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::index_location::IndexLocation;
 use super::read_log::ReadLog;
-use super::{StoreAtRest, backlog, note_to_pack, read_store, replicated};
+use super::{StoreAtRest, backlog, read_store, replicated};
 use crate::base::sync::time::Instant;
 use crate::engine::core::{Engine, EngineParts};
 use crate::engine::read::opens;
@@ -16,7 +16,6 @@ use crate::engine::state::store_lock::StoreLock;
 use crate::log::disk::Disk;
 use crate::log::identity;
 use crate::log::pack::Pack;
-use crate::log::preallocation::Preallocation;
 use crate::log::writer::LogWriter;
 use crate::model::error::{Error, Result};
 use crate::model::options::{Options, Recovery};
@@ -45,19 +44,17 @@ pub(super) fn assemble(
     let (store, next) = replicated::mirror(&options, &*disk, calls)?;
     let StoreAtRest {
         secret_keys,
-        next_epoch,
+        preallocation,
         read,
         index_in_memory,
         ..
-    } = read_store(&options, &*disk, store, &location)?;
+    } = read_store(&options, &*disk, store, &location, None)?;
     let ReadLog {
         replay,
         log_files,
         end,
         ..
     } = read;
-    let preallocation = Arc::new(Preallocation::new(next_epoch, options.segment_bytes));
-    note_to_pack(&preallocation, &log_files);
     identity::remove_closed(&*disk)?;
     let last = log_files.segments.last().map(|last| (last.clone(), end.at));
     let log = LogWriter::copying(

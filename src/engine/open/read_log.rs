@@ -27,13 +27,13 @@ pub(crate) enum LogAccess {
 
 /// Where a log ends.
 #[derive(Clone, Copy)]
-pub(super) struct ReadEnd {
+pub(crate) struct ReadEnd {
     /// The last segment's epoch; 0 if there is none.
-    pub(super) epoch: u64,
+    pub(crate) epoch: u64,
     /// The offset after its last frame.
-    pub(super) at: u64,
+    pub(crate) at: u64,
     /// Whether everything after that offset is known to be zeros on the disk.
-    pub(super) is_blank: bool,
+    pub(crate) is_blank: bool,
 }
 
 /// The combined contents of the log and the index.

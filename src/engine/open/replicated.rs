@@ -34,14 +34,28 @@ const TRY_PAUSE: Duration = Duration::from_millis(100);
 const KEYS_BYTES_MAX: u64 = 1 << 20;
 
 /// A store whose replica this open has claimed.
-pub(super) struct Attached {
-    pub(super) replica: ReplicaState,
-    /// The epochs of new segments are greater than this, because older ones are in the replica.
-    pub(super) epoch: u64,
+pub(crate) struct Attached {
+    pub(crate) replica: ReplicaState,
+    /// The epoch of the last segment in the replica, and where it ends. It may be packed here.
+    pub(crate) last: (u64, u64),
+    /// The LSN after the last event in the replica.
+    end_lsn: u64,
+}
+
+impl Attached {
+    /// Checks that the log in the directory, as it was read, ends where the replica's does.
+    pub(crate) fn check_end(&self, next_lsn: u64) -> Result<()> {
+        let what = "the log that was restored from it ends elsewhere";
+        let calls = self.replica.appender.calls();
+        match next_lsn == self.end_lsn {
+            true => Ok(()),
+            false => Err(calls.damaged("the log".to_owned(), what)),
+        }
+    }
 }
 
 /// Attaches the replica, if one is set. Otherwise, checks that the store needs none.
-pub(super) fn attach(options: &Options, disk: &dyn Disk) -> Result<Option<Attached>> {
+pub(crate) fn attach(options: &Options, disk: &dyn Disk) -> Result<Option<Attached>> {
     let identity = identity::read_any(disk)?;
     let is_mirroring = identity::is_mirroring(disk)?;
     let Some(replica) = &options.replica else {
@@ -289,14 +303,25 @@ impl Opening<'_> {
                 let mirror = self.mirror(writer.store, contents);
                 let plan = mirror.plan(self.local)?;
                 tracing::debug!(?plan, "making the directory a mirror of the replica");
-                mirror.make(plan, self.local)?;
+                mirror.make(plan, self.local).map_err(|error| match error {
+                    // What is missing may have been removed by a store that took over since.
+                    Error::ReplicaDamaged { .. } => {
+                        let deposed = claim::check_deposed(self.calls, writer);
+                        deposed.err().unwrap_or(error)
+                    }
+                    error => error,
+                })?;
             }
         }
         identity::set_replica(self.disk, writer.store, true)?;
         let appender = Appender::new(replica.clone(), *writer, self.options.replica_patience);
         Ok(Attached {
             replica: ReplicaState::new(Arc::new(appender), uploads),
-            epoch: contents.epoch,
+            last: contents.last,
+            end_lsn: match self.local.filter(|_| seeds) {
+                Some(local) => local.end_lsn,
+                None => contents.end_lsn,
+            },
         })
     }
 

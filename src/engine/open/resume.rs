@@ -8,6 +8,7 @@ use crate::log::disk::Disk;
 use crate::log::identity;
 use crate::log::outbox::RemoteLog;
 use crate::log::preallocation::{Preallocation, Room};
+use crate::log::segment::{SEGMENT_HEADER_BYTES, Segment};
 use crate::log::writer::{LogWriter, Resume};
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
@@ -21,7 +22,7 @@ const ZEROS_MAX: u64 = 1 << 20;
 /// there is too much to zero, or if there is no segment, a new segment is begun. If there is no
 /// space for a new segment, the last one is continued regardless. The clean-close mark stays until
 /// it is certain that the log can be continued.
-pub(super) fn begin_log(
+pub(crate) fn begin_log(
     disk: &Arc<dyn Disk>,
     store: StoreId,
     preallocation: &Arc<Preallocation>,
@@ -44,10 +45,15 @@ pub(super) fn begin_log(
         }
         None => Ok(None),
     };
-    let resumed = match resume(ZEROS_MAX, preallocation.segment_bytes()) {
-        // On file systems that need new space to overwrite data, there may not be enough space.
-        Err(Error::DiskFull { .. }) => None,
-        resumed => resumed?,
+    // Where the log is continued, another writer that saw a later checkpoint may have packed the
+    // segment already. Therefore, a writer with a replica begins a segment of its own.
+    let resumed = match remote {
+        Some(_) => None,
+        None => match resume(ZEROS_MAX, preallocation.segment_bytes()) {
+            // On file systems that need new space to overwrite data, there may not be enough space.
+            Err(Error::DiskFull { .. }) => None,
+            resumed => resumed?,
+        },
     };
     let log = match resumed {
         Some(log) => log,
@@ -58,8 +64,15 @@ pub(super) fn begin_log(
                     last.seal(end.at);
                 }
                 let previous = (end.epoch, end.at);
+                // Those without a frame at the end.
+                let is_used = |segment: &Arc<Segment>| {
+                    let header_only = SEGMENT_HEADER_BYTES as u64;
+                    segment.end().is_none_or(|end| end > header_only)
+                };
+                let segments = &log_files.segments;
+                let used = segments.iter().rposition(is_used).map_or(0, |n| n + 1);
                 let (disk, preallocation) = (disk.clone(), preallocation.clone());
-                return LogWriter::begin(
+                let mut log = LogWriter::begin(
                     disk,
                     store,
                     preallocation,
@@ -67,9 +80,13 @@ pub(super) fn begin_log(
                     next_lsn,
                     previous,
                     remote,
-                );
+                )?;
+                log.send_unused(&segments[used..]);
+                return Ok(log);
             }
-            Err(refused @ Error::DiskFull { .. }) => resume(u64::MAX, u64::MAX)?.ok_or(refused)?,
+            Err(refused @ Error::DiskFull { .. }) if remote.is_none() => {
+                resume(u64::MAX, u64::MAX)?.ok_or(refused)?
+            }
             Err(error) => return Err(error),
         },
     };

@@ -4,7 +4,8 @@
 //! Therefore, a file that loses its name while someone can still read it is kept open until its
 //! last handle is dropped. The number of open descriptors is at most `OPEN_MAX`, plus the few files
 //! that must stay open, plus the files without a name that are still in use. If another file has
-//! since taken over the name of a closed file, that other file is never read instead.
+//! since taken over the name of a closed file, that other file is never read instead. Nor is a file
+//! that another process replaced, and whose space it has used for other data.
 
 pub(crate) mod pool;
 
@@ -16,7 +17,7 @@ pub(crate) use self::pool::FileAccess;
 use self::pool::{OnDemand, Shared, State};
 use crate::base::sync::atomic::{AtomicBool, Ordering};
 use crate::base::sync::{Mutex, RwLock};
-use crate::log::disk::{Disk, File};
+use crate::log::disk::{Disk, File, FreedSpace};
 
 /// A directory whose files are closed and reopened as needed.
 pub(crate) struct BoundedDisk {
@@ -60,6 +61,10 @@ impl BoundedDisk {
                 name: name.to_owned(),
                 is_writable,
                 identity: file.identity()?,
+                version: match self.shared.access {
+                    FileAccess::ReadWrite => None,
+                    FileAccess::ReadOnly => Some(file.version()?),
+                },
                 len: match is_writable {
                     true => None,
                     false => Some(file.len()?),
@@ -142,12 +147,20 @@ impl Disk for BoundedDisk {
         self.shared.disk.free_bytes()
     }
 
+    fn freed_space(&self) -> FreedSpace {
+        self.shared.disk.freed_space()
+    }
+
     fn link_out(&self, name: &str, to: &Path) -> io::Result<()> {
         self.shared.disk.link_out(name, to)
     }
 
     fn identity(&self, name: &str) -> io::Result<Option<(u64, u64)>> {
         self.shared.disk.identity(name)
+    }
+
+    fn links(&self, name: &str) -> io::Result<u64> {
+        self.shared.disk.links(name)
     }
 
     fn is_in_place(&self) -> io::Result<bool> {
@@ -161,11 +174,17 @@ impl Disk for BoundedDisk {
 
 impl File for Handle {
     fn len(&self) -> io::Result<u64> {
-        self.0.file()?.len()
+        let file = self.0.file()?;
+        let len = file.len()?;
+        self.0.check_not_reused(&*file)?;
+        Ok(len)
     }
 
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        self.0.file()?.read_exact_at(buffer, offset)
+        let file = self.0.file()?;
+        let read = file.read_exact_at(buffer, offset);
+        self.0.check_not_reused(&*file)?;
+        read
     }
 
     fn write_all_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
@@ -193,6 +212,10 @@ impl File for Handle {
         Ok(self.0.state.read().identity)
     }
 
+    fn version(&self) -> io::Result<u64> {
+        self.0.file()?.version()
+    }
+
     fn try_lock(&self) -> io::Result<bool> {
         self.keep_open()?;
         self.0.file()?.try_lock()
@@ -212,6 +235,7 @@ mod tests {
     use super::pool::OPEN_MAX;
     use super::*;
     use crate::log::disk::memory::MemoryDisk;
+    use crate::log::disk::os::OsDirectory;
     use crate::model::error::Revoked;
 
     fn content(file: &dyn File) -> io::Result<Vec<u8>> {
@@ -375,5 +399,35 @@ mod tests {
             }
         }
         assert!(read > 0 && noticed > 0, "{read} read, {noticed} noticed");
+    }
+
+    #[test]
+    fn a_reader_notices_that_a_replaced_file_was_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let writer = OsDirectory::open(dir.path()).unwrap();
+        let appended = writer.create("appended").unwrap();
+        appended.write_all_at(b"before", 0).unwrap();
+        writer
+            .create("replaced")
+            .unwrap()
+            .write_all_at(b"before", 0)
+            .unwrap();
+        let reader = OsDirectory::open(dir.path()).unwrap();
+        let disk = BoundedDisk::new(Arc::new(reader), FileAccess::ReadOnly);
+        let files = ["appended", "replaced"].map(|name| disk.open(name).unwrap());
+        writer.rename("replaced", "reserve").unwrap();
+        for file in &files {
+            assert_eq!(content(&**file).unwrap(), b"before");
+        }
+        let reserve = writer.open_to_write("reserve").unwrap();
+        // The clock of the file system may be coarse.
+        let version = reserve.version().unwrap();
+        while reserve.version().unwrap() == version {
+            reserve.write_all_at(&[0; 6], 0).unwrap();
+            appended.write_all_at(b"after", 6).unwrap();
+        }
+        assert_eq!(content(&*files[0]).unwrap(), b"beforeafter");
+        let error = content(&*files[1]).unwrap_err();
+        assert!(error.get_ref().is_some_and(|why| why.is::<Revoked>()));
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::base::sync::{Mutex, RwLock};
 
-use super::{Disk, File};
+use super::{Disk, File, FreedSpace};
 
 #[cfg(test)]
 #[cfg_attr(jobstore_shuttle, allow(dead_code, reason = "each uses a part"))]
@@ -59,6 +59,10 @@ impl Trial {
 
     fn free_bytes(&self) -> Option<u64> {
         None
+    }
+
+    fn freed_space(&self) -> FreedSpace {
+        FreedSpace::Usable
     }
 
     fn write(&self, _file: u64, data: &[u8], _offset: u64) -> (usize, io::Result<()>) {
@@ -147,6 +151,10 @@ impl Disk for MemoryDisk {
         Ok(self.trial.free_bytes())
     }
 
+    fn freed_space(&self) -> FreedSpace {
+        self.trial.freed_space()
+    }
+
     fn link_out(&self, _name: &str, _to: &Path) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
@@ -154,6 +162,15 @@ impl Disk for MemoryDisk {
     fn identity(&self, name: &str) -> io::Result<Option<(u64, u64)>> {
         let file = self.names.lock().get(name).cloned();
         file.map(|file| file.identity()).transpose()
+    }
+
+    fn links(&self, name: &str) -> io::Result<u64> {
+        let names = self.names.lock();
+        let Some(file) = names.get(name) else {
+            return Ok(0);
+        };
+        let links = names.values().filter(|other| Arc::ptr_eq(other, file));
+        Ok(links.count() as u64)
     }
 
     fn is_in_place(&self) -> io::Result<bool> {
@@ -222,6 +239,11 @@ impl File for MemoryFile {
 
     fn identity(&self) -> io::Result<(u64, u64)> {
         Ok((0, std::ptr::from_ref(self).addr() as u64))
+    }
+
+    /// A directory in memory belongs to one process, which knows what it writes.
+    fn version(&self) -> io::Result<u64> {
+        Ok(0)
     }
 
     /// A directory in memory belongs to one process, so the lock is always free.

@@ -16,6 +16,28 @@ use std::sync::Arc;
 use crate::log::file_names;
 use crate::model::error::{Error, Result};
 
+/// What happens to space that this process frees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FreedSpace {
+    /// It can be used.
+    Usable,
+    /// It goes to other users first: they have used space that the file system reserves for them.
+    Reserved,
+    /// Either of the two. No space is free, so this is not known yet.
+    Unknown,
+}
+
+impl FreedSpace {
+    /// Concludes it from the space that this process can use, and all free space.
+    pub(crate) fn of(usable: u64, free: u64) -> FreedSpace {
+        match (usable, free) {
+            (0, 0) => FreedSpace::Unknown,
+            (0, _) => FreedSpace::Reserved,
+            _ => FreedSpace::Usable,
+        }
+    }
+}
+
 /// A directory of files, which are identified by name, without a path.
 pub(crate) trait Disk: Send + Sync {
     /// Creates an empty file for reading and writing. The name must not exist yet.
@@ -39,9 +61,14 @@ pub(crate) trait Disk: Send + Sync {
     /// Returns how many more bytes files can take up, if known. This is only a hint: a quota may be
     /// lower, and other processes also write.
     fn free_bytes(&self) -> io::Result<Option<u64>>;
+    /// Returns whether this process can use the space that it frees.
+    fn freed_space(&self) -> FreedSpace;
     /// Returns the identity of the file with this name, as [`File::identity`] does. `None` if there
     /// is no such file.
     fn identity(&self, name: &str) -> io::Result<Option<(u64, u64)>>;
+    /// Returns how many names the file with this name has, in any directory. 0 if there is no such
+    /// file.
+    fn links(&self, name: &str) -> io::Result<u64>;
     /// Returns whether the directory's path still leads to it.
     fn is_in_place(&self) -> io::Result<bool>;
     /// Returns the path of a file, for messages.
@@ -60,6 +87,8 @@ pub(crate) trait File: Send + Sync {
     fn sync(&self) -> io::Result<()>;
     /// Returns a value that distinguishes the file from all other existing files.
     fn identity(&self) -> io::Result<(u64, u64)>;
+    /// Returns a value that changes if the file is written to or truncated, by any process.
+    fn version(&self) -> io::Result<u64>;
     /// Locks the file until this handle is dropped. Returns `false` if another handle has locked
     /// it.
     #[cfg_attr(not(feature = "archive"), allow(dead_code, reason = "for archives"))]

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::{Disk, File};
+use super::{Disk, File, FreedSpace};
 
 /// The flags with which any file is opened. Opening a pipe does not block.
 const PLAIN: OFlags = OFlags::NOFOLLOW
@@ -124,6 +124,17 @@ impl OsDirectory {
         }
     }
 
+    /// Returns the metadata of a regular file. `None` if there is no such file.
+    fn stat_file(&self, name: &str) -> io::Result<Option<rustix::fs::Stat>> {
+        match rustix::fs::statat(&*self.handle, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(found) if FileType::from_raw_mode(found.st_mode) == FileType::RegularFile => {
+                Ok(Some(found))
+            }
+            Ok(_) | Err(Errno::NOENT) => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+
     fn create_plain(&self, name: &str) -> io::Result<fs::File> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | PLAIN;
         let file = rustix::fs::openat(&*self.handle, name, flags, OWNER_ONLY)?;
@@ -196,16 +207,23 @@ impl Disk for OsDirectory {
         Ok(Some(found.f_bavail.saturating_mul(found.f_frsize)))
     }
 
+    fn freed_space(&self) -> FreedSpace {
+        let found = rustix::fs::fstatvfs(&*self.handle);
+        found.map_or(FreedSpace::Unknown, |found| {
+            FreedSpace::of(found.f_bavail, found.f_bfree)
+        })
+    }
+
+    #[allow(clippy::unnecessary_cast, reason = "not on every system")]
     fn identity(&self, name: &str) -> io::Result<Option<(u64, u64)>> {
-        match rustix::fs::statat(&*self.handle, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(found) if FileType::from_raw_mode(found.st_mode) == FileType::RegularFile =>
-            {
-                #[allow(clippy::unnecessary_cast, reason = "not on every system")]
-                Ok(Some((found.st_dev as u64, found.st_ino as u64)))
-            }
-            Ok(_) | Err(Errno::NOENT) => Ok(None),
-            Err(e) => Err(e.into()),
-        }
+        let found = self.stat_file(name)?;
+        Ok(found.map(|found| (found.st_dev as u64, found.st_ino as u64)))
+    }
+
+    #[allow(clippy::unnecessary_cast, reason = "not on every system")]
+    fn links(&self, name: &str) -> io::Result<u64> {
+        let found = self.stat_file(name)?;
+        Ok(found.map_or(0, |found| found.st_nlink as u64))
     }
 
     fn is_in_place(&self) -> io::Result<bool> {
@@ -254,6 +272,13 @@ impl File for OsFile {
         // The identity is queried each time, because an overlay file system may change it once,
         // when a file of a lower layer is first written to.
         Ok(identity(&self.0.metadata()?))
+    }
+
+    fn version(&self) -> io::Result<u64> {
+        let found = self.0.metadata()?;
+        let nanoseconds =
+            i128::from(found.mtime()) * 1_000_000_000 + i128::from(found.mtime_nsec());
+        Ok(nanoseconds as u64)
     }
 
     fn try_lock(&self) -> io::Result<bool> {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use crate::log::disk::{Disk, File, create_aside};
 use crate::log::file_names;
 use crate::log::pack::Pack;
-use crate::log::preallocation::{Preallocation, ScratchFile};
+use crate::log::preallocation::{Preallocation, Replaced, ScratchFile};
+use crate::log::revocable::Revocable;
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
 
@@ -25,8 +26,8 @@ pub(super) struct AsideFile<'d> {
     pub(super) pending: Vec<u8>,
     written: u64,
     synced: u64,
-    /// Whether it replaces a file of the same name.
-    pub(super) replaces: bool,
+    /// The file of the same name that it replaces.
+    pub(super) replaced: Option<Arc<Revocable>>,
     /// The scratch file, if the pack is written to it, and the owner to which it is returned.
     scratch_file: Option<(&'d Preallocation, ScratchFile)>,
     /// The maximum size of the file. If it would become larger, writing the pack fails.
@@ -46,8 +47,11 @@ impl<'d> AsideFile<'d> {
     pub(super) fn scratch(
         (disk, preallocation): (&'d dyn Disk, &'d Preallocation),
         name: String,
-        replaced_bytes: u64,
+        replaced: &Replaced,
     ) -> Result<AsideFile<'d>> {
+        if !preallocation.may_use_scratch(disk, replaced) {
+            return Err(no_room(disk, &name));
+        }
         let scratch_file = preallocation.lend_scratch(disk, &name);
         let scratch_file =
             scratch_file.map_err(|e| Error::io("rename", disk.path(file_names::SCRATCH), &e))?;
@@ -57,7 +61,7 @@ impl<'d> AsideFile<'d> {
         let (file, aside) = (scratch.file.clone(), scratch.aside.clone());
         let mut out = AsideFile::new(disk, file, (aside, name));
         let free = disk.free_bytes().ok().flatten().unwrap_or_default();
-        out.bytes_max = scratch.bytes.min(replaced_bytes + free);
+        out.bytes_max = scratch.bytes.min(replaced.bytes + free);
         out.scratch_file = Some((preallocation, scratch));
         Ok(out)
     }
@@ -75,7 +79,7 @@ impl<'d> AsideFile<'d> {
             pending: Vec::new(),
             written: 0,
             synced: 0,
-            replaces: false,
+            replaced: None,
             scratch_file: None,
             bytes_max: u64::MAX,
             finished: false,
@@ -142,8 +146,15 @@ impl<'d> AsideFile<'d> {
         // another pack.
         let pack = Pack::open_as(self.disk, (&self.aside, &self.name), store)?;
         check(&pack)?;
-        self.disk.rename(&self.aside, &self.name).map_err(failed)?;
-        if self.replaces {
+        let names = (&*self.aside, &*self.name);
+        let renamed = match (&self.scratch_file, &self.replaced) {
+            (Some((preallocation, _)), Some(replaced)) => {
+                preallocation.replace(self.disk, names, replaced)
+            }
+            _ => self.disk.rename(names.0, names.1),
+        };
+        renamed.map_err(failed)?;
+        if self.replaced.is_some() {
             return Ok(pack);
         }
         if let Err(e) = self.disk.sync_names() {

@@ -22,7 +22,7 @@ use crate::testing::crash::client::{
 };
 
 /// How long a test waits for space to become free.
-const WAIT: Duration = Duration::from_secs(20);
+const WAIT: Duration = Duration::from_secs(60);
 /// Space for two reserves, a reserve in use, two segments, and a few packs. In addition, purged
 /// jobs keep some data until their tombstones are forgotten.
 const NEARLY_EMPTY_BYTES: u64 = 8 * SEGMENT_BYTES;
@@ -40,7 +40,7 @@ fn request(random: &mut Random, bytes: u64) -> Request {
 }
 
 /// Submits and cancels jobs until no more are accepted. Returns the number of jobs.
-fn fill(store: &Store, random: &mut Random, graphs: &[&str]) -> u64 {
+pub(super) fn fill(store: &Store, random: &mut Random, graphs: &[&str]) -> u64 {
     let mut jobs = 0;
     loop {
         let graph = store.graph(graphs[random.below(graphs.len() as u64) as usize]);
@@ -74,7 +74,7 @@ fn sizes(store: &Store) -> Vec<(String, u64)> {
         .collect()
 }
 
-fn until(store: &Store, what: &str, mut is_so: impl FnMut() -> bool) {
+pub(super) fn until(store: &Store, what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + WAIT;
     while !is_so() {
         assert!(
@@ -91,7 +91,13 @@ fn until(store: &Store, what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 /// Submits a job of about this many bytes as soon as there is space.
-fn until_accepted(store: &Store, what: &str, graph: &Graph, random: &mut Random, bytes: u64) {
+pub(super) fn until_accepted(
+    store: &Store,
+    what: &str,
+    graph: &Graph,
+    random: &mut Random,
+    bytes: u64,
+) {
     let accepted = format!("{what}: that a job is accepted");
     until(store, &accepted, || {
         match graph.submit(request(random, bytes)) {
@@ -130,7 +136,7 @@ fn drop_everything(store: &Store) {
 
 /// Purges or drops everything in a store on a full disk. Asserts that space becomes free and jobs
 /// are accepted.
-fn free(what: &str, store: &Store, disk: &MemoryDisk, jobs: u64, drops: bool) {
+pub(super) fn free(what: &str, store: &Store, disk: &MemoryDisk, jobs: u64, drops: bool) {
     match drops {
         true => drop_everything(store),
         false => purge_everything(store),
@@ -163,7 +169,7 @@ fn free(what: &str, store: &Store, disk: &MemoryDisk, jobs: u64, drops: bool) {
 
 /// Returns a store that has filled its disk up to the last byte and, with `no_files`, the last
 /// inode.
-fn full(seed: u64, room: u64, no_files: bool) -> (Arc<MemoryDisk>, Store, u64) {
+pub(super) fn full(seed: u64, room: u64, no_files: bool) -> (Arc<MemoryDisk>, Store, u64) {
     let disk = Arc::new(MemoryDisk::default());
     let store = Store::open(disk.clone(), Durability::Synced).expect("it opens");
     store.create_graph("one");

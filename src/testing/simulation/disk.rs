@@ -16,7 +16,7 @@ use super::interrupt::before_call;
 use super::random;
 use crate::log::disk::bounded::{BoundedDisk, FileAccess};
 use crate::log::disk::simulated::PATH;
-use crate::log::disk::{Disk as Seam, File as FileSeam};
+use crate::log::disk::{Disk as Seam, File as FileSeam, FreedSpace};
 
 /// The unit that a power failure keeps or loses as a whole.
 const SECTOR_BYTES: usize = 512;
@@ -64,6 +64,8 @@ struct Node {
     durable_len: usize,
     /// The number of open handles.
     handles: u64,
+    /// How often the file was written to or truncated.
+    version: u64,
 }
 
 #[derive(Clone)]
@@ -122,6 +124,8 @@ pub(super) struct State {
     /// The process that may use the directory.
     process: u64,
     bytes_max: Option<u64>,
+    /// How many of these bytes the store may not use, because they are reserved for root.
+    reserved: u64,
     files_max: Option<u64>,
     descriptors_max: Option<u64>,
     descriptors: u64,
@@ -189,7 +193,17 @@ impl Disk {
     }
 
     pub fn limit_bytes(&self, max: Option<u64>) {
-        self.state.lock().bytes_max = max;
+        let mut state = self.state.lock();
+        state.bytes_max = max;
+        state.reserved = 0;
+    }
+
+    /// Lets root use all free space, including blocks that are reserved for root. Of the space
+    /// that is then freed, the store cannot use the first `reserved` bytes.
+    pub fn fill_as_root(&self, reserved: u64) {
+        let mut state = self.state.lock();
+        state.bytes_max = Some(state.used_bytes());
+        state.reserved = reserved;
     }
 
     pub fn limit_files(&self, max: Option<u64>) {
@@ -389,7 +403,19 @@ impl State {
     }
 
     fn free_bytes(&self) -> Option<u64> {
-        Some(self.bytes_max?.saturating_sub(self.used_bytes()))
+        Some(
+            self.bytes_max?
+                .saturating_sub(self.used_bytes() + self.reserved),
+        )
+    }
+
+    fn freed_space(&self) -> FreedSpace {
+        match (self.free_bytes(), self.bytes_max) {
+            (Some(usable), Some(max)) if self.reserved > 0 => {
+                FreedSpace::of(usable, max.saturating_sub(self.used_bytes()))
+            }
+            _ => FreedSpace::Usable,
+        }
     }
 
     /// Counts a call. Returns an error if a fault is due.
@@ -645,6 +671,18 @@ impl Seam for Mounted {
         self.with(|state| Ok(state.free_bytes()))
     }
 
+    fn freed_space(&self) -> FreedSpace {
+        self.state.lock().freed_space()
+    }
+
+    fn links(&self, name: &str) -> io::Result<u64> {
+        self.with(|state| {
+            let number = state.names.get(name);
+            let links = state.names.values().filter(|&other| Some(other) == number);
+            Ok(links.count() as u64)
+        })
+    }
+
     fn is_in_place(&self) -> io::Result<bool> {
         #[cfg(feature = "archive")]
         if let Some(path) = &self.place {
@@ -753,6 +791,7 @@ impl FileSeam for Handle {
                 node.data.resize(end, 0);
             }
             node.data[start..end].copy_from_slice(&data[..len]);
+            node.version += 1;
             node.supersede_lost(start, end);
             node.loose.push(Loose {
                 offset: start,
@@ -773,6 +812,7 @@ impl FileSeam for Handle {
                 .get_mut(&number)
                 .ok_or(io::ErrorKind::NotFound)?;
             let len = usize::try_from(len).unwrap_or(usize::MAX);
+            node.version += 1;
             node.data.truncate(len);
             node.loose.retain_mut(|loose| {
                 let left = len.saturating_sub(loose.offset);
@@ -809,6 +849,13 @@ impl FileSeam for Handle {
 
     fn identity(&self) -> io::Result<(u64, u64)> {
         Ok((1, self.number))
+    }
+
+    fn version(&self) -> io::Result<u64> {
+        self.with(Class::Read, |state, number| {
+            let node = state.nodes.get(&number).ok_or(io::ErrorKind::NotFound)?;
+            Ok(node.version)
+        })
     }
 
     fn try_lock(&self) -> io::Result<bool> {

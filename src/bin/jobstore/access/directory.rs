@@ -100,6 +100,11 @@ impl StoreDirectory {
         if let Some(keys) = keys {
             options = options.secret_keys(keys);
         }
+        let url = store_args.replica().map_err(OpenRefusal::Problem)?;
+        if let Some(url) = url.filter(|_| !is_read) {
+            let replica = crate::replica::connect(&url).map_err(OpenRefusal::Problem)?;
+            options = options.replica(replica);
+        }
         let opened = options.open(dir);
         bar.end();
         Ok(StoreDirectory { store: opened? })

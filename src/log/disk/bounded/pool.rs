@@ -52,6 +52,8 @@ pub(super) struct State {
     pub(super) is_writable: bool,
     /// The file's identity when it was first opened.
     pub(super) identity: (u64, u64),
+    /// The file's version when it was first opened, if another process may write to it.
+    pub(super) version: Option<u64>,
     /// The file's length when it was first opened, if nobody writes to it.
     pub(super) len: Option<u64>,
     /// Whether the file must stay open: it has lost its name, is locked, or must keep its identity.
@@ -128,6 +130,24 @@ impl OnDemand {
         let shared = self.shared.upgrade().ok_or_else(gone)?;
         let mut pool = shared.pool.lock();
         self.open_again(&shared, &mut pool)
+    }
+
+    /// Returns an error if another process has written to the file after replacing it. Until then,
+    /// a replaced file can still be read.
+    pub(super) fn check_not_reused(&self, file: &dyn File) -> io::Result<()> {
+        let state = self.state.read();
+        let Some(version) = state.version else {
+            return Ok(());
+        };
+        if file.version()? == version {
+            return Ok(());
+        }
+        let gone = || io::Error::other("the directory is no longer open");
+        let shared = self.shared.upgrade().ok_or_else(gone)?;
+        match shared.disk.identity(&state.name)? == Some(state.identity) {
+            true => Ok(()),
+            false => Err(io::Error::other(Revoked)),
+        }
     }
 
     /// Reopens a closed file by its name, unless the name now leads to another file.

@@ -12,7 +12,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{MemoryDisk, MemoryFile};
+use super::{FreedSpace, MemoryDisk, MemoryFile};
 use crate::base::sync::atomic::{AtomicU64, Ordering};
 use crate::base::sync::{Condvar, Mutex};
 
@@ -60,6 +60,8 @@ struct State {
     fault: Option<(u64, Fault)>,
     /// The capacity for all files together in bytes, and whether it is visible to callers.
     capacity: Option<(u64, bool)>,
+    /// How many bytes of the capacity the store may not use, because they are reserved for root.
+    reserved: u64,
     /// The maximum number of files.
     files_max: Option<usize>,
     failed: bool,
@@ -138,6 +140,17 @@ impl Trial {
         let state = self.state.lock();
         let (_, is_told) = state.capacity?;
         state.room().filter(|_| is_told)
+    }
+
+    pub(super) fn freed_space(&self) -> FreedSpace {
+        let state = self.state.lock();
+        let (Some((capacity, _)), Some(room)) = (state.capacity, state.room()) else {
+            return FreedSpace::Usable;
+        };
+        match state.reserved {
+            0 => FreedSpace::Usable,
+            _ => FreedSpace::of(room, capacity.saturating_sub(state.used_bytes())),
+        }
     }
 
     pub(super) fn create(&self, name: &str) -> io::Result<u64> {
@@ -296,7 +309,7 @@ impl State {
     /// up space until it is closed.
     fn room(&self) -> Option<u64> {
         let (capacity, _) = self.capacity?;
-        Some(capacity.saturating_sub(self.used_bytes()))
+        Some(capacity.saturating_sub(self.used_bytes() + self.reserved))
     }
 
     fn used_bytes(&self) -> u64 {
@@ -584,9 +597,22 @@ impl MemoryDisk {
     /// Limits the growth of all files together to this many bytes.
     pub(crate) fn leave_room(&self, bytes: u64) {
         let mut state = self.trial.state.lock();
-        state.capacity = Some((u64::MAX, true));
-        let used = u64::MAX - state.room().unwrap_or_default();
-        state.capacity = Some((used + bytes, true));
+        state.capacity = Some((state.used_bytes() + bytes, true));
+        state.reserved = 0;
+    }
+
+    /// Limits the total size of the files to their current size. Moreover, of the space that is
+    /// freed, the first `bytes` bytes cannot be used: root has used its reserved blocks, and gets
+    /// them back first.
+    pub(crate) fn reserve_freed(&self, bytes: u64) {
+        self.limit_with_reserved(self.used_bytes(), bytes);
+    }
+
+    /// Limits the total size of the files. The last `reserved` bytes cannot be used.
+    pub(crate) fn limit_with_reserved(&self, capacity: u64, reserved: u64) {
+        let mut state = self.trial.state.lock();
+        state.capacity = Some((capacity, true));
+        state.reserved = reserved;
     }
 
     /// Limits the number of files that can still be created.
@@ -604,6 +630,7 @@ impl MemoryDisk {
     pub(crate) fn unbound(&self) {
         let mut state = self.trial.state.lock();
         state.capacity = None;
+        state.reserved = 0;
         state.files_max = None;
     }
 

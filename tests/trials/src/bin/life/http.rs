@@ -410,8 +410,10 @@ impl Life {
         // shown.
         if let Some((_, body)) = self.get("/metrics?graphs=500".to_owned(), 0)? {
             let text = String::from_utf8_lossy(&body);
-            // Without its index, the store may have no statistics, and then reports this.
-            if text.contains("\njobstore_stats_up 0\n") && self.has_index_fault() {
+            // Without its index or its files, the store may have no statistics, and then reports
+            // this.
+            let is_excused = self.has_index_fault() || self.is_excused();
+            if text.contains("\njobstore_stats_up 0\n") && is_excused {
                 return Ok(true);
             }
             for (&name, graph) in &self.model.graphs {

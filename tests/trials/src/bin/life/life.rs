@@ -8,6 +8,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use allocation_counter::measure;
+use jobstore::replica::MemoryReplica;
 use jobstore::simulation::{self, Class, Disk, Fault, Index, Step};
 use jobstore::{
     Completion, Error, Graph, Health, JobStore, OutcomeKind, Page, Position, Recovery, Requeued,
@@ -78,6 +79,14 @@ pub struct Life {
     pub clock: HostClock,
     pub disk: Disk,
     pub index: Index,
+    /// Outlives the disk.
+    pub replica: Option<MemoryReplica>,
+    /// Whether the replica's engine does not respond.
+    pub replica_is_down: bool,
+    /// Whether the next open replaces the contents of the replica.
+    pub reseeds: bool,
+    /// The disk and index of a store that was deposed.
+    pub deposed: Option<(Disk, Index)>,
     pub store: Option<JobStore>,
     /// The content including every acknowledged effect.
     pub model: Model,
@@ -149,6 +158,7 @@ pub const CHECKS: &[&str] = &[
     "open-growth",
     "open-on-full-disk",
     "outcomes",
+    "replica",
 ];
 
 /// A day in milliseconds.
@@ -164,6 +174,10 @@ impl Life {
             clock: HostClock::new(),
             disk: Disk::new(),
             index: Index::new(),
+            replica: None,
+            replica_is_down: false,
+            reseeds: false,
+            deposed: None,
             store: None,
             model: Model::default(),
             base: Model::default(),
@@ -199,6 +213,9 @@ impl Life {
             faults_before: 0,
             trace: false,
         };
+        if life.setup.has_replica {
+            life.replica = Some(MemoryReplica::default());
+        }
         simulation::place_archive(Path::new(ARCHIVE), Some(&life.archive));
         life.open()?;
         Ok(life)
@@ -243,7 +260,11 @@ impl Life {
 
     /// Returns whether a fault occurred during this operation, or a limit is in effect.
     pub fn is_excused(&self) -> bool {
-        self.limited || self.failed || self.disk.is_dead() || self.has_fault()
+        self.limited
+            || self.failed
+            || self.replica_is_down
+            || self.disk.is_dead()
+            || self.has_fault()
     }
 
     /// Returns whether a read of the index may fail.
@@ -318,6 +339,7 @@ impl Life {
     pub fn excuse_as(&self, what: &str, refusal: &Refusal) -> Ran {
         let excused = match refusal.name.as_str() {
             _ if refusal.text.contains(ARCHIVE) => self.has_archive_fault(),
+            "ReplicaUnreachable" => self.replica_is_down,
             "DiskFull" | "Io" | "CommitUnknown" => self.is_excused(),
             "ReadOnly" => self.failed || self.is_excused(),
             // A limit on descriptors always leaves enough of them, so only a fault explains this.
@@ -333,7 +355,7 @@ impl Life {
 
     // Opening and closing.
 
-    fn forget_handles(&mut self) {
+    pub fn forget_handles(&mut self) {
         self.pages.clear();
         self.old.clear();
         // Dropping a run now records nothing, because the store is closed.
@@ -357,6 +379,7 @@ impl Life {
                     self.settle_doubt(opening)?;
                     self.failed = false;
                     self.is_unreadable = false;
+                    self.reseeds = false;
                     // The store has recorded the keys. Later opens either set them again or omit
                     // them.
                     self.setup.names_secrets = self.opens % 3 == 0;
@@ -374,6 +397,7 @@ impl Life {
                     if self.limited
                         && !self.disk.is_dead()
                         && self.disk.counters().faults == self.faults_before
+                        && !matches!(error, Error::ReplicaUnreachable { .. })
                         && self.checks("open-on-full-disk")
                     {
                         return Err(format!(
@@ -390,6 +414,7 @@ impl Life {
                     self.index.fail_after(None);
                     if tries > 0 {
                         self.lift_limits();
+                        self.heal_replica();
                     }
                     tries += 1;
                     if tries > 3 {
@@ -403,7 +428,7 @@ impl Life {
     }
 
     fn open_once(&self) -> jobstore::Result<JobStore> {
-        let options = self.setup.options(&self.clock);
+        let options = self.options();
         simulation::open(options, &self.disk, &self.index, self.setup.segment_bytes)
     }
 
@@ -556,7 +581,7 @@ impl Life {
 
     /// Ends the process without a close.
     pub fn crash(&mut self, power: bool) -> Result<(), Finding> {
-        if !power {
+        if !power && !self.may_lose_unsynced() {
             // A kill reverts nothing, because written data remains.
             self.synced();
         }
@@ -598,6 +623,7 @@ impl Life {
                 self.synced();
             }
             // The process ends as by a kill.
+            Err(_) if self.may_lose_unsynced() => {}
             Err(_) if !was_failed || !self.setup.is_interval() => self.synced(),
             Err(_) => {}
         }

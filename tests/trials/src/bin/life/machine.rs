@@ -142,6 +142,7 @@ impl Life {
             Op::FillAndFree(g, room) => self.fill_and_free(*g, *room),
             Op::Heal => {
                 self.disk.heal();
+                self.heal_replica();
                 self.heal_archive();
                 self.lift_limits();
                 self.index.fail_after(None);
@@ -162,6 +163,12 @@ impl Life {
                 self.index_is_corrupt |= is_corrupt;
                 Ok(is_corrupt)
             }
+            Op::Upload => self.upload(),
+            Op::FailReplica(kind, seed) => self.fail_replica(*kind, *seed),
+            Op::StopReplica => self.stop_replica(),
+            Op::LoseMachine(power) => self.lose_machine(*power),
+            Op::TakeOver(again) => self.take_over_elsewhere(*again),
+            Op::RestoreElsewhere => self.restore_elsewhere(),
             Op::Advance(ms) => {
                 self.clock.advance(*ms);
                 Ok(true)
@@ -354,6 +361,7 @@ impl Life {
             return Ok(false);
         }
         self.disk.heal();
+        self.heal_replica();
         self.lift_limits();
         self.settle()?;
         if self.is_excused() {
@@ -364,7 +372,8 @@ impl Life {
         let segments = self.disk.names().into_iter();
         let segments = segments.filter(|(name, _)| name.ends_with(".segment"));
         let to_pack = segments.map(|(_, bytes)| bytes).max().unwrap_or(0);
-        let room = (4 + u64::from(room)) * self.setup.segment_bytes + to_pack;
+        let further = u64::from(room) * self.setup.segment_bytes;
+        let room = 4 * self.setup.segment_bytes + further + to_pack;
         let limit = self.disk.used_bytes() + room;
         self.disk.limit_bytes(Some(limit));
         self.limited = true;
@@ -401,6 +410,10 @@ impl Life {
             }
         }
         self.settle()?;
+        // Root may have used the blocks that are reserved for root, and get them back first.
+        if pick % 2 == 1 {
+            self.disk.fill_as_root(further);
+        }
         let look = crate::operations::Look {
             graph: pick,
             offset: 0,

@@ -12,6 +12,7 @@
 //! - `writes`, `reads`, `machine`: the operations and their expected results.
 //! - `policies`, `archives`, `secrets`: purges, archived jobs, masked values.
 //! - `interrupts`: callers in the middle of a background step.
+//! - `replicas`: a replica, machines that are lost, and stores that are deposed.
 //! - `invariants`: invariants of copies, repairs, and sizes at any point.
 //! - `real`, `real_bounds`, `real_index`: the same on real directories, with the store's
 //!   own threads.
@@ -35,6 +36,8 @@ mod reads;
 mod real;
 mod real_bounds;
 mod real_index;
+mod real_reserved;
+mod replicas;
 mod report;
 mod requests;
 mod secrets;

@@ -119,6 +119,13 @@ pub enum Op {
     Heal,
     LoseIndex,
     CorruptIndex,
+    // The replica.
+    Upload,
+    FailReplica(u8, u32),
+    StopReplica,
+    LoseMachine(bool),
+    TakeOver(bool),
+    RestoreElsewhere,
     // The clock.
     Advance(u64),
     WallJump(i64),
@@ -223,6 +230,12 @@ named!(
     Heal,
     LoseIndex,
     CorruptIndex,
+    Upload,
+    FailReplica,
+    StopReplica,
+    LoseMachine,
+    TakeOver,
+    RestoreElsewhere,
     Advance,
     WallJump,
     WallTo,
@@ -253,6 +266,10 @@ impl Op {
                 | "DescriptorLimit"
                 | "LoseIndex"
                 | "CorruptIndex"
+                | "FailReplica"
+                | "StopReplica"
+                | "LoseMachine"
+                | "TakeOver"
                 | "WallJump"
                 | "WallTo"
                 | "CorruptImage"
@@ -266,6 +283,7 @@ pub struct Weights {
     pub faults: bool,
     pub limits: bool,
     pub clock: bool,
+    pub replica: bool,
 }
 
 fn look(random: &mut Random) -> Look {
@@ -313,6 +331,8 @@ impl Op {
         let r = random;
         loop {
             let op = match r.below(100) {
+                // A life without a replica has other operations in their place.
+                n if weights.replica && n % 16 == 5 => Op::on_replica(r, weights),
                 0..=1 => Op::Create(pick(r)),
                 2 if r.one_in(2) => Op::Drop(pick(r)),
                 2..=9 => Op::writing(r),
@@ -392,6 +412,17 @@ impl Op {
                 _ => continue,
             };
             return op;
+        }
+    }
+
+    fn on_replica(r: &mut Random, weights: &Weights) -> Op {
+        match r.below(8) {
+            0 if weights.faults => Op::FailReplica(r.below(6) as u8, r.below(1 << 30) as u32),
+            1 if weights.faults && r.one_in(3) => Op::StopReplica,
+            2 if weights.faults => Op::LoseMachine(r.one_in(2)),
+            3 => Op::TakeOver(r.one_in(2)),
+            4 => Op::RestoreElsewhere,
+            _ => Op::Upload,
         }
     }
 

@@ -19,7 +19,7 @@ use jobstore_trials::random::Random;
 
 use crate::life::Finding;
 use crate::requests::Content;
-use crate::{real_bounds, real_index};
+use crate::{real_bounds, real_index, real_reserved};
 
 pub type Checked = Result<(), Finding>;
 
@@ -46,6 +46,7 @@ const SCENARIOS: &[Scenario] = &[
     ("lost index", real_index::lost_index),
     ("rewritten index", real_index::rewritten_index),
     ("small file system", small_file_system),
+    ("reserved blocks", real_reserved::reserved_blocks),
     ("few inodes", few_inodes),
     ("few descriptors", few_descriptors),
     ("restore", restore),
@@ -68,6 +69,10 @@ pub fn be_child() -> bool {
                 Ok(_) => println!("opened"),
                 Err(error) => println!("refused {}", error.code()),
             }
+            true
+        }
+        Some(real_reserved::FREE) => {
+            real_reserved::free(Path::new(&args[1]));
             true
         }
         _ => false,

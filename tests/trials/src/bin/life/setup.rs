@@ -27,12 +27,14 @@ pub struct Setup {
     pub secrets: SecretKeys,
     /// Whether opens set the secret keys. Otherwise, they use the keys that the store has recorded.
     pub names_secrets: bool,
+    /// Whether the store has a replica.
+    pub has_replica: bool,
     pub weights: Weights,
 }
 
 impl Setup {
     pub fn draw(random: &mut Random) -> Setup {
-        Setup {
+        let mut setup = Setup {
             segment_bytes: match random.below(4) {
                 0 => 8 << 10,
                 1 => 16 << 10,
@@ -54,8 +56,13 @@ impl Setup {
                 faults: !random.one_in(3),
                 limits: random.one_in(2),
                 clock: random.one_in(2),
+                replica: false,
             },
-        }
+            has_replica: false,
+        };
+        setup.has_replica = random.one_in(2);
+        setup.weights.replica = setup.has_replica;
+        setup
     }
 
     pub fn is_interval(&self) -> bool {

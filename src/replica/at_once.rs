@@ -1,0 +1,50 @@
+//! Several calls of a replica's engine at once, because each of them mostly waits.
+
+use crate::model::error::{Error, Result};
+
+/// How many calls are made at once.
+pub(crate) const CALLS: usize = 16;
+
+/// Does the work for all items at once, and returns the results in the order of the items. The
+/// threads end before this returns.
+pub(crate) fn at_once<I: Sync, T: Send>(
+    items: &[I],
+    work: impl Fn(&I) -> Result<T> + Sync,
+) -> Vec<Result<T>> {
+    if items.len() < 2 || is_simulated() {
+        return items.iter().map(work).collect();
+    }
+    let work = &work;
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = items
+            .iter()
+            .map(|item| {
+                let thread = std::thread::Builder::new().name("jobstore-restore".to_owned());
+                thread.spawn_scoped(scope, move || work(item))
+            })
+            .collect();
+        let results = items
+            .iter()
+            .zip(threads)
+            .map(|(item, thread)| match thread {
+                Ok(thread) => thread.join().unwrap_or_else(|_| Err(panicked())),
+                // This thread does what the system has no thread for.
+                Err(_) => work(item),
+            });
+        results.collect()
+    })
+}
+
+fn panicked() -> Error {
+    Error::InvalidUse {
+        what: "the implementation of the replica panicked; fix it, and open the store again",
+    }
+}
+
+/// A simulated thread must not share its work with threads that are not simulated.
+fn is_simulated() -> bool {
+    #[cfg(any(test, feature = "simulation"))]
+    return crate::base::simulated::is_simulated();
+    #[cfg(not(any(test, feature = "simulation")))]
+    false
+}
