@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+use xxhash_rust::xxh3::Xxh3;
 
 use crate::log::disk::{self, Disk, File};
 use crate::log::file_names;
@@ -64,43 +64,9 @@ impl Mirror<'_> {
             });
         }
         let base_lsn = self.contents.base.as_ref().map_or(1, |base| base.end_lsn);
-        if local.acknowledged_lsn < base_lsn {
-            return Ok(Plan::Replace);
-        }
-        self.check_base(local)?;
-        Ok(Plan::Keep)
-    }
-
-    /// Checks that the directory's segments are those of the checkpoint, whose events are all known
-    /// to be acknowledged here. They are not if the replica was replaced by the contents of another
-    /// directory.
-    fn check_base(&self, local: &Local) -> Result<()> {
-        let parts = self.contents.base.as_ref().map_or(&[][..], |b| &b.parts);
-        for part in parts {
-            let here = local.segments.iter().find(|s| s.epoch == part.epoch);
-            if here.is_none_or(|segment| segment.end < part.to) {
-                continue;
-            }
-            let name = file_names::segment(part.epoch);
-            let mut bytes = vec![0; (part.to - part.from) as usize];
-            let read = self.disk.open(&name);
-            let read = read.and_then(|file| file.read_exact_at(&mut bytes, part.from));
-            read.map_err(|e| Error::io("read", self.disk.path(&name), &e))?;
-            if xxh3_128(&bytes) != part.hash {
-                return Err(self.diverged(self.contents.end_lsn, (part.epoch, part.from)));
-            }
-        }
-        Ok(())
-    }
-
-    fn diverged(&self, end_lsn: u64, (epoch, offset): (u64, u64)) -> Error {
-        Error::ReplicaDiverged {
-            place: self.calls.replica.place(),
-            what: format!(
-                "they differ before log sequence number {end_lsn}, in segment {epoch} at byte \
-                 {offset}"
-            )
-            .into(),
+        match local.acknowledged_lsn < base_lsn {
+            true => Ok(Plan::Replace),
+            false => Ok(Plan::Keep),
         }
     }
 
@@ -202,7 +168,14 @@ impl Mirror<'_> {
         let is_same = end_lsn <= local.packed_lsn || self.is_same(local, (epoch, offset), bytes)?;
         match is_same {
             true => Ok(()),
-            false => Err(self.diverged(end_lsn, (epoch, offset))),
+            false => Err(Error::ReplicaDiverged {
+                place: self.calls.replica.place(),
+                what: format!(
+                    "they differ before log sequence number {end_lsn}, in segment {epoch} at \
+                     byte {offset}"
+                )
+                .into(),
+            }),
         }
     }
 

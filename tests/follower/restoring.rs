@@ -130,7 +130,14 @@ fn a_log_that_was_replaced_by_one_of_the_same_length_is_noticed() {
     for file in std::fs::read_dir(pair.path("a")).unwrap() {
         let file = file.unwrap();
         if file.file_type().unwrap().is_file() {
-            std::fs::copy(file.path(), pair.path("c").join(file.file_name())).unwrap();
+            let mut bytes = std::fs::read(file.path()).unwrap();
+            let name = file.file_name();
+            if name.to_str().unwrap().ends_with(".segment") {
+                // Full, so that each open begins another segment, with the same number.
+                let end = bytes.iter().rposition(|&byte| byte != 0).unwrap();
+                bytes.truncate(end + 1);
+            }
+            std::fs::write(pair.path("c").join(name), bytes).unwrap();
         }
     }
     let write = |store: &JobStore, id: &str| {
@@ -142,7 +149,6 @@ fn a_log_that_was_replaced_by_one_of_the_same_length_is_noticed() {
     let follower = pair.follow("b");
     let followed = follower.graph("1", "movie").unwrap();
     assert!(followed.job("left").unwrap().is_some());
-    pair.follow("d").close().unwrap();
     let alone = JobStore::options().detach_replica(true);
     write(&alone.open(pair.path("c")).unwrap(), "rite");
     let writer = options(&pair.replica).reseed(true);
@@ -150,17 +156,6 @@ fn a_log_that_was_replaced_by_one_of_the_same_length_is_noticed() {
     assert_same(&writer, &follower);
     assert!(followed.job("left").unwrap().is_none());
     assert!(followed.job("rite").unwrap().is_some());
-    // Directories that were not open are refused.
-    let refused = options(&pair.replica).follow(pair.path("d"));
-    assert!(
-        matches!(refused, Err(Error::ReplicaDiverged { .. })),
-        "{refused:?}"
-    );
-    let refused = options(&pair.replica).open(pair.path("a"));
-    assert!(
-        matches!(refused, Err(Error::ReplicaDiverged { .. })),
-        "{refused:?}"
-    );
     submit(&writer.graph("1", "movie").unwrap(), 2);
     assert_same(&writer, &follower);
 }
