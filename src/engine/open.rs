@@ -26,7 +26,7 @@ use self::read_log::ReadLog;
 pub(crate) use self::read_log::{LogAccess, read_log};
 pub(crate) use self::read_only::open_read_only;
 use self::replicated::Attached;
-pub(crate) use self::resume::begin_log;
+pub(crate) use self::resume::{Remote, begin_log};
 use self::threads::start_threads;
 use crate::base::sync::time::Instant;
 use crate::engine::core::{Engine, EngineParts};
@@ -35,7 +35,6 @@ use crate::engine::replay::{Replay, ReplayError};
 use crate::engine::state::backlog::Backlog;
 use crate::engine::state::committer::Committer;
 use crate::engine::state::log_files::LogFiles;
-use crate::engine::state::replica::ReplicaState;
 use crate::engine::state::retention::ages::AgeClock;
 use crate::engine::state::store_lock::StoreLock;
 use crate::index::Index;
@@ -112,6 +111,10 @@ pub(crate) fn assemble(
         found,
     } = read;
     let last = attached.as_ref().map_or((0, 0), |attached| attached.last);
+    let remote = attached.as_ref().map(|attached| Remote {
+        log: attached.replica.log(),
+        continues: attached.continues,
+    });
     let replica = attached.map(|attached| attached.replica);
     if secret_keys.keys == Keys::Every {
         tracing::warn!(
@@ -141,7 +144,7 @@ pub(crate) fn assemble(
         &preallocation,
         replay.next_lsn,
         (&log_files, &end),
-        replica.as_ref().map(ReplicaState::log),
+        remote,
     )?;
     let time_ms = crate::base::clock::to_ms(options.clock.now());
     let clock = AgeClock::begin((replay.clock, replay.gaps.clone()), Instant::now(), time_ms);

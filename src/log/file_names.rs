@@ -21,6 +21,8 @@ pub(crate) const SCRATCH: &str = "SCRATCH";
 pub(crate) const MIRRORING: &str = "MIRRORING";
 /// Exists while a follower copies the log of its replica to the directory.
 pub(crate) const FOLLOWING: &str = "FOLLOWING";
+/// Which reign wrote to the directory last. Exists only if the store has a replica.
+pub(crate) const REIGN: &str = "REIGN";
 /// The directory of the index.
 pub(crate) const INDEX: &str = "index";
 /// The directory of an index that is being rewritten. Afterwards, it contains the index that the
@@ -118,6 +120,7 @@ pub(crate) fn is_ours(name: &str) -> bool {
         SCRATCH,
         MIRRORING,
         FOLLOWING,
+        REIGN,
         INDEX,
         INDEX_REWRITE,
         INDEX_OPENING,

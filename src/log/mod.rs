@@ -28,6 +28,7 @@ pub(crate) mod permissions;
 pub(crate) mod preallocation;
 pub(crate) mod purged_jobs;
 pub(crate) mod random;
+pub(crate) mod reign;
 pub(crate) mod revocable;
 pub(crate) mod secret_keys;
 pub(crate) mod segment;

@@ -43,6 +43,8 @@ pub(crate) struct Contents {
     pub(crate) claims: Vec<u64>,
     /// The epoch of the last segment in the log, and where it ends; 0 if there is none.
     pub(crate) last: (u64, u64),
+    /// The reign that wrote the last event; `None` if it is not known.
+    pub(crate) last_reign: Option<u128>,
     /// The text of `SECRET-KEYS`, if the store has that file.
     pub(crate) secret_keys: Option<String>,
 }
@@ -259,6 +261,8 @@ pub(crate) fn contents(calls: &Calls<'_>, end: u64) -> Result<Option<Contents>> 
             .as_ref()
             .and_then(|base| base.parts.last())
             .map_or((0, 0), |part| (part.epoch, part.to)),
+        // A reign makes checkpoints only after it has written an event.
+        last_reign: base.as_ref().map(|base| base.reign),
         secret_keys: base.as_ref().and_then(|base| base.secret_keys.clone()),
         base,
         end,
@@ -287,6 +291,7 @@ fn replaced_contents(calls: &Calls<'_>, end: u64) -> Result<Contents> {
         end_lsn: 1,
         claims,
         last: (0, 0),
+        last_reign: None,
         secret_keys: None,
     })
 }
@@ -310,6 +315,7 @@ fn hop_back(calls: &Calls<'_>, found: &mut Contents, first: u64) -> Result<()> {
         {
             let end = offset + payload(&chunk).len() as u64;
             (found.end_lsn, found.last, has_frames) = (end_lsn, (epoch, end), true);
+            found.last_reign = Some(header.writer.reign);
         }
         let claim = header.writer.claim;
         if !has_frames && number > claim + 1 {

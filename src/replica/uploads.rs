@@ -24,6 +24,15 @@ use crate::replica::mirror::tail_of;
 const KEPT_CHUNKS: u64 = 20_000;
 const KEPT_BYTES: u64 = 64 << 20;
 
+/// A simulated store keeps none of them, so that each one that is needed is missed.
+fn kept_max() -> (u64, u64) {
+    #[cfg(feature = "simulation")]
+    if crate::base::simulated::is_simulated() {
+        return (0, 0);
+    }
+    (KEPT_CHUNKS, KEPT_BYTES)
+}
+
 /// How many bytes of a file are read at once.
 const STEP_BYTES: usize = 256 << 10;
 
@@ -65,6 +74,8 @@ pub(crate) struct Uploads {
     /// For each checkpoint whose chunks are kept, from the oldest on: the number of the last chunk
     /// that it replaces, and how many bytes had been appended by then.
     kept: VecDeque<(u64, u64)>,
+    /// How many chunks, and how many bytes of chunks, are kept.
+    pub(crate) kept_max: (u64, u64),
     /// How many checkpoints this writer has begun.
     serial: u64,
 }
@@ -85,6 +96,7 @@ impl Uploads {
             claims,
             through: contents.base.as_ref().map_or(0, |base| base.through),
             kept: VecDeque::new(),
+            kept_max: kept_max(),
             serial: 0,
         }
     }
@@ -156,8 +168,9 @@ impl Uploads {
     /// up to `through`.
     fn removable(&mut self, through: u64, bytes: u64) -> Option<u64> {
         self.kept.push_back((through, bytes));
+        let (chunks_max, bytes_max) = self.kept_max;
         let is_old =
-            |&&(last, at): &&(u64, u64)| last + KEPT_CHUNKS <= through || at + KEPT_BYTES <= bytes;
+            |&&(last, at): &&(u64, u64)| last + chunks_max <= through || at + bytes_max <= bytes;
         let old = self.kept.iter().take_while(is_old).count();
         self.kept.drain(..old).next_back().map(|(last, _)| last)
     }

@@ -12,6 +12,7 @@ use crate::log::disk::{self, Disk};
 use crate::log::file_names;
 use crate::log::identity::{self, Identity};
 use crate::log::random::random;
+use crate::log::reign;
 use crate::model::error::{Error, Result};
 use crate::model::options::Options;
 use crate::model::replica::Replica;
@@ -24,7 +25,7 @@ use crate::replica::claim::{self, Claimant, Claimed, Contents};
 use crate::replica::following;
 use crate::replica::holder::Holder;
 use crate::replica::local::Local;
-use crate::replica::mirror::Mirror;
+use crate::replica::mirror::{Mirror, Plan};
 use crate::replica::uploads::{PackFile, SegmentPart, Snapshot, Uploads};
 
 /// How long to wait before a log that changed is read again.
@@ -38,6 +39,8 @@ pub(crate) struct Attached {
     pub(crate) replica: ReplicaState,
     /// The epoch of the last segment in the replica, and where it ends. It may be packed here.
     pub(crate) last: (u64, u64),
+    /// Whether the last segment may be continued.
+    pub(crate) continues: bool,
     /// The LSN after the last event in the replica.
     end_lsn: u64,
 }
@@ -297,12 +300,15 @@ impl Opening<'_> {
             self.check_contents(writer.store, contents)?;
         }
         let mut uploads = Uploads::of(*writer, contents);
+        let mut continues = false;
         match seeds {
             true => self.seed(*writer, &mut uploads)?,
             false => {
                 let mirror = self.mirror(writer.store, contents);
                 let plan = mirror.plan(self.local)?;
                 tracing::debug!(?plan, "making the directory a mirror of the replica");
+                let is_own = |last| reign::is_recorded(self.disk, last);
+                continues = plan == Plan::Keep && contents.last_reign.is_some_and(is_own);
                 mirror.make(plan, self.local).map_err(|error| match error {
                     // What is missing may have been removed by a store that took over since.
                     Error::ReplicaDamaged { .. } => {
@@ -314,10 +320,12 @@ impl Opening<'_> {
             }
         }
         identity::set_replica(self.disk, writer.store, true)?;
+        reign::write(self.disk, writer.reign)?;
         let appender = Appender::new(replica.clone(), *writer, self.options.replica_patience);
         Ok(Attached {
             replica: ReplicaState::new(Arc::new(appender), uploads),
             last: contents.last,
+            continues,
             end_lsn: match self.local.filter(|_| seeds) {
                 Some(local) => local.end_lsn,
                 None => contents.end_lsn,

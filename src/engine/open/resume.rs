@@ -17,6 +17,13 @@ use crate::model::store_id::StoreId;
 /// begins a new segment.
 const ZEROS_MAX: u64 = 1 << 20;
 
+/// A replica to which the log is also written.
+pub(crate) struct Remote {
+    pub(crate) log: Arc<dyn RemoteLog>,
+    /// Whether the last segment may be continued.
+    pub(crate) continues: bool,
+}
+
 /// Continues the log in its last segment, unless that segment is full, so that opens do not create
 /// more and more files. After a crash, everything after the log's end has to be zeroed first. If
 /// there is too much to zero, or if there is no segment, a new segment is begun. If there is no
@@ -28,8 +35,10 @@ pub(crate) fn begin_log(
     preallocation: &Arc<Preallocation>,
     next_lsn: u64,
     (log_files, end): (&LogFiles, &ReadEnd),
-    remote: Option<Arc<dyn RemoteLog>>,
+    remote: Option<Remote>,
 ) -> Result<LogWriter> {
+    let may_resume = remote.as_ref().is_none_or(|remote| remote.continues);
+    let remote = remote.map(|remote| remote.log);
     let last = log_files.segments.last();
     let resume = |zeros_max, capacity_max| match last.cloned() {
         Some(last) => {
@@ -46,10 +55,11 @@ pub(crate) fn begin_log(
         None => Ok(None),
     };
     // Where the log is continued, another writer that saw a later checkpoint may have packed the
-    // segment already. Therefore, a writer with a replica begins a segment of its own.
-    let resumed = match remote {
-        Some(_) => None,
-        None => match resume(ZEROS_MAX, preallocation.segment_bytes()) {
+    // segment already. Therefore, a writer with a replica begins a segment of its own, unless this
+    // directory's previous writer was the last one.
+    let resumed = match may_resume {
+        false => None,
+        true => match resume(ZEROS_MAX, preallocation.segment_bytes()) {
             // On file systems that need new space to overwrite data, there may not be enough space.
             Err(Error::DiskFull { .. }) => None,
             resumed => resumed?,
@@ -84,7 +94,7 @@ pub(crate) fn begin_log(
                 log.send_unused(&segments[used..]);
                 return Ok(log);
             }
-            Err(refused @ Error::DiskFull { .. }) if remote.is_none() => {
+            Err(refused @ Error::DiskFull { .. }) if may_resume => {
                 resume(u64::MAX, u64::MAX)?.ok_or(refused)?
             }
             Err(error) => return Err(error),

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::log::{self, ReadLog};
 use super::world::{Acknowledged, Found, World};
 use super::{NEVER, SEGMENT_BYTES};
-use crate::engine::open::begin_log;
 use crate::engine::open::replicated::{Attached, attach};
+use crate::engine::open::{Remote, begin_log};
 use crate::engine::state::log_files::LogFiles;
 use crate::log::clock_mark::ClockMark;
 use crate::log::disk::Disk;
@@ -75,7 +75,17 @@ pub(super) fn run(world: &World, disk: &Arc<MemoryDisk>, replica: Arc<dyn Replic
     }
     let epoch = attached.last.0;
     let mut uploads = attached.replica.uploads.lock();
-    let mut writer = Writer::begin(world, disk, (reign, appender, epoch), read, &mut uploads)?;
+    // Some writers keep no chunks that a checkpoint replaces.
+    if world.draw(4) > 0 {
+        uploads.kept_max = (0, 0);
+    }
+    let mut writer = Writer::begin(
+        world,
+        disk,
+        (reign, appender, epoch, attached.continues),
+        read,
+        &mut uploads,
+    )?;
     // What an open records.
     let opened = Event::StoreOpened {
         open_number: 1,
@@ -96,7 +106,7 @@ impl<'w> Writer<'w> {
     fn begin(
         world: &'w World,
         disk: &Arc<MemoryDisk>,
-        (reign, appender, epoch): (Reign, Arc<Appender>, u64),
+        (reign, appender, epoch, continues): (Reign, Arc<Appender>, u64, bool),
         read: ReadLog,
         uploads: &'w mut Uploads,
     ) -> Result<Writer<'w>> {
@@ -107,7 +117,10 @@ impl<'w> Writer<'w> {
             packs: read.packs,
             segments: read.segments,
         };
-        let remote = Some(appender.clone() as _);
+        let remote = Some(Remote {
+            log: appender.clone(),
+            continues,
+        });
         let place = (&files, &read.end);
         let log = begin_log(
             &shared,

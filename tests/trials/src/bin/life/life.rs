@@ -394,7 +394,10 @@ impl Life {
                     if !excused {
                         return Err(format!("it cannot be opened: {error} ({})", error.code()));
                     }
+                    // With a replica, each open begins a segment, which needs space once the reserve
+                    // is used up.
                     if self.limited
+                        && self.replica.is_none()
                         && !self.disk.is_dead()
                         && self.disk.counters().faults == self.faults_before
                         && !matches!(error, Error::ReplicaUnreachable { .. })
