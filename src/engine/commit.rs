@@ -176,6 +176,7 @@ impl Committer {
                         segment: &appended.segment,
                         at: appended.at,
                         last_lsn: self.log.next_lsn() - 1,
+                        durable_lsn: self.log.synced_lsn(),
                     };
                     self.publish(engine, &mut round.changes, &frame);
                     if appended.sealed.is_some() {

@@ -19,6 +19,8 @@ pub(crate) const RESERVE: &str = "RESERVE";
 pub(crate) const SCRATCH: &str = "SCRATCH";
 /// Exists while the directory is being made the mirror of its replica.
 pub(crate) const MIRRORING: &str = "MIRRORING";
+/// Exists while a follower copies the log of its replica to the directory.
+pub(crate) const FOLLOWING: &str = "FOLLOWING";
 /// Which reign wrote to the directory last. Exists only if the store has a replica.
 pub(crate) const REIGN: &str = "REIGN";
 /// The directory of the index.
@@ -117,6 +119,7 @@ pub(crate) fn is_ours(name: &str) -> bool {
         RESERVE,
         SCRATCH,
         MIRRORING,
+        FOLLOWING,
         REIGN,
         INDEX,
         INDEX_REWRITE,

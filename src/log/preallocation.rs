@@ -137,6 +137,14 @@ impl Preallocation {
         self.slot.lock().to_pack.remove(&epoch);
     }
 
+    /// Records that the reserves were removed, so that they are created again.
+    pub(crate) fn forget_reserves(&self) {
+        let mut slot = self.slot.lock();
+        slot.reserve.forget();
+        slot.scratch.forget();
+        self.count(&slot);
+    }
+
     /// Returns whether there is a reserve.
     pub(crate) fn has_reserve(&self) -> bool {
         self.slot.lock().reserve.is_held()

@@ -35,6 +35,11 @@ impl Revocable {
         }
     }
 
+    /// Reads through another handle of the same file from now on.
+    pub(crate) fn replace(&self, file: Arc<dyn File>) {
+        *self.file.write() = Some(Arc::new(Opened(file)));
+    }
+
     /// Closes the file after reads in progress have finished.
     pub(crate) fn revoke(&self) {
         self.file.write().take();

@@ -314,6 +314,20 @@ impl Segment {
         Ok((at as u64, lsn))
     }
 
+    /// Returns the offset after the frames that can be read, whatever follows them.
+    pub(crate) fn readable_end(&self, bytes: &[u8]) -> usize {
+        let (mut at, mut lsn) = (SEGMENT_HEADER_BYTES, self.header.first_lsn);
+        while let Some(frame) = bytes
+            .get(at..)
+            .and_then(|rest| Frame::parse(rest, self.binding))
+            .filter(|frame| frame.first_lsn == lsn)
+        {
+            at += frame.len();
+            lsn += frame.count;
+        }
+        at.min(bytes.len())
+    }
+
     /// Scans the events of a whole segment. Calls `each` with the LSN of each event, the event, and
     /// the offset after it. `end` is as in `scan`.
     pub(crate) fn scan_events<'b, E: From<Error>>(

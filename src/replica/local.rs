@@ -9,6 +9,7 @@ use crate::log::identity;
 use crate::log::segment::{SEGMENT_HEADER_BYTES, Segment, SegmentFile};
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
+use crate::replica::following;
 
 /// The log in a directory.
 #[derive(Default)]
@@ -77,6 +78,7 @@ impl Local {
                 }
             }
         }
+        let is_following = following::is_marked(disk)?;
         let closed = identity::read_closed(disk, store)?.map(|closed| closed.end);
         let mut local = Local {
             packed_lsn,
@@ -93,7 +95,10 @@ impl Local {
                 }
                 None => closed.filter(|c| c.epoch == header.epoch).map(|c| c.offset),
             };
-            let bytes = segment.read_all()?;
+            let mut bytes = segment.read_all()?;
+            if is_following && known_end.is_none() {
+                bytes.truncate(segment.readable_end(&bytes));
+            }
             let scanned = segment.scan_events(&bytes, known_end, |_, _, _| Ok::<(), Error>(()))?;
             if header.first_lsn != local.end_lsn {
                 let what = "a file of the log is missing before it";

@@ -20,6 +20,7 @@ use crate::replica::calls::{Calls, payload};
 use crate::replica::checkpoint::{Checkpoint, PackBlob, PartBlob};
 use crate::replica::chunk::Content;
 use crate::replica::claim::{Contents, there};
+use crate::replica::following;
 use crate::replica::local::Local;
 
 /// How many bytes of a blob are read in one call.
@@ -76,6 +77,7 @@ impl Mirror<'_> {
             _ => self.replace()?,
         }
         self.write_secret_keys()?;
+        following::end(self.disk, self.store)?;
         self.remove(file_names::MIRRORING)?;
         self.sync_names()?;
         Ok(plan == Plan::Replace)

@@ -15,6 +15,7 @@ pub(crate) mod claim;
 mod connect;
 #[cfg(feature = "replica-etcd")]
 mod etcd;
+pub(crate) mod following;
 pub(crate) mod holder;
 mod large_chunk;
 pub(crate) mod local;

@@ -21,7 +21,7 @@ use crate::replica::mirror::tail_of;
 /// The newest chunks are kept, although a checkpoint replaces them, because followers read one chunk
 /// after the other: as long as there are no more than this many chunks after them, and no more than
 /// this many bytes.
-const KEPT_CHUNKS: u64 = 4000;
+const KEPT_CHUNKS: u64 = 20_000;
 const KEPT_BYTES: u64 = 64 << 20;
 
 /// A simulated store keeps none of them, so that each one that is needed is missed.

@@ -32,7 +32,8 @@ const CHECK: Duration = Duration::from_secs(30);
 /// What the thread remembers from one chunk to the next.
 #[derive(Default)]
 struct Reading {
-    /// When it was last checked whether chunks have been removed.
+    /// When it was last checked whether chunks have been removed; `None` if that must be checked
+    /// as soon as there seems to be no further chunk.
     checked: Option<Instant>,
     /// Whether the log before the next chunk has been replaced.
     is_replaced: bool,
@@ -64,14 +65,21 @@ pub(crate) fn run(engine: &Engine, calls: &Receiver<()>) {
 
 /// Reads the next chunk, and applies it.
 fn step(engine: &Engine, follower: &FollowerState, reading: &mut Reading) -> Result<()> {
+    if engine.is_restoring() {
+        // The last attempt failed.
+        return engine.restore_follower();
+    }
     let calls = follower.calls();
     let number = follower.next();
     let (unread, _) = follower.status(Instant::now());
+    if unread >= UNREAD_MAX {
+        reading.checked = None;
+    }
     let chunk = follower.replica().read(number, POLL_WAIT);
     let chunk = chunk.map_err(|error| calls.unreachable(&error.to_string()))?;
     follower.responded(chunk.is_none());
     let Some(chunk) = chunk else {
-        return check_removed(engine, follower, reading, unread);
+        return check_removed(engine, follower, reading);
     };
     engine.check_open()?;
     let header = calls.parse(number, &chunk)?;
@@ -79,10 +87,8 @@ fn step(engine: &Engine, follower: &FollowerState, reading: &mut Reading) -> Res
         return Err(calls.damaged(format!("chunk {number}"), "it belongs to another store"));
     }
     // The store that replaces the log stores a checkpoint before any other chunk.
-    if reading.is_replaced {
-        engine.restore_follower()?;
-        reading.is_replaced = false;
-        return Ok(());
+    if std::mem::take(&mut reading.is_replaced) {
+        return engine.restore_follower();
     }
     let mut as_of_ms = None;
     match header.content {
@@ -110,7 +116,11 @@ fn step(engine: &Engine, follower: &FollowerState, reading: &mut Reading) -> Res
             }
         }
         Content::SecretKeys => set_secret_keys(engine, payload(&chunk))?,
-        Content::Claim => reading.is_replaced = Holder::parse(payload(&chunk)).reseeds,
+        Content::Claim => {
+            reading.is_replaced = Holder::parse(payload(&chunk)).reseeds;
+            // A claim that arrives late may get the number of a chunk that was removed.
+            reading.checked = None;
+        }
         Content::Trim { .. } => {}
     }
     follower.applied(chunk.len(), as_of_ms);
@@ -118,15 +128,10 @@ fn step(engine: &Engine, follower: &FollowerState, reading: &mut Reading) -> Res
 }
 
 /// Checks, if it may be so, whether the next chunk has been removed.
-fn check_removed(
-    engine: &Engine,
-    follower: &FollowerState,
-    reading: &mut Reading,
-    unread: Duration,
-) -> Result<()> {
+fn check_removed(engine: &Engine, follower: &FollowerState, reading: &mut Reading) -> Result<()> {
     let now = Instant::now();
     let is_recent = |at| now.saturating_duration_since(at) < CHECK;
-    if unread < UNREAD_MAX && reading.checked.is_some_and(is_recent) {
+    if reading.checked.is_some_and(is_recent) {
         follower.set_problem(None);
         return Ok(());
     }

@@ -1,7 +1,7 @@
 //! Applies what another store has written to its replica, and publishes it like a commit.
 //!
-//! The frames are durable here before they become visible, although they are in the replica. So
-//! whatever the index, a position, or a cursor refers to is in the directory after a crash.
+//! The frames become visible before they are durable in the directory, because they are durable in
+//! the replica. They are synced before the index refers to them, and with each segment.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -46,6 +46,9 @@ impl Committer {
             return Ok(Followed::OutOfPlace);
         }
         let path = engine.disk.path("");
+        if self.log.begins_with(piece) {
+            self.sync(engine)?;
+        }
         let (frames, sealed) = self.log.copy(piece)?;
         // If anything below fails, what is visible differs from the log.
         let unwinding = FailOnUnwind(engine);
@@ -89,10 +92,12 @@ impl Committer {
         }
         note(engine, frame);
         let segment = self.log.active().clone();
+        let last_lsn = frame.first_lsn + frame.count - 1;
         let published = Published {
             segment: &segment,
             at: *at,
-            last_lsn: frame.first_lsn + frame.count - 1,
+            last_lsn,
+            durable_lsn: last_lsn,
         };
         self.publish(engine, &mut copied.changes, &published);
         Ok(())

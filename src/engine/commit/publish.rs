@@ -19,6 +19,8 @@ pub(super) struct Published<'s> {
     /// The offset of the frame in the segment.
     pub(super) at: u64,
     pub(super) last_lsn: u64,
+    /// The last LSN that is durable.
+    pub(super) durable_lsn: u64,
 }
 
 impl Committer {
@@ -86,9 +88,9 @@ impl Committer {
             let pending = changes.iter().filter(|(_, change)| change.is_pending());
             state.take_claimers(pending.count() as u64, &mut self.waiters);
         }
-        // If several frames were made durable at once, each is published on its own.
-        let durable_lsn = self.log.synced_lsn().min(frame.last_lsn);
-        engine.durable_lsn.store(durable_lsn, Ordering::Release);
+        engine
+            .durable_lsn
+            .store(frame.durable_lsn, Ordering::Release);
         // Waiters are woken only after they can read the changes.
         for changes in commit.jobs.chunk_by(|a, b| a.0.number == b.0.number) {
             let graph = &changes[0].0;

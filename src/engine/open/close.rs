@@ -14,6 +14,7 @@ use crate::engine::state::workers::{Close, ShutdownState, Worker};
 use crate::log::disk;
 use crate::log::identity::{self, Closed, LogEnd};
 use crate::model::error::{Error, Result};
+use crate::replica::following;
 
 /// The interval at which a close checks whether another thread still replaces files.
 const SCRATCH_LOOK: Duration = Duration::from_millis(2);
@@ -215,6 +216,9 @@ impl Engine {
         if self.is_restoring() {
             // The directory is incomplete, and marked as such.
             return Ok(end);
+        }
+        if self.follower.is_some() {
+            following::remove(&*self.disk)?;
         }
         // This does not include a checksum of the index yet: the index is sealed only after it has
         // been released, and releasing it may hang.

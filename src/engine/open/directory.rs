@@ -176,7 +176,12 @@ fn kind_of(disk: &OsDirectory) -> Result<Kind> {
     }
     let mut kind = Kind::Empty;
     for name in names {
-        let harmless = [file_names::LOCK, file_names::MIRRORING].contains(&name.as_str())
+        let marks = [
+            file_names::LOCK,
+            file_names::MIRRORING,
+            file_names::FOLLOWING,
+        ];
+        let harmless = marks.contains(&name.as_str())
             || file_names::is_aside(&name)
             || file_names::is_of_the_system(&name);
         if file_names::is_ours(&name) && !harmless {

@@ -22,6 +22,7 @@ use crate::replica::appender::Appender;
 use crate::replica::calls::{Calls, sleep};
 use crate::replica::chunk::{Content, Writer};
 use crate::replica::claim::{self, Claimant, Claimed, Contents};
+use crate::replica::following;
 use crate::replica::holder::Holder;
 use crate::replica::local::Local;
 use crate::replica::mirror::{Mirror, Plan};
@@ -65,6 +66,7 @@ pub(crate) fn attach(options: &Options, disk: &dyn Disk) -> Result<Option<Attach
         return match identity {
             _ if is_mirroring => Err(needed(disk)),
             Some(identity) if needs_one && options.detach_replica => {
+                following::end(disk, identity.store)?;
                 identity::set_replica(disk, identity.store, false).map(|()| None)
             }
             _ if needs_one => Err(needed(disk)),
@@ -215,6 +217,7 @@ impl Opening<'_> {
         tracing::debug!(?plan, "making the directory a mirror of the replica");
         mirror.make(plan, self.local)?;
         identity::set_replica(self.disk, store, true)?;
+        following::begin(self.disk)?;
         Ok(Some((store, end)))
     }
 
@@ -332,6 +335,7 @@ impl Opening<'_> {
 
     /// Copies the directory to the replica.
     fn seed(&self, writer: Writer, uploads: &mut Uploads) -> Result<()> {
+        following::end(self.disk, writer.store)?;
         // From here on, nothing may be written to the directory alone.
         identity::set_replica(self.disk, writer.store, true)?;
         let files = read_files(self.disk, writer.store)?;

@@ -38,6 +38,8 @@ impl Engine {
         // A close waits for this lock. After that, another process may own the directory.
         self.check_open()?;
         follower.begin_restore();
+        // Their space may be needed for the download.
+        self.preallocation.forget_reserves();
         let (_, next) = replicated::mirror_anew(&self.options, &*self.disk, follower.calls())?;
         let files = read_files(&*self.disk, self.store)?;
         let read = replay_in_memory(self, &files, LogAccess::Repair);

@@ -61,6 +61,11 @@ impl Reserve {
         }
     }
 
+    /// Records that the file was removed.
+    pub(super) fn forget(&mut self) {
+        (self.held, self.kept) = (None, None);
+    }
+
     pub(super) fn is_held(&self) -> bool {
         self.held.is_some()
     }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use super::LogWriter;
 use crate::log::disk::memory::MemoryDisk;
-use crate::log::disk::{self, Disk, File};
+use crate::log::disk::{Disk, File};
 use crate::log::file_names;
 use crate::log::frame::{Binding, Frame};
 use crate::log::preallocation::{Preallocation, Prepared};
-use crate::log::segment::{SEGMENT_HEADER_BYTES, Segment, SegmentFile, SegmentHeader};
+use crate::log::segment::{SEGMENT_HEADER_BYTES, Segment, SegmentHeader};
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
 
@@ -46,6 +46,8 @@ impl LogWriter {
         let file = disk.open_to_write(&last.name).map_err(failed)?;
         // A crash may have left part of a frame.
         file.cut(end).map_err(failed)?;
+        // The disk does not reopen a file whose length has changed, unless it is open for writing.
+        last.file.replace(file.clone());
         Ok(LogWriter {
             disk,
             store,
@@ -107,17 +109,22 @@ impl LogWriter {
         })
     }
 
-    /// Writes a piece with which the log continues, and makes it durable. Returns its frames, and
-    /// the segment that ended before the piece. After an error, the log has not changed, and the
-    /// call can be repeated.
+    /// Whether a piece begins a segment. Before it is copied, everything must be synced.
+    pub(crate) fn begins_with(&self, piece: &Piece<'_>) -> bool {
+        piece.epoch != self.active.header.epoch
+    }
+
+    /// Writes a piece with which the log continues. It becomes durable with the next
+    /// [`LogWriter::sync`]. Returns its frames, and the segment that ended before the piece. After
+    /// an error, the log has not changed, and the call can be repeated.
     pub(crate) fn copy<'b>(
         &mut self,
         piece: &Piece<'b>,
     ) -> Result<(Vec<PlacedFrame<'b>>, Option<Arc<Segment>>)> {
         let frames = self.frames_of(piece)?;
-        let begun = match piece.epoch == self.active.header.epoch {
-            true => None,
-            false => Some(self.begin_copy(piece)?),
+        let begun = match self.begins_with(piece) {
+            true => Some(self.begin_copy(piece)?),
+            false => None,
         };
         let (file, path, capacity) = match &begun {
             Some((segment, file)) => (file, &segment.path, file.len()),
@@ -134,9 +141,6 @@ impl LogWriter {
                 .map_err(failed)?;
             capacity = end + step;
         }
-        file.sync().map_err(|e| Error::io("sync", path, &e))?;
-        disk::check_file(&*self.disk, &file_names::segment(piece.epoch), &**file)?;
-        disk::check_in_place(&*self.disk)?;
         let sealed = begun.map(|(segment, file)| {
             let bytes = self.preallocation.segment_bytes();
             self.preallocation.note_to_pack(piece.epoch, bytes);
@@ -149,7 +153,6 @@ impl LogWriter {
             self.active.note_frame(frame.first_lsn, *at);
             self.next_lsn = frame.first_lsn + frame.count;
         }
-        self.synced_lsn = self.next_lsn - 1;
         Ok((frames, sealed))
     }
 
@@ -193,22 +196,13 @@ impl LogWriter {
             opened => opened.and_then(|file| file.cut(0).map(|()| file)),
         };
         let file = file.map_err(failed)?;
-        let header = piece.bytes.get(..SEGMENT_HEADER_BYTES).unwrap_or_default();
-        file.write_all_at(header, 0)
-            .and_then(|()| file.sync())
-            .and_then(|()| self.disk.sync_names())
-            .map_err(failed)?;
-        match Segment::open(&*self.disk, piece.epoch, self.store)? {
-            SegmentFile::Segment(segment) => Ok((segment, file)),
-            SegmentFile::Unused => {
-                let path = self.disk.path(&name);
-                Err(Error::damaged(
-                    path,
-                    0,
-                    "the header is not what was written",
-                ))
-            }
-        }
+        let header = piece.header(self.store).ok_or_else(|| {
+            let path = self.disk.path(&name);
+            Error::damaged(path, 0, "the replica contains an invalid header")
+        })?;
+        let segment = Segment::begin(&*self.disk, file.clone(), header, self.store)?;
+        self.disk.sync_names().map_err(failed)?;
+        Ok((segment, file))
     }
 }
 
@@ -218,5 +212,110 @@ impl Piece<'_> {
         let header = self.bytes.get(..SEGMENT_HEADER_BYTES)?;
         let header = SegmentHeader::decode(header.try_into().ok()?, store)?;
         (self.offset == 0 && header.epoch == self.epoch).then_some(header)
+    }
+}
+
+#[cfg(all(test, not(jobstore_shuttle)))]
+mod tests {
+    use super::*;
+    use crate::log::disk::bounded::pool::OPEN_MAX;
+    use crate::log::disk::bounded::{BoundedDisk, FileAccess};
+    use crate::log::event::Event;
+    use crate::log::frame::Builder;
+    use crate::log::preallocation::Room;
+    use crate::log::segment::SegmentFile;
+
+    const STORE: StoreId = StoreId(9);
+    const SEGMENT_BYTES: u64 = 64 << 10;
+
+    fn append(log: &mut LogWriter, open_number: u64) {
+        let mut frame = Builder::default();
+        frame.clear();
+        let time_ms = 1;
+        frame.push(&Event::StoreOpened {
+            open_number,
+            time_ms,
+        });
+        assert!(log.append(&mut frame, Room::Opening).is_ok());
+    }
+
+    /// Reads all events after the disk had to close the file.
+    fn opens(disk: &Arc<dyn Disk>, segment: &Segment) -> Vec<u64> {
+        let other = |n: usize| {
+            let name = format!("other-{n}");
+            disk.open(&name).or_else(|_| disk.create(&name)).unwrap()
+        };
+        let others: Vec<_> = (0..3 * OPEN_MAX).map(other).collect();
+        let mut found = Vec::new();
+        segment
+            .each_event(|_, event| {
+                if let Event::StoreOpened { open_number, .. } = event {
+                    found.push(*open_number);
+                }
+            })
+            .unwrap();
+        drop(others);
+        found
+    }
+
+    #[test]
+    fn a_copy_grows_with_the_log_and_can_be_read_at_any_time() {
+        let source: Arc<dyn Disk> = Arc::new(MemoryDisk::default());
+        let preallocation = Arc::new(Preallocation::new(5, SEGMENT_BYTES));
+        let prepared = preallocation.take(&*source, 0, Room::Ordinary).unwrap();
+        let log = LogWriter::begin(source, STORE, preallocation, prepared, 1, (0, 0), None);
+        let mut log = log.unwrap();
+        let memory = Arc::new(MemoryDisk::default());
+        let disk: Arc<dyn Disk> = Arc::new(BoundedDisk::new(memory, FileAccess::ReadWrite));
+        let copying = |last, next_lsn| {
+            let preallocation = Arc::new(Preallocation::new(1, SEGMENT_BYTES));
+            LogWriter::copying(disk.clone(), STORE, preallocation, last, next_lsn).unwrap()
+        };
+        let mut copy = copying(None, 1);
+        let mut expected = Vec::new();
+        let mut from = 0;
+        for n in 1..=20 {
+            append(&mut log, n);
+            expected.push(n);
+            let mut bytes = vec![0; (log.end() - from) as usize];
+            log.active().file.read_exact_at(&mut bytes, from).unwrap();
+            let piece = Piece {
+                epoch: 5,
+                offset: from,
+                bytes: &bytes,
+            };
+            assert!(!copy.continues_with(&piece, n + 1));
+            assert!(copy.continues_with(&piece, n));
+            let (frames, _) = copy.copy(&piece).unwrap();
+            assert_eq!(frames.len(), 1);
+            assert!(!copy.continues_with(&piece, n + 1), "the place is taken");
+            copy.sync().unwrap();
+            assert_eq!(opens(&disk, copy.active()), expected);
+            from = log.end();
+            if n % 5 == 0 {
+                // Another open, after a crash that left part of a frame.
+                let file = disk.open_to_write(&file_names::segment(5)).unwrap();
+                file.write_all_at(&bytes[..bytes.len() - 1], from).unwrap();
+                file.sync().unwrap();
+                let SegmentFile::Segment(last) = Segment::open(&*disk, 5, STORE).unwrap() else {
+                    panic!("it was used");
+                };
+                let all = last.read_all().unwrap();
+                let scanned = last.scan_events(&all, None, |_, _, _| Ok::<(), Error>(()));
+                let scanned = scanned.unwrap();
+                last.note_frames(scanned.frames);
+                assert_eq!(scanned.end, from);
+                copy = copying(Some((Arc::new(last), scanned.end)), n + 1);
+                assert_eq!(opens(&disk, copy.active()), expected);
+            }
+        }
+        let mut bytes = vec![0; from as usize];
+        log.active().file.read_exact_at(&mut bytes, 0).unwrap();
+        let piece = Piece {
+            epoch: 5,
+            offset: from,
+            bytes: &bytes[SEGMENT_HEADER_BYTES..],
+        };
+        assert!(copy.copy(&piece).is_err(), "these frames are earlier ones");
     }
 }
