@@ -229,7 +229,6 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-#[allow(clippy::needless_pass_by_value)]
 fn unknown(error: io::Error) -> ReplicaError {
     ReplicaError::Unknown {
         what: error.to_string(),

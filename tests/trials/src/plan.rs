@@ -16,6 +16,8 @@ pub const PROJECT: &str = "10001";
 pub const SHARED: &str = "shared";
 /// The graphs in which each thread runs its own jobs.
 pub const OWN: [&str; 2] = ["movie", "music"];
+/// The graph from which jobs are purged. It is used by one thread only.
+pub const PURGED: &str = "purged";
 /// The prefix of the names of temporary graphs.
 pub const SCRAP: &str = "scrap";
 

@@ -72,8 +72,9 @@ impl Trial {
             false => directory::on_disk()?,
         };
         let unique = root.path().file_name().unwrap_or_default();
+        let unique = unique.to_string_lossy();
         let replica = match url {
-            Some(url) => format!("{url}/{}", unique.display()),
+            Some(url) => format!("{url}/{unique}"),
             None => root.path().join("replica").display().to_string(),
         };
         Ok(Trial {
