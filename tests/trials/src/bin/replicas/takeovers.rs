@@ -19,13 +19,13 @@ const MOST: Duration = Duration::from_secs(60);
 
 pub fn run(trial: &mut Trial, takeovers: u64, pause: bool, sum: &mut Sum) -> Result<(), String> {
     sum.stores += 1;
-    let mut writer = Writer::start(trial, 0)?;
+    let mut writer = Writer::start(trial, 0, sum)?;
     for round in 1..=takeovers {
         work(trial, 400);
         if pause {
             writer.signal(Signal::STOP)?;
         }
-        let next = Writer::start(trial, round)?;
+        let next = Writer::start(trial, round, sum)?;
         let said = writer.said()?.len();
         if pause {
             work(trial, 400);
@@ -56,11 +56,12 @@ struct Writer {
 
 impl Writer {
     /// Starts a process, and waits until it has opened the store.
-    fn start(trial: &mut Trial, round: u64) -> Result<Writer, String> {
+    fn start(trial: &mut Trial, round: u64, sum: &mut Sum) -> Result<Writer, String> {
         let root = trial.root.path().to_owned();
         let dir = root.join(format!("store{}", round % 2));
-        if trial.random.one_in(4) {
-            fs::remove_dir_all(&dir).ok();
+        if dir.exists() && trial.random.one_in(4) {
+            fs::remove_dir_all(&dir).map_err(failed)?;
+            sum.wiped += 1;
         }
         let plan = Plan {
             errors_expected: true,
