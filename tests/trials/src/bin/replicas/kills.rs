@@ -33,7 +33,7 @@ fn kill(trial: &mut Trial, dir: &Path, round: u64) -> Result<(), String> {
         _ => trial.random.below(1000),
     };
     let working = Working::start(&plan).map_err(failed)?;
-    let lines = working.kill_after(Duration::from_millis(wait_ms))?;
+    let lines = working.kill_after(Duration::from_millis(wait_ms * trial.pace))?;
     trial.hear(&lines)
 }
 

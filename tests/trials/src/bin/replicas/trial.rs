@@ -58,6 +58,8 @@ impl fmt::Display for Sum {
 pub struct Trial {
     pub random: Random,
     pub root: TempDir,
+    /// How many times longer everything takes than with a replica in a directory.
+    pub pace: u64,
     replica: String,
     oracle: Oracle,
     said: Vec<Line>,
@@ -80,6 +82,7 @@ impl Trial {
         Ok(Trial {
             random,
             root,
+            pace: if url.is_some() { 10 } else { 1 },
             replica,
             oracle: Oracle::new(),
             said: Vec::new(),
