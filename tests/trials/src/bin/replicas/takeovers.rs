@@ -44,8 +44,7 @@ pub fn run(trial: &mut Trial, takeovers: u64, pause: bool, sum: &mut Sum) -> Res
 
 /// Gives the current writer time to work.
 fn work(trial: &mut Trial, most_ms: u64) {
-    let ms = trial.random.below(most_ms) * trial.pace;
-    std::thread::sleep(Duration::from_millis(ms));
+    std::thread::sleep(Duration::from_millis(trial.random.below(most_ms)));
 }
 
 /// A process, which writes its lines to a file.
