@@ -27,10 +27,12 @@ pub fn run(trial: &mut Trial, kills: u64, sum: &mut Sum) -> Result<(), String> {
 
 fn kill(trial: &mut Trial, dir: &Path, round: u64) -> Result<(), String> {
     let plan = trial.plan(dir, round);
+    // With a slow server, an open takes longer.
+    let most_ms = 1000.max(3 * trial.check_took.as_millis() as u64);
     let wait_ms = match trial.random.below(4) {
-        0 => trial.random.below(100),
-        1..=2 => trial.random.below(500),
-        _ => trial.random.below(1000),
+        0 => trial.random.below(most_ms / 10),
+        1..=2 => trial.random.below(most_ms / 2),
+        _ => trial.random.below(most_ms),
     };
     let working = Working::start(&plan).map_err(failed)?;
     let lines = working.kill_after(Duration::from_millis(wait_ms))?;

@@ -73,11 +73,16 @@ fn main() -> ExitCode {
         if let Err(what) = survived {
             println!("FAILED: {what}");
             println!("{sum}");
-            println!("repeat: replicas {mode} {count} --seed {seed}");
+            let url = url.map_or_else(String::new, |url| format!(" --url {url}"));
+            println!("repeat: replicas {mode} {count} --seed {seed}{url}");
             println!("kept in {}", trial.keep().display());
             return ExitCode::FAILURE;
         }
         done += count;
+    }
+    if sum.acknowledged == 0 {
+        println!("FAILED: no call was acknowledged, so nothing was checked; {sum}");
+        return ExitCode::FAILURE;
     }
     let took = Duration::from_secs(began.elapsed().as_secs());
     println!("{sum}; seed {seed}; {took:?}");

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jobstore_trials::child;
 use jobstore_trials::dir_replica;
@@ -58,6 +58,8 @@ impl fmt::Display for Sum {
 pub struct Trial {
     pub random: Random,
     pub root: TempDir,
+    /// How long the last check took, including its open.
+    pub check_took: Duration,
     replica: String,
     oracle: Oracle,
     said: Vec<Line>,
@@ -80,6 +82,7 @@ impl Trial {
         Ok(Trial {
             random,
             root,
+            check_took: Duration::ZERO,
             replica,
             oracle: Oracle::new(),
             said: Vec::new(),
@@ -119,12 +122,14 @@ impl Trial {
             false => dir.to_owned(),
         };
         let recovery = self.recovery();
+        let began = Instant::now();
         let (replica, oracle) = (self.replica.as_str(), &mut self.oracle);
         let checked = child::within("a check of the store", CHECK_MOST, || {
             catch_unwind(AssertUnwindSafe(|| check(&dir, replica, recovery, oracle)))
         });
         sum.facts += checked.unwrap_or_else(|_| Err("the check panicked".to_owned()))?;
         sum.checks += 1;
+        self.check_took = began.elapsed();
         if elsewhere {
             sum.elsewhere += 1;
             fs::remove_dir_all(&dir).map_err(failed)?;
