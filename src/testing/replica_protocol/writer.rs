@@ -134,7 +134,13 @@ impl<'w> Writer<'w> {
             packs,
             mut segments,
         } = files;
-        segments.push(log.active().clone());
+        // The log may be continued in the last segment.
+        if !segments
+            .iter()
+            .any(|there| Arc::ptr_eq(there, log.active()))
+        {
+            segments.push(log.active().clone());
+        }
         Ok(Writer {
             world,
             disk: disk.clone(),

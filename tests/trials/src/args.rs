@@ -28,13 +28,20 @@ impl Args {
 
     /// Returns the number after this option.
     pub fn number(&mut self, name: &str) -> Option<u64> {
-        let place = self.left.iter().position(|word| word == name)?;
-        let number = self.left.get(place + 1).and_then(|text| text.parse().ok());
+        let number = self.text(name)?.parse().ok();
         if number.is_none() {
             self.refuse();
         }
-        self.left.drain(place..(place + 2).min(self.left.len()));
         number
+    }
+
+    /// Returns the text after this option.
+    pub fn text(&mut self, name: &str) -> Option<String> {
+        let place = self.left.iter().position(|word| word == name)?;
+        if place + 1 == self.left.len() {
+            self.refuse();
+        }
+        self.left.drain(place..place + 2).nth(1)
     }
 
     /// Must be called after all arguments have been read.

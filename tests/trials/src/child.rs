@@ -128,7 +128,8 @@ pub fn wait(child: &mut Child, most: Duration) -> Result<std::process::ExitStatu
     }
 }
 
-fn hear(from: impl io::Read) -> Vec<Line> {
+/// Returns the lines that a child wrote.
+pub fn hear(from: impl io::Read) -> Vec<Line> {
     let (mut lines, mut bytes) = (Vec::new(), Vec::new());
     let mut from = BufReader::new(from);
     while from.read_until(b'\n', &mut bytes).is_ok_and(|n| n > 0) {

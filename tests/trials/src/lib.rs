@@ -9,6 +9,7 @@
 
 pub mod args;
 pub mod child;
+pub mod dir_replica;
 pub mod directory;
 pub mod disk;
 pub mod line;

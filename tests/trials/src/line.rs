@@ -72,6 +72,10 @@ pub enum Act {
         graph: String,
         key: String,
     },
+    /// Purges all complete jobs.
+    Purge {
+        graph: String,
+    },
     Close,
 }
 
@@ -151,6 +155,7 @@ impl fmt::Display for Act {
             } => write!(f, "complete {graph} {key} {outcome}"),
             Act::Abandon { graph, key } => write!(f, "abandon {graph} {key}"),
             Act::Cancel { graph, key } => write!(f, "cancel {graph} {key}"),
+            Act::Purge { graph } => write!(f, "purge {graph}"),
             Act::Close => f.write_str("close"),
         }
     }
@@ -238,6 +243,7 @@ impl Act {
                 graph: own(graph),
                 key: own(key),
             },
+            ["purge", graph] => Act::Purge { graph: own(graph) },
             ["close"] => Act::Close,
             _ => return None,
         })

@@ -9,7 +9,9 @@
 //! always later than the line written before the call.
 
 mod check;
+mod purges;
 mod seen;
+mod settle;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
@@ -86,6 +88,8 @@ struct Job {
     end: Option<End>,
     /// The number of the open that reported completing the job.
     reported: Option<u64>,
+    purge_tried: bool,
+    purged: bool,
 }
 
 /// How a job was completed, if this is certain.
@@ -238,6 +242,7 @@ impl Oracle {
                 }
             }
             Act::Cancel { graph, key } => self.graph(graph)?.job(key)?.cancel_tried = true,
+            Act::Purge { graph } => self.graph(graph)?.purge_tried(),
             Act::Close => {}
         }
         Ok(())
@@ -313,6 +318,7 @@ impl Oracle {
                 let job = self.graph(graph)?.job(key)?;
                 (job.cancel_requested, job.started) = (true, true);
             }
+            (Act::Purge { graph }, Answer::Done) => self.graph(graph)?.purged(),
             (Act::Close, Answer::Done) => {}
             _ => return Err(format!("{act} returned {answer}")),
         }
@@ -399,7 +405,7 @@ impl Oracle {
             | Act::Claim { graph }
             | Act::Complete { graph, .. }
             | Act::Cancel { graph, .. } => graph,
-            Act::Open { .. } | Act::Abandon { .. } | Act::Close => return,
+            Act::Open { .. } | Act::Abandon { .. } | Act::Purge { .. } | Act::Close => return,
         };
         let Some(graph) = self.graphs.get_mut(name) else {
             return;
@@ -426,65 +432,12 @@ impl Oracle {
             _ => {}
         }
     }
-
-    /// Applies what was read from the store. What is present is now certain, and what is absent is
-    /// permanently lost.
-    pub fn settle(&mut self, seen: &Seen) {
-        self.boot = seen.boot;
-        self.told.insert(seen.boot);
-        self.calls.clear();
-        let there: HashMap<&str, &SeenGraph> = seen
-            .graphs
-            .iter()
-            .map(|graph| (graph.name.as_str(), graph))
-            .collect();
-        self.graphs
-            .retain(|name, _| there.contains_key(name.as_str()));
-        for (name, graph) in &mut self.graphs {
-            let found = there[name.as_str()];
-            graph.settle(found);
-        }
-    }
 }
 
 impl Graph {
     fn job(&mut self, key: &str) -> Result<&mut Job, String> {
         let job = self.jobs.get_mut(key);
         job.ok_or_else(|| format!("nobody submitted {key}"))
-    }
-
-    fn settle(&mut self, found: &SeenGraph) {
-        (self.claims, self.old_claims) = (0, 0);
-        (self.created, self.drop_tried) = (true, false);
-        self.number = Some(found.number);
-        let mut jobs = HashMap::new();
-        self.acknowledged.clear();
-        for seen in &found.jobs {
-            // The job was compared before, so it is known.
-            let Some(job) = self.jobs.remove(&seen.key) else {
-                continue;
-            };
-            self.acknowledged.push(seen.key.clone());
-            let settled = Job {
-                digest: job.digest,
-                id: Some(seen.id.clone()),
-                place: job.place,
-                batch: job.batch,
-                boot: job.boot,
-                there: true,
-                sequence: Some(seen.sequence),
-                started: seen.state == State::Running,
-                taken: seen.state == State::Running,
-                cancel_tried: seen.cancel_requested,
-                cancel_requested: seen.cancel_requested,
-                complete: seen.state == State::Complete,
-                end: seen.outcome.clone().map(End::Is),
-                reported: seen.outcome.as_ref().and_then(Outcome::recovered_at_open),
-                ..Job::default()
-            };
-            jobs.insert(seen.key.clone(), settled);
-        }
-        self.jobs = jobs;
     }
 }
 

@@ -6,7 +6,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use jobstore::{Durability, JobStore, Options, Recovery, RecoveryAction};
+use jobstore::{Durability, Error, JobStore, Options, Recovery, RecoveryAction};
+
+use crate::dir_replica;
 
 /// The project of all graphs.
 pub const PROJECT: &str = "10001";
@@ -14,6 +16,8 @@ pub const PROJECT: &str = "10001";
 pub const SHARED: &str = "shared";
 /// The graphs in which each thread runs its own jobs.
 pub const OWN: [&str; 2] = ["movie", "music"];
+/// The graph from which jobs are purged. It is used by one thread only.
+pub const PURGED: &str = "purged";
 /// The prefix of the names of temporary graphs.
 pub const SCRAP: &str = "scrap";
 
@@ -21,6 +25,8 @@ pub const SCRAP: &str = "scrap";
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub dir: PathBuf,
+    /// The directory or the URL of the store's replica.
+    pub replica: Option<String>,
     /// The number of the process among those that work on this store. It makes the keys of the
     /// process unique.
     pub round: u64,
@@ -32,7 +38,8 @@ pub struct Plan {
     pub interval_ms: u64,
     /// The first letter of `I`nterrupt, `R`equeue, or `L`eave.
     pub recovery: char,
-    /// Whether failed calls are expected. If so, they do not make the workload fail.
+    /// Whether failed calls are expected. If so, they do not make the workload fail. If the store
+    /// has a replica, they are expected only because another process takes it over.
     pub errors_expected: bool,
     /// Whether the process exits in the middle of everything, as soon as one thread has made its
     /// calls, instead of closing the store.
@@ -45,6 +52,7 @@ impl Plan {
     pub fn new(dir: impl Into<PathBuf>, round: u64, seed: u64) -> Plan {
         Plan {
             dir: dir.into(),
+            replica: None,
             round,
             seed,
             threads: 4,
@@ -70,7 +78,8 @@ impl Plan {
         ];
         let dir = self.dir.to_str().expect("a path that is text").to_owned();
         let texts = numbers.iter().map(u64::to_string);
-        [dir, self.recovery.to_string()]
+        let replica = self.replica.clone().unwrap_or_default();
+        [dir, replica, self.recovery.to_string()]
             .into_iter()
             .chain(texts)
             .collect()
@@ -79,7 +88,7 @@ impl Plan {
     /// Parses the arguments that [`Plan::to_args`] returned. `None` for any other arguments.
     #[must_use]
     pub fn from_args(args: &[String]) -> Option<Plan> {
-        let [dir, recovery, numbers @ ..] = args else {
+        let [dir, replica, recovery, numbers @ ..] = args else {
             return None;
         };
         let numbers: Option<Vec<u64>> = numbers.iter().map(|text| text.parse().ok()).collect();
@@ -88,6 +97,7 @@ impl Plan {
         };
         Some(Plan {
             dir: dir.into(),
+            replica: (!replica.is_empty()).then(|| replica.clone()),
             round,
             seed,
             threads,
@@ -100,13 +110,24 @@ impl Plan {
     }
 
     /// Returns the options with which the plan opens its store.
-    #[must_use]
-    pub fn options(&self) -> Options {
-        let options = options(self.recovery);
-        match self.interval_ms {
+    ///
+    /// # Errors
+    /// There is no replica at the place of the replica.
+    pub fn options(&self) -> Result<Options, String> {
+        let options = match &self.replica {
+            Some(place) => options(self.recovery).replica(dir_replica::at(place)?),
+            None => options(self.recovery),
+        };
+        Ok(match self.interval_ms {
             0 => options,
             ms => options.durability(Durability::Interval(Duration::from_millis(ms))),
-        }
+        })
+    }
+
+    /// Returns whether this error of a call is expected.
+    #[must_use]
+    pub fn expects(&self, error: &Error) -> bool {
+        self.errors_expected && (self.replica.is_none() || matches!(error, Error::Deposed { .. }))
     }
 }
 

@@ -32,10 +32,11 @@ pub fn run(plan: &Plan, say: Say<'_>) -> Result<(), String> {
         stop: AtomicBool::new(false),
     };
     let recovery = plan.recovery;
+    let options = plan.options()?;
     let opened = work.call(
         Act::Open { recovery },
         || {
-            let store = plan.options().open(&plan.dir)?;
+            let store = options.open(&plan.dir)?;
             let left = work.say_found(&store)?;
             Ok((store, left))
         },
@@ -103,13 +104,16 @@ impl Work<'_> {
                 (self.say)(&Line::Done { call, answer });
                 Ok(Some(value))
             }
-            Err(error) if self.plan.errors_expected => {
+            Err(error) if self.plan.expects(&error) => {
                 // If an open failed, it is unknown what it did before. If a claim failed because
                 // the request could not be read, it is unknown which job it took.
                 let vague = matches!(act, Act::Open { .. } | Act::Claim { .. });
                 let nothing = !vague && !matches!(error, Error::CommitUnknown { .. });
                 (self.say)(&Line::Failed { call, nothing });
-                if matches!(error, Error::ReadOnly { .. } | Error::CommitUnknown { .. }) {
+                if matches!(
+                    error,
+                    Error::ReadOnly { .. } | Error::CommitUnknown { .. } | Error::Deposed { .. }
+                ) {
                     self.stop.store(true, Ordering::Relaxed);
                 }
                 Ok(None)
@@ -214,7 +218,7 @@ impl Work<'_> {
                         jobs: jobs.iter().map(said).collect(),
                     });
                 }
-                Err(_) if self.plan.errors_expected => {}
+                Err(error) if self.plan.expects(&error) => {}
                 Err(error) => {
                     self.stop.store(true, Ordering::Relaxed);
                     return Err(format!("a list failed: {error}"));

@@ -89,6 +89,9 @@ impl Compare<'_> {
             let key = seen.key.as_str();
             let job = self.graph.jobs.get(key);
             let job = job.ok_or_else(|| format!("nobody submitted {key}"))?;
+            if job.purged {
+                return Err(format!("{key} was purged, but exists"));
+            }
             match self.job(seen, job)? {
                 Claim::None => {}
                 Claim::Running => claimed += 1,
@@ -115,11 +118,15 @@ impl Compare<'_> {
         facts += self.order(&there)?;
         let mut submitted: HashMap<&str, u64> = HashMap::new();
         for (key, job) in &self.graph.jobs {
-            if job.there && !there.contains_key(key.as_str()) {
+            facts += 1;
+            let is_there = there.contains_key(key.as_str());
+            if !is_there && job.purge_tried {
+                continue;
+            }
+            if job.there && !is_there {
                 return Err(format!("{key} is lost: {job:?}"));
             }
             *submitted.entry(&*job.batch).or_default() += 1;
-            facts += 1;
         }
         for (batch, count) in batches {
             if submitted.get(batch) != Some(&count) {

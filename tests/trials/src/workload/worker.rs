@@ -6,11 +6,11 @@
 use std::collections::VecDeque;
 use std::slice::from_ref;
 
-use jobstore::{Cancellation, Completion, Graph, JobId, JobStore, Run, Submitted};
+use jobstore::{Cancellation, Completion, Graph, JobId, JobQuery, JobStore, Run, Submitted};
 
 use crate::line::{Act, Answer};
 use crate::made;
-use crate::plan::{PROJECT, SCRAP, SHARED};
+use crate::plan::{PROJECT, PURGED, SCRAP, SHARED};
 use crate::random::Random;
 use crate::workload::{Running, Work};
 
@@ -69,7 +69,10 @@ impl<'a> Worker<'a> {
 
     fn step(&mut self) -> Result<(), String> {
         if self.makes_graphs && self.random.one_in(25) {
-            return self.scrap();
+            return match self.random.one_in(2) {
+                true => self.scrap(),
+                false => self.purge(),
+            };
         }
         match self.random.below(20) {
             0..=5 => self.submit(),
@@ -363,6 +366,38 @@ impl<'a> Worker<'a> {
             }
         }
         self.scrap = Some(graph);
+        Ok(())
+    }
+
+    /// Submits jobs in one commit, completes some of them, and purges all complete ones.
+    fn purge(&mut self) -> Result<(), String> {
+        let graph = match self.store.graph(PROJECT, PURGED) {
+            Ok(graph) => Some(graph),
+            Err(_) => self.work.create(self.store, PURGED)?,
+        };
+        let Some(graph) = graph else {
+            return Ok(());
+        };
+        let name = graph.name().to_owned();
+        let count = 2 + self.random.below(30);
+        let jobs: Vec<_> = (0..count).map(|_| self.next_job()).collect();
+        let requests: Vec<_> = jobs.iter().map(|(key, s)| made::request(key, *s)).collect();
+        let act = Act::Submit {
+            graph: name.clone(),
+            own_id: false,
+            jobs: jobs.clone(),
+        };
+        let made = self
+            .work
+            .call(act, || graph.submit_all(requests), |made| ids(made))?;
+        for ((key, _), id) in jobs.into_iter().zip(made.into_iter().flatten()) {
+            if self.random.one_in(2) {
+                self.cancel(&graph, key, &id)?;
+            }
+        }
+        let act = Act::Purge { graph: name };
+        self.work
+            .call(act, || graph.purge(JobQuery::new()), |_| Answer::Done)?;
         Ok(())
     }
 
