@@ -933,7 +933,7 @@ fn what_a_later_release_added_is_passed_over_where_it_says_so_and_refused_otherw
         assert!(original.contains(&none));
         sealed(&text_of(&original).replace(&none, &format!("\n{flags} {bits}\n")))
     };
-    for bits in ["00000001", "80000000", "ffffffff"] {
+    for bits in ["00000002", "80000000", "fffffffe"] {
         fs::write(dir.join("STORE"), with("incompatible", bits)).unwrap();
         let error = refused(dir);
         assert!(matches!(error, Error::UnknownFeatures { .. }), "{error:?}");

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use jobstore::replica::Replica;
+use jobstore::replica::{Faults, Replica};
 use jobstore::{Body, Error, Graph, Health, JobQuery, JobStore, Outcome, Request};
 
 use crate::line::Line;
@@ -116,6 +116,32 @@ fn secret_keys_and_a_replaced_log_reach_a_follower_that_is_open() {
     assert_same(&writer, &follower);
     assert!(follower.stats().unwrap().follower.unwrap().restores > 0);
     assert!(followed.job("job-62").unwrap().is_some());
+}
+
+#[test]
+fn an_unreliable_replica_is_followed() {
+    let pair = Pair::new();
+    let writer = pair.open("a");
+    let graph = writer.create_graph("1", "movie").unwrap();
+    work(&graph, 0..50);
+    for seed in 0..2 {
+        let mut faults = Faults::default();
+        faults.seed = seed;
+        faults.lost_request = 0.1;
+        faults.lost_response = 0.1;
+        faults.late_request = 0.05;
+        faults.repeated_request = 0.1;
+        pair.replica.set_faults(faults);
+        let follower = pair.follow("b");
+        let from = 50 + 40 * seed as usize;
+        work(&graph, from..from + 40);
+        assert_same(&writer, &follower);
+        follower.close().unwrap();
+    }
+    pair.replica.set_faults(Faults::default());
+    pair.replica.deliver_late();
+    let follower = pair.follow("c");
+    assert_same(&writer, &follower);
 }
 
 #[test]
