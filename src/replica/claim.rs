@@ -9,6 +9,7 @@ use crate::base::sync::time::Instant;
 use crate::model::error::{Error, Result};
 use crate::model::replica::TakeOver;
 use crate::model::store_id::StoreId;
+use crate::replica::at_once::at_once;
 use crate::replica::calls::{Calls, payload, sleep};
 use crate::replica::checkpoint::{Checkpoint, CheckpointName, PACKS, PARTS};
 use crate::replica::chunk::{ChunkHeader, Content, Writer};
@@ -16,6 +17,8 @@ use crate::replica::holder::Holder;
 
 /// How many times the log is claimed again because another writer trimmed it meanwhile.
 const TRIES: usize = 16;
+/// How many numbers are claimed at once if the number of a claim is taken again and again.
+const CLAIMS_MAX: u64 = 16;
 /// How often a claimant checks whether the log is growing.
 const QUIET_CHECK: Duration = Duration::from_millis(250);
 
@@ -185,27 +188,76 @@ fn make_claim(calls: &Calls<'_>, claimant: &Claimant) -> Result<Writer> {
         None => claimant.store.unwrap_or(claimant.new_store),
     };
     check_store(calls, claimant, store)?;
-    loop {
-        let writer = Writer {
-            store,
-            reign: claimant.reign,
-            claim: number,
-        };
-        let header = ChunkHeader {
-            number,
-            writer,
-            content: Content::Claim,
-        };
-        let chunk = header.chunk(claimant.holder.text().as_bytes());
-        let Some(there) = calls.create(number, &chunk)? else {
-            return Ok(writer);
-        };
-        if number == 1 {
+    if number == 1 {
+        if let Some(there) = create_claim(calls, claimant, store, 1)? {
             // Another store was the first, so the log is of that store.
             store = calls.parse(1, &there)?.writer.store;
             check_store(calls, claimant, store)?;
+            number = end(calls)?;
         }
-        number += 1;
+    }
+    let mut count = 1;
+    let claim = loop {
+        // A writer that is faster than this claimant takes one number after the other, so several
+        // are claimed at once.
+        let numbers: Vec<u64> = (number..number + count).collect();
+        let taken = at_once(&numbers, |&n| create_claim(calls, claimant, store, n));
+        let taken: Vec<Option<Vec<u8>>> = taken.into_iter().collect::<Result<_>>()?;
+        if let Some(last) = taken.iter().rposition(Option::is_none) {
+            break numbers[last];
+        }
+        number = end(calls)?;
+        count = (4 * count).min(CLAIMS_MAX);
+    };
+    fill_gaps(calls, claimant, store, claim)?;
+    Ok(Writer {
+        store,
+        reign: claimant.reign,
+        claim,
+    })
+}
+
+/// Creates the claim with this number. Returns the chunk that has the number instead, if it is
+/// another one.
+fn create_claim(
+    calls: &Calls<'_>,
+    claimant: &Claimant,
+    store: StoreId,
+    number: u64,
+) -> Result<Option<Vec<u8>>> {
+    let header = ChunkHeader {
+        number,
+        writer: Writer {
+            store,
+            reign: claimant.reign,
+            claim: number,
+        },
+        content: Content::Claim,
+    };
+    let chunk = header.chunk(claimant.holder.text().as_bytes());
+    calls.create(number, &chunk)
+}
+
+/// Creates a claim for each number before this one that does not exist, because a claimant that
+/// claimed several numbers at once was killed. If a writer is faster, the number is an ordinary
+/// chunk.
+fn fill_gaps(calls: &Calls<'_>, claimant: &Claimant, store: StoreId, end: u64) -> Result<()> {
+    loop {
+        let numbers = calls.repeat(|replica| replica.numbers(1))?;
+        // What was removed is covered by a checkpoint that is listed now.
+        let checkpoints = Checkpoint::list(calls)?;
+        let through = checkpoints.first().map_or(0, |(name, _)| name.through);
+        let is_missing = |number: &u64| numbers.binary_search(number).is_err();
+        let missing: Vec<u64> = (through + 1..end).filter(is_missing).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let filled = at_once(&missing, |&number| {
+            create_claim(calls, claimant, store, number)
+        });
+        for filled in filled {
+            filled?;
+        }
     }
 }
 
