@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use jobstore::replica::MemoryReplica;
+use jobstore::replica::{MemoryReplica, Replica as _};
 use jobstore::{Body, Error, Graph, JobQuery, JobStore, Options, Outcome, Request, Result};
 
 fn options(replica: &MemoryReplica) -> Options {
@@ -136,4 +136,37 @@ fn a_store_is_not_opened_without_its_replica_by_accident() {
         matches!(refused, Err(Error::ReplicaDiverged { .. })),
         "{refused:?}"
     );
+}
+
+#[test]
+fn chunks_do_not_accumulate_over_short_reigns() {
+    let dir = tempfile::tempdir().unwrap();
+    let replica = MemoryReplica::default();
+    let mut most = 0;
+    for round in 0..8 {
+        let store = open(&replica, &dir.path().join("a")).unwrap();
+        let graph = store.get_or_create_graph("1", "movie").unwrap();
+        // Enough to seal a segment, so that a checkpoint is made.
+        for n in 0..500 {
+            submit(&graph, round * 500 + n).unwrap();
+        }
+        let begun = std::time::Instant::now();
+        let is_made = || {
+            let stats = store.stats().unwrap().replica.unwrap();
+            stats.last_checkpoint_at.is_some()
+        };
+        while !is_made() {
+            assert!(begun.elapsed().as_secs() < 60, "no checkpoint is made");
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        store.close().unwrap();
+        let chunks = replica.numbers(1).unwrap().len();
+        match round {
+            0..3 => most = most.max(chunks),
+            _ => assert!(
+                chunks < most + 700,
+                "{chunks} chunks in round {round}, not {most}"
+            ),
+        }
+    }
 }

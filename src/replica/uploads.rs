@@ -76,6 +76,9 @@ pub(crate) struct Uploads {
     kept: VecDeque<(u64, u64)>,
     /// How many chunks, and how many bytes of chunks, are kept.
     pub(crate) kept_max: (u64, u64),
+    /// The chunks up to this number were kept by earlier reigns. This reign's first checkpoint
+    /// removes them, so that short reigns do not keep more and more.
+    inherited: u64,
     /// How many checkpoints this writer has begun.
     serial: u64,
 }
@@ -97,6 +100,7 @@ impl Uploads {
             through: contents.base.as_ref().map_or(0, |base| base.through),
             kept: VecDeque::new(),
             kept_max: kept_max(),
+            inherited: contents.base.as_ref().map_or(0, |base| base.through),
             serial: 0,
         }
     }
@@ -172,7 +176,9 @@ impl Uploads {
         let is_old =
             |&&(last, at): &&(u64, u64)| last + chunks_max <= through || at + bytes_max <= bytes;
         let old = self.kept.iter().take_while(is_old).count();
-        self.kept.drain(..old).next_back().map(|(last, _)| last)
+        let old = self.kept.drain(..old).next_back().map(|(last, _)| last);
+        let inherited = std::mem::take(&mut self.inherited);
+        old.max((inherited > 0).then_some(inherited))
     }
 
     /// The names of all blobs that the newest checkpoint does not need.
