@@ -361,11 +361,6 @@ fn an_engine_works_beside_a_reader_and_keeps_others_from_opening() {
     pack(&store, path);
     for reader in [&reader, &other] {
         let read = reader.graph("10001", "movie").unwrap();
-        // The engine may have used the space of a file that it replaced.
-        match read.list(JobQuery::new()).and_then(|page| page.to_json()) {
-            Err(Error::PageExpired) => continue,
-            found => drop(found.unwrap()),
-        }
         assert_eq!(listed(&read), seen);
         assert!(reader.scrub().unwrap().is_sound());
         let wait = read
@@ -375,6 +370,7 @@ fn an_engine_works_beside_a_reader_and_keeps_others_from_opening() {
         assert!(matches!(wait, Err(Error::OpenedReadOnly)));
     }
     store.close().unwrap();
+    assert_eq!(listed(&reader.graph("10001", "movie").unwrap()), seen);
     let later = read_only(path).unwrap();
     assert_ne!(listed(&later.graph("10001", "movie").unwrap()), seen);
 }

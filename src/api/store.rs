@@ -117,10 +117,6 @@ impl JobStore {
     /// The store runs the threads `jobstore-follow`, `jobstore-pack`, and `jobstore-index`. The
     /// replica is read once per commit and, while nothing is written, about twice a second.
     ///
-    /// If the follower is so far behind that chunks it needs were removed, it is restored from a
-    /// checkpoint while it is open. For a moment, calls may then return
-    /// [`Error::IndexUnavailable`]: repeat them.
-    ///
     /// # Errors
     /// [`Error::StoreMissing`] if the replica is empty; [`Error::ReplicaUnreachable`],
     /// [`Error::ReplicaRefused`], [`Error::ReplicaOfOtherStore`], [`Error::ReplicaBehind`],

@@ -51,10 +51,6 @@ use crate::model::token::OpenEvent;
 /// About how many changes may wait for the index in memory before new jobs are refused.
 pub(crate) const INDEX_LAG_MAX: u64 = 8 << 20;
 
-/// How often a follower repeats a query of the index that fails, and the pause before that.
-const RESTORE_TRIES: u32 = 100;
-const RESTORE_PAUSE: Duration = Duration::from_millis(2);
-
 pub(crate) struct Engine {
     pub(crate) options: Options,
     pub(crate) disk: Arc<dyn Disk>,
@@ -350,20 +346,11 @@ impl Engine {
     /// are replaced, and the result may mix old and new data. In that case, the query is repeated.
     pub(crate) fn ask_index<T>(&self, ask: impl Fn(&dyn Index) -> Result<T, Fault>) -> Result<T> {
         let mut index = self.index()?;
-        let mut tries = match self.follower {
-            Some(_) => RESTORE_TRIES,
-            None => 0,
-        };
         loop {
             let result = ask(&*index);
             let now = self.index()?;
             if Arc::ptr_eq(&index, &now) {
-                if result.is_ok() || tries == 0 {
-                    return result.map_err(|fault| self.index_failed(fault));
-                }
-                // A restore may have replaced the index, but not yet all of its rows' hashes.
-                tries -= 1;
-                std::thread::sleep(RESTORE_PAUSE);
+                return result.map_err(|fault| self.index_failed(fault));
             }
             index = now;
         }

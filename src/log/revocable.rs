@@ -81,6 +81,10 @@ impl File for Revocable {
         self.file()?.0.identity()
     }
 
+    fn links(&self) -> io::Result<u64> {
+        self.file()?.0.links()
+    }
+
     fn version(&self) -> io::Result<u64> {
         self.file()?.0.version()
     }

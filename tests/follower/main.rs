@@ -34,11 +34,7 @@ fn submit(graph: &Graph, n: usize) {
 }
 
 fn as_of_lsn(store: &JobStore) -> u64 {
-    let stats = match store.stats() {
-        // Calls may fail while a follower is being restored.
-        Err(jobstore::Error::IndexUnavailable { .. }) => return 0,
-        stats => stats.unwrap(),
-    };
+    let stats = store.stats().unwrap();
     match stats.follower {
         Some(follower) => follower.as_of_lsn,
         None => panic!("not a follower"),

@@ -82,16 +82,19 @@ impl Engine {
         self.check_open()?;
         self.set_secret_keys(self.options.named_secrets.over(&recorded));
         let why = "the store was restored from a checkpoint of its replica";
-        // As when the index moves to memory, readers may see a mixture of both indexes.
+        // As when the index moves to memory, a reader that sees a mixture of both indexes does not
+        // report damage.
         *self.index_in_memory.lock() = Some(why.into());
-        let old_index = self.index.write().replace(index);
         let mut waiters = Vec::new();
         let mut graphs = self.graphs.write();
+        // Callers that need the index wait until everything is replaced.
+        let mut current_index = self.index.write();
+        let old_index = current_index.replace(index);
         let (kept, dropped) = merge(&graphs, replayed, &mut waiters);
         *indexer = of_graphs(fresh, &kept);
         *graphs = kept;
-        drop(graphs);
         self.ids.replace(ids);
+        drop((graphs, current_index));
         // What was waiting to be written to the index is in the new one.
         committer.backlog.begin_round();
         self.index_lag.store(0, Ordering::Relaxed);

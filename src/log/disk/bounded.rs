@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
 pub(crate) use self::pool::FileAccess;
-use self::pool::{OnDemand, Shared, State};
+use self::pool::{OnDemand, Original, Shared, State};
 use crate::base::sync::atomic::{AtomicBool, Ordering};
 use crate::base::sync::{Mutex, RwLock};
 use crate::log::disk::{Disk, File, FreedSpace};
@@ -61,9 +61,9 @@ impl BoundedDisk {
                 name: name.to_owned(),
                 is_writable,
                 identity: file.identity()?,
-                version: match self.shared.access {
+                original: match self.shared.access {
                     FileAccess::ReadWrite => None,
-                    FileAccess::ReadOnly => Some(file.version()?),
+                    FileAccess::ReadOnly => Some(Original::of(&*file)?),
                 },
                 len: match is_writable {
                     true => None,
@@ -214,6 +214,10 @@ impl File for Handle {
 
     fn version(&self) -> io::Result<u64> {
         self.0.file()?.version()
+    }
+
+    fn links(&self) -> io::Result<u64> {
+        self.0.file()?.links()
     }
 
     fn try_lock(&self) -> io::Result<bool> {
@@ -415,6 +419,7 @@ mod tests {
         let reader = OsDirectory::open(dir.path()).unwrap();
         let disk = BoundedDisk::new(Arc::new(reader), FileAccess::ReadOnly);
         let files = ["appended", "replaced"].map(|name| disk.open(name).unwrap());
+        let removed = disk.open("appended").unwrap();
         writer.rename("replaced", "reserve").unwrap();
         for file in &files {
             assert_eq!(content(&**file).unwrap(), b"before");
@@ -427,7 +432,15 @@ mod tests {
             appended.write_all_at(b"after", 6).unwrap();
         }
         assert_eq!(content(&*files[0]).unwrap(), b"beforeafter");
-        let error = content(&*files[1]).unwrap_err();
-        assert!(error.get_ref().is_some_and(|why| why.is::<Revoked>()));
+        // Removing a file that was appended to leaves its readers alone.
+        writer.remove("appended").unwrap();
+        assert_eq!(content(&*removed).unwrap(), b"beforeafter");
+        let is_noticed = || {
+            let error = content(&*files[1]).unwrap_err();
+            error.get_ref().is_some_and(|why| why.is::<Revoked>())
+        };
+        assert!(is_noticed());
+        writer.remove("reserve").unwrap();
+        assert!(is_noticed());
     }
 }

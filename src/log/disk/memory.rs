@@ -246,6 +246,10 @@ impl File for MemoryFile {
         Ok(0)
     }
 
+    fn links(&self) -> io::Result<u64> {
+        Ok(1)
+    }
+
     /// A directory in memory belongs to one process, so the lock is always free.
     fn try_lock(&self) -> io::Result<bool> {
         Ok(true)

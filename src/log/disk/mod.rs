@@ -89,6 +89,8 @@ pub(crate) trait File: Send + Sync {
     fn identity(&self) -> io::Result<(u64, u64)>;
     /// Returns a value that changes if the file is written to or truncated, by any process.
     fn version(&self) -> io::Result<u64>;
+    /// Returns how many names the file has, in any directory.
+    fn links(&self) -> io::Result<u64>;
     /// Locks the file until this handle is dropped. Returns `false` if another handle has locked
     /// it.
     #[cfg_attr(not(feature = "archive"), allow(dead_code, reason = "for archives"))]

@@ -274,6 +274,10 @@ impl File for OsFile {
         Ok(identity(&self.0.metadata()?))
     }
 
+    fn links(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.nlink())
+    }
+
     fn version(&self) -> io::Result<u64> {
         let found = self.0.metadata()?;
         let nanoseconds =

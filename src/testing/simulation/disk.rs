@@ -858,6 +858,10 @@ impl FileSeam for Handle {
         })
     }
 
+    fn links(&self) -> io::Result<u64> {
+        Ok(1)
+    }
+
     fn try_lock(&self) -> io::Result<bool> {
         Ok(true)
     }

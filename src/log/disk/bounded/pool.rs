@@ -46,14 +46,38 @@ pub(super) struct OnDemand {
     pub(super) is_dirty: AtomicBool,
 }
 
+/// What tells whether a file still has the contents with which it was opened.
+pub(super) struct Original {
+    version: u64,
+    head: Vec<u8>,
+}
+
+impl Original {
+    pub(super) fn of(file: &dyn File) -> io::Result<Original> {
+        Ok(Original {
+            version: file.version()?,
+            head: head_of(file, HEAD_BYTES)?,
+        })
+    }
+}
+
+/// How many bytes identify a file of the log.
+const HEAD_BYTES: usize = 64;
+
+fn head_of(file: &dyn File, bytes_max: usize) -> io::Result<Vec<u8>> {
+    let mut head = vec![0; bytes_max.min(file.len()? as usize)];
+    file.read_exact_at(&mut head, 0)?;
+    Ok(head)
+}
+
 pub(super) struct State {
     pub(super) name: String,
     pub(super) file: Option<Arc<dyn File>>,
     pub(super) is_writable: bool,
     /// The file's identity when it was first opened.
     pub(super) identity: (u64, u64),
-    /// The file's version when it was first opened, if another process may write to it.
-    pub(super) version: Option<u64>,
+    /// What the file was when it was first opened, if another process may write to it.
+    pub(super) original: Option<Original>,
     /// The file's length when it was first opened, if nobody writes to it.
     pub(super) len: Option<u64>,
     /// Whether the file must stay open: it has lost its name, is locked, or must keep its identity.
@@ -132,19 +156,25 @@ impl OnDemand {
         self.open_again(&shared, &mut pool)
     }
 
-    /// Returns an error if another process has written to the file after replacing it. Until then,
-    /// a replaced file can still be read.
+    /// Returns an error if another process has used the space of the file for other data. Whatever
+    /// else happens to a file, it can still be read: it may have been appended to, and then removed.
     pub(super) fn check_not_reused(&self, file: &dyn File) -> io::Result<()> {
         let state = self.state.read();
-        let Some(version) = state.version else {
+        let Some(original) = &state.original else {
             return Ok(());
         };
-        if file.version()? == version {
+        if file.version()? == original.version {
             return Ok(());
         }
         let gone = || io::Error::other("the directory is no longer open");
         let shared = self.shared.upgrade().ok_or_else(gone)?;
-        match shared.disk.identity(&state.name)? == Some(state.identity) {
+        if shared.disk.identity(&state.name)? == Some(state.identity) {
+            return Ok(());
+        }
+        // Before a file is used for other data, it gets another name, and its head is overwritten
+        // last.
+        let head = head_of(file, original.head.len())?;
+        match file.links()? == 0 && head == original.head {
             true => Ok(()),
             false => Err(io::Error::other(Revoked)),
         }
