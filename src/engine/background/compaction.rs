@@ -202,7 +202,10 @@ fn replaced_in_scratch(engine: &Engine, packs: &[Arc<Pack>]) -> Replaced {
         [pack] => {
             let log_files = engine.log_files.read();
             let others = log_files.packs.iter().filter(|p| !Arc::ptr_eq(p, pack));
-            let live = others.map(|p| p.bytes.saturating_sub(garbage::counted(p).garbage));
+            // A pack is rewritten only once at least half of it is garbage.
+            let left =
+                |p: &Arc<Pack>| p.bytes - garbage::counted(p).garbage.clamp(p.bytes / 2, p.bytes);
+            let live = others.map(left);
             let overhead = engine.preallocation.pack_overhead();
             let sealed = log_files.segments.iter().filter_map(|s| s.end());
             Some(live.chain(sealed.map(|end| end + overhead)).collect())

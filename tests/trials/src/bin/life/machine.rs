@@ -411,9 +411,11 @@ impl Life {
         }
         self.settle()?;
         // Root may have used the blocks that are reserved for root, and get them back first.
-        if pick % 2 == 1 {
-            self.disk.fill_as_root(further);
+        let taken = if pick % 2 == 1 { further } else { 0 };
+        if taken > 0 {
+            self.disk.fill_as_root(taken);
         }
+        let filled = self.disk.used_bytes();
         let look = crate::operations::Look {
             graph: pick,
             offset: 0,
@@ -477,7 +479,8 @@ impl Life {
                 return Err(format!(
                     "a disk of {limit} bytes was filled by {count} jobs; all were purged and the \
                      background is idle, {used} bytes are in use for {live} live ones, and a \
-                     submit is refused: {error}; files: {files:?}"
+                     submit is refused: {error}; {filled} bytes were in use when it was full, and \
+                     root has taken {taken}; files: {files:?}"
                 ));
             }
             Err(_) => {}
