@@ -72,6 +72,13 @@ impl From<&Error> for Refusal {
     }
 }
 
+/// What a store that was deposed has left.
+pub struct Deposed {
+    pub disk: Disk,
+    pub index: Index,
+    pub index_is_corrupt: bool,
+}
+
 pub struct Life {
     pub setup: Setup,
     pub skip: BTreeSet<String>,
@@ -85,8 +92,7 @@ pub struct Life {
     pub replica_is_down: bool,
     /// Whether the next open replaces the contents of the replica.
     pub reseeds: bool,
-    /// The disk and index of a store that was deposed.
-    pub deposed: Option<(Disk, Index)>,
+    pub deposed: Option<Deposed>,
     pub store: Option<JobStore>,
     /// The content including every acknowledged effect.
     pub model: Model,
@@ -394,10 +400,7 @@ impl Life {
                     if !excused {
                         return Err(format!("it cannot be opened: {error} ({})", error.code()));
                     }
-                    // With a replica, each open begins a segment, which needs space once the reserve
-                    // is used up.
                     if self.limited
-                        && self.replica.is_none()
                         && !self.disk.is_dead()
                         && self.disk.counters().faults == self.faults_before
                         && !matches!(error, Error::ReplicaUnreachable { .. })

@@ -6,7 +6,7 @@ use jobstore::replica::{Faults, Replica, ReplicaError};
 use jobstore::simulation::{self, Disk, Index, Step};
 use jobstore::{Error, Options};
 
-use crate::life::{Life, Ran};
+use crate::life::{Deposed, Life, Ran};
 use crate::model::Effect;
 use crate::observed::Observed;
 use crate::requests::Content;
@@ -99,7 +99,11 @@ impl Life {
         if self.replica.is_none() || self.replica_is_down || self.failed || self.disk.is_dead() {
             return Ok(false);
         }
-        let fresh = || (Disk::new(), Index::new());
+        let fresh = || Deposed {
+            disk: Disk::new(),
+            index: Index::new(),
+            index_is_corrupt: false,
+        };
         let elsewhere = match again {
             true => self.deposed.take().unwrap_or_else(fresh),
             false => fresh(),
@@ -110,12 +114,15 @@ impl Life {
         let Some(old) = self.store.take() else {
             return Ok(false);
         };
-        let (disk, index) = (
-            std::mem::replace(&mut self.disk, elsewhere.0),
-            std::mem::replace(&mut self.index, elsewhere.1),
-        );
+        let deposed = Deposed {
+            disk: std::mem::replace(&mut self.disk, elsewhere.disk),
+            index: std::mem::replace(&mut self.index, elsewhere.index),
+            index_is_corrupt: std::mem::replace(
+                &mut self.index_is_corrupt,
+                elsewhere.index_is_corrupt,
+            ),
+        };
         self.index_troubled = false;
-        self.index_is_corrupt = false;
         self.epoch += 1;
         self.open()?;
         if let Some((_, graph)) = graph {
@@ -134,8 +141,8 @@ impl Life {
         self.forget_handles();
         old.close().ok();
         drop(old);
-        disk.kill();
-        self.deposed = Some((disk, index));
+        deposed.disk.kill();
+        self.deposed = Some(deposed);
         Ok(true)
     }
 
@@ -158,7 +165,7 @@ impl Life {
         elsewhere.extend(
             self.deposed
                 .as_ref()
-                .map(|(disk, _)| (disk.image(), Index::new())),
+                .map(|deposed| (deposed.disk.image(), Index::new())),
         );
         let mut model = self.model.clone();
         for (disk, index) in &elsewhere {
