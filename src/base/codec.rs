@@ -122,6 +122,13 @@ pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(eight)
 }
 
+/// Reads the little-endian integer at this offset.
+pub(crate) fn u128_at(bytes: &[u8], at: usize) -> u128 {
+    let mut sixteen = [0; 16];
+    sixteen.copy_from_slice(&bytes[at..at + 16]);
+    u128::from_le_bytes(sixteen)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -101,6 +101,7 @@ pub(crate) fn assemble(
         recorded_keys,
         secret_keys,
         preallocation,
+        needs_reserve,
         read,
         index_in_memory,
     } = read_store(&options, &*disk, store, &location, attached.as_ref())?;
@@ -126,11 +127,9 @@ pub(crate) fn assemble(
     if secret_keys != recorded_keys {
         keys_file::write_in((&*disk, &*preallocation), store, &secret_keys)?;
         if let Some(replica) = &replica {
-            replicated::record_secret_keys(&*disk, replica)?;
+            replicated::record_secret_keys(replica, store, &secret_keys)?;
         }
     }
-    let can_resume = |last: &Arc<Segment>| LogWriter::can_resume(last, end.at);
-    let needs_reserve = !log_files.segments.last().is_some_and(can_resume);
     if let Err(error) = preallocation.make_reserves(&*disk, needs_reserve) {
         tracing::warn!(%error, "cannot preallocate the reserve for a full disk; retrying later");
     }
@@ -198,6 +197,8 @@ struct StoreAtRest {
     /// The effective keys.
     secret_keys: SecretKeys,
     preallocation: Arc<Preallocation>,
+    /// Whether the last segment cannot be continued, so that the first write needs another one.
+    needs_reserve: bool,
     read: ReadLog,
     /// Why the index is in memory, although it should be on disk.
     index_in_memory: Option<Arc<str>>,
@@ -242,6 +243,7 @@ fn read_store(
         secret_keys: options.named_secrets.over(&recorded_keys),
         recorded_keys,
         preallocation,
+        needs_reserve,
         read,
         index_in_memory,
     })

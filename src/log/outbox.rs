@@ -13,6 +13,8 @@ pub(crate) const HEADER_ROOM: usize = 104;
 /// The buffer of a piece is freed if a write made it larger than this.
 const BUFFER_BYTES_MAX: usize = 4 << 20;
 
+type SegmentHeaderBytes = [u8; SEGMENT_HEADER_BYTES];
+
 /// A replica of the log, to which one piece after another is appended.
 pub(crate) trait RemoteLog: Send + Sync {
     /// Begins to append a piece. The previous one must be finished.
@@ -53,14 +55,8 @@ impl Outbox {
     }
 
     /// Adds the header of a new segment.
-    pub(crate) fn segment(
-        &mut self,
-        epoch: u64,
-        next_lsn: u64,
-        header: &[u8; SEGMENT_HEADER_BYTES],
-    ) {
-        let mut piece = self.piece(epoch, 0, next_lsn);
-        piece.bytes.extend_from_slice(header);
+    pub(crate) fn segment(&mut self, epoch: u64, next_lsn: u64, header: &SegmentHeaderBytes) {
+        let piece = self.header(epoch, next_lsn, header);
         self.pieces.push_back(piece);
     }
 
@@ -69,11 +65,16 @@ impl Outbox {
         &mut self,
         epoch: u64,
         next_lsn: u64,
-        header: &[u8; SEGMENT_HEADER_BYTES],
+        header: &SegmentHeaderBytes,
     ) {
+        let piece = self.header(epoch, next_lsn, header);
+        self.pieces.push_front(piece);
+    }
+
+    fn header(&mut self, epoch: u64, next_lsn: u64, header: &SegmentHeaderBytes) -> Piece {
         let mut piece = self.piece(epoch, 0, next_lsn);
         piece.bytes.extend_from_slice(header);
-        self.pieces.push_front(piece);
+        piece
     }
 
     /// Adds a frame that was written to the segment at `offset`.

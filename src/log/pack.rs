@@ -17,7 +17,7 @@ use self::footer::{HEADER_BYTES, TRAILER_BYTES, header_crc, is_sound};
 pub(crate) use self::garbage::{Garbage, PackedEventSizes, recount};
 pub(crate) use self::part::{BlockPlace, PackFile, Part};
 use crate::base::codec;
-use crate::base::codec::{u32_at, u64_at};
+use crate::base::codec::{u32_at, u64_at, u128_at};
 use crate::base::sync::atomic::AtomicU64;
 use crate::log::block::{Seed, open_piece};
 use crate::log::clock_mark::ClockMark;
@@ -61,8 +61,7 @@ impl Pack {
     pub(crate) fn store_in(header: &[u8]) -> Option<StoreId> {
         let header: &[u8; HEADER_BYTES] = header.get(..HEADER_BYTES)?.try_into().ok()?;
         let valid = header[..8] == MAGIC[..] && u32_at(header, 12) == header_crc(header);
-        let low = u128::from(u64_at(header, 16));
-        valid.then(|| StoreId(low | u128::from(u64_at(header, 24)) << 64))
+        valid.then(|| StoreId(u128_at(header, 16)))
     }
 
     /// Returns the blocks of a graph.

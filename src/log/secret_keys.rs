@@ -29,6 +29,18 @@ pub(crate) fn write_in(
     checked_text::write_in(disk, place, file_names::SECRET_KEYS, &text_of(store, keys))
 }
 
+/// Returns what the file contains if these keys are recorded.
+pub(crate) fn contents(store: StoreId, keys: &SecretKeys) -> String {
+    checked_text::sealed(&text_of(store, keys))
+}
+
+/// Durably writes the file with these contents, which come from another copy of the store.
+pub(crate) fn write_contents(disk: &dyn Disk, contents: &str) -> Result<()> {
+    let name = file_names::SECRET_KEYS;
+    disk::write_whole(disk, name, contents.as_bytes())
+        .map_err(|e| Error::io("write", disk.path(name), &e))
+}
+
 /// Reads the file. `None` if it does not exist, which means that the default keys are secret.
 pub(crate) fn read(disk: &dyn Disk, store: StoreId) -> Result<Option<SecretKeys>> {
     let Some(text) = checked_text::read(disk, file_names::SECRET_KEYS, FILE_BYTES_MAX)? else {
@@ -43,6 +55,12 @@ pub(crate) fn read(disk: &dyn Disk, store: StoreId) -> Result<Option<SecretKeys>
             "invalid contents, or the file belongs to another store",
         )),
     }
+}
+
+/// Reads and verifies the file, and returns its contents. `None` if it does not exist.
+pub(crate) fn read_contents(disk: &dyn Disk, store: StoreId) -> Result<Option<String>> {
+    let keys = read(disk, store)?;
+    Ok(keys.map(|keys| contents(store, &keys)))
 }
 
 /// Replaces a damaged file. Every key is then secret until an open sets the keys and the policy
@@ -128,7 +146,12 @@ mod tests {
                 let keys = keys.clone();
                 let recorded = SecretKeys { keys, policy };
                 write(&disk, STORE, &recorded).unwrap();
+                let contents = contents(STORE, &recorded);
+                assert!(read_contents(&disk, STORE).unwrap() == Some(contents.clone()));
                 assert!(read(&disk, STORE).unwrap() == Some(recorded));
+                let copy = MemoryDisk::default();
+                write_contents(&copy, &contents).unwrap();
+                assert!(read_contents(&copy, STORE).unwrap() == Some(contents));
                 assert!(read(&disk, StoreId(8)).is_err(), "another store's");
             }
         }

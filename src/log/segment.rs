@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::base::sync::{OnceLock, RwLock};
 
-use crate::base::codec::{NUMBER_MAX, u32_at, u64_at};
+use crate::base::codec::{NUMBER_MAX, u32_at, u64_at, u128_at};
 use crate::log::clock_mark::ClockMark;
 use crate::log::disk::{Disk, File};
 use crate::log::event::Event;
@@ -190,8 +190,7 @@ impl Segment {
     pub(crate) fn store_in(header: &[u8]) -> Option<StoreId> {
         let header = header.get(..SEGMENT_HEADER_BYTES)?;
         let valid = header[..8] == MAGIC[..] && u32_at(header, 12) == header_crc(header);
-        let low = u128::from(u64_at(header, 24));
-        valid.then(|| StoreId(low | u128::from(u64_at(header, 32)) << 64))
+        valid.then(|| StoreId(u128_at(header, 24)))
     }
 
     /// Opens a segment and reads its header.

@@ -5,8 +5,8 @@ use crate::model::error::{Error, Result};
 /// How many calls are made at once.
 pub(crate) const CALLS: usize = 16;
 
-/// Does the work for all items at once, and returns the results in the order of the items. The
-/// threads end before this returns.
+/// Does the work for all items, of which [`CALLS`] are worked on at once, and returns the results in
+/// the order of the items. The threads end before this returns.
 pub(crate) fn at_once<I: Sync, T: Send>(
     items: &[I],
     work: impl Fn(&I) -> Result<T> + Sync,
@@ -14,7 +14,16 @@ pub(crate) fn at_once<I: Sync, T: Send>(
     if items.len() < 2 || is_simulated() {
         return items.iter().map(work).collect();
     }
-    let work = &work;
+    let batches = items.chunks(CALLS);
+    batches
+        .flat_map(|batch| all_at_once(batch, &work))
+        .collect()
+}
+
+fn all_at_once<I: Sync, T: Send>(
+    items: &[I],
+    work: &(impl Fn(&I) -> Result<T> + Sync),
+) -> Vec<Result<T>> {
     std::thread::scope(|scope| {
         let threads: Vec<_> = items
             .iter()

@@ -1,6 +1,5 @@
 //! Calls of a replica's engine, repeated until they succeed or the patience is over.
 
-use std::ops::Range;
 use std::time::Duration;
 
 use crate::base::clock::bounded;
@@ -137,10 +136,9 @@ impl Calls<'_> {
 
     /// Reads a whole blob of at most `bytes_max` bytes. `None` if it does not exist.
     pub(crate) fn blob(&self, name: &str, len: u64) -> Result<Option<Vec<u8>>> {
-        let range = Range { start: 0, end: len };
         self.repeat(|replica| {
             let mut bytes = Vec::new();
-            match replica.get(name, range.clone(), &mut bytes) {
+            match replica.get(name, 0..len, &mut bytes) {
                 Ok(()) => Ok(Some(bytes)),
                 Err(ReplicaError::Missing { .. }) => Ok(None),
                 Err(error) => Err(error),

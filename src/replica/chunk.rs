@@ -3,7 +3,7 @@
 //! A chunk contains frames as they are in a segment, a claim, the announcement of a trim, or the
 //! record of the secret keys.
 
-use crate::base::codec::{NUMBER_MAX, u32_at, u64_at};
+use crate::base::codec::{NUMBER_MAX, u32_at, u64_at, u128_at};
 use crate::log::outbox::HEADER_ROOM;
 use crate::model::store_id::StoreId;
 
@@ -106,7 +106,6 @@ impl ChunkHeader {
             && u32_at(chunk, 12) == crc(chunk)
             && u32_at(chunk, 20) as usize == payload_len
             && u64_at(chunk, 24) == number;
-        let long = |at| u128::from(u64_at(chunk, at)) | u128::from(u64_at(chunk, at + 8)) << 64;
         let (first, end) = (u64_at(chunk, 72), u64_at(chunk, 80));
         let content = match u32_at(chunk, 16) {
             1 => Content::Frames {
@@ -136,8 +135,8 @@ impl ChunkHeader {
         let header = ChunkHeader {
             number,
             writer: Writer {
-                store: StoreId(long(56)),
-                reign: long(40),
+                store: StoreId(u128_at(chunk, 56)),
+                reign: u128_at(chunk, 40),
                 claim: u64_at(chunk, 32),
             },
             content,
@@ -161,8 +160,8 @@ impl ChunkHeader {
     }
 }
 
-/// The checksum of a chunk, excluding the checksum itself.
-fn crc(chunk: &[u8]) -> u32 {
+/// The checksum of a chunk, excluding the checksum itself, which is at bytes 12 to 15.
+pub(super) fn crc(chunk: &[u8]) -> u32 {
     let mut crc = crc32fast::Hasher::new();
     crc.update(&chunk[..12]);
     crc.update(&chunk[16..]);

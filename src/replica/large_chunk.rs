@@ -1,6 +1,7 @@
 //! What stands in the log for a chunk that is stored as a blob.
 
-use crate::base::codec::{u32_at, u64_at};
+use crate::base::codec::{u32_at, u64_at, u128_at};
+use crate::replica::chunk::crc;
 
 /// Of the names of the blobs.
 pub(crate) const PREFIX: &str = "large/";
@@ -48,11 +49,10 @@ impl Reference {
             && is_reference(chunk)
             && u32_at(chunk, 8) == FORMAT
             && u32_at(chunk, 12) == crc(chunk);
-        let long = |at| u128::from(u64_at(chunk, at)) | u128::from(u64_at(chunk, at + 8)) << 64;
         is_whole.then(|| Reference {
             len: u64_at(chunk, 16),
-            hash: long(24),
-            random: long(40),
+            hash: u128_at(chunk, 24),
+            random: u128_at(chunk, 40),
         })
     }
 }
@@ -67,13 +67,6 @@ pub(crate) fn parse_name(name: &str) -> Option<(u64, u128)> {
         random,
     };
     (reference.name(number) == name).then_some((number, random))
-}
-
-fn crc(chunk: &[u8]) -> u32 {
-    let mut crc = crc32fast::Hasher::new();
-    crc.update(&chunk[..12]);
-    crc.update(&chunk[16..]);
-    crc.finalize()
 }
 
 #[cfg(test)]

@@ -11,8 +11,8 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::log::disk::{self, Disk, File};
 use crate::log::file_names;
-use crate::log::identity;
 use crate::log::segment::{SEGMENT_HEADER_BYTES, Segment};
+use crate::log::{identity, secret_keys};
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
 use crate::replica::at_once::{CALLS, at_once};
@@ -70,8 +70,8 @@ impl Mirror<'_> {
         }
     }
 
-    /// Carries out a plan. Returns whether the index must be rebuilt.
-    pub(crate) fn make(&self, plan: Plan, local: Option<&Local>) -> Result<bool> {
+    /// Carries out a plan.
+    pub(crate) fn make(&self, plan: Plan, local: Option<&Local>) -> Result<()> {
         match (plan, local) {
             (Plan::Keep, Some(local)) => self.keep(local)?,
             _ => self.replace()?,
@@ -79,8 +79,7 @@ impl Mirror<'_> {
         self.write_secret_keys()?;
         following::end(self.disk, self.store)?;
         self.remove(file_names::MIRRORING)?;
-        self.sync_names()?;
-        Ok(plan == Plan::Replace)
+        self.sync_names()
     }
 
     fn keep(&self, local: &Local) -> Result<()> {
@@ -420,14 +419,13 @@ impl Mirror<'_> {
     }
 
     fn write_secret_keys(&self) -> Result<()> {
-        let name = file_names::SECRET_KEYS;
-        let path = self.disk.path(name);
-        let here = disk::read_whole(self.disk, name, 1 << 20).ok();
-        match &self.contents.secret_keys {
-            None => self.remove(name),
-            Some(text) if here.as_deref() == Some(text.as_bytes()) => Ok(()),
-            Some(text) => disk::write_whole(self.disk, name, text.as_bytes())
-                .map_err(|e| Error::io("write", &path, &e)),
+        let Some(contents) = &self.contents.secret_keys else {
+            return self.remove(file_names::SECRET_KEYS);
+        };
+        // A file that cannot be read is replaced.
+        match secret_keys::read_contents(self.disk, self.store) {
+            Ok(Some(here)) if here == *contents => Ok(()),
+            _ => secret_keys::write_contents(self.disk, contents),
         }
     }
 

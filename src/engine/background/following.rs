@@ -11,11 +11,9 @@ use crate::base::sync::time::Instant;
 use crate::engine::commit::following::Followed;
 use crate::engine::core::Engine;
 use crate::engine::state::follower::FollowerState;
-use crate::log::disk;
-use crate::log::file_names;
 use crate::log::secret_keys;
 use crate::log::writer::copying::Piece;
-use crate::model::error::{Error, Result};
+use crate::model::error::Result;
 use crate::replica::calls::payload;
 use crate::replica::chunk::Content;
 use crate::replica::holder::Holder;
@@ -153,9 +151,8 @@ fn set_secret_keys(engine: &Engine, text: &[u8]) -> Result<()> {
     // A close ends the log while the committer is locked.
     let _committer = engine.lock_committer();
     engine.check_open()?;
-    let (disk, name) = (&*engine.disk, file_names::SECRET_KEYS);
-    let written = disk::write_whole(disk, name, text);
-    written.map_err(|e| Error::io("write", disk.path(name), &e))?;
+    let disk = &*engine.disk;
+    secret_keys::write_contents(disk, &String::from_utf8_lossy(text))?;
     let recorded = secret_keys::read(disk, engine.store)?.unwrap_or_default();
     engine.set_secret_keys(engine.options.named_secrets.over(&recorded));
     Ok(())

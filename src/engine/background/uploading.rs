@@ -7,9 +7,8 @@ use std::time::Duration;
 use crate::base::sync::channel::{Receiver, RecvTimeoutError};
 use crate::engine::core::Engine;
 use crate::engine::state::replica::ReplicaState;
-use crate::log::disk;
-use crate::log::file_names;
 use crate::log::pack::Pack;
+use crate::log::secret_keys;
 use crate::log::segment::Segment;
 use crate::model::error::Result;
 use crate::replica::uploads::{PackFile, SegmentPart, Snapshot};
@@ -59,7 +58,7 @@ pub(crate) fn checkpoint_if_due(engine: &Engine) -> Result<bool> {
 }
 
 /// Makes a checkpoint, if the store has a replica and can be written to.
-#[cfg(feature = "simulation")]
+#[cfg(any(test, feature = "simulation"))]
 pub(crate) fn checkpoint_now(engine: &Engine) -> Result<()> {
     match &engine.replica {
         Some(replica) if engine.check_writable().is_ok() => checkpoint_noted(engine, replica),
@@ -93,7 +92,6 @@ fn checkpoint(engine: &Engine, replica: &ReplicaState) -> Result<()> {
     let _to_the_end = engine.keep_retired();
     let status = replica.appender.status();
     let files = files(engine, replica)?;
-    let keys = disk::read_whole(&*engine.disk, file_names::SECRET_KEYS, 1 << 20).ok();
     let segments = files.segments.iter().map(|segment| {
         let (epoch, end) = files.end;
         let is_last = segment.header.epoch == epoch;
@@ -112,7 +110,7 @@ fn checkpoint(engine: &Engine, replica: &ReplicaState) -> Result<()> {
         end_lsn: files.end_lsn,
         packs: pack_files(&files.packs),
         segments: segments.collect(),
-        secret_keys: keys.and_then(|keys| String::from_utf8(keys).ok()),
+        secret_keys: secret_keys::read_contents(&*engine.disk, engine.store)?,
     };
     let mut uploads = replica.uploads.lock();
     uploads.checkpoint(&replica.appender, &snapshot)?;

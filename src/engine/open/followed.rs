@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::index_location::IndexLocation;
 use super::read_log::ReadLog;
+use super::replicated::Keep;
 use super::{StoreAtRest, backlog, read_store, replicated};
 use crate::base::sync::time::Instant;
 use crate::engine::core::{Engine, EngineParts};
@@ -41,7 +42,7 @@ pub(super) fn assemble(
         patience: options.replica_patience,
         stop: None,
     };
-    let (store, next) = replicated::mirror(&options, &*disk, calls)?;
+    let (store, next) = replicated::mirror(&options, &*disk, calls, Keep::Log)?;
     let StoreAtRest {
         secret_keys,
         preallocation,

@@ -8,14 +8,14 @@ use std::time::Duration;
 use crate::base::clock;
 use crate::engine::open::store_files::read_files;
 use crate::engine::state::replica::ReplicaState;
-use crate::log::disk::{self, Disk};
-use crate::log::file_names;
+use crate::log::disk::Disk;
 use crate::log::identity::{self, Identity};
 use crate::log::random::random;
-use crate::log::reign;
+use crate::log::{reign, secret_keys};
 use crate::model::error::{Error, Result};
 use crate::model::options::Options;
 use crate::model::replica::Replica;
+use crate::model::secrets::SecretKeys;
 use crate::model::store_id::StoreId;
 use crate::replica;
 use crate::replica::appender::Appender;
@@ -28,11 +28,19 @@ use crate::replica::local::Local;
 use crate::replica::mirror::{Mirror, Plan};
 use crate::replica::uploads::{PackFile, SegmentPart, Snapshot, Uploads};
 
-/// How long to wait before a log that changed is read again.
+/// How many times a log is read again because it changed meanwhile.
+const TRIES: usize = 8;
+/// How long to wait before each of them.
 const TRY_PAUSE: Duration = Duration::from_millis(100);
 
-/// The upper bound for the size of `SECRET-KEYS`.
-const KEYS_BYTES_MAX: u64 = 1 << 20;
+/// What of the directory may be kept when it becomes a mirror.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// The log as far as it is the same.
+    Log,
+    /// Only packs that are the same.
+    Packs,
+}
 
 /// A store whose replica this open has claimed.
 pub(crate) struct Attached {
@@ -59,9 +67,9 @@ impl Attached {
 
 /// Attaches the replica, if one is set. Otherwise, checks that the store needs none.
 pub(crate) fn attach(options: &Options, disk: &dyn Disk) -> Result<Option<Attached>> {
-    let identity = identity::read_any(disk)?;
-    let is_mirroring = identity::is_mirroring(disk)?;
     let Some(replica) = &options.replica else {
+        let identity = identity::read_any(disk)?;
+        let is_mirroring = identity::is_mirroring(disk)?;
         let needs_one = identity.is_some_and(|identity| identity.has_replica);
         return match identity {
             _ if is_mirroring => Err(needed(disk)),
@@ -78,23 +86,10 @@ pub(crate) fn attach(options: &Options, disk: &dyn Disk) -> Result<Option<Attach
         patience: options.replica_patience,
         stop: None,
     };
-    let local = match identity {
-        Some(identity) if !is_mirroring => Some(Local::read(disk, identity.store)?),
-        _ => None,
-    };
-    let opening = Opening {
-        options,
-        disk,
-        calls: &calls,
-        identity,
-        local: local.as_ref(),
-    };
+    let opening = Opening::new(options, disk, &calls, Keep::Log)?;
     opening.check_before_claim()?;
     opening.attach(replica).map(Some)
 }
-
-/// How many times a log is read again because it changed meanwhile.
-const TRIES: usize = 8;
 
 /// Makes the directory a mirror of a replica, without claiming its log. Returns the store, and the
 /// number of the first chunk that the directory lacks.
@@ -102,41 +97,11 @@ pub(super) fn mirror(
     options: &Options,
     disk: &dyn Disk,
     calls: Calls<'_>,
-) -> Result<(StoreId, u64)> {
-    mirror_unclaimed(options, disk, calls, true)
-}
-
-/// Like [`mirror`], but of the files in the directory, only packs that are the same are kept.
-pub(super) fn mirror_anew(
-    options: &Options,
-    disk: &dyn Disk,
-    calls: Calls<'_>,
-) -> Result<(StoreId, u64)> {
-    mirror_unclaimed(options, disk, calls, false)
-}
-
-fn mirror_unclaimed(
-    options: &Options,
-    disk: &dyn Disk,
-    calls: Calls<'_>,
-    keeps_log: bool,
+    keep: Keep,
 ) -> Result<(StoreId, u64)> {
     let mut tried = 1;
     loop {
-        let identity = identity::read_any(disk)?;
-        let local = match identity {
-            Some(identity) if keeps_log && !identity::is_mirroring(disk)? => {
-                Some(Local::read(disk, identity.store)?)
-            }
-            _ => None,
-        };
-        let opening = Opening {
-            options,
-            disk,
-            calls: &calls,
-            identity,
-            local: local.as_ref(),
-        };
+        let opening = Opening::new(options, disk, &calls, keep)?;
         match opening.mirror_unclaimed() {
             Ok(Some(mirrored)) => return Ok(mirrored),
             // The store that writes has removed something that was about to be read.
@@ -151,10 +116,14 @@ fn mirror_unclaimed(
 }
 
 /// Records in the replica which keys are secret from now on, as the first chunk after the claim.
-pub(super) fn record_secret_keys(disk: &dyn Disk, replica: &ReplicaState) -> Result<()> {
-    let text = disk::read_whole(disk, file_names::SECRET_KEYS, KEYS_BYTES_MAX)
-        .map_err(|e| Error::io("read", disk.path(file_names::SECRET_KEYS), &e))?;
-    replica.appender.append_small(Content::SecretKeys, &text)
+pub(super) fn record_secret_keys(
+    replica: &ReplicaState,
+    store: StoreId,
+    keys: &SecretKeys,
+) -> Result<()> {
+    let contents = secret_keys::contents(store, keys);
+    let appender = &replica.appender;
+    appender.append_small(Content::SecretKeys, contents.as_bytes())
 }
 
 fn needed(disk: &dyn Disk) -> Error {
@@ -170,16 +139,45 @@ struct Opening<'o> {
     /// What `STORE` says, if there is a store.
     identity: Option<Identity>,
     /// The log in the directory, if it can be used.
-    local: Option<&'o Local>,
+    local: Option<Local>,
 }
 
-impl Opening<'_> {
+impl<'o> Opening<'o> {
+    fn new(
+        options: &'o Options,
+        disk: &'o dyn Disk,
+        calls: &'o Calls<'o>,
+        keep: Keep,
+    ) -> Result<Opening<'o>> {
+        let identity = identity::read_any(disk)?;
+        let keeps_log = keep == Keep::Log && !identity::is_mirroring(disk)?;
+        let local = match identity.filter(|_| keeps_log) {
+            Some(identity) => Some(Local::read(disk, identity.store)?),
+            None => None,
+        };
+        Ok(Opening {
+            options,
+            disk,
+            calls,
+            identity,
+            local,
+        })
+    }
+
+    fn local(&self) -> Option<&Local> {
+        self.local.as_ref()
+    }
+
     fn is_first(&self) -> bool {
         !self.identity.is_some_and(|identity| identity.has_replica)
     }
 
     /// Refuses what must not depose the store that uses the replica. Nothing is changed.
     fn check_before_claim(&self) -> Result<()> {
+        if let Some(identity) = self.identity.filter(|_| self.is_first()) {
+            // They are copied to the replica.
+            secret_keys::read(self.disk, identity.store)?;
+        }
         let Some(found) = claim::store_of(self.calls)? else {
             return self.check_empty();
         };
@@ -213,9 +211,9 @@ impl Opening<'_> {
         }
         self.check_contents(store, &contents)?;
         let mirror = self.mirror(store, &contents);
-        let plan = mirror.plan(self.local)?;
+        let plan = mirror.plan(self.local())?;
         tracing::debug!(?plan, "making the directory a mirror of the replica");
-        mirror.make(plan, self.local)?;
+        mirror.make(plan, self.local())?;
         identity::set_replica(self.disk, store, true)?;
         following::begin(self.disk)?;
         Ok(Some((store, end)))
@@ -233,8 +231,8 @@ impl Opening<'_> {
         }
     }
 
-    /// Checks that an empty log may be used. Whoever wrote the first chunk of any other log has
-    /// proven its engine.
+    /// Checks that an empty log may be used, and that its engine keeps its promises. The engine of
+    /// any other log was checked when its first chunk was written.
     fn check_empty(&self) -> Result<()> {
         if self.identity.is_none() && !self.options.create {
             return Err(Error::StoreMissing {
@@ -242,7 +240,7 @@ impl Opening<'_> {
             });
         }
         let lost = self
-            .local
+            .local()
             .filter(|local| !self.is_first() && !local.is_empty());
         if let Some(local) = lost.filter(|_| !self.options.reseed) {
             return Err(Error::ReplicaBehind {
@@ -265,7 +263,7 @@ impl Opening<'_> {
                 what: "the store in the directory was last used without a replica".into(),
             });
         }
-        self.mirror(store, contents).plan(self.local).map(drop)
+        self.mirror(store, contents).plan(self.local()).map(drop)
     }
 
     fn mirror<'m>(&'m self, store: StoreId, contents: &'m Contents) -> Mirror<'m> {
@@ -305,18 +303,20 @@ impl Opening<'_> {
             true => self.seed(*writer, &mut uploads)?,
             false => {
                 let mirror = self.mirror(writer.store, contents);
-                let plan = mirror.plan(self.local)?;
+                let plan = mirror.plan(self.local())?;
                 tracing::debug!(?plan, "making the directory a mirror of the replica");
                 let is_own = |last| reign::is_recorded(self.disk, last);
                 continues = plan == Plan::Keep && contents.last_reign.is_some_and(is_own);
-                mirror.make(plan, self.local).map_err(|error| match error {
-                    // What is missing may have been removed by a store that took over since.
-                    Error::ReplicaDamaged { .. } => {
-                        let deposed = claim::check_deposed(self.calls, writer);
-                        deposed.err().unwrap_or(error)
-                    }
-                    error => error,
-                })?;
+                mirror
+                    .make(plan, self.local())
+                    .map_err(|error| match error {
+                        // What is missing may have been removed by a store that took over since.
+                        Error::ReplicaDamaged { .. } => {
+                            let deposed = claim::check_deposed(self.calls, writer);
+                            deposed.err().unwrap_or(error)
+                        }
+                        error => error,
+                    })?;
             }
         }
         identity::set_replica(self.disk, writer.store, true)?;
@@ -326,7 +326,7 @@ impl Opening<'_> {
             replica: ReplicaState::new(Arc::new(appender), uploads),
             last: contents.last,
             continues,
-            end_lsn: match self.local.filter(|_| seeds) {
+            end_lsn: match self.local().filter(|_| seeds) {
                 Some(local) => local.end_lsn,
                 None => contents.end_lsn,
             },
@@ -339,7 +339,7 @@ impl Opening<'_> {
         // From here on, nothing may be written to the directory alone.
         identity::set_replica(self.disk, writer.store, true)?;
         let files = read_files(self.disk, writer.store)?;
-        let ends: BTreeMap<u64, u64> = self.local.map_or_else(BTreeMap::new, |local| {
+        let ends: BTreeMap<u64, u64> = self.local().map_or_else(BTreeMap::new, |local| {
             local.segments.iter().map(|s| (s.epoch, s.end)).collect()
         });
         let packs = files.packs.iter().map(|pack| PackFile {
@@ -356,13 +356,12 @@ impl Opening<'_> {
                 file: &*segment.file,
             })
         });
-        let keys = disk::read_whole(self.disk, file_names::SECRET_KEYS, KEYS_BYTES_MAX).ok();
         let snapshot = Snapshot {
             through: writer.claim,
-            end_lsn: self.local.map_or(1, |local| local.end_lsn),
+            end_lsn: self.local().map_or(1, |local| local.end_lsn),
             packs: packs.collect(),
             segments: segments.collect(),
-            secret_keys: keys.and_then(|keys| String::from_utf8(keys).ok()),
+            secret_keys: secret_keys::read_contents(self.disk, writer.store)?,
         };
         uploads.store(self.calls, &snapshot).map(drop)
     }

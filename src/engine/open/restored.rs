@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::followed::open_event;
 use super::index_fallback::replay_in_memory;
 use super::read_log::ReadLog;
+use super::replicated::Keep;
 use super::store_files::{StoreFiles, read_files};
 use super::{LogAccess, note_to_pack, replicated};
 use crate::base::sync::atomic::Ordering;
@@ -40,7 +41,8 @@ impl Engine {
         follower.begin_restore();
         // Their space may be needed for the download.
         self.preallocation.forget_reserves();
-        let (_, next) = replicated::mirror_anew(&self.options, &*self.disk, follower.calls())?;
+        let (_, next) =
+            replicated::mirror(&self.options, &*self.disk, follower.calls(), Keep::Packs)?;
         let files = read_files(&*self.disk, self.store)?;
         let read = replay_in_memory(self, &files, LogAccess::Repair);
         let read = read.map_err(ReplayError::into_error)?;
