@@ -4,6 +4,8 @@
 //! 0.0.4, with base units in the names, counters that only increase, and cumulative histograms. The
 //! health is reported even if the statistics are not available.
 
+mod replication;
+
 use std::fmt::{self, Display, Write};
 use std::time::{Duration, SystemTime};
 
@@ -248,22 +250,11 @@ impl Text {
         let pin = stats.oldest_pin.unwrap_or(Duration::ZERO).as_secs_f64();
         let help = "Longest time for which a page has kept a replaced file.";
         self.one("oldest_pin_seconds", "gauge", help, pin);
+        if let Some(replica) = &stats.replica {
+            self.replica(replica);
+        }
         if let Some(follower) = &stats.follower {
-            let help = "How far the follower may be behind.";
-            let lag = follower.lag.as_secs_f64();
-            self.one("follower_lag_seconds", "gauge", help, lag);
-            let help = "Log sequence number of the last commit that the follower shows.";
-            self.one("follower_as_of_lsn", "gauge", help, follower.as_of_lsn);
-            let help = "Time since the replica last responded to the follower.";
-            let silent = follower.silent.as_secs_f64();
-            self.one("follower_silent_seconds", "gauge", help, silent);
-            let help = "Number of times the follower was restored from a checkpoint.";
-            self.one(
-                "follower_restores_total",
-                "counter",
-                help,
-                follower.restores,
-            );
+            self.follower(follower);
         }
         let help = "Time taken to sync commits to disk.";
         self.histogram("sync_duration_seconds", help, &stats.syncs);

@@ -252,7 +252,8 @@ pub struct GraphStats {
 impl Stats {
     /// Returns the statistics as a JSON object whose members are named like the fields, in camel
     /// case. Durations are in microseconds (`..Us`), times in milliseconds since 1970 (`..At`). A
-    /// missing value is `null`; `follower` is present only in a follower. A histogram is `{"counts":[..],"boundsUs":[..],"sumUs":n}`.
+    /// missing value is `null`; `replica` is present only if the store has one, and `follower` only
+    /// in a follower. A histogram is `{"counts":[..],"boundsUs":[..],"sumUs":n}`.
     ///
     /// # Examples
     /// ```
@@ -289,10 +290,28 @@ impl Stats {
             "lastPurgeAt": self.last_purge_at.map(clock::to_ms),
             "oldestPinUs": self.oldest_pin.map(to_us),
         });
+        if let Some(replica) = &self.replica {
+            all["replica"] = replica.json();
+        }
         if let Some(follower) = &self.follower {
             all["follower"] = follower.json();
         }
         all.to_string()
+    }
+}
+
+impl ReplicaStats {
+    fn json(&self) -> Value {
+        json!({
+            "place": self.place,
+            "reign": self.reign,
+            "lastChunk": self.last_chunk,
+            "bytes": self.bytes,
+            "retries": self.retries,
+            "waitingUs": self.waiting.map(to_us),
+            "lastCheckpointAt": self.last_checkpoint_at.map(clock::to_ms),
+            "chunksSinceCheckpoint": self.chunks_since_checkpoint,
+        })
     }
 }
 

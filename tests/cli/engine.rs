@@ -1,6 +1,9 @@
 //! Guarantee: if an engine has the store open, every command that can uses its control socket, with
 //! the same output as without an engine.
 
+use std::sync::Arc;
+
+use jobstore::replica::MemoryReplica;
 use jobstore::{JobQuery, JobStore, OutcomeKind, State};
 
 use crate::tool::Place;
@@ -225,4 +228,34 @@ fn progress_is_shown_and_what_operators_do_reaches_the_worker() {
     place.run(&["complete", "--cancelled", "hangs"]).fine();
     assert!(run.is_over());
     assert!(!show().contains("iterating"), "{}", show());
+}
+
+#[test]
+fn stats_show_the_replica_of_a_writer_and_the_lag_of_a_follower() {
+    let place = Place::new();
+    let replica = Arc::new(MemoryReplica::default());
+    let options = JobStore::options().replica(replica.clone());
+    let store = options.open(place.store()).unwrap();
+    let control = store.control().unwrap();
+    store.create_graph("10001", "movie").unwrap();
+    let stats = place.run(&["stats"]).fine();
+    for line in [
+        "replica  memory",
+        "claim 1",
+        "since the last checkpoint, before this open",
+    ] {
+        assert!(stats.contains(line), "{line}: {stats}");
+    }
+    let json = place.run(&["stats", "--format", "json"]).fine();
+    assert!(json.contains(r#""chunksSinceCheckpoint":"#), "{json}");
+    drop(control);
+    store.close().unwrap();
+
+    let follower = JobStore::follow(place.store(), replica).unwrap();
+    let control = follower.control().unwrap();
+    let stats = place.run(&["stats"]).fine();
+    assert!(stats.contains("follows  memory"), "{stats}");
+    assert!(stats.contains(" behind"), "{stats}");
+    drop(control);
+    follower.close().unwrap();
 }

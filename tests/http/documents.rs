@@ -1,8 +1,10 @@
 //! Guarantee: the documents of the routes and metrics are complete and correct.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jobstore::http::{metrics, openapi};
+use jobstore::replica::MemoryReplica;
 use jobstore::{JobQuery, JobStore, State};
 use serde_json::Value;
 
@@ -187,11 +189,15 @@ fn the_numbers_as_json_are_those_of_the_stats() {
 
 #[test]
 fn the_example_alerts_look_at_numbers_that_there_are() {
-    let store = JobStore::in_memory().unwrap();
+    let dirs = tempfile::tempdir().unwrap();
+    let replica = Arc::new(MemoryReplica::default());
+    let options = JobStore::options().replica(replica.clone());
+    let store = options.open(dirs.path().join("here")).unwrap();
     let movie = store.create_graph("10001", "movie").unwrap();
     fill(&movie, 2, 10);
     movie.start("job-0").unwrap();
-    let numbers = metrics(&store).unwrap();
+    let follower = JobStore::follow(dirs.path().join("there"), replica).unwrap();
+    let numbers = metrics(&store).unwrap() + &metrics(&follower).unwrap();
     let rules = include_str!("../../examples/alerts.yml");
     let words = rules.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
     let names: BTreeSet<&str> = words.filter(|w| w.starts_with("jobstore_")).collect();

@@ -42,5 +42,20 @@ fn a_follower_serves_the_list_and_says_how_old_it_is() {
     assert_eq!(here.get(LIST).ok(), there.get(LIST).ok());
     let metrics = jobstore::http::metrics(&follower).unwrap();
     assert!(metrics.contains("jobstore_follower_lag_seconds "));
+    assert!(!metrics.contains("jobstore_replica_"));
+    let metrics = jobstore::http::metrics(&writer).unwrap();
+    assert!(!metrics.contains("jobstore_follower_"));
+    for (name, value) in [
+        ("reign", 1),
+        ("retries_total", 0),
+        ("waiting_seconds", 0),
+        (
+            "last_chunk",
+            writer.stats().unwrap().replica.unwrap().last_chunk,
+        ),
+    ] {
+        let line = format!("jobstore_replica_{name} {value}\n");
+        assert!(metrics.contains(&line), "{line}{metrics}");
+    }
     assert!(follower.control().is_ok());
 }

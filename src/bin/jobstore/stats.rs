@@ -86,6 +86,27 @@ struct Stats {
     index_lag: u64,
     purged: u64,
     last_purge_at: Option<u64>,
+    replica: Option<Replica>,
+    follower: Option<Follower>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Replica {
+    place: String,
+    reign: u64,
+    retries: u64,
+    waiting_us: Option<u64>,
+    last_checkpoint_at: Option<u64>,
+    chunks_since_checkpoint: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Follower {
+    place: String,
+    lag_us: u64,
+    restores: u64,
 }
 
 #[derive(Deserialize)]
@@ -244,6 +265,38 @@ fn text(stats: &Stats, now_ms: u64) -> String {
             .map(|ms| format!(", last {}", when::ago(ms, now_ms)));
         let last = last.unwrap_or_default();
         put("purged", &format!("{}{last}", output::jobs(stats.purged)));
+    }
+    if let Some(replica) = &stats.replica {
+        put("replica", &harmless(&replica.place));
+        put("", &format!("claim {}", grouped(replica.reign)));
+        if let Some(us) = replica.waiting_us {
+            let waiting = when::took(Duration::from_micros(us));
+            put(
+                "",
+                &format!("a commit has been waiting for it for {waiting}"),
+            );
+        }
+        if replica.retries > 0 {
+            put(
+                "",
+                &format!("{} repeated", counted(replica.retries, "call")),
+            );
+        }
+        let chunks = counted(replica.chunks_since_checkpoint, "chunk");
+        let checkpoint = match replica.last_checkpoint_at {
+            Some(ms) => format!("since the last checkpoint, {}", when::ago(ms, now_ms)),
+            None => "since the last checkpoint, before this open".to_owned(),
+        };
+        put("", &format!("{chunks} {checkpoint}"));
+    }
+    if let Some(follower) = &stats.follower {
+        put("follows", &harmless(&follower.place));
+        let lag = when::took(Duration::from_micros(follower.lag_us));
+        put("", &format!("at most {lag} behind"));
+        if follower.restores > 0 {
+            let restores = counted(follower.restores, "time");
+            put("", &format!("restored from a checkpoint {restores}"));
+        }
     }
     for graph in &stats.graphs {
         put(
