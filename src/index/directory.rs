@@ -192,9 +192,10 @@ impl IndexDirectory {
         let mut why = None;
         if rebuild {
             why = Some("it is unusable");
-        } else if self.is_marked() {
+        } else if self.is_marked() && fs::symlink_metadata(&path).is_ok() {
             why = Some(
-                "the last open of the index did not complete, or the index failed while in use",
+                "the last open of the index did not complete, the index failed while in use, or \
+                 the log was replaced",
             );
         } else if !self.is_free(OPEN_WAIT) {
             why = Some("it is still open elsewhere");

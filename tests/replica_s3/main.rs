@@ -2,6 +2,8 @@
 //! servers that `.ci/replica-servers` starts.
 
 mod calls;
+#[cfg(feature = "cli")]
+mod cli;
 #[path = "../common/fake_s3.rs"]
 mod fake_s3;
 mod faults;

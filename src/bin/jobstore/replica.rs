@@ -132,14 +132,14 @@ fn status(url: &str, format: Format) -> Result<Verdict, Problem> {
             "place": replica.place(),
             "store": format!("{:032x}", found.store),
             "holder": found.holder,
-            "held_since": when::to_ms(found.held_since),
+            "heldSince": when::to_ms(found.held_since),
             "reign": found.reign,
-            "last_chunk": found.last_chunk,
-            "last_lsn": found.last_lsn,
+            "lastChunk": found.last_chunk,
+            "lastLsn": found.last_lsn,
             "chunks": found.chunks,
             "claims": found.claims,
             "blobs": found.blobs,
-            "blob_bytes": found.blob_bytes,
+            "blobBytes": found.blob_bytes,
         })
         .to_string(),
         Format::Text => format!(
@@ -167,7 +167,18 @@ pub(crate) fn followed(store_args: &StoreArgs, url: &str) -> Result<JobStore, Pr
     let dir = store_args.data()?;
     access::check_owner(&dir)?;
     let options = JobStore::options().replica(connect(url)?);
-    Ok(options.follow(&dir)?)
+    options.follow(&dir).map_err(problem_of)
+}
+
+/// Why a store with a replica could not be opened.
+fn problem_of(error: Error) -> Problem {
+    match error {
+        Error::StoreMissing { .. } => Problem::failed(
+            "the replica is empty",
+            "check the URL; an engine fills a replica when it first opens its store with it",
+        ),
+        error => error.into(),
+    }
 }
 
 fn restore(store_args: &StoreArgs, url: &str) -> Result<Verdict, Problem> {
@@ -215,15 +226,7 @@ fn promote(store_args: &StoreArgs, url: &str, if_quiet: Option<u64>) -> Result<V
         .recovery(Recovery::Leave)
         .take_over(take_over)
         .replica(connect(url)?);
-    let store = match options.open(&dir) {
-        Err(Error::StoreMissing { .. }) => {
-            return Err(Problem::failed(
-                "the replica is empty",
-                "check the URL; an engine fills a replica when it first opens its store with it",
-            ));
-        }
-        opened => opened?,
-    };
+    let store = options.open(&dir).map_err(problem_of)?;
     let reign = store.reign().unwrap_or_default();
     store.close()?;
     output::note(&format!("took the replica over, with claim {reign}"));
