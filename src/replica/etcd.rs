@@ -4,6 +4,7 @@ mod cluster;
 mod failure;
 mod grpc;
 mod runtime;
+mod session;
 mod tls;
 mod url;
 mod wire;
