@@ -28,10 +28,8 @@ const MAX_LOG_BYTES: usize = 1 << 20;
 ///
 /// # Examples
 /// ```no_run
-/// use std::sync::Arc;
-/// use jobstore::replica::{Pair, Replica, ReplicaError};
+/// use jobstore::replica::{Pair, Replica, connect};
 ///
-/// # fn connect(url: &str) -> Result<Arc<dyn Replica>, ReplicaError> { unimplemented!() }
 /// let log = connect("etcd://a:2379,b:2379,c:2379/jobs")?;
 /// let packs = connect("s3://bucket/jobs")?;
 /// let replica = Pair::new(log, packs);
@@ -39,7 +37,7 @@ const MAX_LOG_BYTES: usize = 1 << 20;
 /// // The same, with one URL.
 /// let url = "log=etcd://a:2379,b:2379,c:2379/jobs,packs=s3://bucket/jobs";
 /// assert_eq!(Pair::from_url(url, connect)?.place(), replica.place());
-/// # Ok::<(), ReplicaError>(())
+/// # Ok::<(), jobstore::replica::ReplicaError>(())
 /// ```
 pub struct Pair {
     log: Arc<dyn Replica>,
