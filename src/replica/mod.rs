@@ -23,6 +23,7 @@ mod memory;
 pub(crate) mod mirror;
 mod pair;
 mod prove;
+mod random;
 #[cfg(feature = "replica-s3")]
 mod s3;
 mod status;

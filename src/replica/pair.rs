@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::large_chunk::{self, Reference};
+use super::random::random_number;
 use crate::model::replica::{Created, Replica, ReplicaError};
 
 /// Larger chunks are stored as blobs.
@@ -91,9 +92,7 @@ impl Pair {
                 return Ok(reference);
             }
         }
-        let mut random = [0; 16];
-        getrandom::fill(&mut random).map_err(|error| self.unknown(number, &error.to_string()))?;
-        let random = u128::from_le_bytes(random);
+        let random = random_number().map_err(|problem| self.unknown(number, &problem))?;
         let reference = Reference { len, hash, random };
         self.blobs.put(&reference.name(number), len, &mut &*chunk)?;
         Ok(reference)
