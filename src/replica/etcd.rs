@@ -3,7 +3,6 @@
 mod cluster;
 mod failure;
 mod grpc;
-mod runtime;
 mod session;
 mod tls;
 mod url;

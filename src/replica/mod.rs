@@ -24,6 +24,8 @@ pub(crate) mod mirror;
 mod pair;
 mod prove;
 mod random;
+#[cfg(any(feature = "replica-etcd", feature = "replica-s3"))]
+mod runtime;
 #[cfg(feature = "replica-s3")]
 mod s3;
 mod status;

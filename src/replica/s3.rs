@@ -7,7 +7,6 @@ pub(crate) mod environment;
 pub(crate) mod failure;
 mod objects;
 mod profile;
-mod runtime;
 pub(crate) mod settings;
 mod transport;
 

@@ -7,9 +7,10 @@ use http_body_util::{BodyExt, Limited};
 use reqwest::header::{HeaderMap, HeaderValue};
 
 use super::failure::{Failure, chain};
-use super::runtime::Runtime;
 use super::session;
+use crate::replica::runtime::Runtime;
 
+const THREAD: &str = "jobstore-etcd";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// While a request waits, pings find out whether the node is there. If it is not, the connection is
@@ -54,7 +55,7 @@ pub(super) struct Grpc {
 impl Grpc {
     /// Without `tls`, connections are not encrypted.
     pub(super) fn new(tls: Option<rustls::ClientConfig>) -> Result<Grpc, String> {
-        let runtime = Runtime::start().map_err(|error| chain(&error))?;
+        let runtime = Runtime::start(THREAD).map_err(|error| chain(&error))?;
         let config = match &tls {
             Some(tls) => tls.clone(),
             // reqwest would otherwise read the certificates of the system, which may have none.
@@ -119,7 +120,8 @@ impl Grpc {
             response.unwrap_or_else(|_| Err(late()))
         };
         let stopped = || Failure::NotSent("the client's thread has stopped".to_owned());
-        let response = self.runtime.run(call).unwrap_or_else(|| Err(stopped()));
+        let response = self.runtime.begin(call).wait();
+        let response = response.unwrap_or_else(|| Err(stopped()));
         response.map_err(|failure| failure.at(endpoint))
     }
 }
