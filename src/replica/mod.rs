@@ -13,6 +13,8 @@ pub(crate) mod checkpoint;
 pub(crate) mod chunk;
 pub(crate) mod claim;
 mod connect;
+#[cfg(any(feature = "replica-etcd", feature = "replica-s3"))]
+mod error_chain;
 #[cfg(feature = "replica-etcd")]
 mod etcd;
 pub(crate) mod following;
@@ -29,6 +31,8 @@ mod runtime;
 #[cfg(feature = "replica-s3")]
 mod s3;
 mod status;
+#[cfg(any(feature = "replica-etcd", feature = "replica-s3"))]
+mod tls;
 pub(crate) mod uploads;
 mod url;
 

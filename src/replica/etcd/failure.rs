@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use crate::model::replica::ReplicaError;
+use crate::replica::error_chain::chain;
 
 /// What one node made of a request.
 #[derive(Debug)]
@@ -197,19 +198,6 @@ fn is_tls_error(error: &(dyn Error + 'static)) -> bool {
         return io.get_ref().is_some_and(|inner| is_tls_error(inner));
     }
     error.is::<rustls::Error>() || error.source().is_some_and(is_tls_error)
-}
-
-/// The texts of an error and of its causes.
-pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = String::new();
-    let sources = std::iter::successors(Some(error), |error| (*error).source());
-    for source in sources.map(ToString::to_string) {
-        if !text.contains(&source) {
-            text.push_str(if text.is_empty() { "" } else { ": " });
-            text.push_str(&source);
-        }
-    }
-    text
 }
 
 #[cfg(test)]

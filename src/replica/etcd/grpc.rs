@@ -6,9 +6,11 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Limited};
 use reqwest::header::{HeaderMap, HeaderValue};
 
-use super::failure::{Failure, chain};
+use super::failure::Failure;
 use super::session;
+use crate::replica::error_chain::chain;
 use crate::replica::runtime::Runtime;
+use crate::replica::tls::without_roots;
 
 const THREAD: &str = "jobstore-etcd";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -58,8 +60,7 @@ impl Grpc {
         let runtime = Runtime::start(THREAD).map_err(|error| chain(&error))?;
         let config = match &tls {
             Some(tls) => tls.clone(),
-            // reqwest would otherwise read the certificates of the system, which may have none.
-            None => super::tls::without_roots()?,
+            None => without_roots()?,
         };
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(config)

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use object_store::aws::{AmazonS3, AmazonS3Builder, AwsCredential, AwsCredentialProvider};
 use object_store::{BackoffConfig, CredentialProvider, RetryConfig};
 
-use super::failure::{Failure, chain, record};
+use super::failure::{Failure, record, short_chain};
 use super::settings::Settings;
 use super::transport::{self, Transport, time_limit};
 use crate::model::replica::ReplicaError;
@@ -43,7 +43,7 @@ impl Client {
             timeout: settings.request_timeout,
             records,
         };
-        let build = |builder: AmazonS3Builder| builder.build().map_err(|e| err(chain(&e)));
+        let build = |builder: AmazonS3Builder| builder.build().map_err(|e| err(short_chain(&e)));
 
         let builder = settings.builder.clone().with_retry(retry(1));
         let seed = build(builder.with_http_connector(transport(false)))?;
@@ -52,7 +52,7 @@ impl Client {
             let credentials = credentials.clone();
             let get = async move {
                 let result = credentials.get_credential().await;
-                result.map_err(|error| Failure::Credentials(chain(&error)))
+                result.map_err(|error| Failure::Credentials(short_chain(&error)))
             };
             if begin(&runtime, INSTANCE_TIMEOUT, get).wait().is_err() {
                 return Err(err(format!(
@@ -151,7 +151,7 @@ impl CredentialProvider for Recorded {
     async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
         let result = self.0.get_credential().await;
         if let Err(error) = &result {
-            record(Some(Failure::Credentials(chain(error))));
+            record(Some(Failure::Credentials(short_chain(error))));
         }
         result
     }
