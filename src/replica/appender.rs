@@ -328,7 +328,7 @@ impl Appender {
             if let Some(done) = state.lanes[client as usize].take_done() {
                 return done;
             }
-            // Without a thread, whoever waits appends.
+            // Without a thread, the caller that waits appends.
             if state.thread.is_some() && !state.is_stopped {
                 self.changed.wait(&mut state);
                 continue;

@@ -3,7 +3,7 @@
 mod cluster;
 mod failure;
 mod grpc;
-mod runtime;
+mod session;
 mod tls;
 mod url;
 mod wire;
@@ -16,6 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::model::replica::{Created, Replica, ReplicaError};
+use crate::replica::random::random_number;
 use cluster::Cluster;
 use failure::Failure;
 use grpc::{CREATE, DELETE, Grpc, Method, RANGE};
@@ -269,9 +270,8 @@ impl Replica for EtcdReplica {
     }
 
     fn scratch(&self) -> Result<Box<dyn Replica>, ReplicaError> {
-        let mut random = [0; 16];
-        getrandom::fill(&mut random).map_err(|error| self.unclear(&error.to_string()))?;
-        let below = format!("/scratch/{:032x}", u128::from_le_bytes(random));
+        let random = random_number().map_err(|problem| self.unclear(&problem))?;
+        let below = format!("/scratch/{random:032x}");
         Ok(Box::new(EtcdReplica {
             cluster: self.cluster.clone(),
             prefix: format!("{}{below}", self.prefix),

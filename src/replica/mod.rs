@@ -13,6 +13,8 @@ pub(crate) mod checkpoint;
 pub(crate) mod chunk;
 pub(crate) mod claim;
 mod connect;
+#[cfg(any(feature = "replica-etcd", feature = "replica-s3"))]
+mod error_chain;
 #[cfg(feature = "replica-etcd")]
 mod etcd;
 pub(crate) mod following;
@@ -23,9 +25,14 @@ mod memory;
 pub(crate) mod mirror;
 mod pair;
 mod prove;
+mod random;
+#[cfg(any(feature = "replica-etcd", feature = "replica-s3"))]
+mod runtime;
 #[cfg(feature = "replica-s3")]
 mod s3;
 mod status;
+#[cfg(any(feature = "replica-etcd", feature = "replica-s3"))]
+mod tls;
 pub(crate) mod uploads;
 mod url;
 

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::large_chunk::{self, Reference};
+use super::random::random_number;
 use crate::model::replica::{Created, Replica, ReplicaError};
 
 /// Larger chunks are stored as blobs.
@@ -28,10 +29,8 @@ const MAX_LOG_BYTES: usize = 1 << 20;
 ///
 /// # Examples
 /// ```no_run
-/// use std::sync::Arc;
-/// use jobstore::replica::{Pair, Replica, ReplicaError};
+/// use jobstore::replica::{Pair, Replica, connect};
 ///
-/// # fn connect(url: &str) -> Result<Arc<dyn Replica>, ReplicaError> { unimplemented!() }
 /// let log = connect("etcd://a:2379,b:2379,c:2379/jobs")?;
 /// let packs = connect("s3://bucket/jobs")?;
 /// let replica = Pair::new(log, packs);
@@ -39,7 +38,7 @@ const MAX_LOG_BYTES: usize = 1 << 20;
 /// // The same, with one URL.
 /// let url = "log=etcd://a:2379,b:2379,c:2379/jobs,packs=s3://bucket/jobs";
 /// assert_eq!(Pair::from_url(url, connect)?.place(), replica.place());
-/// # Ok::<(), ReplicaError>(())
+/// # Ok::<(), jobstore::replica::ReplicaError>(())
 /// ```
 pub struct Pair {
     log: Arc<dyn Replica>,
@@ -93,9 +92,7 @@ impl Pair {
                 return Ok(reference);
             }
         }
-        let mut random = [0; 16];
-        getrandom::fill(&mut random).map_err(|error| self.unknown(number, &error.to_string()))?;
-        let random = u128::from_le_bytes(random);
+        let random = random_number().map_err(|problem| self.unknown(number, &problem))?;
         let reference = Reference { len, hash, random };
         self.blobs.put(&reference.name(number), len, &mut &*chunk)?;
         Ok(reference)

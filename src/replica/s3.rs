@@ -7,7 +7,6 @@ pub(crate) mod environment;
 pub(crate) mod failure;
 mod objects;
 mod profile;
-mod runtime;
 pub(crate) mod settings;
 mod transport;
 
@@ -22,6 +21,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 
 use crate::model::replica::{Created, Replica, ReplicaError};
+use crate::replica::random::random_number;
 use crate::replica::url::S3Url;
 pub use builder::S3ReplicaBuilder;
 use client::Client;
@@ -366,11 +366,9 @@ impl Replica for S3Replica {
     }
 
     fn scratch(&self) -> Result<Box<dyn Replica>, ReplicaError> {
-        let mut random = [0; 16];
-        let filled = getrandom::fill(&mut random);
-        let filled = filled.map_err(|e| Failure::Refused(format!("no random numbers: {e}")));
-        self.result(filled, || "choose a place to try the server".to_owned())?;
-        let name = format!("{PROBE}{:032x}", u128::from_le_bytes(random));
+        let random = random_number().map_err(Failure::Refused);
+        let random = self.result(random, || "choose a place to try the server".to_owned())?;
+        let name = format!("{PROBE}{random:032x}");
         Ok(Box::new(S3Replica {
             client: self.client.clone(),
             url: S3Url {

@@ -357,12 +357,21 @@ fn certificates_from_a_file() {
         )
     };
     let what = with(&file);
-    assert!(what.contains("AWS_CA_BUNDLE: cannot read /"), "{what}");
+    assert!(
+        what.contains("AWS_CA_BUNDLE: cannot read the certificate /"),
+        "{what}"
+    );
     fs::write(
         &file,
         "-----BEGIN CERTIFICATE-----\n*\n-----END CERTIFICATE-----\n",
     )
     .unwrap();
     let what = with(&file);
-    assert!(what.contains("AWS_CA_BUNDLE: cannot read /"), "{what}");
+    assert!(
+        what.contains("AWS_CA_BUNDLE: cannot read the certificate /"),
+        "{what}"
+    );
+    fs::write(&file, "").unwrap();
+    let what = with(&file);
+    assert!(what.contains("contains no certificate"), "{what}");
 }

@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use crate::model::replica::ReplicaError;
+use crate::replica::error_chain::chain;
 
 /// What one node made of a request.
 #[derive(Debug)]
@@ -31,9 +32,25 @@ impl Failure {
         if is_tls_error(error) || is_about_certificate(&text) {
             return Failure::Tls(text);
         }
-        match error.is_connect() || error.is_builder() {
+        match error.is_connect() || error.is_builder() || is_canceled(error) {
             true => Failure::NotSent(text),
             false => Failure::NoAnswer(text),
+        }
+    }
+
+    /// Adds that a new connection to the same node fails with this error.
+    pub(super) fn with_new_connection(self, error: &(dyn Error + 'static)) -> Failure {
+        let refusal = chain(error);
+        if !is_about_certificate(&refusal) {
+            return self;
+        }
+        match self {
+            Failure::NotSent(_) => Failure::Tls(refusal),
+            // The earlier connection may have been accepted.
+            Failure::NoAnswer(text) => {
+                Failure::NoAnswer(format!("{text}; a new connection fails: {refusal}"))
+            }
+            other => other,
         }
     }
 
@@ -104,7 +121,12 @@ impl Failure {
         if matches!(self, Failure::NotSent(text) if text.contains("tls handshake eof")) {
             return Some("check that etcd serves TLS on this port");
         }
-        if let Failure::Tls(_) = self {
+        let is_refused = match self {
+            Failure::Tls(_) => true,
+            Failure::NoAnswer(text) => is_about_certificate(text),
+            _ => false,
+        };
+        if is_refused {
             return Some(
                 "check that etcd serves TLS on this port, that its certificate is issued for this \
                  host by an authority in the file `ca`, and that it accepts the certificate in \
@@ -148,7 +170,7 @@ impl Failure {
 }
 
 /// Whether the server closed the connection because it does not accept the client's certificate.
-/// With TLS 1.3, a client learns this only after the handshake, where h2 passes on only the text.
+/// After the handshake, h2 passes on only the text.
 fn is_about_certificate(text: &str) -> bool {
     let alerts = [
         "AccessDenied",
@@ -164,6 +186,12 @@ fn is_about_certificate(text: &str) -> bool {
         .is_some_and(|(_, alert)| alerts.iter().any(|known| alert.starts_with(known)))
 }
 
+/// Whether the connection was closed before the request was sent.
+fn is_canceled(error: &(dyn Error + 'static)) -> bool {
+    let hyper = error.downcast_ref::<hyper::Error>();
+    hyper.is_some_and(hyper::Error::is_canceled) || error.source().is_some_and(is_canceled)
+}
+
 fn is_tls_error(error: &(dyn Error + 'static)) -> bool {
     if let Some(io) = error.downcast_ref::<std::io::Error>() {
         // The source of an `io::Error` is the source of what it contains.
@@ -172,22 +200,42 @@ fn is_tls_error(error: &(dyn Error + 'static)) -> bool {
     error.is::<rustls::Error>() || error.source().is_some_and(is_tls_error)
 }
 
-/// The texts of an error and of its causes.
-pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = String::new();
-    let sources = std::iter::successors(Some(error), |error| (*error).source());
-    for source in sources.map(ToString::to_string) {
-        if !text.contains(&source) {
-            text.push_str(if text.is_empty() { "" } else { ": " });
-            text.push_str(&source);
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refused_certificate_is_reported_with_its_remedy() {
+        let alert = |description| std::io::Error::other(rustls::Error::AlertReceived(description));
+        let refusal = alert(rustls::AlertDescription::BadCertificate);
+        let closed = || "connection closed".to_owned();
+        let error = Failure::NotSent(closed()).with_new_connection(&refusal);
+        match error.into_error("etcds://a:2379/p") {
+            ReplicaError::Refused { what } => {
+                assert!(what.contains("alert: BadCertificate; check that"), "{what}");
+            }
+            other => panic!("{other:?}"),
+        }
+        // The request may have been executed before the node refused this client.
+        let error = Failure::NoAnswer(closed()).with_new_connection(&refusal);
+        match error.into_error("etcds://a:2379/p") {
+            ReplicaError::Unknown { what } => {
+                assert!(what.contains("alert: BadCertificate; check that"), "{what}");
+            }
+            other => panic!("{other:?}"),
+        }
+        // This node cannot be reached, or has a problem of its own.
+        for problem in [
+            std::io::ErrorKind::ConnectionRefused.into(),
+            std::io::ErrorKind::UnexpectedEof.into(),
+            alert(rustls::AlertDescription::InternalError),
+        ] {
+            let error = Failure::NotSent(closed()).with_new_connection(&problem);
+            let expected = "etcds://a:2379/p: cannot connect to etcd: connection closed".to_owned();
+            let expected = ReplicaError::Unknown { what: expected };
+            assert_eq!(error.into_error("etcds://a:2379/p"), expected);
+        }
+    }
 
     #[test]
     fn only_a_definite_refusal_is_one() {

@@ -1,13 +1,18 @@
 //! A gRPC call of one node: one request message, one response message.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Limited};
 use reqwest::header::{HeaderMap, HeaderValue};
 
-use super::failure::{Failure, chain};
-use super::runtime::Runtime;
+use super::failure::Failure;
+use super::session;
+use crate::replica::error_chain::chain;
+use crate::replica::runtime::Runtime;
+use crate::replica::tls::without_roots;
 
+const THREAD: &str = "jobstore-etcd";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// While a request waits, pings find out whether the node is there. If it is not, the connection is
@@ -45,21 +50,20 @@ pub(super) const AUTHENTICATE: Method = Method {
 pub(super) struct Grpc {
     client: reqwest::Client,
     runtime: Runtime,
-    scheme: &'static str,
+    /// `None` if connections are not encrypted.
+    tls: Option<Arc<rustls::ClientConfig>>,
 }
 
 impl Grpc {
     /// Without `tls`, connections are not encrypted.
     pub(super) fn new(tls: Option<rustls::ClientConfig>) -> Result<Grpc, String> {
-        let runtime = Runtime::start().map_err(|error| chain(&error))?;
-        let scheme = if tls.is_some() { "https" } else { "http" };
-        let tls = match tls {
-            Some(tls) => tls,
-            // reqwest would otherwise read the certificates of the system, which may have none.
-            None => super::tls::without_roots()?,
+        let runtime = Runtime::start(THREAD).map_err(|error| chain(&error))?;
+        let config = match &tls {
+            Some(tls) => tls.clone(),
+            None => without_roots()?,
         };
         let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
+            .tls_backend_preconfigured(config)
             .http2_prior_knowledge()
             .http2_keep_alive_interval(PING_INTERVAL)
             .http2_keep_alive_timeout(PING_TIMEOUT)
@@ -74,7 +78,7 @@ impl Grpc {
         Ok(Grpc {
             client,
             runtime,
-            scheme,
+            tls: tls.map(Arc::new),
         })
     }
 
@@ -92,7 +96,8 @@ impl Grpc {
         body.push(0); // not compressed
         body.extend_from_slice(&len.to_be_bytes());
         body.extend_from_slice(message);
-        let url = format!("{}://{endpoint}{}", self.scheme, method.path);
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{endpoint}{}", method.path);
         let mut request = self
             .client
             .post(url)
@@ -103,20 +108,42 @@ impl Grpc {
         if let Some(token) = token {
             request = request.header("token", token);
         }
+        let (tls, node) = (self.tls.clone(), endpoint.to_owned());
+        let exchange = async move {
+            match request.send().await {
+                Ok(response) => read(response).await,
+                Err(error) => Err(explain(&error.without_url(), tls, &node).await),
+            }
+        };
         let call = async {
             let late = || Failure::NoAnswer(format!("no answer in {REQUEST_TIMEOUT:?}"));
-            let response = tokio::time::timeout(REQUEST_TIMEOUT, exchange(request)).await;
+            let response = tokio::time::timeout(REQUEST_TIMEOUT, exchange).await;
             response.unwrap_or_else(|_| Err(late()))
         };
         let stopped = || Failure::NotSent("the client's thread has stopped".to_owned());
-        let response = self.runtime.run(call).unwrap_or_else(|| Err(stopped()));
+        let response = self.runtime.begin(call).wait();
+        let response = response.unwrap_or_else(|| Err(stopped()));
         response.map_err(|failure| failure.at(endpoint))
     }
 }
 
-async fn exchange(request: reqwest::RequestBuilder) -> Result<Vec<u8>, Failure> {
-    let response = request.send().await;
-    let response = response.map_err(|error| Failure::of_request(&error.without_url()))?;
+/// Why a request failed. If a connection with TLS was closed, this opens another one to find out.
+async fn explain(
+    error: &reqwest::Error,
+    tls: Option<Arc<rustls::ClientConfig>>,
+    endpoint: &str,
+) -> Failure {
+    let failure = Failure::of_request(error);
+    let Some(tls) = tls.filter(|_| !error.is_connect() && !error.is_timeout()) else {
+        return failure;
+    };
+    match tokio::time::timeout(CONNECT_TIMEOUT, session::test(tls, endpoint)).await {
+        Ok(Err(error)) => failure.with_new_connection(&error),
+        Ok(Ok(())) | Err(_) => failure,
+    }
+}
+
+async fn read(response: reqwest::Response) -> Result<Vec<u8>, Failure> {
     let kind = response.headers().get("content-type");
     let is_grpc = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
     if response.status() != reqwest::StatusCode::OK || !is_grpc {

@@ -1,24 +1,16 @@
 //! The TLS configuration.
-//!
-//! It is passed explicitly: rustls would otherwise take the cryptography from a setting of the
-//! process, which belongs to the host.
 
 use std::sync::Arc;
 
 use rustls::client::WantsClientCert;
+use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 use rustls_platform_verifier::Verifier;
 
-use super::failure::chain;
 use super::url::Tls;
-
-/// The configuration for connections that are not encrypted.
-pub(super) fn without_roots() -> Result<ClientConfig, String> {
-    let config = builder()?.with_root_certificates(RootCertStore::empty());
-    Ok(config.with_no_client_auth())
-}
+use crate::replica::error_chain::chain;
+use crate::replica::tls::{builder, certificates};
 
 /// Reads the certificates.
 pub(super) fn config(tls: &Tls) -> Result<ClientConfig, String> {
@@ -40,13 +32,6 @@ pub(super) fn config(tls: &Tls) -> Result<ClientConfig, String> {
     Ok(config)
 }
 
-fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, String> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider);
-    let builder = builder.with_safe_default_protocol_versions();
-    builder.map_err(|error| chain(&error))
-}
-
 fn verifier(tls: &Tls) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, String> {
     let builder = builder()?;
     if let Some(file) = &tls.ca {
@@ -63,14 +48,4 @@ fn verifier(tls: &Tls) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, S
     })?;
     let builder = builder.dangerous();
     Ok(builder.with_custom_certificate_verifier(Arc::new(verifier)))
-}
-
-fn certificates(file: &str) -> Result<Vec<CertificateDer<'static>>, String> {
-    let certificates = CertificateDer::pem_file_iter(file)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| format!("cannot read the certificate {file}: {error}"))?;
-    match certificates.is_empty() {
-        true => Err(format!("{file} contains no certificate in PEM format")),
-        false => Ok(certificates),
-    }
 }

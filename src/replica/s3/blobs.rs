@@ -8,9 +8,8 @@ use futures_util::TryStreamExt;
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, MultipartUpload, ObjectStore, ObjectStoreExt};
 
-use super::client::Client;
+use super::client::{Answer, Client};
 use super::failure::{Failure, observed};
-use super::runtime::Answer;
 
 /// S3 requires at least 5 MiB.
 const PART_BYTES: u64 = 8 << 20;

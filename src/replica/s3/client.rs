@@ -8,12 +8,13 @@ use async_trait::async_trait;
 use object_store::aws::{AmazonS3, AmazonS3Builder, AwsCredential, AwsCredentialProvider};
 use object_store::{BackoffConfig, CredentialProvider, RetryConfig};
 
-use super::failure::{Failure, chain, record};
-use super::runtime::{Answer, Runtime};
+use super::failure::{Failure, record, short_chain};
 use super::settings::Settings;
 use super::transport::{self, Transport, time_limit};
 use crate::model::replica::ReplicaError;
+use crate::replica::runtime::{Pending, Runtime};
 
+const THREAD: &str = "jobstore-s3";
 /// For the metadata service, which is on the same host.
 const INSTANCE_TIMEOUT: Duration = Duration::from_secs(6);
 const MAX_RETRIES: usize = 3;
@@ -35,14 +36,14 @@ impl Client {
         };
         let client = transport::client(&settings.endpoint, settings.ca_bundle.as_deref());
         let client = client.map_err(err)?;
-        let runtime = Runtime::start();
+        let runtime = Runtime::start(THREAD);
         let runtime = runtime.map_err(|e| err(format!("cannot start its thread: {e}")))?;
         let transport = |records| Transport {
             client: client.clone(),
             timeout: settings.request_timeout,
             records,
         };
-        let build = |builder: AmazonS3Builder| builder.build().map_err(|e| err(chain(&e)));
+        let build = |builder: AmazonS3Builder| builder.build().map_err(|e| err(short_chain(&e)));
 
         let builder = settings.builder.clone().with_retry(retry(1));
         let seed = build(builder.with_http_connector(transport(false)))?;
@@ -51,9 +52,9 @@ impl Client {
             let credentials = credentials.clone();
             let get = async move {
                 let result = credentials.get_credential().await;
-                result.map_err(|error| Failure::Credentials(chain(&error)))
+                result.map_err(|error| Failure::Credentials(short_chain(&error)))
             };
-            if runtime.begin(INSTANCE_TIMEOUT, get).wait().is_err() {
+            if begin(&runtime, INSTANCE_TIMEOUT, get).wait().is_err() {
                 return Err(err(format!(
                     "no credentials: {tried}, and there is no metadata service of an instance; \
                      set the variables, or AWS_PROFILE"
@@ -85,7 +86,7 @@ impl Client {
     ) -> Answer<T> {
         // Each request has its own limit; this one also covers credentials and retries.
         let limit = time_limit(self.timeout, bytes) + RETRY_TIMEOUT;
-        self.runtime.begin(limit, call)
+        begin(&self.runtime, limit, call)
     }
 
     /// Makes a call that transfers about this many bytes, and waits for its result.
@@ -95,6 +96,30 @@ impl Client {
         call: impl Future<Output = Result<T, Failure>> + Send + 'static,
     ) -> Result<T, Failure> {
         self.begin(bytes, call).wait()
+    }
+}
+
+/// Begins a call that may take up to `limit`.
+fn begin<T: Send + 'static>(
+    runtime: &Runtime,
+    limit: Duration,
+    call: impl Future<Output = Result<T, Failure>> + Send + 'static,
+) -> Answer<T> {
+    Answer(runtime.begin(async move {
+        let result = tokio::time::timeout(limit, call).await;
+        let late = || Failure::NoAnswer(format!("no answer within {limit:?}"));
+        result.unwrap_or_else(|_| Err(late()))
+    }))
+}
+
+/// The result of a call that is being made.
+pub(crate) struct Answer<T>(Pending<Result<T, Failure>>);
+
+impl<T> Answer<T> {
+    /// Waits for the result.
+    pub(crate) fn wait(self) -> Result<T, Failure> {
+        let stopped = || Failure::NoAnswer(format!("the thread {THREAD} has stopped"));
+        self.0.wait().unwrap_or_else(|| Err(stopped()))
     }
 }
 
@@ -126,7 +151,7 @@ impl CredentialProvider for Recorded {
     async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
         let result = self.0.get_credential().await;
         if let Err(error) = &result {
-            record(Some(Failure::Credentials(chain(error))));
+            record(Some(Failure::Credentials(short_chain(error))));
         }
         result
     }

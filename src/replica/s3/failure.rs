@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::error::Error;
 
 use crate::model::replica::ReplicaError;
+use crate::replica::error_chain::chain;
 
 /// The longest text of a server that is repeated in a message.
 const MAX_TEXT: usize = 200;
@@ -45,24 +46,15 @@ pub(crate) async fn observed<T>(
         let result = call.await;
         result.map_err(|error| {
             let recorded = LAST.with(|last| last.borrow_mut().take());
-            recorded.unwrap_or_else(|| Failure::NoAnswer(chain(&error)))
+            recorded.unwrap_or_else(|| Failure::NoAnswer(short_chain(&error)))
         })
     };
     LAST.scope(RefCell::new(None), call).await
 }
 
-/// An error with its sources, as one line.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        source = error.source();
-    }
-    one_line(&text)
+/// An error with its causes, as one line.
+pub(crate) fn short_chain(error: &(dyn Error + 'static)) -> String {
+    one_line(&chain(error))
 }
 
 /// Text from outside, short and without control characters.

@@ -1,7 +1,4 @@
 // Sends HTTP requests for object_store.
-//
-// The TLS configuration is passed explicitly: rustls would otherwise take it from a setting of the
-// process, which belongs to the host.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -13,12 +10,11 @@ use object_store::ClientOptions;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
 };
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 use rustls_platform_verifier::Verifier;
 
-use super::failure::{Failure, chain, record};
+use super::failure::{Failure, record, short_chain};
+use crate::replica::tls::{builder, certificates, without_roots};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The lowest rate, in bytes per second, at which a body may be transferred.
@@ -52,34 +48,25 @@ pub(crate) fn client(endpoint: &str, ca_bundle: Option<&str>) -> Result<reqwest:
     if is_loopback {
         builder = builder.no_proxy();
     }
-    builder.build().map_err(|error| chain(&error))
+    builder.build().map_err(|error| short_chain(&error))
 }
 
 fn tls(is_required: bool, ca_bundle: Option<&str>) -> Result<ClientConfig, String> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| chain(&error))?;
-    let mut roots = Vec::new();
-    if let Some(file) = ca_bundle {
-        let err = |problem: String| format!("AWS_CA_BUNDLE: cannot read {file}: {problem}");
-        let certificates = CertificateDer::pem_file_iter(file).map_err(|e| err(e.to_string()))?;
-        for certificate in certificates {
-            roots.push(certificate.map_err(|error| err(error.to_string()))?);
-        }
-    }
-    match Verifier::new_with_extra_roots(roots, provider) {
-        Ok(verifier) => Ok(config
+    let roots = match ca_bundle {
+        Some(file) => certificates(file).map_err(|problem| format!("AWS_CA_BUNDLE: {problem}"))?,
+        None => Vec::new(),
+    };
+    let builder = builder()?;
+    match Verifier::new_with_extra_roots(roots, builder.crypto_provider().clone()) {
+        Ok(verifier) => Ok(builder
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier))
             .with_no_client_auth()),
         // A minimal container has no certificates, and needs none for http.
-        Err(_) if !is_required => Ok(config
-            .with_root_certificates(RootCertStore::empty())
-            .with_no_client_auth()),
+        Err(_) if !is_required => without_roots(),
         Err(error) => Err(format!(
             "no trusted certificates: {}; install ca-certificates, or set AWS_CA_BUNDLE",
-            chain(&error)
+            short_chain(&error)
         )),
     }
 }
@@ -128,7 +115,9 @@ impl Transport {
         let server = request.uri().authority().map(ToString::to_string);
         let response = HttpService::call(&self.client, request).await;
         let response = response.map_err(|error| {
-            let text = error.source().map_or_else(|| chain(&error), chain);
+            let text = error
+                .source()
+                .map_or_else(|| short_chain(&error), short_chain);
             let text = match (error.kind(), server) {
                 (HttpErrorKind::Connect, Some(server)) => {
                     format!("cannot connect to {server}: {text}")

@@ -192,7 +192,7 @@ impl World {
         self.record.lock().violations.push((violation, what));
     }
 
-    /// Checks that whoever claims the log now can restore it.
+    /// Checks that a writer that claims the log now can restore it.
     pub(super) fn audit(&self) {
         let replica = self.replica.copy();
         let calls = Calls {

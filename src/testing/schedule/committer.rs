@@ -97,7 +97,7 @@ fn every_write_of_many_callers_is_answered_once_and_none_is_lost() {
 }
 
 #[test]
-fn whoever_finds_the_queue_full_gets_in_when_there_is_room() {
+fn a_caller_that_finds_the_queue_full_is_admitted_when_there_is_room() {
     explore(5000, || many_callers(narrow(AMPLE)));
 }
 

@@ -1,4 +1,4 @@
-//! The thread that makes the requests.
+//! A thread that makes the requests of an asynchronous client.
 
 use std::io;
 use std::sync::mpsc;
@@ -6,8 +6,6 @@ use std::thread;
 
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
-
-const THREAD: &str = "jobstore-etcd";
 
 /// A tokio runtime in a thread of its own, so that calls can be made from any thread. In a thread
 /// of the host's runtime, tokio does not permit to block on a second one.
@@ -18,12 +16,15 @@ pub(super) struct Runtime {
 }
 
 impl Runtime {
-    pub(super) fn start() -> io::Result<Runtime> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
+    pub(super) fn start(thread_name: &str) -> io::Result<Runtime> {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .thread_name(thread_name)
+            .build()?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel::<()>();
         thread::Builder::new()
-            .name(THREAD.to_owned())
+            .name(thread_name.to_owned())
             .spawn(move || {
                 let _ = runtime.block_on(stopped);
                 // Resolving a host name cannot be interrupted.
@@ -35,15 +36,25 @@ impl Runtime {
         })
     }
 
-    /// Runs a call on the thread and waits for its result; `None` if the thread has stopped.
-    pub(super) fn run<T: Send + 'static>(
+    /// Begins a call on the thread.
+    pub(super) fn begin<T: Send + 'static>(
         &self,
         call: impl Future<Output = T> + Send + 'static,
-    ) -> Option<T> {
+    ) -> Pending<T> {
         let (result, receiver) = mpsc::sync_channel(1);
         self.handle.spawn(async move {
             let _ = result.send(call.await);
         });
-        receiver.recv().ok()
+        Pending(receiver)
+    }
+}
+
+/// A call that is being made.
+pub(super) struct Pending<T>(mpsc::Receiver<T>);
+
+impl<T> Pending<T> {
+    /// Waits for the result; `None` if the thread has stopped.
+    pub(super) fn wait(self) -> Option<T> {
+        self.0.recv().ok()
     }
 }
