@@ -6,6 +6,7 @@ mod client;
 pub(crate) mod environment;
 pub(crate) mod failure;
 mod objects;
+mod polling;
 mod profile;
 pub(crate) mod settings;
 mod transport;
@@ -28,6 +29,7 @@ use client::Client;
 use environment::Environment;
 use failure::{Failure, observed};
 use objects::{Listing, remove};
+use polling::Polling;
 use settings::Settings;
 
 /// Where the chunks are, below the prefix; a chunk is not a blob.
@@ -37,9 +39,6 @@ const PROBE: &str = "probe/";
 /// No chunk is as large; a larger object is not read into memory.
 const MAX_CHUNK_BYTES: u64 = 1 << 30;
 const MAX_KEY_BYTES: usize = 1024;
-/// Between two looks for a chunk that is not there yet.
-const POLL_FIRST: Duration = Duration::from_millis(20);
-const POLL_LAST: Duration = Duration::from_millis(200);
 
 /// A [`Replica`] in a bucket of Amazon S3, or of a server with the same interface, such as Ceph
 /// RGW or MinIO.
@@ -126,6 +125,7 @@ const POLL_LAST: Duration = Duration::from_millis(200);
 #[derive(Clone)]
 pub struct S3Replica {
     client: Arc<Client>,
+    polling: Arc<Polling>,
     url: S3Url,
 }
 
@@ -147,6 +147,7 @@ impl S3ReplicaBuilder {
         let settings = Settings::resolve(&self, &Environment::of_process())?;
         Ok(S3Replica {
             client: Arc::new(Client::connect(&settings)?),
+            polling: Arc::default(),
             url: settings.url,
         })
     }
@@ -270,15 +271,19 @@ impl Replica for S3Replica {
     }
 
     fn read(&self, number: u64, wait: Duration) -> Result<Option<Vec<u8>>, ReplicaError> {
-        let (begin, mut pause) = (Instant::now(), POLL_FIRST);
+        let begin = Instant::now();
+        let mut pauses = self.polling.pauses();
         loop {
             let chunk = self.result(self.fetch(number), || format!("read chunk {number}"))?;
-            let left = wait.saturating_sub(begin.elapsed());
-            if chunk.is_some() || left.is_zero() {
+            if chunk.is_some() {
+                self.polling.found();
                 return Ok(chunk);
             }
-            thread::sleep(pause.min(left));
-            pause = (pause * 2).min(POLL_LAST);
+            let left = wait.saturating_sub(begin.elapsed());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            thread::sleep(pauses.next().map_or(left, |pause| pause.min(left)));
         }
     }
 
@@ -371,6 +376,7 @@ impl Replica for S3Replica {
         let name = format!("{PROBE}{random:032x}");
         Ok(Box::new(S3Replica {
             client: self.client.clone(),
+            polling: Arc::default(),
             url: S3Url {
                 bucket: self.url.bucket.clone(),
                 prefix: self.key(&name).to_string(),
