@@ -10,6 +10,9 @@ use crate::replica::error_chain::chain;
 pub(super) enum Failure {
     /// The request was not sent.
     NotSent(String),
+    /// The node closed the connection during the TLS handshake, without a reason. A node that is
+    /// killed does this, too.
+    NoHandshake(String),
     /// There is no TLS session, because one of the two sides does not accept the other.
     Tls(String),
     /// The request may have been executed.
@@ -27,10 +30,13 @@ const UNIMPLEMENTED: u32 = 12;
 const OLD_AUTH_REVISION: &str = "revision of auth store is old";
 
 impl Failure {
-    pub(super) fn of_request(error: &reqwest::Error) -> Failure {
+    pub(super) fn of_request(error: &reqwest::Error, has_tls: bool) -> Failure {
         let text = chain(error);
         if is_tls_error(error) || is_about_certificate(&text) {
             return Failure::Tls(text);
+        }
+        if has_tls && error.is_connect() && is_closed(error) {
+            return Failure::NoHandshake(text);
         }
         match error.is_connect() || error.is_builder() || is_canceled(error) {
             true => Failure::NotSent(text),
@@ -59,6 +65,7 @@ impl Failure {
         let with = |text: String| format!("{endpoint}: {text}");
         match self {
             Failure::NotSent(text) => Failure::NotSent(with(text)),
+            Failure::NoHandshake(text) => Failure::NoHandshake(with(text)),
             Failure::Tls(text) => Failure::Tls(with(text)),
             Failure::NoAnswer(text) => Failure::NoAnswer(with(text)),
             Failure::Status { code, message } => Failure::Status {
@@ -71,7 +78,7 @@ impl Failure {
     /// Whether another node may succeed, or this one later.
     pub(super) fn is_temporary(&self) -> bool {
         match self {
-            Failure::NotSent(_) | Failure::NoAnswer(_) => true,
+            Failure::NotSent(_) | Failure::NoHandshake(_) | Failure::NoAnswer(_) => true,
             Failure::Tls(_) => false,
             Failure::Status { code, message } => match *code {
                 // The rights have changed, and this node knows it before another one.
@@ -99,7 +106,9 @@ impl Failure {
         let remedy = self.remedy();
         let is_temporary = self.is_temporary();
         let problem = match self {
-            Failure::NotSent(text) => format!("cannot connect to etcd: {text}"),
+            Failure::NotSent(text) | Failure::NoHandshake(text) => {
+                format!("cannot connect to etcd: {text}")
+            }
             Failure::Tls(text) => format!("cannot establish a TLS session with etcd: {text}"),
             Failure::NoAnswer(text) => format!("etcd did not answer: {text}"),
             Failure::Status { code, message } => {
@@ -117,8 +126,7 @@ impl Failure {
     }
 
     fn remedy(&self) -> Option<&'static str> {
-        // This is also what a node that dies does.
-        if matches!(self, Failure::NotSent(text) if text.contains("tls handshake eof")) {
+        if let Failure::NoHandshake(_) = self {
             return Some("check that etcd serves TLS on this port");
         }
         let is_refused = match self {
@@ -190,6 +198,21 @@ fn is_about_certificate(text: &str) -> bool {
 fn is_canceled(error: &(dyn Error + 'static)) -> bool {
     let hyper = error.downcast_ref::<hyper::Error>();
     hyper.is_some_and(hyper::Error::is_canceled) || error.source().is_some_and(is_canceled)
+}
+
+/// Whether the other side closed the connection.
+fn is_closed(error: &(dyn Error + 'static)) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    if let Some(io) = error.downcast_ref::<std::io::Error>() {
+        let kinds = [
+            BrokenPipe,
+            ConnectionAborted,
+            ConnectionReset,
+            UnexpectedEof,
+        ];
+        return kinds.contains(&io.kind()) || io.get_ref().is_some_and(|inner| is_closed(inner));
+    }
+    error.source().is_some_and(is_closed)
 }
 
 fn is_tls_error(error: &(dyn Error + 'static)) -> bool {

@@ -133,7 +133,7 @@ async fn explain(
     tls: Option<Arc<rustls::ClientConfig>>,
     endpoint: &str,
 ) -> Failure {
-    let failure = Failure::of_request(error);
+    let failure = Failure::of_request(error, tls.is_some());
     let Some(tls) = tls.filter(|_| !error.is_connect() && !error.is_timeout()) else {
         return failure;
     };
