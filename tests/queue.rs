@@ -30,7 +30,7 @@ fn big(n: usize) -> Request {
 }
 
 /// Longer than anything here takes; a test that would hang fails instead.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 // ---- A minimal runtime ----
 
@@ -51,8 +51,8 @@ fn block_on<F: Future>(future: F) -> F::Output {
             return output;
         }
         let parked = std::time::Instant::now();
-        std::thread::park_timeout(PATIENCE);
-        assert!(parked.elapsed() < PATIENCE, "nobody woke the future");
+        std::thread::park_timeout(TIMEOUT);
+        assert!(parked.elapsed() < TIMEOUT, "nobody woke the future");
     }
 }
 
@@ -72,7 +72,7 @@ fn poll_once<F: Future + Unpin>(future: &mut F, waker: &Arc<Count>) -> Poll<F::O
 }
 
 fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = std::time::Instant::now() + PATIENCE;
+    let deadline = std::time::Instant::now() + TIMEOUT;
     while !holds() {
         assert!(std::time::Instant::now() < deadline, "never: {what}");
         std::thread::sleep(Duration::from_millis(1));
@@ -227,7 +227,7 @@ fn a_clock_that_blocks_holds_nobody_who_does_not_wait_for_a_commit() {
     });
     let mut last = "nothing".to_owned();
     while last != "health" {
-        let next = ended.recv_timeout(PATIENCE);
+        let next = ended.recv_timeout(TIMEOUT);
         last = next.unwrap_or_else(|_| panic!("the call after {last} asks the clock"));
     }
 }
@@ -298,7 +298,7 @@ fn wait_timeout_gives_nothing_before_the_answer_and_the_answer_once() {
     }
     assert!(write.wait_timeout(Duration::ZERO).is_none());
     all.gate.0.open();
-    let id = write.wait_timeout(PATIENCE).unwrap().unwrap();
+    let id = write.wait_timeout(TIMEOUT).unwrap().unwrap();
     assert!(all.graph.job(&id).unwrap().is_some());
     let after = write.wait_timeout(Duration::MAX);
     let used_up = matches!(after, Some(Err(Error::InvalidUse { .. })));
@@ -436,7 +436,7 @@ fn polling_never_blocks_and_all_writes_are_done_in_the_end() {
         }
         send.send(writes).unwrap();
     });
-    let mut writes = polled.recv_timeout(PATIENCE).expect("a poll has blocked");
+    let mut writes = polled.recv_timeout(TIMEOUT).expect("a poll has blocked");
     assert_eq!(woken.0.load(Ordering::SeqCst), 0);
     all.gate.0.open();
     // Polled only after being woken: no wake-up may be lost.
@@ -486,7 +486,7 @@ fn threads_that_block_and_futures_that_wait_share_a_full_queue() {
 fn comes_back<T: Send + 'static>(what: &str, call: impl FnOnce() -> T + Send + 'static) -> T {
     let (send, answer) = std::sync::mpsc::channel();
     std::thread::spawn(move || send.send(call()).ok());
-    let answer = answer.recv_timeout(PATIENCE);
+    let answer = answer.recv_timeout(TIMEOUT);
     answer.unwrap_or_else(|_| panic!("{what} does not come back"))
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use jobstore::{Body, Cancellation, Graph, Job, JobId, Request, State};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
 /// A command, and the part of its URL that follows the graph's name.
@@ -152,9 +152,9 @@ fn wait_until(
         match graph.job(id)? {
             None => return Err(format!("job {id} is not there any more").into()),
             Some(job) if reached(&job) => return Ok(()),
-            Some(job) if began.elapsed() > PATIENCE => {
+            Some(job) if began.elapsed() > TIMEOUT => {
                 let state = job.state();
-                let waited_s = PATIENCE.as_secs();
+                let waited_s = TIMEOUT.as_secs();
                 return Err(format!("job {id} is still {state} after {waited_s} s").into());
             }
             Some(_) => thread::sleep(POLL_INTERVAL),

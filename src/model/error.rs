@@ -416,7 +416,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// The replica could not be reached in time
-    /// ([`Options::replica_patience`](crate::Options::replica_patience)).
+    /// ([`Options::replica_timeout`](crate::Options::replica_timeout)).
     #[error("cannot reach the replica {place}: {what}; retry, or check the network and the server")]
     ReplicaUnreachable {
         /// Where the replica is.

@@ -54,7 +54,7 @@ pub struct Options {
     pub(crate) on_replay: Option<OnReplay>,
     pub(crate) replica: Option<Arc<dyn Replica>>,
     pub(crate) take_over: TakeOver,
-    pub(crate) replica_patience: Duration,
+    pub(crate) replica_timeout: Duration,
     pub(crate) reseed: bool,
     pub(crate) detach_replica: bool,
 }
@@ -78,7 +78,7 @@ impl Default for Options {
             on_replay: None,
             replica: None,
             take_over: TakeOver::Now,
-            replica_patience: Duration::from_secs(30),
+            replica_timeout: Duration::from_secs(30),
             reseed: false,
             detach_replica: false,
             named_secrets: Named::default(),
@@ -304,7 +304,7 @@ impl fmt::Debug for Options {
             .field("secrets", &self.named_secrets.policy)
             .field("replica", &self.replica.as_ref().map(|r| r.place()))
             .field("take_over", &self.take_over)
-            .field("replica_patience", &self.replica_patience)
+            .field("replica_timeout", &self.replica_timeout)
             .finish_non_exhaustive()
     }
 }

@@ -82,7 +82,7 @@ struct State {
 pub(crate) struct Appender {
     replica: Arc<dyn Replica>,
     writer: Writer,
-    patience: Duration,
+    timeout: Duration,
     state: Mutex<State>,
     changed: Condvar,
     is_closing: AtomicBool,
@@ -108,11 +108,11 @@ pub(crate) struct AppenderStatus {
 
 impl Appender {
     /// The appender of a writer whose last chunk, its claim, is `writer.claim`.
-    pub(crate) fn new(replica: Arc<dyn Replica>, writer: Writer, patience: Duration) -> Appender {
+    pub(crate) fn new(replica: Arc<dyn Replica>, writer: Writer, timeout: Duration) -> Appender {
         Appender {
             replica,
             writer,
-            patience,
+            timeout,
             state: Mutex::new(State {
                 next: writer.claim + 1,
                 lanes: Default::default(),
@@ -137,7 +137,7 @@ impl Appender {
     pub(crate) fn calls(&self) -> Calls<'_> {
         Calls {
             replica: &*self.replica,
-            patience: self.patience,
+            timeout: self.timeout,
             stop: Some(&self.is_closing),
         }
     }
@@ -258,7 +258,7 @@ impl Appender {
             content,
         };
         header.seal(&mut chunk);
-        let mut pauses = Pauses::until(self.patience);
+        let mut pauses = Pauses::until(self.timeout);
         loop {
             let what = match self.replica.create(number, &chunk) {
                 Ok(Created::Done) => return Ok(chunk),

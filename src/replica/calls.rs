@@ -1,4 +1,4 @@
-//! Calls of a replica's engine, repeated until they succeed or the patience is over.
+//! Calls of a replica's engine, repeated until they succeed or the timeout expires.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// A replica, and how long to wait for it.
 pub(crate) struct Calls<'r> {
     pub(crate) replica: &'r dyn Replica,
-    pub(crate) patience: Duration,
+    pub(crate) timeout: Duration,
     /// Calls are not repeated once this is set.
     pub(crate) stop: Option<&'r AtomicBool>,
 }
@@ -34,16 +34,16 @@ pub(crate) struct Pauses {
 }
 
 impl Pauses {
-    pub(crate) fn until(patience: Duration) -> Pauses {
+    pub(crate) fn until(timeout: Duration) -> Pauses {
         Pauses {
-            deadline: Instant::now() + bounded(patience),
+            deadline: Instant::now() + bounded(timeout),
             next: PAUSE_MIN,
             #[cfg(any(test, feature = "simulation"))]
-            left: if patience.is_zero() { 0 } else { 60 },
+            left: if timeout.is_zero() { 0 } else { 60 },
         }
     }
 
-    /// Pauses, or returns `false` if the patience is over.
+    /// Pauses, or returns `false` if the timeout expires.
     pub(crate) fn pause(&mut self) -> bool {
         #[cfg(any(test, feature = "simulation"))]
         if crate::base::simulated::is_simulated() {
@@ -74,7 +74,7 @@ impl Calls<'_> {
         &self,
         mut call: impl FnMut(&dyn Replica) -> Result<T, ReplicaError>,
     ) -> Result<T> {
-        let mut pauses = Pauses::until(self.patience);
+        let mut pauses = Pauses::until(self.timeout);
         loop {
             match call(self.replica) {
                 Ok(done) => return Ok(done),

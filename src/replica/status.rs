@@ -36,7 +36,7 @@ pub struct ReplicaStatus {
 /// Reads what a replica contains; `None` if it is empty. Nothing is changed, and a store that uses
 /// the replica is not affected.
 ///
-/// `patience` is how long to wait for an engine that does not respond.
+/// `timeout` is how long to wait for an engine that does not respond.
 ///
 /// # Errors
 /// [`Error::ReplicaUnreachable`](crate::Error::ReplicaUnreachable),
@@ -55,11 +55,11 @@ pub struct ReplicaStatus {
 /// ```
 pub fn status(
     replica: &dyn Replica,
-    patience: std::time::Duration,
+    timeout: std::time::Duration,
 ) -> Result<Option<ReplicaStatus>> {
     let calls = Calls {
         replica,
-        patience,
+        timeout,
         stop: None,
     };
     loop {

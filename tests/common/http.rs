@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 
 /// How long a test waits for a response. None takes this long, so if one does, the test fails
 /// instead of hanging.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A server on its own port, shut down when dropped.
 pub struct Server {
@@ -88,7 +88,7 @@ impl Server {
 
     pub fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         stream
     }
 }
@@ -253,6 +253,6 @@ pub fn chunks(reader: &mut impl BufRead, mut each: impl FnMut(&[u8])) -> bool {
 /// Sends one request to a store's control socket.
 pub fn control(path: &Path, method: &str, target: &str, body: &[u8]) -> Answer {
     let stream = UnixStream::connect(path).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     ask(stream, method, target, &[], body)
 }

@@ -34,7 +34,7 @@ Examples:
   jobstore replica promote s3://bucket/jobs --data /var/lib/standby/jobs";
 
 /// How long to wait for a server that does not respond.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Test, inspect, restore, follow, or take over a replica
 #[derive(Args)]
@@ -123,7 +123,7 @@ fn probe(url: &str) -> Result<Verdict, Problem> {
 
 fn status(url: &str, format: Format) -> Result<Verdict, Problem> {
     let replica = connect(url)?;
-    let Some(found) = replica::status(&*replica, PATIENCE)? else {
+    let Some(found) = replica::status(&*replica, TIMEOUT)? else {
         output::note(&format!("{} is empty", replica.place()));
         return Ok(Verdict::Wrong);
     };

@@ -39,7 +39,7 @@ pub(super) fn assemble(
     };
     let calls = Calls {
         replica: &*replica,
-        patience: options.replica_patience,
+        timeout: options.replica_timeout,
         stop: None,
     };
     let (store, next) = replicated::mirror(&options, &*disk, calls, Keep::Log)?;
@@ -73,7 +73,7 @@ pub(super) fn assemble(
         Instant::now(),
         as_of_ms.unwrap_or(now_ms),
     );
-    let follower = FollowerState::new(replica, options.replica_patience, next, as_of_ms);
+    let follower = FollowerState::new(replica, options.replica_timeout, next, as_of_ms);
     let engine = Arc::new(Engine::new(EngineParts {
         options,
         read_only: false,

@@ -83,7 +83,7 @@ pub(crate) fn attach(options: &Options, disk: &dyn Disk) -> Result<Option<Attach
     };
     let calls = Calls {
         replica: &**replica,
-        patience: options.replica_patience,
+        timeout: options.replica_timeout,
         stop: None,
     };
     let opening = Opening::new(options, disk, &calls, Keep::Log)?;
@@ -321,7 +321,7 @@ impl<'o> Opening<'o> {
         }
         identity::set_replica(self.disk, writer.store, true)?;
         reign::write(self.disk, writer.reign)?;
-        let appender = Appender::new(replica.clone(), *writer, self.options.replica_patience);
+        let appender = Appender::new(replica.clone(), *writer, self.options.replica_timeout);
         Ok(Attached {
             replica: ReplicaState::new(Arc::new(appender), uploads),
             last: contents.last,

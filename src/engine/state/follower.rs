@@ -13,7 +13,7 @@ use crate::replica::calls::Calls;
 
 pub(crate) struct FollowerState {
     replica: Arc<dyn Replica>,
-    patience: Duration,
+    timeout: Duration,
     progress: Mutex<FollowerProgress>,
     /// Whether the files of the log are being replaced, or were replaced in part. Meanwhile, the
     /// store shows its earlier state.
@@ -43,13 +43,13 @@ struct FollowerProgress {
 impl FollowerState {
     pub(crate) fn new(
         replica: Arc<dyn Replica>,
-        patience: Duration,
+        timeout: Duration,
         next: u64,
         as_of_ms: Option<u64>,
     ) -> FollowerState {
         FollowerState {
             replica,
-            patience,
+            timeout,
             progress: Mutex::new(FollowerProgress {
                 next,
                 as_of_ms,
@@ -72,7 +72,7 @@ impl FollowerState {
     pub(crate) fn calls(&self) -> Calls<'_> {
         Calls {
             replica: &*self.replica,
-            patience: self.patience,
+            timeout: self.timeout,
             stop: Some(&self.is_closing),
         }
     }

@@ -62,8 +62,8 @@ impl Options {
                 "1 ms to 1 h",
             ),
             (
-                "replica_patience in ms",
-                ms(self.replica_patience),
+                "replica_timeout in ms",
+                ms(self.replica_timeout),
                 100,
                 3_600_000,
                 "100 ms to 1 h",

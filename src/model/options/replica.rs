@@ -63,8 +63,8 @@ impl Options {
     /// [`Error::CommitUnknown`](crate::Error::CommitUnknown), and the store accepts no writes until
     /// it is reopened.
     #[must_use]
-    pub fn replica_patience(mut self, patience: Duration) -> Options {
-        self.replica_patience = patience;
+    pub fn replica_timeout(mut self, timeout: Duration) -> Options {
+        self.replica_timeout = timeout;
         self
     }
 

@@ -105,7 +105,7 @@ fn read(world: &World, replica: &dyn Replica) -> Result<()> {
     let acknowledged_before = world.record.lock().acknowledged.len();
     let calls = &Calls {
         replica,
-        patience: NEVER,
+        timeout: NEVER,
         stop: None,
     };
     let Some(store) = claim::store_of(calls)? else {

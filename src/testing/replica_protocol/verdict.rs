@@ -85,7 +85,7 @@ pub(super) fn judge(world: &World, disks: Vec<MemoryDisk>) {
 fn claims(replica: &dyn Replica) -> BTreeSet<u64> {
     let calls = &Calls {
         replica,
-        patience: NEVER,
+        timeout: NEVER,
         stop: None,
     };
     let contents = claim::end(calls).and_then(|end| claim::contents(calls, end));

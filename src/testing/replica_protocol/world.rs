@@ -197,7 +197,7 @@ impl World {
         let replica = self.replica.copy();
         let calls = Calls {
             replica: &replica,
-            patience: NEVER,
+            timeout: NEVER,
             stop: None,
         };
         let contents = claim::end(&calls).and_then(|end| claim::contents(&calls, end));

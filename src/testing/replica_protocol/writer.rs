@@ -46,7 +46,7 @@ pub(super) fn claim(
     disk: &MemoryDisk,
     replica: Arc<dyn Replica>,
 ) -> Result<(Reign, Attached, ReadLog)> {
-    let options = Options::default().replica(replica).replica_patience(NEVER);
+    let options = Options::default().replica(replica).replica_timeout(NEVER);
     let attached = attach(&options, disk)?.expect("a replica is set");
     let reign = attached.replica.appender.writer();
     let log = log::read(disk, reign.store)?;
@@ -64,11 +64,11 @@ pub(super) fn run(world: &World, disk: &Arc<MemoryDisk>, replica: Arc<dyn Replic
         acknowledged_before,
     });
     // Some writers give up an append at the first lost response.
-    let patience = match world.draw(3) {
+    let timeout = match world.draw(3) {
         0 => Duration::ZERO,
         _ => NEVER,
     };
-    let appender = Arc::new(Appender::new(replica, reign, patience));
+    let appender = Arc::new(Appender::new(replica, reign, timeout));
     let mut read = read;
     if read.end.epoch == 0 {
         (read.end.epoch, read.end.at) = attached.last;
