@@ -137,6 +137,46 @@ fn status_and_restore_do_not_affect_the_engine_and_promote_deposes_it() {
 }
 
 #[test]
+fn a_lost_replica_is_reseeded_and_a_replica_that_is_not_wanted_is_detached() {
+    let site = Site::new();
+    let (store, graph) = site.engine();
+    submit(&graph, "first").unwrap();
+    drop(graph);
+    store.close().unwrap();
+    let here = site.dir("engine");
+    let promote = ["replica", "promote", URL, "--data", text(&here)];
+    let reseed = ["replica", "reseed", URL, "--data", text(&here)];
+
+    let lost = FakeS3::start();
+    let run = |arguments: &[&str]| {
+        let mut command = site.command(arguments);
+        said(command.env("AWS_ENDPOINT_URL", &lost.url).output().unwrap())
+    };
+    let (code, said) = run(&promote);
+    assert_eq!((code, said.contains("reseed")), (1, true), "{said}");
+    assert_eq!(lost.keys(), [""; 0]);
+    let (code, said) = run(&reseed);
+    assert_eq!(code, 0, "{said}");
+    let (code, said) = run(&promote);
+    assert_eq!(code, 0, "{said}");
+
+    let list = ["list", "--data", text(&here), "--format", "json"];
+    assert!(site.fine(&list).contains("first"));
+    let import = [
+        "import",
+        "--data",
+        text(&here),
+        "--graph",
+        "10001/movie",
+        "/dev/null",
+    ];
+    let (code, said) = site.run(&import);
+    assert_eq!((code, said.contains("replica")), (1, true), "{said}");
+    site.fine(&["replica", "detach", "--data", text(&here)]);
+    site.fine(&import);
+}
+
+#[test]
 fn a_busy_log_is_not_taken_over_if_it_must_be_quiet() {
     let site = Site::new();
     let (store, graph) = site.engine();

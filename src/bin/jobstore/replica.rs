@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::BinaryBytes;
 use jobstore::replica::{self, ProveError, Replica, ReplicaError, TakeOver};
-use jobstore::{Error, JobStore, Recovery};
+use jobstore::{Error, JobStore, Options, Recovery};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -24,14 +24,16 @@ from the environment (AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID,
 AWS_SECRET_ACCESS_KEY, AWS_PROFILE).
 
 probe, status, restore, and follow do not affect an engine that uses the
-replica. promote takes the replica over from it.
+replica. promote and reseed take the replica over from it.
 
 Examples:
   jobstore replica probe s3://bucket/jobs
   jobstore replica status s3://bucket/jobs
   jobstore replica restore s3://bucket/jobs --data /var/tmp/jobs
   jobstore replica follow s3://bucket/jobs --data /var/lib/standby/jobs
-  jobstore replica promote s3://bucket/jobs --data /var/lib/standby/jobs";
+  jobstore replica promote s3://bucket/jobs --data /var/lib/standby/jobs
+  jobstore replica reseed s3://bucket/jobs --data /var/lib/engine/jobs
+  jobstore replica detach --data /var/lib/engine/jobs";
 
 /// How long to wait for a server that does not respond.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -83,6 +85,16 @@ enum Action {
         #[arg(long, value_name = "SECONDS")]
         if_quiet: Option<u64>,
     },
+    /// Replace what the replica contains with the store in the directory
+    ///
+    /// For a replica that was lost or damaged. Writes that are only in the replica are lost. First
+    /// make sure that no engine uses it.
+    Reseed {
+        /// URL of the replica
+        url: String,
+    },
+    /// End the use of the replica, so that the store can be opened without it
+    Detach,
 }
 
 pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdict, Problem> {
@@ -92,6 +104,8 @@ pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdi
         Action::Restore { url } => restore(store_args, url),
         Action::Follow { url } => follow(store_args, url),
         Action::Promote { url, if_quiet } => promote(store_args, url, *if_quiet),
+        Action::Reseed { url } => reseed(store_args, url),
+        Action::Detach => detach(store_args),
     }
 }
 
@@ -231,4 +245,30 @@ fn promote(store_args: &StoreArgs, url: &str, if_quiet: Option<u64>) -> Result<V
     store.close()?;
     output::note(&format!("took the replica over, with claim {reign}"));
     Ok(Verdict::Fine)
+}
+
+fn reseed(store_args: &StoreArgs, url: &str) -> Result<Verdict, Problem> {
+    let store = opened(
+        store_args,
+        JobStore::options().reseed(true).replica(connect(url)?),
+    )?;
+    let reign = store.reign().unwrap_or_default();
+    store.close()?;
+    output::note(&format!(
+        "copied the store to the replica, with claim {reign}"
+    ));
+    Ok(Verdict::Fine)
+}
+
+fn detach(store_args: &StoreArgs) -> Result<Verdict, Problem> {
+    opened(store_args, JobStore::options().detach_replica(true))?.close()?;
+    output::note("the store has no replica now");
+    Ok(Verdict::Fine)
+}
+
+/// Opens the store in the directory. Only its own engine settles the jobs that were running.
+fn opened(store_args: &StoreArgs, options: Options) -> Result<JobStore, Problem> {
+    let dir = store_args.data()?;
+    access::check_owner(&dir)?;
+    Ok(options.create(false).recovery(Recovery::Leave).open(&dir)?)
 }
