@@ -186,9 +186,6 @@ impl Life {
         if !is_excused {
             self.synced();
         }
-        if let Some(follower) = &mut self.follower {
-            follower.begin_operation();
-        }
         let (end, chunks) = self.replica_end();
         for _ in 0..(12 + 4 * chunks) {
             let Some((_, before)) = self.follower_position() else {

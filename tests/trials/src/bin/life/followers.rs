@@ -84,8 +84,20 @@ impl Follower {
         self.index_troubled = false;
     }
 
-    /// Returns whether the process has stopped to follow, because of a fault.
-    pub fn has_failed(&self) -> bool {
+    /// Ends the process if a fault has stopped it.
+    fn end_if_failed(&mut self, seed: u64) -> Result<(), Finding> {
+        if !self.has_failed() {
+            return Ok(());
+        }
+        if !self.has_fault() {
+            let health = self.running.as_ref().map(|r| r.store().health());
+            return Err(format!("a follower stops without a fault: {health:?}"));
+        }
+        self.crash(false, seed);
+        Ok(())
+    }
+
+    fn has_failed(&self) -> bool {
         let is_read_only = |follower: &simulation::Follower| {
             matches!(follower.store().health(), Health::ReadOnly { .. })
         };
@@ -107,9 +119,7 @@ impl Life {
             self.follower = Some(Follower::new(directory, Line::to(replica)));
             self.history = History::default();
         }
-        if self.with_follower(|follower, _| follower.running.is_some()) {
-            self.end_follower(0)?;
-        }
+        self.close_follower()?;
         self.open_follower()?;
         self.check_follower()
     }
@@ -139,7 +149,6 @@ impl Life {
         let Some(follower) = &mut self.follower else {
             return Ok(());
         };
-        follower.begin_operation();
         let Directory { disk, index, .. } = &follower.directory;
         let options = options.replica(Arc::new(follower.line.clone()));
         match simulation::Follower::open(options, disk, index, setup.segment_bytes) {
@@ -197,35 +206,27 @@ impl Life {
         if let Some(call) = follower.line.change() {
             return Err(format!("a follower would change the replica: {call}"));
         }
-        if follower.has_failed() {
-            if !follower.has_fault() {
-                let health = follower.running.as_ref().map(|r| r.store().health());
-                return Err(format!("a follower stops without a fault: {health:?}"));
-            }
-            follower.crash(false, seed);
-        }
-        Ok(())
+        follower.end_if_failed(seed)
     }
 
     /// Lets the background of the follower work.
     pub fn follower_work(&mut self, kind: u8) -> Ran {
-        let ran = self.with_follower(|follower, seed| {
-            let Some(running) = &follower.running else {
-                return false;
-            };
-            let step = match kind % 4 {
-                0 => Step::Pack,
-                1 => Step::Index,
-                2 => Step::Expire,
-                _ => Step::Sync,
-            };
-            simulation::step(running.store(), step);
-            if follower.has_failed() {
-                follower.crash(false, seed);
-            }
-            true
-        });
-        Ok(ran)
+        let seed = self.random.any();
+        let Some(follower) = &mut self.follower else {
+            return Ok(false);
+        };
+        let Some(running) = &follower.running else {
+            return Ok(false);
+        };
+        let step = match kind % 4 {
+            0 => Step::Pack,
+            1 => Step::Index,
+            2 => Step::Expire,
+            _ => Step::Sync,
+        };
+        simulation::step(running.store(), step);
+        follower.end_if_failed(seed)?;
+        Ok(true)
     }
 
     /// From now on, the follower's connection, disk, or index fails, or works again.
@@ -267,14 +268,14 @@ impl Life {
 
     /// Ends the process of the follower: by a close, a kill, or a power failure. It may also lose
     /// its index or its directory.
-    pub fn end_follower(&mut self, how: u8) -> Ran {
+    pub fn end_follower(&mut self, how: u8, lost: u8) -> Ran {
         match how % 4 {
-            0..=1 => self.close_follower()?,
-            kill => self.with_follower(|follower, seed| follower.crash(kill == 3, seed)),
+            0 => self.close_follower()?,
+            kill => self.with_follower(|follower, seed| follower.crash(kill > 1, seed)),
         }
         let ran = self.with_follower(|follower, seed| {
             let directory = &mut follower.directory;
-            match how / 4 % 8 {
+            match lost % 8 {
                 0 => *directory = Directory::default(),
                 1 => {
                     directory.index.lose();
@@ -293,7 +294,6 @@ impl Life {
         let Some(follower) = &mut self.follower else {
             return Ok(());
         };
-        follower.begin_operation();
         let Some(running) = &follower.running else {
             return Ok(());
         };
@@ -314,14 +314,14 @@ impl Life {
     }
 
     /// Ends the follower, and opens its directory as the store that writes: while the store is open
-    /// elsewhere, or after it was lost.
-    pub fn promote(&mut self, how: u8) -> Ran {
+    /// elsewhere or, if it is `alone`, after that was lost.
+    pub fn promote(&mut self, how: u8, lost: u8, alone: bool) -> Ran {
         let is_possible = !self.replica_is_down && !self.failed && !self.disk.is_dead();
         if self.follower.is_none() || !is_possible || self.reseeds {
             return Ok(false);
         }
         // Its index may be lost, but not its directory.
-        self.end_follower(how % 4 + 4 * (1 + how / 4 % 4))?;
+        self.end_follower(how, lost.max(1))?;
         let Some(mut follower) = self.follower.take() else {
             return Ok(false);
         };
@@ -330,14 +330,12 @@ impl Life {
             return Ok(false);
         }
         self.tally.promotions += 1;
-        match how % 3 {
-            0 => {
-                self.crash(true)?;
-                self.use_directory(follower.directory);
-                Ok(true)
-            }
-            _ => self.take_over_in(follower.directory),
+        if !alone {
+            return self.take_over_in(follower.directory);
         }
+        self.crash(true)?;
+        self.use_directory(follower.directory);
+        Ok(true)
     }
 
     /// Records that the contents of the replica were replaced.

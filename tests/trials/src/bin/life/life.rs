@@ -259,6 +259,9 @@ impl Life {
     pub fn execute(&mut self, op: &Op) -> Ran {
         self.faults_before = self.disk.counters().faults;
         self.archive_faults_before = self.archive.counters().faults;
+        if let Some(follower) = &mut self.follower {
+            follower.begin_operation();
+        }
         let opens = self.opens;
         let ran = self.carry_out(op)?;
         self.archive_is_in_doubt |= self.is_excused() || self.has_archive_fault();

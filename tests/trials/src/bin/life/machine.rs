@@ -176,8 +176,8 @@ impl Life {
             Op::CatchUp(look, c) => self.catch_up(look, *c),
             Op::FollowerBounds => self.follower_bounds(),
             Op::FailFollower(kind, after) => self.fail_follower(*kind, *after),
-            Op::EndFollower(how) => self.end_follower(*how),
-            Op::Promote(how) => self.promote(*how),
+            Op::EndFollower(how, lost) => self.end_follower(*how, *lost),
+            Op::Promote(how, lost, alone) => self.promote(*how, *lost, *alone),
             Op::Advance(ms) => {
                 self.clock.advance(*ms);
                 Ok(true)

@@ -134,8 +134,8 @@ pub enum Op {
     CatchUp(Look, Content),
     FollowerBounds,
     FailFollower(u8, u16),
-    EndFollower(u8),
-    Promote(u8),
+    EndFollower(u8, u8),
+    Promote(u8, u8, bool),
     // The clock.
     Advance(u64),
     WallJump(i64),
@@ -452,19 +452,20 @@ impl Op {
 
     fn on_follower(r: &mut Random, weights: &Weights) -> Op {
         match r.below(24) {
-            0..=3 => Op::Follow(r.one_in(2)),
-            4..=8 => Op::FollowerSteps(1 + r.below(12) as u16),
-            9..=11 => Op::FollowerWork(r.below(4) as u8),
-            12..=14 => Op::FollowerReads(look(r)),
-            15..=17 => Op::CatchUp(look(r), Content::draw(r)),
-            18 => Op::FollowerBounds,
-            19..=21 if weights.faults => {
+            0..=2 => Op::Follow(r.one_in(2)),
+            3..=5 => Op::FollowerSteps(1 + r.below(12) as u16),
+            6..=7 => Op::FollowerSteps(1 + r.below(40) as u16),
+            8..=10 => Op::FollowerWork(r.below(4) as u8),
+            11..=13 => Op::FollowerReads(look(r)),
+            14..=16 => Op::CatchUp(look(r), Content::draw(r)),
+            17 => Op::FollowerBounds,
+            18..=20 if weights.faults => {
                 Op::FailFollower(r.below(12) as u8, r.below(1 << 12) as u16)
             }
-            22 if weights.faults => Op::EndFollower(r.below(32) as u8),
-            22 => Op::EndFollower(r.below(32) as u8 / 4 * 4),
-            23 if r.one_in(2) => Op::Promote(r.below(48) as u8),
-            _ => Op::FollowerSteps(1 + r.below(40) as u16),
+            21..=22 if weights.faults => Op::EndFollower(r.below(4) as u8, r.below(8) as u8),
+            23 => Op::Promote(r.below(4) as u8, r.below(8) as u8, r.one_in(3)),
+            // It is closed, and loses nothing.
+            _ => Op::EndFollower(0, 7),
         }
     }
 
