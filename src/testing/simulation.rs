@@ -13,6 +13,7 @@
 #[cfg(feature = "archive")]
 mod archive;
 mod disk;
+mod follower;
 mod index;
 mod interrupt;
 mod random;
@@ -24,11 +25,13 @@ use std::time::Duration;
 #[cfg(feature = "archive")]
 pub use self::archive::place_archive;
 pub use self::disk::{Class, Counters, Disk, Fault};
+pub use self::follower::Follower;
 pub use self::index::Index;
 pub use self::interrupt::{end_interrupt, interrupt};
 
 use crate::api::store::JobStore;
 use crate::base::simulated::{self, Simulator};
+use crate::base::sync::atomic::Ordering;
 use crate::base::sync::simulated as time;
 use crate::base::sync::time::Instant;
 use crate::engine::background::packing;
@@ -162,6 +165,18 @@ pub fn step(store: &JobStore, step: Step) {
             uploading::checkpoint_now(engine).ok();
         }
     }
+}
+
+/// Returns the LSN of the last event that the store shows.
+#[must_use]
+pub fn visible_lsn(store: &JobStore) -> u64 {
+    store.engine().visible_lsn.load(Ordering::Acquire)
+}
+
+/// Returns the LSN of the event that recorded the last open for writing.
+#[must_use]
+pub fn open_lsn(store: &JobStore) -> u64 {
+    store.engine().open_event().lsn
 }
 
 /// Rewrites the index of a store in a real directory, even if little of it is garbage. Returns

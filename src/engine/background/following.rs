@@ -29,7 +29,7 @@ const CHECK: Duration = Duration::from_secs(30);
 
 /// What the thread remembers from one chunk to the next.
 #[derive(Default)]
-struct Reading {
+pub(crate) struct Reading {
     /// When it was last checked whether chunks have been removed; `None` if that must be checked
     /// as soon as there seems to be no further chunk.
     checked: Option<Instant>,
@@ -44,21 +44,35 @@ pub(crate) fn run(engine: &Engine, calls: &Receiver<()>) {
     };
     let mut reading = Reading::default();
     let mut wait = Duration::ZERO;
-    while engine.check_open().is_ok() && engine.check_sound().is_ok() {
+    while is_running(engine) {
         match calls.recv_timeout(wait) {
             Err(RecvTimeoutError::Disconnected) => return,
             Ok(()) | Err(RecvTimeoutError::Timeout) => {}
         }
-        wait = match step(engine, follower, &mut reading) {
-            Ok(()) => Duration::ZERO,
-            Err(error) => {
-                tracing::debug!(%error, "cannot follow the replica; retrying");
-                follower.set_problem(Some(error.to_string().into()));
-                RETRY
-            }
-        };
+        wait = advance(engine, follower, &mut reading);
     }
     engine.wake_all_waiters();
+}
+
+/// Returns whether the thread has further steps to take.
+pub(crate) fn is_running(engine: &Engine) -> bool {
+    engine.check_open().is_ok() && engine.check_sound().is_ok()
+}
+
+/// Takes a step, and records its failure. Returns how long to wait before the next step.
+pub(crate) fn advance(
+    engine: &Engine,
+    follower: &FollowerState,
+    reading: &mut Reading,
+) -> Duration {
+    match step(engine, follower, reading) {
+        Ok(()) => Duration::ZERO,
+        Err(error) => {
+            tracing::debug!(%error, "cannot follow the replica; retrying");
+            follower.set_problem(Some(error.to_string().into()));
+            RETRY
+        }
+    }
 }
 
 /// Reads the next chunk, and applies it.

@@ -299,7 +299,21 @@ impl Life {
         if self.is_excused() {
             return Ok(true);
         }
-        let live: u64 = self.model.graphs.values().map(|g| g.live_bytes()).sum();
+        self.check_sizes()?;
+        self.check_archive()?;
+        let live = self.live_bytes();
+        self.replica_bounds(live)?;
+        self.open_cost(live)?;
+        Ok(true)
+    }
+
+    fn live_bytes(&self) -> u64 {
+        self.model.graphs.values().map(|g| g.live_bytes()).sum()
+    }
+
+    /// Checks the sizes of files and of the index, and the number of descriptors.
+    pub fn check_sizes(&self) -> Result<(), Finding> {
+        let live = self.live_bytes();
         let used = self.disk.used_bytes();
         let max = disk_bytes_max(live, self.setup.segment_bytes);
         if used > max && self.checks("disk") {
@@ -347,30 +361,32 @@ impl Life {
                 ));
             }
         }
-        self.check_archive()?;
-        self.replica_bounds(live)?;
-        self.open_cost(live)?;
-        Ok(true)
+        Ok(())
     }
 
-    /// Checks how much an open reads after a clean close.
-    fn open_cost(&mut self, live: u64) -> Result<(), Finding> {
-        self.close()?;
+    /// Checks the memory that an idle store held.
+    pub fn check_memory(&self, what: &str, held_bytes: i64) -> Result<(), Finding> {
         let open: u64 = self.model.graphs.values().map(GraphModel::open).sum();
         let max = memory_max(
             open,
             self.model.jobs() as u64,
             self.model.graphs.len() as u64,
         );
-        if self.held_bytes > max as i64 && self.checks("memory") {
-            return Err(format!(
-                "an idle store held {} bytes of memory for {open} open jobs of {} in {} graphs, \
-                 over {max}",
-                self.held_bytes,
+        match held_bytes > max as i64 && self.checks("memory") {
+            true => Err(format!(
+                "{what} held {held_bytes} bytes of memory for {open} open jobs of {} in {} \
+                 graphs, over {max}",
                 self.model.jobs(),
                 self.model.graphs.len()
-            ));
+            )),
+            false => Ok(()),
         }
+    }
+
+    /// Checks how much an open reads after a clean close.
+    fn open_cost(&mut self, live: u64) -> Result<(), Finding> {
+        self.close()?;
+        self.check_memory("an idle store", self.held_bytes)?;
         let before = self.disk.counters().bytes_read;
         self.open()?;
         let read = self.disk.counters().bytes_read - before;

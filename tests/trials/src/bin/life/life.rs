@@ -17,13 +17,16 @@ use jobstore::{
 use jobstore_trials::random::Random;
 
 use crate::archives::ARCHIVE;
+use crate::followers::Follower;
 use crate::gaps::Gaps;
+use crate::history::History;
 use crate::interrupts::Intruder;
 use crate::model::{Effect, Job, Model, Name, Now};
 use crate::observed::{NAMES, Observed, PROJECTS};
 use crate::operations::{Op, Pick};
 use crate::policies::Policy;
 use crate::reads::{FEED_MAX, compare_feed};
+use crate::report::FollowerTally;
 use crate::requests::{End, OutcomeFact};
 use crate::setup::{HostClock, Setup};
 
@@ -33,7 +36,7 @@ pub type Finding = String;
 pub type Ran = Result<bool, Finding>;
 
 /// The state of a reader of the change feed.
-pub struct Follower {
+pub struct FeedReader {
     pub serial: u64,
     pub position: Position,
     /// How many of the graph's events it has read.
@@ -72,8 +75,9 @@ impl From<&Error> for Refusal {
     }
 }
 
-/// What a store that was deposed has left.
-pub struct Deposed {
+/// The directory of a store that is not open.
+#[derive(Default)]
+pub struct Directory {
     pub disk: Disk,
     pub index: Index,
     pub index_is_corrupt: bool,
@@ -92,7 +96,12 @@ pub struct Life {
     pub replica_is_down: bool,
     /// Whether the next open replaces the contents of the replica.
     pub reseeds: bool,
-    pub deposed: Option<Deposed>,
+    /// The directory of the store that was deposed last.
+    pub deposed: Option<Directory>,
+    pub follower: Option<Follower>,
+    /// What the follower may show while it is behind.
+    pub history: History,
+    pub tally: FollowerTally,
     pub store: Option<JobStore>,
     /// The content including every acknowledged effect.
     pub model: Model,
@@ -140,13 +149,13 @@ pub struct Life {
     /// The memory that the store used when it was last closed.
     pub held_bytes: i64,
     pub runs: Vec<KeptRun>,
-    pub followers: Vec<Follower>,
+    pub feed_readers: Vec<FeedReader>,
     pub pages: Vec<KeptPage>,
     pub old: Vec<Graph>,
     /// Incremented by each crash.
     pub epoch: u64,
     pub opens: u64,
-    faults_before: u64,
+    pub faults_before: u64,
     pub trace: bool,
 }
 
@@ -184,6 +193,9 @@ impl Life {
             replica_is_down: false,
             reseeds: false,
             deposed: None,
+            follower: None,
+            history: History::default(),
+            tally: FollowerTally::default(),
             store: None,
             model: Model::default(),
             base: Model::default(),
@@ -211,7 +223,7 @@ impl Life {
             intruder: None,
             held_bytes: 0,
             runs: Vec::new(),
-            followers: Vec::new(),
+            feed_readers: Vec::new(),
             pages: Vec::new(),
             old: Vec::new(),
             epoch: 0,
@@ -247,6 +259,9 @@ impl Life {
     pub fn execute(&mut self, op: &Op) -> Ran {
         self.faults_before = self.disk.counters().faults;
         self.archive_faults_before = self.archive.counters().faults;
+        if let Some(follower) = &mut self.follower {
+            follower.begin_operation();
+        }
         let opens = self.opens;
         let ran = self.carry_out(op)?;
         self.archive_is_in_doubt |= self.is_excused() || self.has_archive_fault();
@@ -261,7 +276,16 @@ impl Life {
             self.set_policies_again()?;
         }
         self.failed = self.is_read_only();
+        self.record_moment();
         Ok(ran)
+    }
+
+    /// Records what a follower may show later.
+    fn record_moment(&mut self) {
+        if self.follower.is_some() && !self.failed && !self.is_in_doubt() {
+            let lsn = simulation::visible_lsn(self.store());
+            self.history.record(lsn, &self.model);
+        }
     }
 
     /// Returns whether a fault occurred during this operation, or a limit is in effect.
@@ -385,7 +409,10 @@ impl Life {
                     self.settle_doubt(opening)?;
                     self.failed = false;
                     self.is_unreadable = false;
-                    self.reseeds = false;
+                    self.history.forget_from(simulation::open_lsn(self.store()));
+                    if std::mem::take(&mut self.reseeds) {
+                        self.replaced_log();
+                    }
                     // The store has recorded the keys. Later opens either set them again or omit
                     // them.
                     self.setup.names_secrets = self.opens % 3 == 0;

@@ -169,6 +169,15 @@ impl Life {
             Op::LoseMachine(power) => self.lose_machine(*power),
             Op::TakeOver(again) => self.take_over_elsewhere(*again),
             Op::RestoreElsewhere => self.restore_elsewhere(),
+            Op::Follow(deposed) => self.follow(*deposed),
+            Op::FollowerSteps(n) => self.follower_steps(*n),
+            Op::FollowerWork(kind) => self.follower_work(*kind),
+            Op::FollowerReads(look) => self.follower_reads(look),
+            Op::CatchUp(look, c) => self.catch_up(look, *c),
+            Op::FollowerBounds => self.follower_bounds(),
+            Op::FailFollower(kind, after) => self.fail_follower(*kind, *after),
+            Op::EndFollower(how, lost) => self.end_follower(*how, *lost),
+            Op::Promote(how, lost, alone) => self.promote(*how, *lost, *alone),
             Op::Advance(ms) => {
                 self.clock.advance(*ms);
                 Ok(true)

@@ -13,6 +13,7 @@
 //! - `policies`, `archives`, `secrets`: purges, archived jobs, masked values.
 //! - `interrupts`: callers in the middle of a background step.
 //! - `replicas`: a replica, machines that are lost, and stores that are deposed.
+//! - `followers`, `follower_checks`, `line`, `history`: a follower, and what it may show.
 //! - `invariants`: invariants of copies, repairs, and sizes at any point.
 //! - `real`, `real_bounds`, `real_index`: the same on real directories, with the store's
 //!   own threads.
@@ -21,12 +22,16 @@
 
 mod archives;
 mod claims;
+mod follower_checks;
+mod followers;
 mod gaps;
+mod history;
 mod http;
 mod http_writes;
 mod interrupts;
 mod invariants;
 mod life;
+mod line;
 mod machine;
 mod model;
 mod observed;
@@ -149,6 +154,7 @@ fn live(
     }
     report.opens += life.opens;
     report.simulated_ms += life.now().true_ms;
+    report.followers.add(life.tally);
     beat.rest();
     abandon(life);
     Ok(())
@@ -157,6 +163,9 @@ fn live(
 /// Drops a life whose store may be in any state.
 fn abandon(life: Life) {
     life.disk.kill();
+    if let Some(follower) = &life.follower {
+        follower.directory.disk.kill();
+    }
     drop(catch_unwind(AssertUnwindSafe(|| drop(life))));
 }
 

@@ -126,6 +126,16 @@ pub enum Op {
     LoseMachine(bool),
     TakeOver(bool),
     RestoreElsewhere,
+    // The follower.
+    Follow(bool),
+    FollowerSteps(u16),
+    FollowerWork(u8),
+    FollowerReads(Look),
+    CatchUp(Look, Content),
+    FollowerBounds,
+    FailFollower(u8, u16),
+    EndFollower(u8, u8),
+    Promote(u8, u8, bool),
     // The clock.
     Advance(u64),
     WallJump(i64),
@@ -236,6 +246,15 @@ named!(
     LoseMachine,
     TakeOver,
     RestoreElsewhere,
+    Follow,
+    FollowerSteps,
+    FollowerWork,
+    FollowerReads,
+    CatchUp,
+    FollowerBounds,
+    FailFollower,
+    EndFollower,
+    Promote,
     Advance,
     WallJump,
     WallTo,
@@ -270,6 +289,9 @@ impl Op {
                 | "StopReplica"
                 | "LoseMachine"
                 | "TakeOver"
+                | "FailFollower"
+                | "EndFollower"
+                | "Promote"
                 | "WallJump"
                 | "WallTo"
                 | "CorruptImage"
@@ -284,6 +306,7 @@ pub struct Weights {
     pub limits: bool,
     pub clock: bool,
     pub replica: bool,
+    pub follower: bool,
 }
 
 fn look(random: &mut Random) -> Look {
@@ -333,6 +356,7 @@ impl Op {
             let op = match r.below(100) {
                 // A life without a replica has other operations in their place.
                 n if weights.replica && n % 16 == 5 => Op::on_replica(r, weights),
+                n if weights.follower && n % 6 == 3 => Op::on_follower(r, weights),
                 0..=1 => Op::Create(pick(r)),
                 2 if r.one_in(2) => Op::Drop(pick(r)),
                 2..=9 => Op::writing(r),
@@ -423,6 +447,25 @@ impl Op {
             3 => Op::TakeOver(r.one_in(2)),
             4 => Op::RestoreElsewhere,
             _ => Op::Upload,
+        }
+    }
+
+    fn on_follower(r: &mut Random, weights: &Weights) -> Op {
+        match r.below(24) {
+            0..=2 => Op::Follow(r.one_in(2)),
+            3..=5 => Op::FollowerSteps(1 + r.below(12) as u16),
+            6..=7 => Op::FollowerSteps(1 + r.below(40) as u16),
+            8..=10 => Op::FollowerWork(r.below(4) as u8),
+            11..=13 => Op::FollowerReads(look(r)),
+            14..=16 => Op::CatchUp(look(r), Content::draw(r)),
+            17 => Op::FollowerBounds,
+            18..=20 if weights.faults => {
+                Op::FailFollower(r.below(12) as u8, r.below(1 << 12) as u16)
+            }
+            21..=22 if weights.faults => Op::EndFollower(r.below(4) as u8, r.below(8) as u8),
+            23 => Op::Promote(r.below(4) as u8, r.below(8) as u8, r.one_in(3)),
+            // It is closed, and loses nothing.
+            _ => Op::EndFollower(0, 7),
         }
     }
 

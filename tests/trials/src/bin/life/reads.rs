@@ -4,7 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use jobstore::{ChangeKind, Error, JobQuery, OutcomeKind, State};
 
-use crate::life::{Finding, Follower, KeptPage, Life, Ran};
+use crate::life::{FeedReader, Finding, KeptPage, Life, Ran};
 use crate::model::{Gone, GraphModel, Happened, Job, Name};
 use crate::observed::{Observed, Seen};
 use crate::operations::{Look, Pick};
@@ -339,7 +339,7 @@ impl Life {
         Ok(true)
     }
 
-    /// Reads the change feed from a follower's position, or from the beginning.
+    /// Reads the change feed from a reader's position, or from the beginning.
     pub fn changes(&mut self, pick: Pick) -> Ran {
         let Some((name, graph)) = self.pick_graph(pick) else {
             return Ok(false);
@@ -353,11 +353,11 @@ impl Life {
             self.synced();
         }
         let serial = self.serial(name);
-        let at = self.followers.iter().position(|f| f.serial == serial);
+        let at = self.feed_readers.iter().position(|f| f.serial == serial);
         let at = at.filter(|_| pick % 3 > 0);
         let (from, seen, epoch) = match at {
             Some(n) => {
-                let f = &self.followers[n];
+                let f = &self.feed_readers[n];
                 // The position is converted to text and back, because readers store it as text.
                 let text = f.position.to_string();
                 let position = text.parse().map_err(|e| format!("a position: {e}"))?;
@@ -369,7 +369,7 @@ impl Life {
             Ok(changes) => changes,
             // A crash may have reverted the changes that the position includes.
             Err(Error::InvalidPosition { .. }) if epoch != self.epoch => {
-                self.followers.retain(|f| f.serial != serial);
+                self.feed_readers.retain(|f| f.serial != serial);
                 return Ok(true);
             }
             Err(error) => return self.excuse("changes", &error),
@@ -392,8 +392,8 @@ impl Life {
         }
         let position = changes.position();
         drop(changes);
-        self.followers.retain(|f| f.serial != serial);
-        self.followers.push(Follower {
+        self.feed_readers.retain(|f| f.serial != serial);
+        self.feed_readers.push(FeedReader {
             serial,
             position,
             seen: self.model.graphs[&name].feed.len(),

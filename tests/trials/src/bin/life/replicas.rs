@@ -6,7 +6,7 @@ use jobstore::replica::{Faults, Replica, ReplicaError};
 use jobstore::simulation::{self, Disk, Index, Step};
 use jobstore::{Error, Options};
 
-use crate::life::{Deposed, Life, Ran};
+use crate::life::{Directory, Life, Ran};
 use crate::model::Effect;
 use crate::observed::Observed;
 use crate::requests::Content;
@@ -85,11 +85,7 @@ impl Life {
             true => self.close()?,
             false => self.crash(true)?,
         }
-        self.disk = Disk::new();
-        self.index = Index::new();
-        self.lift_limits();
-        self.index_is_corrupt = false;
-        self.epoch += 1;
+        self.use_directory(Directory::default());
         Ok(true)
     }
 
@@ -99,31 +95,21 @@ impl Life {
         if self.replica.is_none() || self.replica_is_down || self.failed || self.disk.is_dead() {
             return Ok(false);
         }
-        let fresh = || Deposed {
-            disk: Disk::new(),
-            index: Index::new(),
-            index_is_corrupt: false,
-        };
         let elsewhere = match again {
-            true => self.deposed.take().unwrap_or_else(fresh),
-            false => fresh(),
+            true => self.deposed.take().unwrap_or_default(),
+            false => Directory::default(),
         };
+        self.take_over_in(elsewhere)
+    }
+
+    /// Opens the store in another directory while it is open here.
+    pub fn take_over_in(&mut self, elsewhere: Directory) -> Ran {
         self.disk.heal();
-        self.lift_limits();
         let graph = self.pick_graph(0);
         let Some(old) = self.store.take() else {
             return Ok(false);
         };
-        let deposed = Deposed {
-            disk: std::mem::replace(&mut self.disk, elsewhere.disk),
-            index: std::mem::replace(&mut self.index, elsewhere.index),
-            index_is_corrupt: std::mem::replace(
-                &mut self.index_is_corrupt,
-                elsewhere.index_is_corrupt,
-            ),
-        };
-        self.index_troubled = false;
-        self.epoch += 1;
+        let deposed = self.use_directory(elsewhere);
         self.open()?;
         if let Some((_, graph)) = graph {
             let request = Content::draw(&mut self.random).request();

@@ -57,11 +57,13 @@ impl Setup {
                 limits: random.one_in(2),
                 clock: random.one_in(2),
                 replica: false,
+                follower: false,
             },
             has_replica: false,
         };
         setup.has_replica = random.one_in(2);
         setup.weights.replica = setup.has_replica;
+        setup.weights.follower = setup.has_replica && !random.one_in(4);
         setup
     }
 
