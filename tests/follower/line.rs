@@ -1,17 +1,19 @@
-//! A replica that can be cut off from one of its users.
+//! A replica that is slow for one of its users, or can be cut off from it.
 
 use std::io::{Read, Write};
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use jobstore::replica::{Created, MemoryReplica, Replica, ReplicaError};
 
-/// A replica that can be cut off from one of its users.
+/// A replica that is slow for one of its users, or can be cut off from it.
 pub struct Line {
     pub replica: MemoryReplica,
     pub is_cut: Arc<AtomicBool>,
+    /// How many milliseconds a chunk that was found takes to arrive.
+    pub delay_ms: Arc<AtomicU64>,
 }
 
 impl Line {
@@ -34,6 +36,10 @@ impl Replica for Line {
 
     fn read(&self, number: u64, wait: Duration) -> Called<Option<Vec<u8>>> {
         let read = self.there()?.read(number, wait);
+        if let Ok(Some(_)) = &read {
+            let delay = self.delay_ms.load(Ordering::Acquire);
+            std::thread::sleep(Duration::from_millis(delay));
+        }
         self.there()?;
         read
     }

@@ -1,7 +1,7 @@
 //! A follower that missed a part of the log, or whose log was replaced, is restored while it is open.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ fn a_follower_that_lags_behind_a_trim_is_restored() {
     let line = Line {
         replica: pair.replica.clone(),
         is_cut: is_cut.clone(),
+        delay_ms: Arc::default(),
     };
     let follower = options(&pair.replica).replica(Arc::new(line));
     let follower = follower.follow(pair.path("b")).unwrap();
@@ -70,6 +71,42 @@ fn a_follower_that_lags_behind_a_trim_is_restored() {
     follower.close().unwrap();
     assert!(JobStore::verify(pair.path("b")).unwrap().is_sound());
     let follower = pair.follow("b");
+    assert_same(&writer, &follower);
+}
+
+#[test]
+fn a_follower_that_is_too_slow_is_restored_and_not_said_to_be_current() {
+    let pair = Pair::new();
+    let writer = pair.open("a");
+    let graph = writer.create_graph("1", "movie").unwrap();
+    let delay_ms = Arc::new(AtomicU64::new(2_000));
+    let line = Line {
+        replica: pair.replica.clone(),
+        is_cut: Arc::default(),
+        delay_ms: delay_ms.clone(),
+    };
+    let follower = options(&pair.replica).replica(Arc::new(line));
+    let follower = follower.follow(pair.path("b")).unwrap();
+    catch_up(&writer, &follower);
+    let stats = || follower.stats().unwrap().follower.unwrap();
+    let begun = stats().last_chunk;
+    until("chunks are removed before the follower reads them", || {
+        let body = Body::from_value(&"x".repeat(2 << 20)).unwrap();
+        let request = Request::new("c", "/", body).unwrap();
+        graph.submit_all(vec![request; 4]).unwrap();
+        let next = stats().last_chunk + 1;
+        assert!(next < begun + 200, "the follower is not too slow");
+        pair.replica.read(next, Duration::ZERO).unwrap().is_none()
+    });
+    delay_ms.store(0, Ordering::Release);
+    let end = graph.list(JobQuery::new().limit(1)).unwrap().as_of_lsn();
+    until("the follower is current", || {
+        let stats = stats();
+        let is_current = stats.as_of_lsn >= end;
+        assert!(is_current || !stats.is_current, "{stats:?}");
+        is_current
+    });
+    assert!(stats().restores > 0);
     assert_same(&writer, &follower);
 }
 

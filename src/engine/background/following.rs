@@ -24,8 +24,10 @@ const POLL_WAIT: Duration = Duration::from_millis(500);
 const RETRY: Duration = Duration::from_millis(200);
 /// If the replica was not read for this long, chunks may have been removed.
 const UNREAD_MAX: Duration = Duration::from_secs(5);
-/// How often it is checked in any case whether chunks have been removed.
+/// How often it is checked whether chunks have been removed, if none was found meanwhile.
 const CHECK: Duration = Duration::from_secs(30);
+/// How often this is checked otherwise: a follower that is too slow finds no further chunk, either.
+const CHECK_GROWING: Duration = Duration::from_secs(1);
 
 /// What the thread remembers from one chunk to the next.
 #[derive(Default)]
@@ -33,6 +35,8 @@ pub(crate) struct Reading {
     /// When it was last checked whether chunks have been removed; `None` if that must be checked
     /// as soon as there seems to be no further chunk.
     checked: Option<Instant>,
+    /// Whether a chunk was found since then.
+    has_found: bool,
     /// Whether the log before the next chunk has been replaced.
     is_replaced: bool,
 }
@@ -89,10 +93,11 @@ fn step(engine: &Engine, follower: &FollowerState, reading: &mut Reading) -> Res
     }
     let chunk = follower.replica().read(number, POLL_WAIT);
     let chunk = chunk.map_err(|error| calls.unreachable(&error.to_string()))?;
-    follower.responded(chunk.is_none());
     let Some(chunk) = chunk else {
         return check_removed(engine, follower, reading);
     };
+    follower.responded(false);
+    reading.has_found = true;
     engine.check_open()?;
     let header = calls.parse(number, &chunk)?;
     if header.writer.store != engine.store {
@@ -142,21 +147,30 @@ fn step(engine: &Engine, follower: &FollowerState, reading: &mut Reading) -> Res
 /// Checks, if it may be so, whether the next chunk has been removed.
 fn check_removed(engine: &Engine, follower: &FollowerState, reading: &mut Reading) -> Result<()> {
     let now = Instant::now();
-    let is_recent = |at| now.saturating_duration_since(at) < CHECK;
+    let interval = if reading.has_found {
+        CHECK_GROWING
+    } else {
+        CHECK
+    };
+    let is_recent = |at| now.saturating_duration_since(at) < interval;
     if reading.checked.is_some_and(is_recent) {
+        // Until the check, the follower may be too slow.
+        follower.responded(!reading.has_found);
         follower.set_problem(None);
         return Ok(());
     }
     let (calls, next) = (follower.calls(), follower.next());
     let later = calls.repeat(|replica| replica.numbers(next))?;
-    reading.checked = Some(now);
+    (reading.checked, reading.has_found) = (Some(now), false);
     follower.set_problem(None);
-    match later.first() {
-        Some(&first) if first > next => {
+    let removed = later.first().filter(|&&first| first > next);
+    follower.responded(removed.is_none());
+    match removed {
+        Some(first) => {
             tracing::warn!(next, first, "chunks were removed before they were read");
             engine.restore_follower()
         }
-        _ => Ok(()),
+        None => Ok(()),
     }
 }
 
