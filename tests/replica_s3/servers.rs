@@ -1,4 +1,5 @@
-//! Tests with the servers that `.ci/replica-servers` starts. They do not run by default.
+//! Tests with the servers that `.ci/replica-servers` and `.ci/replica-ceph` start. They do not run by
+//! default.
 //!
 //! `JOBSTORE_TEST_S3` lists the servers: `localbucket=http://127.0.0.1:9009,moto=...`. Each has a
 //! bucket `jobs`. `JOBSTORE_TEST_LOCALBUCKET` is a Python interpreter that can run localbucket.

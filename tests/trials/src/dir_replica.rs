@@ -17,6 +17,9 @@ use jobstore::replica::{Created, Replica, ReplicaError, connect};
 const CHUNKS: &str = "chunks";
 const BLOBS: &str = "blobs";
 const TEMPORARY: &str = "temporary";
+/// On a network that fails, much happens before the usual time has passed.
+#[cfg(feature = "replica-s3")]
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 /// Replaces `/` in the names of blobs, which cannot contain it.
 const SLASH: &str = "+";
 
@@ -25,11 +28,15 @@ pub struct DirReplica {
     dir: PathBuf,
 }
 
-/// Returns the replica at a URL or, if it is not a URL, in a directory.
+/// Returns the replica at a URL or, if it is not a URL, in a directory. Besides the URLs of the
+/// library, `http://HOST:PORT/BUCKET/PREFIX` is an S3 server with the keys of the tests.
 ///
 /// # Errors
 /// The URL is invalid, or the directory cannot be created.
 pub fn at(place: &str) -> Result<Arc<dyn Replica>, String> {
+    if let Some(place) = place.strip_prefix("http://") {
+        return at_server(place);
+    }
     match place.contains("://") {
         true => connect(place).map_err(|e| e.to_string()),
         false => match DirReplica::new(place) {
@@ -37,6 +44,22 @@ pub fn at(place: &str) -> Result<Arc<dyn Replica>, String> {
             Err(e) => Err(format!("the directory {place} of the replica: {e}")),
         },
     }
+}
+
+#[cfg(feature = "replica-s3")]
+fn at_server(place: &str) -> Result<Arc<dyn Replica>, String> {
+    let (server, path) = place.split_once('/').ok_or("the URL has no bucket")?;
+    let replica = jobstore::replica::S3Replica::builder(&format!("s3://{path}"))
+        .endpoint(format!("http://{server}"))
+        .credentials("key-id", "secret-key", None)
+        .request_timeout(REQUEST_TIMEOUT)
+        .build();
+    Ok(Arc::new(replica.map_err(|e| e.to_string())?))
+}
+
+#[cfg(not(feature = "replica-s3"))]
+fn at_server(_: &str) -> Result<Arc<dyn Replica>, String> {
+    Err("an S3 server needs the feature replica-s3".to_owned())
 }
 
 impl DirReplica {

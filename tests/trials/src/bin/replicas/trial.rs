@@ -29,6 +29,8 @@ pub struct Sum {
     pub wiped: u64,
     pub older: u64,
     pub takeovers: u64,
+    /// Requests that reached the server after their sender was replaced.
+    pub late: u64,
     pub checks: u64,
     pub elsewhere: u64,
     pub acknowledged: u64,
@@ -39,11 +41,12 @@ impl fmt::Display for Sum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "kills: {}; takeovers: {}; stores: {}; directories lost: {}, replaced with an older \
+            "kills: {}; takeovers: {}; late requests: {}; stores: {}; directories lost: {}, replaced with an older \
              copy: {}; stores checked: {}, in an empty directory: {}; calls acknowledged: {}; facts \
              checked: {}",
             self.kills,
             self.takeovers,
+            self.late,
             self.stores,
             self.wiped,
             self.older,
@@ -60,7 +63,7 @@ pub struct Trial {
     pub root: TempDir,
     /// How long the last check took, including its open.
     pub check_took: Duration,
-    replica: String,
+    pub replica: String,
     oracle: Oracle,
     said: Vec<Line>,
 }
