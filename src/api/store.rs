@@ -213,10 +213,10 @@ impl JobStore {
         self.engine().open_event().open_number
     }
 
-    /// Returns the number of this open's claim on the replica; `None` without a replica. Of two
-    /// opens of a store, the later one has the greater number. Use it as a fencing token: pass it
-    /// along with side effects outside of the store, such as writes to a shared file system, so
-    /// that they can be refused if they come from an engine that has been deposed.
+    /// Returns the fencing token of this open: the number of its claim on the replica, or `None`
+    /// without a replica. Of two opens of a store, the later one has the greater token. Pass the
+    /// token along with side effects outside of the store, such as writes to a shared file system,
+    /// so that the receiver can reject a token that is lower than the highest one it has seen.
     #[must_use]
     pub fn reign(&self) -> Option<u64> {
         let replica = self.engine().replica.as_ref()?;

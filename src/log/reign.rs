@@ -1,7 +1,8 @@
 //! The file `REIGN`: which reign wrote to this directory last.
 //!
-//! If it is also the reign that wrote to the replica last, then no other store can have packed the
-//! last segment, and the log may be continued there.
+//! A writer is one open for writing; it is identified by 128 random bits (its reign). If the
+//! recorded reign also wrote to the replica last, then no other store can have packed the last
+//! segment, and the log may be continued there.
 
 use crate::log::checked_text;
 use crate::log::disk::{self, Disk, File};

@@ -386,46 +386,47 @@ pub enum Error {
         /// Its path.
         path: PathBuf,
     },
-    /// Another open of the store has taken over its replica, so this one can write no longer. This
+    /// Another open of the store has taken over its replica, so this one can no longer write. This
     /// write was not recorded. Reads still work, but show the store as it was.
-    #[error("the replica was taken over by {by} at {}; this store accepts no more writes; close \
-         it, and send writes to the store that took over", clock::rfc3339(*since))]
+    #[error("the replica was taken over by {by}{}; this store accepts no more writes; close \
+         it, and send writes to the store that took over", at(*since))]
     Deposed {
         /// The process that took over.
         by: Arc<str>,
-        /// When it took over, by its clock.
+        /// When it took over, by its clock; the Unix epoch if unknown.
         since: SystemTime,
     },
     /// The replica is in use, and [`TakeOver::IfQuiet`](crate::replica::TakeOver::IfQuiet) was set.
-    #[error("the replica {place} is in use by {by}, which took it over at {}; stop that process, \
-         or take over with TakeOver::Now", clock::rfc3339(*since))]
+    #[error("the replica {place} is in use by {by}, which took it over{}; stop that process, \
+         or take over with TakeOver::Now", at(*since))]
     ReplicaInUse {
         /// Where the replica is.
         place: String,
         /// The process that uses it.
         by: Arc<str>,
-        /// When that process took over, by its clock.
+        /// When that process took over, by its clock; the Unix epoch if unknown.
         since: SystemTime,
     },
-    /// The store has a replica, and was opened without it. Writes to the directory alone would be
-    /// lost at the next takeover.
-    #[error("the store {} has a replica, which must be set to open it (option replica); to use \
-         the store without it from now on, open it once with `detach_replica`", path.display())]
+    /// The store has a replica, but was opened without it. Writes made only to the directory would
+    /// be lost at the next takeover.
+    #[error("the store {} has a replica and cannot be opened for writing without it; set the \
+         option `replica`, or, to stop using the replica, open the store once with \
+         `detach_replica`", path.display())]
     ReplicaNeeded {
         /// The directory of the store.
         path: PathBuf,
     },
     /// The replica could not be reached in time
-    /// ([`Options::replica_timeout`](crate::Options::replica_timeout)).
-    #[error("cannot reach the replica {place}: {what}; retry, or check the network and the server")]
+    /// ([`Options::replica_timeout`](crate::Options::replica_timeout)), or it changes too fast.
+    #[error("the replica {place} is unavailable: {what}")]
     ReplicaUnreachable {
         /// Where the replica is.
         place: String,
-        /// The last problem.
+        /// The last problem, and its remedy.
         what: Arc<str>,
     },
-    /// The replica's engine refused a call: the place or the credentials are wrong, or lack a
-    /// permission.
+    /// The replica's backend refused a call: the location or the credentials are wrong, or a
+    /// permission is missing.
     #[error("the replica {place} refused the call: {what}")]
     ReplicaRefused {
         /// Where the replica is.
@@ -433,8 +434,8 @@ pub enum Error {
         /// The problem.
         what: Arc<str>,
     },
-    /// The replica's engine does not do what a replica needs, so it would lose writes.
-    #[error("the engine of the replica {place} cannot be used: {what}")]
+    /// The replica's backend lacks a property that a replica requires, so writes could be lost.
+    #[error("the backend of the replica {place} cannot be used: {what}")]
     ReplicaUnfit {
         /// Where the replica is.
         place: String,
@@ -458,8 +459,9 @@ pub enum Error {
     /// state. Nothing was changed.
     #[error(
         "the replica {place} ends at log sequence number {replica_lsn}, but the directory \
-         contains acknowledged writes up to {local_lsn}: the replica has lost its end; restore it, \
-         or open once with `reseed` to replace it with the directory's contents"
+         contains acknowledged writes up to {local_lsn}: the replica is missing its most recent \
+         writes; restore it, or open the directory once with `reseed` to replace it with the \
+         directory's contents"
     )]
     ReplicaBehind {
         /// Where the replica is.
@@ -470,11 +472,11 @@ pub enum Error {
         local_lsn: u64,
     },
     /// The directory and the replica contain different writes: the store was written to without
-    /// its replica, or the directory is a copy that was. Nothing was changed.
+    /// its replica, or the directory is a copy that was written to. Nothing was changed.
     #[error(
         "the directory does not match the replica {place} ({what}); open an empty directory \
-         to restore the store from the replica, or open once with `reseed` to replace the replica \
-         with the directory's contents"
+         to restore the store from the replica, or open the directory once with `reseed` to \
+         replace the replica with its contents"
     )]
     ReplicaDiverged {
         /// Where the replica is.
@@ -484,14 +486,12 @@ pub enum Error {
     },
     /// A chunk or blob of the replica is missing or corrupt.
     #[error(
-        "{object} in the replica {place} is corrupt or missing: {what}; if the directory is \
-         intact, open it once with `reseed` to replace the replica"
+        "the replica {place} is damaged: {what}; restore the replica, or open an intact directory \
+         of this store once with `reseed`"
     )]
     ReplicaDamaged {
         /// Where the replica is.
         place: String,
-        /// The chunk or blob.
-        object: String,
         /// The problem.
         what: Arc<str>,
     },
@@ -513,8 +513,8 @@ pub enum Error {
     /// The store was opened with [`JobStore::follow`](crate::JobStore::follow): it shows what
     /// another store writes. Calls that would change something fail.
     #[error(
-        "the store follows its replica and accepts no writes; write to the store that the \
-         replica belongs to, or close this one and open it with the option `replica` to take over"
+        "the store follows its replica and accepts no writes; write to the store that writes to \
+         the replica, or close this one and open it with the option `replica` to take over"
     )]
     Follower,
     /// The process or the system has too many open files. The store is not damaged.
@@ -611,4 +611,12 @@ pub enum Error {
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
+}
+
+/// When a process took over a replica, as a part of a message; nothing if this is unknown.
+fn at(since: SystemTime) -> String {
+    match since == SystemTime::UNIX_EPOCH {
+        true => String::new(),
+        false => format!(" at {}", clock::rfc3339(since)),
+    }
 }

@@ -1,20 +1,20 @@
-// The interface to the engine that keeps a replica of a store's log.
+// The interface to the backend that keeps a replica of a store's log.
 
 use std::fmt;
 use std::io::{Read, Write};
 use std::ops::Range;
 use std::time::Duration;
 
-/// An engine that keeps a second copy of a store: a log of numbered, immutable chunks, and blobs
+/// A backend that keeps a second copy of a store: a log of numbered, immutable chunks, and blobs
 /// (named, immutable objects). See [`Options::replica`](crate::Options::replica).
 ///
-/// Everything that the store needs from the engine is that [`Replica::create`] is atomic: among
-/// any number of callers that create the same number, exactly one succeeds.
+/// The essential requirement is that [`Replica::create`] is atomic: among any number of callers
+/// that create the same number, exactly one succeeds.
 /// [`prove`](crate::replica::prove) tests whether an implementation does this.
 ///
 /// # Contract
-/// - A chunk that was created stays as it is until [`Replica::trim`] removes it. A number that was
-///   trimmed is never created again by a store.
+/// - A chunk that was created stays as it is until [`Replica::trim`] removes it. A store never
+///   creates a trimmed number again, except by a delayed claim request.
 /// - When a call has returned `Ok`, its effect is durable, and every later call sees it.
 /// - A call that returned [`ReplicaError::Unknown`] may have taken effect, or may still take
 ///   effect later.
@@ -22,10 +22,10 @@ use std::time::Duration;
 ///
 /// The calls block, and are made from several threads at once. They must return eventually: use
 /// timeouts, and return [`ReplicaError::Unknown`]. They must not retry a `create` by themselves
-/// unless they settle an unclear answer by reading the chunk back; the store retries.
+/// unless they settle an unclear response by reading the chunk back; the store retries.
 pub trait Replica: Send + Sync {
     /// Creates chunk `number`, unless it exists. If it does, returns its contents, which may be
-    /// the same as `chunk` if an earlier call took effect although its answer was lost.
+    /// the same as `chunk` if an earlier call took effect although its response was lost.
     ///
     /// # Errors
     /// [`ReplicaError`].
@@ -57,8 +57,8 @@ pub trait Replica: Send + Sync {
     /// [`ReplicaError`].
     fn put(&self, name: &str, len: u64, from: &mut dyn Read) -> Result<(), ReplicaError>;
 
-    /// Writes these bytes of a blob to `to`. A range that ends after the blob is an error. After an
-    /// error, some of the bytes may have been written.
+    /// Writes these bytes of a blob to `to`. A range that extends past the end of the blob is an
+    /// error. After an error, some of the bytes may have been written.
     ///
     /// # Errors
     /// [`ReplicaError::Missing`] if there is no such blob; [`ReplicaError`].
@@ -77,8 +77,8 @@ pub trait Replica: Send + Sync {
     /// [`ReplicaError`]. Some of the blobs may have been removed.
     fn remove(&self, names: &[String]) -> Result<(), ReplicaError>;
 
-    /// Returns an empty replica at a place of its own in the same engine, where
-    /// [`prove`](crate::replica::prove) can try the calls without touching this replica's chunks
+    /// Returns an empty replica at a separate location in the same backend, where
+    /// [`prove`](crate::replica::prove) can test the calls without touching this replica's chunks
     /// and blobs.
     ///
     /// # Errors
@@ -112,14 +112,15 @@ impl fmt::Debug for Created {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReplicaError {
-    /// The engine did not answer, or gave an answer that does not tell whether the call took
-    /// effect: it cannot be reached, has timed out, or has an internal error. The store retries.
+    /// There was no response from the backend, or the response does not show whether the call took
+    /// effect: the backend cannot be reached, has timed out, or has an internal error. The store
+    /// retries.
     #[error("{what}")]
     Unknown {
         /// The problem, without credentials.
         what: String,
     },
-    /// The engine refused the call, which had no effect: there is no such bucket, or the
+    /// The backend refused the call, which had no effect: there is no such bucket, or the
     /// credentials are missing, wrong, or lack a permission.
     #[error("{what}")]
     Refused {
@@ -138,15 +139,15 @@ pub enum ReplicaError {
 /// this has no effect.
 ///
 /// It is always safe to take over: from then on, the other store can acknowledge no writes
-/// ([`Error::Deposed`](crate::Error::Deposed)). Which of two engines should have the store is the
-/// decision of whatever starts the engines, such as Kubernetes or Pacemaker.
+/// ([`Error::Deposed`](crate::Error::Deposed)). Whatever starts the engines, such as
+/// Kubernetes or Pacemaker, decides which of two engines should have the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TakeOver {
-    /// At once.
+    /// Immediately.
     Now,
-    /// If nothing was written to the replica for this time, which is measured from the call to
-    /// `open`. Otherwise, the open returns [`Error::ReplicaInUse`](crate::Error::ReplicaInUse).
+    /// Only if nothing is written to the replica during this time, which begins when `open` is
+    /// called. Otherwise, the open returns [`Error::ReplicaInUse`](crate::Error::ReplicaInUse).
     /// This does not protect a store that is open but idle.
     IfQuiet(Duration),
 }

@@ -144,7 +144,7 @@ pub struct Stats {
 pub struct ReplicaStats {
     /// Where the replica is: a URL without credentials.
     pub place: String,
-    /// The number of this open's claim: [`JobStore::reign`](crate::JobStore::reign).
+    /// The fencing token of this open: [`JobStore::reign`](crate::JobStore::reign).
     pub reign: u64,
     /// The number of the last chunk.
     pub last_chunk: u64,

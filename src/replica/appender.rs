@@ -1,9 +1,9 @@
 //! Appends chunks to the replica's log, one at a time.
 //!
-//! A chunk is repeated, with the same bytes, until it is known to exist or to be impossible: the
-//! number belongs to another writer's claim, so this writer is deposed. A deposed writer never
-//! appends again. Only one chunk is ever under way, so the number that a deposed writer tries
-//! next is that of a claim, and claims are never removed.
+//! Creating a chunk is retried, with the same bytes, until the chunk exists, or until its number
+//! turns out to belong to another writer's claim. In the second case, this writer is deposed, and
+//! never appends again. Only one append is ever in progress, so the number that a deposed writer
+//! tries next is that of a claim, and claims are never removed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,9 +67,9 @@ struct State {
     lanes: [Lane; 2],
     /// Why nothing more can be appended.
     ended: Option<Error>,
-    /// Since when a chunk is under way.
+    /// When the append in progress began.
     since: Option<Instant>,
-    /// The last problem of the chunk under way.
+    /// The last problem of the append in progress.
     problem: Option<Arc<str>>,
     retries: u64,
     /// How many bytes were appended.
@@ -96,9 +96,9 @@ type OnDeposed = Box<dyn Fn(&Error) + Send + Sync>;
 pub(crate) struct AppenderStatus {
     /// The number of the last chunk.
     pub(crate) last: u64,
-    /// For how long a chunk has been under way.
+    /// How long the append in progress has taken.
     pub(crate) waiting: Option<Duration>,
-    /// The problem of the chunk under way.
+    /// The last problem of the append in progress.
     pub(crate) problem: Option<Arc<str>>,
     /// How many calls were repeated.
     pub(crate) retries: u64,
@@ -174,7 +174,7 @@ impl Appender {
         Ok(())
     }
 
-    /// Ends the thread. If a chunk is under way, the thread ends once that is settled.
+    /// Ends the thread. If an append is in progress, the thread ends after the append.
     pub(crate) fn stop(&self) {
         let (thread, is_busy) = {
             let mut state = self.state.lock();
@@ -212,8 +212,8 @@ impl Appender {
         }
     }
 
-    /// Appends a chunk that waits, if there is one and no other is under way; returns whether it
-    /// did.
+    /// Appends a chunk that waits, if there is one and no other append is in progress; returns
+    /// whether it did.
     fn run_one(&self) -> bool {
         let (n, number, task, ended) = {
             let mut state = self.state.lock();
@@ -270,7 +270,7 @@ impl Appender {
             tracing::debug!(
                 number,
                 what,
-                "a chunk is not known to be in the replica; retrying"
+                "could not confirm that the chunk was stored; retrying"
             );
             {
                 let mut state = self.state.lock();
@@ -283,7 +283,7 @@ impl Appender {
         }
     }
 
-    /// The error of a writer whose number is another writer's.
+    /// Returns the error for a writer whose next chunk number was taken by another writer.
     fn deposed_by(&self, number: u64, there: &[u8]) -> Error {
         let claim = ChunkHeader::parse(number, there).ok();
         let holder = match claim.map(|header| header.content) {
@@ -343,8 +343,8 @@ impl Appender {
         }
     }
 
-    /// Announces that everything that the checkpoint up to this chunk replaces is going to be
-    /// removed. Only once this has returned `Ok` may it be removed.
+    /// Announces that everything that the checkpoint up to this chunk replaces is about to be
+    /// removed. It may be removed only after this has returned `Ok`.
     pub(crate) fn announce_trim(&self, through: u64) -> Result<()> {
         self.append_small(Content::Trim { through }, &[])
     }

@@ -1,12 +1,12 @@
-//! Several calls of a replica's engine at once, because each of them mostly waits.
+//! Runs several backend calls concurrently, because each spends most of its time waiting.
 
 use crate::model::error::{Error, Result};
 
-/// How many calls are made at once.
+/// The number of concurrent calls.
 pub(crate) const CALLS: usize = 16;
 
-/// Does the work for all items, of which [`CALLS`] are worked on at once, and returns the results in
-/// the order of the items. The threads end before this returns.
+/// Does the work for all items, up to [`CALLS`] of them concurrently, and returns the results in the
+/// order of the items. The threads end before this returns.
 pub(crate) fn at_once<I: Sync, T: Send>(
     items: &[I],
     work: impl Fn(&I) -> Result<T> + Sync,
@@ -37,7 +37,7 @@ fn all_at_once<I: Sync, T: Send>(
             .zip(threads)
             .map(|(item, thread)| match thread {
                 Ok(thread) => thread.join().unwrap_or_else(|_| Err(panicked())),
-                // This thread does what the system has no thread for.
+                // If a thread cannot be started, this thread does its work.
                 Err(_) => work(item),
             });
         results.collect()

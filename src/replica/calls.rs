@@ -1,4 +1,4 @@
-//! Calls of a replica's engine, repeated until they succeed or the timeout expires.
+//! Calls of a replica's backend, repeated until they succeed or the timeout expires.
 
 use std::time::Duration;
 
@@ -79,31 +79,29 @@ impl Calls<'_> {
             match call(self.replica) {
                 Ok(done) => return Ok(done),
                 Err(ReplicaError::Unknown { what }) => {
-                    tracing::debug!(what, "the replica did not answer; retrying");
+                    tracing::debug!(what, "the replica did not respond; retrying");
                     let is_over = self.stop.is_some_and(|stop| stop.load(Ordering::Acquire));
                     if is_over || !pauses.pause() {
                         return Err(self.unreachable(&what));
                     }
                 }
                 Err(ReplicaError::Refused { what }) => {
-                    return Err(self.refused(what));
+                    return Err(self.refused(&what));
                 }
                 Err(error @ ReplicaError::Missing { .. }) => {
                     let ReplicaError::Missing { name } = &error else {
                         continue;
                     };
-                    return Err(self.damaged(format!("blob {name}"), "it does not exist"));
+                    return Err(self.damaged(&format!("blob {name} is missing")));
                 }
             }
         }
     }
 
-    /// Returns an error if the calls are to end.
+    /// Returns an error if the store is being closed.
     pub(crate) fn check_stop(&self) -> Result<()> {
         match self.stop {
-            Some(stop) if stop.load(Ordering::Acquire) => {
-                Err(self.unreachable("the store is being closed"))
-            }
+            Some(stop) if stop.load(Ordering::Acquire) => Err(Error::Closed),
             _ => Ok(()),
         }
     }
@@ -128,9 +126,7 @@ impl Calls<'_> {
     pub(crate) fn parse(&self, number: u64, chunk: &[u8]) -> Result<ChunkHeader> {
         ChunkHeader::parse(number, chunk).map_err(|error| match error {
             ChunkError::Newer(found) => self.newer(found),
-            ChunkError::Damaged => {
-                self.damaged(format!("chunk {number}"), "it is not a valid chunk")
-            }
+            ChunkError::Damaged => self.damaged(&format!("chunk {number} is corrupt")),
         })
     }
 
@@ -154,39 +150,55 @@ impl Calls<'_> {
         }
     }
 
-    pub(crate) fn damaged(&self, object: String, what: &str) -> Error {
+    pub(crate) fn damaged(&self, what: &str) -> Error {
         Error::ReplicaDamaged {
             place: self.replica.place(),
-            object,
             what: what.into(),
         }
     }
 
-    /// The error of an engine that [`prove`](fn@crate::replica::prove) did not accept.
+    /// Returns the error for a backend that [`prove`](fn@crate::replica::prove) did not accept.
     pub(crate) fn unproven(&self, error: ProveError) -> Error {
         match error {
             ProveError::Unfit { place, what } => Error::ReplicaUnfit {
                 place,
                 what: what.into(),
             },
-            ProveError::Failed(ReplicaError::Refused { what }) => self.refused(what),
+            ProveError::Failed(ReplicaError::Refused { what }) => self.refused(&what),
             ProveError::Failed(error) => self.unreachable(&error.to_string()),
         }
     }
 
-    fn refused(&self, what: String) -> Error {
+    fn refused(&self, what: &str) -> Error {
+        let place = self.replica.place();
         Error::ReplicaRefused {
-            place: self.replica.place(),
-            what: what.into(),
+            what: without_place(what, &place).into(),
+            place,
         }
     }
 
     pub(crate) fn unreachable(&self, what: &str) -> Error {
+        let place = self.replica.place();
+        let what = without_place(what, &place);
+        self.unavailable(&format!(
+            "{what}; retry, or check the network and the server"
+        ))
+    }
+
+    /// Returns the error for a replica that cannot be used now. `what` includes the remedy.
+    pub(crate) fn unavailable(&self, what: &str) -> Error {
         Error::ReplicaUnreachable {
             place: self.replica.place(),
             what: what.into(),
         }
     }
+}
+
+/// Removes the location from the problem, because the error contains it already.
+fn without_place<'w>(what: &'w str, place: &str) -> &'w str {
+    let rest = what.strip_prefix(place);
+    rest.and_then(|rest| rest.strip_prefix(": "))
+        .unwrap_or(what)
 }
 
 /// The payload of a chunk.

@@ -68,7 +68,7 @@ pub(crate) struct CheckpointName {
 }
 
 impl CheckpointName {
-    /// The name of a checkpoint's blob, taken apart.
+    /// Parses the name of a checkpoint's blob.
     pub(crate) fn parse(name: &str) -> Option<CheckpointName> {
         let mut parts = name.strip_prefix(CHECKPOINTS)?.split('.');
         let parsed = CheckpointName {
@@ -241,14 +241,14 @@ impl Checkpoint {
         packs && parts && claims && next_lsn <= self.end_lsn
     }
 
-    /// Reads a checkpoint. `None` if it does not exist (any more).
+    /// Reads a checkpoint. `None` if it does not exist (anymore).
     pub(crate) fn read(
         calls: &Calls<'_>,
         name: &CheckpointName,
         len: u64,
     ) -> Result<Option<Checkpoint>> {
         let blob = name.name();
-        let damaged = || calls.damaged(format!("checkpoint {blob}"), "it is not valid");
+        let damaged = || calls.damaged(&format!("checkpoint {blob} is corrupt"));
         if len > BYTES_MAX {
             return Err(damaged());
         }

@@ -14,11 +14,11 @@ const MAGIC: &[u8; 8] = b"JOBSCHNK";
 /// The format of chunks and checkpoints.
 pub(crate) const REPLICA_FORMAT: u32 = 1;
 
-/// Identifies one open of a store as the writer of chunks.
+/// Identifies a writer of chunks, which is one open of a store for writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Writer {
     pub(crate) store: StoreId,
-    /// 128 random bits.
+    /// 128 random bits that identify the writer.
     pub(crate) reign: u128,
     /// The number of the chunk with which the reign began.
     pub(crate) claim: u64,

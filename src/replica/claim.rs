@@ -1,6 +1,6 @@
-//! Claims the log of a replica, and finds out what it contains.
+//! Claims the log of a replica, and determines what it contains.
 //!
-//! The claim comes first and ends what other writers can append; only then is the log read, up to
+//! The claim comes first and stops other writers from appending; only then is the log read, up to
 //! the claim. In the reverse order, a write that is acknowledged in between would be lost.
 
 use std::time::Duration;
@@ -46,7 +46,7 @@ pub(crate) struct Contents {
     pub(crate) claims: Vec<u64>,
     /// The epoch of the last segment in the log, and where it ends; 0 if there is none.
     pub(crate) last: (u64, u64),
-    /// The reign that wrote the last event; `None` if it is not known.
+    /// The reign that wrote the last event; `None` if unknown.
     pub(crate) last_reign: Option<u128>,
     /// The text of `SECRET-KEYS`, if the store has that file.
     pub(crate) secret_keys: Option<String>,
@@ -58,7 +58,7 @@ impl Contents {
         self.base.as_ref().map_or(1, |base| base.through + 1)..self.end
     }
 
-    /// Whether no store has ever been in the log: nothing was acknowledged.
+    /// Whether no writer has stored anything but claims, so that nothing was acknowledged.
     pub(crate) fn is_unused(&self) -> bool {
         self.base.is_none() && self.end_lsn == 1
     }
@@ -91,7 +91,7 @@ pub(crate) fn store_of(calls: &Calls<'_>) -> Result<Option<StoreId>> {
     // Another store may have begun the log meanwhile.
     match calls.chunk(1)? {
         Some((header, _)) => Ok(Some(header.writer.store)),
-        None => Err(calls.damaged("chunk 1".to_owned(), "it is missing, although others exist")),
+        None => Err(calls.damaged("chunk 1 is missing, although later chunks exist")),
     }
 }
 
@@ -175,13 +175,14 @@ pub(crate) fn claim(calls: &Calls<'_>, claimant: &Claimant, is_reseeding: bool) 
         }
         sleep(QUIET_CHECK);
     }
-    Err(problem.unwrap_or_else(|| calls.unreachable("other writers keep taking it over")))
+    let contended = "other processes keep taking it over; stop all engines but one, and retry";
+    Err(problem.unwrap_or_else(|| calls.unavailable(contended)))
 }
 
 /// Creates a claim after the last chunk.
 fn make_claim(calls: &Calls<'_>, claimant: &Claimant) -> Result<Writer> {
     let mut number = end(calls)?;
-    // A log that was empty before may be another store's by now.
+    // A log that was empty before may belong to another store by now.
     let found = if number > 1 { store_of(calls)? } else { None };
     let mut store = match found {
         Some(found) => found,
@@ -190,7 +191,7 @@ fn make_claim(calls: &Calls<'_>, claimant: &Claimant) -> Result<Writer> {
     check_store(calls, claimant, store)?;
     if number == 1 {
         if let Some(there) = create_claim(calls, claimant, store, 1)? {
-            // Another store was the first, so the log is of that store.
+            // Another store was the first, so the log belongs to that store.
             store = calls.parse(1, &there)?.writer.store;
             check_store(calls, claimant, store)?;
             number = end(calls)?;
@@ -244,7 +245,7 @@ fn create_claim(
 fn fill_gaps(calls: &Calls<'_>, claimant: &Claimant, store: StoreId, end: u64) -> Result<()> {
     loop {
         let numbers = calls.repeat(|replica| replica.numbers(1))?;
-        // What was removed is covered by a checkpoint that is listed now.
+        // Removed chunks are covered by a checkpoint that this listing includes.
         let checkpoints = Checkpoint::list(calls)?;
         let through = checkpoints.first().map_or(0, |(name, _)| name.through);
         let is_missing = |number: &u64| numbers.binary_search(number).is_err();
@@ -263,7 +264,7 @@ fn fill_gaps(calls: &Calls<'_>, claimant: &Claimant, store: StoreId, end: u64) -
 
 /// Returns an error if another writer has claimed the log since, before this one appended anything.
 pub(crate) fn check_deposed(calls: &Calls<'_>, writer: &Writer) -> Result<()> {
-    // If this number is another writer's, it is that of a claim, which is never removed.
+    // If this number belongs to another writer, it is the number of a claim, which is never removed.
     let next = calls.chunk(writer.claim + 1)?;
     match next.filter(|(header, _)| header.writer.reign != writer.reign) {
         None => Ok(()),
@@ -290,10 +291,8 @@ pub(crate) fn contents(calls: &Calls<'_>, end: u64) -> Result<Option<Contents>> 
     let base = newest_whole(calls, &checkpoints)?;
     if base.is_none() && !checkpoints.is_empty() {
         let name = checkpoints[0].0.name();
-        return Err(calls.damaged(
-            format!("checkpoint {name}"),
-            "a blob that it needs is missing",
-        ));
+        let what = format!("checkpoint {name}: a blob that it needs is missing");
+        return Err(calls.damaged(&what));
     }
     let first = base.as_ref().map_or(1, |base| base.through + 1);
     let numbers = calls.repeat(|replica| replica.numbers(first))?;
@@ -302,7 +301,7 @@ pub(crate) fn contents(calls: &Calls<'_>, end: u64) -> Result<Option<Contents>> 
         let mut expected = first..;
         let missing = numbers.iter().find(|&&n| expected.next() != Some(n));
         let before = missing.map_or(end, |&n| n);
-        return Err(calls.damaged(format!("a chunk before {before}"), "it is missing"));
+        return Err(calls.damaged(&format!("a chunk before chunk {before} is missing")));
     }
     let mut found = Contents {
         end_lsn: base.as_ref().map_or(1, |base| base.end_lsn),
@@ -319,8 +318,9 @@ pub(crate) fn contents(calls: &Calls<'_>, end: u64) -> Result<Option<Contents>> 
         base,
         end,
     };
-    hop_back(calls, &mut found, first)?;
-    // If chunks were removed meanwhile, late claims may have got their numbers.
+    scan_back(calls, &mut found, first)?;
+    // If chunks were removed meanwhile, a delayed claim request may have created a chunk under the
+    // number of a removed one.
     let is_unchanged = Checkpoint::list(calls)?.first() == checkpoints.first();
     Ok(is_unchanged.then_some(found))
 }
@@ -348,13 +348,13 @@ fn replaced_contents(calls: &Calls<'_>, end: u64) -> Result<Contents> {
     })
 }
 
-/// Goes through the chunks from the last one back: finds the last event, all claims, and the last
-/// record of the secret keys. Of each reign, only a few chunks are read.
-fn hop_back(calls: &Calls<'_>, found: &mut Contents, first: u64) -> Result<()> {
+/// Scans the chunks backward: finds the last event, all claims, and the last record of the secret
+/// keys. Of each reign, only a few chunks are read.
+fn scan_back(calls: &Calls<'_>, found: &mut Contents, first: u64) -> Result<()> {
     let (mut number, mut claims) = (found.end - 1, Vec::new());
     let (mut has_frames, mut has_keys) = (false, false);
     while number >= first {
-        let (header, chunk) = there(calls, number)?;
+        let (header, chunk) = existing_chunk(calls, number)?;
         if let (
             Content::Frames {
                 end_lsn,
@@ -377,7 +377,7 @@ fn hop_back(calls: &Calls<'_>, found: &mut Contents, first: u64) -> Result<()> {
         // A reign records the secret keys right after its claim, if they have changed.
         let keys_at = claim + 1;
         if !has_keys && (first..found.end).contains(&keys_at) {
-            let (header, chunk) = there(calls, keys_at)?;
+            let (header, chunk) = existing_chunk(calls, keys_at)?;
             if header.content == Content::SecretKeys {
                 let keys = String::from_utf8_lossy(payload(&chunk)).into_owned();
                 (found.secret_keys, has_keys) = (Some(keys), true);
@@ -393,10 +393,10 @@ fn hop_back(calls: &Calls<'_>, found: &mut Contents, first: u64) -> Result<()> {
     Ok(())
 }
 
-/// A chunk that must exist.
-pub(crate) fn there(calls: &Calls<'_>, number: u64) -> Result<(ChunkHeader, Vec<u8>)> {
+/// Returns a chunk that must exist.
+pub(crate) fn existing_chunk(calls: &Calls<'_>, number: u64) -> Result<(ChunkHeader, Vec<u8>)> {
     let chunk = calls.chunk(number)?;
-    chunk.ok_or_else(|| calls.damaged(format!("chunk {number}"), "it is missing"))
+    chunk.ok_or_else(|| calls.damaged(&format!("chunk {number} is missing")))
 }
 
 /// The newest checkpoint whose blobs all exist. A newer one may lack some if its writer was deposed

@@ -11,17 +11,17 @@ const SCHEMES: &str =
 
 /// Returns the replica at a URL.
 ///
-/// | URL | engine | feature |
+/// | URL | backend | feature |
 /// |---|---|---|
 /// | `s3://BUCKET/PREFIX` | S3-compatible object storage: `S3Replica` | `replica-s3` |
 /// | `etcd://HOST:PORT,HOST:PORT/PREFIX`, with TLS `etcds://` | etcd, only for the chunks: `EtcdReplica` | `replica-etcd` |
-/// | `log=URL,packs=URL` | chunks in one engine and blobs in another: [`Pair`] | those of both URLs |
+/// | `log=URL,packs=URL` | chunks in one backend and blobs in another: [`Pair`] | those of both URLs |
 ///
-/// This reads the configuration of the engine's client, such as credentials, from the environment.
-/// It does not test whether the engine can be reached.
+/// This reads the configuration of the backend's client, such as credentials, from the environment.
+/// It does not test whether the backend can be reached.
 ///
 /// # Errors
-/// [`ReplicaError::Refused`] if the URL is invalid, if its engine needs a feature that this build
+/// [`ReplicaError::Refused`] if the URL is invalid, if its backend needs a feature that this build
 /// does not have, or if the configuration is incomplete.
 ///
 /// # Examples

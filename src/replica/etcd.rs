@@ -23,18 +23,18 @@ use grpc::{CREATE, DELETE, Grpc, Method, RANGE};
 use url::{Url, User};
 use wire::{CreateResponse, Listing};
 
-/// Keys for one response.
+/// The maximum number of keys in a response.
 const PAGE_KEYS: u64 = 1000;
 /// etcd executes a transaction without interruption, and refuses one with more than 128 operations
 /// by default.
 const DELETE_RANGES: usize = 64;
 const DELETE_KEYS: usize = 1000;
-/// Between two looks at a chunk that does not exist yet.
+/// The interval between polls for a chunk that does not exist yet.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The log of a replica on an etcd cluster, version 3.4 or later.
 ///
-/// etcd keeps only the log: combine it with an engine for blobs in a [`Pair`](super::Pair). The
+/// etcd keeps only the log: combine it with a backend for blobs in a [`Pair`](super::Pair). The
 /// calls for blobs return [`ReplicaError::Refused`].
 ///
 /// # URL
@@ -53,22 +53,23 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// better place for a password than a URL, which is visible in the list of processes if it is an
 /// argument.
 ///
-/// The user needs the permission to read and write the keys that begin with the prefix. A token
+/// The user needs permission to read and write the keys that begin with the prefix. A token
 /// that has expired is renewed.
 ///
 /// # Setup
 /// etcd keeps the removed chunks until its history is compacted, and refuses all writes once its
 /// database exceeds `--quota-backend-bytes`, 2 GiB by default. Run it with
-/// `--auto-compaction-retention=1h`. `--snapshot-count 1000` bounds its memory, because etcd keeps
-/// the latest writes in it.
+/// `--auto-compaction-retention=1h`. `--snapshot-count 1000` limits its memory, because etcd keeps
+/// the latest writes in memory.
 ///
 /// A chunk must not be larger than `--max-request-bytes`, 1.5 MiB by default. A
 /// [`Pair`](super::Pair) stores larger chunks as blobs.
 ///
 /// # Cost
 /// A create is one round trip to etcd, which writes it to the disks of a majority of nodes. A
-/// connection attempt may take 2 seconds, and a request 10 seconds. A thread makes the requests;
-/// the calls can be made from any thread, also in a tokio runtime, where they block.
+/// connection attempt times out after 2 seconds, and a request after 10 seconds. The requests are
+/// made on a thread `jobstore-etcd`. The calls can be made from any thread, including threads of a
+/// tokio runtime, which they block.
 ///
 /// # Examples
 /// ```no_run
@@ -82,7 +83,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// ```
 pub struct EtcdReplica {
     cluster: Arc<Cluster>,
-    /// Of all keys, without a slash at its end.
+    /// The prefix of all keys, without a trailing slash.
     prefix: String,
     /// The URL of the cluster and the prefix, without credentials.
     place: String,
@@ -290,7 +291,7 @@ fn batches(numbers: &[u64], keep: &[u64]) -> Vec<Vec<(u64, u64)>> {
     let (mut batches, mut batch, mut keys) = (Vec::new(), Vec::new(), 0);
     let mut last_gap = None;
     for &number in numbers {
-        // Between which kept numbers it is: a range must not include one.
+        // The number of kept chunks before it. A range must not span a kept chunk.
         let gap = match keep.binary_search(&number) {
             Ok(_) => continue,
             Err(gap) => gap,

@@ -77,7 +77,10 @@ fn printable(host: &str) -> String {
 
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "process {} on {}", self.process, self.host)
+        match self.process {
+            0 => f.write_str("an unknown process"),
+            process => write!(f, "process {process} on {}", self.host),
+        }
     }
 }
 
@@ -96,6 +99,7 @@ mod tests {
         let strange = Holder::parse(b"host a\x1b[1m\nprocess x\nsince 99999999999999999999\n\xff");
         assert_eq!(strange.host, "a[1m");
         assert_eq!((strange.process, strange.since_ms), (0, 0));
+        assert_eq!(strange.to_string(), "an unknown process");
         strange.since();
         let far = Holder {
             since_ms: u64::MAX,

@@ -1,9 +1,9 @@
-//! What stands in the log for a chunk that is stored as a blob.
+//! The reference that replaces, in the log, a chunk that is stored as a blob.
 
 use crate::base::codec::{u32_at, u64_at, u128_at};
 use crate::replica::chunk::crc;
 
-/// Of the names of the blobs.
+/// The prefix of the blobs' names.
 pub(crate) const PREFIX: &str = "large/";
 const MAGIC: &[u8; 8] = b"JOBSLRGE";
 const FORMAT: u32 = 1;
@@ -14,9 +14,9 @@ const REFERENCE_BYTES: usize = 56;
 /// Refers to a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reference {
-    /// Of the blob.
+    /// The length of the blob in bytes.
     pub(crate) len: u64,
-    /// XXH3, 128 bits, of the blob.
+    /// The XXH3 hash (128 bits) of the blob.
     pub(crate) hash: u128,
     /// Makes the name of the blob unique.
     pub(crate) random: u128,

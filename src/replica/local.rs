@@ -1,7 +1,7 @@
 //! What a directory contains of a store's log, and how much of it is known to be acknowledged.
 //!
-//! Whatever a store has acknowledged is in its replica. What is not known to be acknowledged may
-//! be the end of a log that was never sent.
+//! With `Durability::Synced`, what the replica lacks was never acknowledged. What is not known to be
+//! acknowledged may not have been sent to the replica.
 
 use crate::log::disk::Disk;
 use crate::log::file_names;
@@ -14,7 +14,7 @@ use crate::replica::following;
 /// The log in a directory.
 #[derive(Default)]
 pub(crate) struct Local {
-    /// The LSN after the packs that adjoin from the first event on.
+    /// The LSN after the contiguous run of packs that begins with the first event.
     pub(crate) packed_lsn: u64,
     pub(crate) segments: Vec<LocalSegment>,
     /// The LSN after the last event.

@@ -1,4 +1,4 @@
-//! A replica in memory, for tests.
+//! An in-memory replica, for tests.
 
 use std::fmt;
 use std::io::{Read, Write};
@@ -17,8 +17,8 @@ pub use self::faults::{Call, Faults, Traffic};
 use self::faults::{Fate, Network};
 use self::place::{Change, Objects, Place};
 
-/// A [`Replica`] in memory, for tests: of a program whose store has a replica, and of what becomes
-/// of the store if the replica's engine fails.
+/// An in-memory [`Replica`] for testing programs whose stores have replicas, including how they
+/// behave if the backend fails.
 ///
 /// All clones share their contents and settings. [`scratch`](Replica::scratch) returns a replica
 /// with contents of its own and the same settings.
@@ -30,7 +30,7 @@ use self::place::{Change, Objects, Place};
 /// assert_eq!(replica.create(1, b"first"), Ok(Created::Done));
 /// assert_eq!(replica.create(1, b"second"), Ok(Created::Taken(b"first".to_vec())));
 ///
-/// let what = "the engine cannot be reached".to_owned();
+/// let what = "the backend cannot be reached".to_owned();
 /// replica.set_failure(Some(ReplicaError::Unknown { what }));
 /// assert!(replica.numbers(1).is_err());
 /// ```
@@ -46,7 +46,7 @@ impl MemoryReplica {
         self.network.set_faults(faults);
     }
 
-    /// From now on, all calls fail with this error, without any effect; with `None`, no more.
+    /// Makes all further calls fail with this error, without any effect. `None` ends this.
     pub fn set_failure(&self, failure: Option<ReplicaError>) {
         self.network.set_failure(failure);
     }
@@ -63,8 +63,8 @@ impl MemoryReplica {
         self.network.deliver(u64::MAX)
     }
 
-    /// Removes the last `count` chunks, as an engine that was restored from an older backup would.
-    pub fn lose_end(&self, count: usize) {
+    /// Removes the last `count` chunks, as a backend that was restored from an older backup would.
+    pub fn lose_last_chunks(&self, count: usize) {
         self.place.modify(|objects| {
             for _ in 0..count {
                 objects.chunks.pop_last();
@@ -223,7 +223,7 @@ impl Replica for MemoryReplica {
             })?;
             let bytes = section(&blob, &range).ok_or_else(|| ReplicaError::Refused {
                 what: format!(
-                    "bytes {} to {} of blob {name} were requested, which has {} bytes",
+                    "cannot return bytes {} to {} of blob {name}, which has {} bytes",
                     range.start,
                     range.end,
                     blob.len()

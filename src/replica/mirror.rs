@@ -19,7 +19,7 @@ use crate::replica::at_once::{CALLS, at_once};
 use crate::replica::calls::{Calls, payload};
 use crate::replica::checkpoint::{Checkpoint, PackBlob, PartBlob};
 use crate::replica::chunk::Content;
-use crate::replica::claim::{Contents, there};
+use crate::replica::claim::{Contents, existing_chunk};
 use crate::replica::following;
 use crate::replica::local::Local;
 
@@ -28,7 +28,7 @@ const STEP_BYTES: u64 = 4 << 20;
 /// How many packs are read at once.
 const PACKS_AT_ONCE: usize = 4;
 /// The last bytes of a pack, which identify it: the offset, the length, and the checksum of its
-/// directory.
+/// footer.
 const TAIL_BYTES: u64 = 24;
 
 /// A directory that is to become the mirror of a replica.
@@ -39,7 +39,7 @@ pub(crate) struct Mirror<'m> {
     pub(crate) contents: &'m Contents,
 }
 
-/// What is to be done with a directory.
+/// How a directory becomes the mirror.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Plan {
     /// Its log is kept; what it lacks is added, and what it should not have is removed.
@@ -49,7 +49,7 @@ pub(crate) enum Plan {
 }
 
 impl Mirror<'_> {
-    /// Decides what is to be done. `local` is `None` if the directory has no log that can be
+    /// Chooses the plan. `local` is `None` if the directory has no log that can be
     /// trusted.
     pub(crate) fn plan(&self, local: Option<&Local>) -> Result<Plan> {
         let Some(local) = local else {
@@ -88,7 +88,7 @@ impl Mirror<'_> {
         let (mut from, mut is_end) = (first, true);
         // What is in the replica was written by this store, even if this is not recorded here.
         while first < self.contents.end {
-            let (header, chunk) = there(self.calls, first)?;
+            let (header, chunk) = existing_chunk(self.calls, first)?;
             if let Content::Frames {
                 epoch,
                 offset,
@@ -122,7 +122,7 @@ impl Mirror<'_> {
         let numbers = self.contents.numbers();
         let mut number = numbers.end;
         while number > numbers.start {
-            let (header, chunk) = there(self.calls, number - 1)?;
+            let (header, chunk) = existing_chunk(self.calls, number - 1)?;
             if let Content::Frames {
                 epoch,
                 offset,
@@ -284,9 +284,7 @@ impl Mirror<'_> {
                 replica.get(name, at..end, &mut bytes).map(|()| bytes)
             })?;
             if bytes.len() as u64 != end - at {
-                return Err(self
-                    .calls
-                    .damaged(format!("blob {name}"), "it is too short"));
+                return Err(self.calls.damaged(&format!("blob {name} is too short")));
             }
             hasher.update(&bytes);
             write(at, &bytes)?;
@@ -294,9 +292,10 @@ impl Mirror<'_> {
         }
         match hasher.digest128() == hash {
             true => Ok(()),
-            false => Err(self
-                .calls
-                .damaged(format!("blob {name}"), "its checksum is wrong")),
+            false => {
+                let what = format!("the checksum of blob {name} is wrong");
+                Err(self.calls.damaged(&what))
+            }
         }
     }
 
@@ -334,7 +333,8 @@ impl Mirror<'_> {
         let mut next_lsn = lsn;
         let numbers: Vec<u64> = (first..self.contents.end).collect();
         let chunks = numbers.chunks(CALLS);
-        let chunks = chunks.flat_map(|numbers| at_once(numbers, |n| there(self.calls, *n)));
+        let chunks =
+            chunks.flat_map(|numbers| at_once(numbers, |n| existing_chunk(self.calls, *n)));
         for chunk in chunks {
             self.calls.check_stop()?;
             let (header, chunk) = chunk?;
@@ -351,9 +351,9 @@ impl Mirror<'_> {
             let joins = first_lsn == next_lsn || (next_lsn == lsn && first_lsn < lsn);
             next_lsn = end_lsn;
             if !joins || header.writer.store != self.store {
-                let what = "it does not continue the chunk before it";
-                let chunk = format!("chunk {}", header.number);
-                return Err(self.calls.damaged(chunk, what));
+                let number = header.number;
+                let what = format!("chunk {number} does not continue the chunk before it");
+                return Err(self.calls.damaged(&what));
             }
             let file = match current.take() {
                 Some((open, file)) if open == epoch => file,
@@ -370,14 +370,11 @@ impl Mirror<'_> {
         if let Some((epoch, file)) = current {
             self.sync(epoch, &*file)?;
         }
-        // If another writer has claimed the log and trimmed it since, a request to claim it that
-        // arrives late may get the number of a chunk that was removed.
+        // If another writer has claimed the log and trimmed it since, a delayed claim request may
+        // have created a chunk under the number of a removed one.
         match next_lsn == self.contents.end_lsn {
             true => Ok(()),
-            false => {
-                let what = "they end before the last event";
-                Err(self.calls.damaged("the chunks".to_owned(), what))
-            }
+            false => Err(self.calls.damaged("the chunks end before the last event")),
         }
     }
 

@@ -1,10 +1,10 @@
-//! A second copy of a store's log on another engine, so that acknowledged writes survive the loss
-//! of the machine.
+//! A second copy of a store's log in a backend (an object store or etcd), so that acknowledged
+//! writes survive the loss of the machine.
 //!
-//! The engine keeps a log of numbered chunks, and blobs. It needs no more than an atomic
-//! create-if-absent: see [`Replica`]. Each open for writing begins with a **claim**, a chunk that
-//! ends the previous writer's ability to write. Section "Replica" of [`format`](crate::format)
-//! describes the objects and the rules.
+//! The backend stores a log of numbered chunks, and blobs. It must be able to create a chunk
+//! atomically if the chunk does not exist: see [`Replica`]. Each open for writing begins with a
+//! **claim**, a chunk that prevents the previous writer from writing. Section "Replica" of
+//! [`format`](crate::format) describes the objects and the rules.
 
 pub(crate) mod appender;
 pub(crate) mod at_once;

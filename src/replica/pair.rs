@@ -1,4 +1,4 @@
-//! A replica on two engines: one for the log, one for blobs.
+//! A replica in two backends: one for the log, one for blobs.
 
 use std::fmt;
 use std::io::{Read, Write};
@@ -16,8 +16,8 @@ use crate::model::replica::{Created, Replica, ReplicaError};
 /// Larger chunks are stored as blobs.
 const MAX_LOG_BYTES: usize = 1 << 20;
 
-/// A replica whose log is on one engine, and whose blobs are on another: for example, on etcd,
-/// which acknowledges a chunk within milliseconds but cannot keep blobs, and in object storage.
+/// A replica whose log is in one backend, and whose blobs are in another: for example, in etcd,
+/// which acknowledges a chunk within milliseconds but cannot store blobs, and in object storage.
 ///
 /// A chunk of more than 1 MiB is stored as a blob whose name begins with `large/`, and then a small
 /// chunk that names it is created. [`Replica::read`] returns the large chunk, whose length and hash
@@ -25,7 +25,7 @@ const MAX_LOG_BYTES: usize = 1 << 20;
 /// with `large/` are not visible to the caller, and cannot be used.
 ///
 /// # Durability
-/// A chunk is durable when the log's engine has it, and a large one when both engines have it.
+/// A chunk is durable once the log's backend has it, and a large chunk once both backends have it.
 ///
 /// # Examples
 /// ```no_run
@@ -43,7 +43,7 @@ const MAX_LOG_BYTES: usize = 1 << 20;
 pub struct Pair {
     log: Arc<dyn Replica>,
     blobs: Arc<dyn Replica>,
-    /// The large chunk whose creation had no clear answer. It is not stored again if the call is
+    /// The large chunk whose creation may have failed. It is not stored again if the call is
     /// repeated.
     unsettled: Mutex<Option<(u64, Reference)>>,
 }
@@ -56,7 +56,7 @@ impl fmt::Debug for Pair {
 }
 
 impl Pair {
-    /// Combines two engines. The blob calls of `log` and the log calls of `blobs` are never used.
+    /// Combines two backends. The blob calls of `log` and the log calls of `blobs` are never used.
     pub fn new(log: Arc<dyn Replica>, blobs: Arc<dyn Replica>) -> Pair {
         Pair {
             log,
@@ -65,7 +65,7 @@ impl Pair {
         }
     }
 
-    /// Returns the pair at a URL `log=URL,packs=URL`. `connect` returns the engine at one of the
+    /// Returns the pair at a URL `log=URL,packs=URL`. `connect` returns the backend at one of the
     /// two URLs.
     ///
     /// # Errors
@@ -101,7 +101,7 @@ impl Pair {
     fn create_large(&self, number: u64, chunk: &[u8]) -> Result<Created, ReplicaError> {
         let reference = self.store(number, chunk)?;
         *self.unsettled.lock() = Some((number, reference));
-        // After an error, this chunk may still come to exist: its blob stays.
+        // After an error, this chunk may still be created later, so its blob is kept.
         let created = self.log.create(number, &reference.encode())?;
         *self.unsettled.lock() = None;
         let Created::Taken(found) = created else {
@@ -122,7 +122,7 @@ impl Pair {
         }
     }
 
-    /// Returns the chunk itself if the log's engine has only a reference to it.
+    /// Returns the chunk itself if the log's backend has only a reference to it.
     fn resolve(&self, number: u64, found: Vec<u8>) -> Result<Vec<u8>, ReplicaError> {
         if !large_chunk::is_reference(&found) {
             return Ok(found);
@@ -130,7 +130,7 @@ impl Pair {
         let reference = Reference::decode(&found).ok_or_else(|| {
             self.unknown(
                 number,
-                "its reference to a blob is damaged, or of a newer version",
+                "its reference to a blob is damaged, or has a newer format",
             )
         })?;
         let (name, mut chunk) = (reference.name(number), Vec::new());
@@ -180,7 +180,7 @@ impl Replica for Pair {
             return Ok(None);
         };
         match self.resolve(number, found) {
-            // It was trimmed in between, unless it still exists.
+            // If the chunk is gone now, it was trimmed in the meantime.
             Err(ReplicaError::Missing { name }) => match self.log.read(number, Duration::ZERO)? {
                 None => Ok(None),
                 Some(_) => Err(self.missing(number, &name)),
@@ -194,14 +194,15 @@ impl Replica for Pair {
     }
 
     fn trim(&self, below: u64, keep: &[u64]) -> Result<(), ReplicaError> {
-        // A chunk goes before its blob, so that every chunk can be read.
+        // A chunk is removed before its blob, so that every existing chunk can be read.
         self.log.trim(below, keep)?;
         let mut unused = Vec::new();
         for (name, _) in self.blobs.names(large_chunk::PREFIX)? {
             let Some((number, random)) = large_chunk::parse_name(&name) else {
                 continue;
             };
-            // A blob may also belong to a writer that lost the number to a chunk that is kept.
+            // A blob may also be left over from a writer whose number was taken by a chunk that is
+            // kept.
             let is_kept = keep.binary_search(&number).is_ok();
             if number < below && !(is_kept && self.may_refer(number, random)?) {
                 unused.push(name);

@@ -1,4 +1,4 @@
-//! Tests whether an engine does what a replica needs.
+//! Tests whether a backend does what a replica needs.
 
 use std::panic::resume_unwind;
 use std::thread;
@@ -26,7 +26,7 @@ const RACES: std::ops::Range<u64> = 101..133;
 const CREATORS: usize = 8;
 /// Large enough that it takes time to receive.
 const RACE_BYTES: usize = 16 << 10;
-/// Some servers give up writes that conflict.
+/// Some servers abort conflicting writes.
 const ATTEMPTS: u32 = 8;
 /// The pause after the first attempt. It grows with each attempt.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -39,25 +39,25 @@ const CONTRACT: &str = "Use another server, or fix the implementation of Replica
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProveError {
-    /// The engine does not do what a [`Replica`] must do: writes could be lost.
-    #[error("{place} cannot keep a replica: {what}")]
+    /// The backend does not do what a [`Replica`] must do: writes could be lost.
+    #[error("{place} cannot be used for a replica: {what}")]
     Unfit {
-        /// Where the engine is.
+        /// Where the backend is.
         place: String,
         /// What it did instead, and the remedy.
         what: String,
     },
-    /// A call failed, so that it is not known whether the engine is fit.
+    /// A call failed, so the result is unknown.
     #[error(transparent)]
     Failed(#[from] ReplicaError),
 }
 
-/// Tests whether an engine does what a [`Replica`] must do; above all, whether
+/// Tests whether a backend does what a [`Replica`] must do; above all, whether
 /// [`create`](Replica::create) is atomic.
 ///
-/// This makes about 330 calls, which are 600 requests to an S3 server, and transfers about 16 MiB, in a [`scratch`](Replica::scratch) place,
-/// from which it removes everything that it created. An engine that only sometimes misbehaves can
-/// pass.
+/// Makes about 330 calls (600 requests to an S3 server) and transfers about 16 MiB. It works in a
+/// [`scratch`](Replica::scratch) location, and removes everything that it creates there. A backend
+/// that misbehaves only sometimes can pass.
 ///
 /// # Errors
 /// [`ProveError::Unfit`] if a property is violated. [`ProveError::Failed`] if a call failed; some of
@@ -68,7 +68,7 @@ pub fn prove(replica: &dyn Replica) -> Result<(), ProveError> {
         scratch: scratch.as_ref(),
         place: replica.place(),
     };
-    // What is there could be a store's. Therefore, nothing is created or removed before this.
+    // The location might contain a store. Therefore, nothing is created or removed before this.
     proof.is_empty()?;
     let result = proof
         .log()
@@ -174,7 +174,7 @@ impl Proof<'_> {
             };
             match (describe(found.as_deref()), describe(expected)) {
                 (found, expected) if found == expected => {
-                    format!("reading chunk {number} returned {found}, but not those written")
+                    format!("reading chunk {number} returned {found} with other contents")
                 }
                 (found, expected) => {
                     format!("reading chunk {number} returned {found} instead of {expected}")
@@ -213,14 +213,14 @@ impl Proof<'_> {
             self.check(is_right, || {
                 let len = found.len();
                 format!(
-                    "get() of the bytes {bytes:?} of a blob returned {len} bytes, not those bytes"
+                    "get() of the bytes {bytes:?} of a blob returned {len} bytes with other contents"
                 )
             })?;
         }
         let beyond = 10..BLOB_BYTES as u64 + 1;
         let read = self.scratch.get(first, beyond, &mut std::io::sink());
         self.check(read.is_err(), || {
-            "get() of a range that ends after the blob returned no error".to_owned()
+            "get() of a range that extends past the end of a blob returned no error".to_owned()
         })?;
 
         self.scratch
@@ -271,7 +271,7 @@ impl Proof<'_> {
             for (n, result) in results.iter().enumerate() {
                 let is_told = n == winner || *result == Ok(Created::Taken(chunk.clone()));
                 self.check(is_told, || {
-                    format!("Taken of chunk {number} has other bytes than the chunk")
+                    format!("create() returned Taken with contents that differ from chunk {number}")
                 })?;
             }
             self.reads(number, Some(&chunk))?;

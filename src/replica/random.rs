@@ -5,6 +5,6 @@ pub(super) fn random_number() -> Result<u128, String> {
     let mut bytes = [0; 16];
     match getrandom::fill(&mut bytes) {
         Ok(()) => Ok(u128::from_le_bytes(bytes)),
-        Err(error) => Err(format!("no random numbers: {error}")),
+        Err(error) => Err(format!("cannot obtain random numbers: {error}")),
     }
 }

@@ -8,7 +8,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
 /// A tokio runtime in a thread of its own, so that calls can be made from any thread. In a thread
-/// of the host's runtime, tokio does not permit to block on a second one.
+/// of the host's runtime, tokio does not allow blocking on a second one.
 pub(super) struct Runtime {
     handle: Handle,
     /// The thread ends when this is dropped.

@@ -36,7 +36,7 @@ use settings::Settings;
 const LOG: &str = "log/";
 /// Where `scratch` creates its places.
 const PROBE: &str = "probe/";
-/// No chunk is as large; a larger object is not read into memory.
+/// No chunk is this large; a larger object is not read into memory.
 const MAX_CHUNK_BYTES: u64 = 1 << 30;
 const MAX_KEY_BYTES: usize = 1024;
 
@@ -45,13 +45,15 @@ const MAX_KEY_BYTES: usize = 1024;
 ///
 /// The server must support conditional writes (`PutObject` with the header `If-None-Match: *`), and
 /// must apply them atomically. Some servers ignore the header, and some check it before they write:
-/// with these, two stores could write to one replica. [`prove`](crate::replica::prove()) finds out.
+/// with either kind, two stores could write to one replica. [`prove`](crate::replica::prove())
+/// detects this.
 ///
 /// # Objects
 /// Chunk *n* is the object `PREFIX/log/` followed by *n* with 20 digits, and a blob is the object
 /// `PREFIX/NAME`. [`Replica::scratch`] uses `PREFIX/probe/`. Nothing outside the prefix is read or
 /// written. Objects contain requests as submitted, with their secrets: encrypt the bucket, and
-/// restrict who can read it. If the bucket keeps old versions of objects, it keeps purged jobs.
+/// restrict who can read it. If versioning is
+/// enabled on the bucket, purged jobs remain in old versions.
 ///
 /// # Configuration
 /// A URL `s3://BUCKET/PREFIX`; everything else is configured as for the AWS command-line interface,
@@ -73,6 +75,8 @@ const MAX_KEY_BYTES: usize = 1024;
 ///
 /// # Permissions
 /// This policy is sufficient. Without `s3:ListBucket`, AWS reports a missing object as forbidden.
+/// With SSE-KMS, writers also need `kms:GenerateDataKey` and `kms:Decrypt` for the key, and followers
+/// need `kms:Decrypt`.
 ///
 /// ```json
 /// {
@@ -97,7 +101,7 @@ const MAX_KEY_BYTES: usize = 1024;
 /// | call | requests |
 /// |---|---|
 /// | `create` | 1 PUT, and 1 GET if the chunk exists |
-/// | `read` | 1 GET; while it waits, up to 5 GET per second |
+/// | `read` | 1 GET if the chunk exists; a follower makes 4 GET per second while the log does not grow, otherwise one per chunk and up to 12 per second |
 /// | `numbers` | 1 LIST per 1000 chunks |
 /// | `trim` | 1 LIST per 1000 chunks below the number, 1 DELETE per chunk removed |
 /// | `put` | 1 PUT up to 8 MiB; otherwise, 2 POST, and 1 PUT per 8 MiB |
@@ -106,11 +110,11 @@ const MAX_KEY_BYTES: usize = 1024;
 /// | `remove` | 1 DELETE per blob |
 ///
 /// A PUT that creates a chunk is never repeated by this type. Other requests are repeated up to 3
-/// times if the server does not answer or is overloaded. A connection may take 5 s, and a request
-/// 30 s, plus 1 s per MiB. A transfer of a blob needs up to 24 MiB of memory.
+/// times if the server does not respond or is overloaded. A connection attempt times out after 5 s,
+/// and a request after 30 s plus 1 s per MiB. A transfer of a blob needs up to 24 MiB of memory.
 ///
 /// If an upload is interrupted because the process ends, its parts stay in the bucket: add a
-/// life-cycle rule with `AbortIncompleteMultipartUpload`.
+/// lifecycle rule with `AbortIncompleteMultipartUpload`.
 ///
 /// The requests are made on a thread `jobstore-s3`, which ends when the replica is dropped. The
 /// calls may come from any thread.
@@ -137,8 +141,8 @@ impl fmt::Debug for S3Replica {
 }
 
 impl S3ReplicaBuilder {
-    /// Returns the replica. Makes no request, except for credentials to the metadata service of
-    /// the instance if none are configured.
+    /// Builds the replica. Sends no request, unless no credentials are configured: then it asks the
+    /// instance metadata service for them.
     ///
     /// # Errors
     /// [`ReplicaError::Refused`] if the URL or a setting is invalid, or if there are no
@@ -189,7 +193,7 @@ impl S3Replica {
         is_valid.then_some(key).ok_or_else(|| {
             Failure::Refused(format!(
                 "invalid name; use ASCII letters, digits, and .-_, separated by single slashes, \
-                 not below {LOG} or {PROBE}, at most {MAX_KEY_BYTES} bytes with the prefix"
+                 not under {LOG} or {PROBE}, at most {MAX_KEY_BYTES} bytes with the prefix"
             ))
         })
     }
@@ -372,7 +376,7 @@ impl Replica for S3Replica {
 
     fn scratch(&self) -> Result<Box<dyn Replica>, ReplicaError> {
         let random = random_number().map_err(Failure::Refused);
-        let random = self.result(random, || "choose a place to try the server".to_owned())?;
+        let random = self.result(random, || "choose a name for the test objects".to_owned())?;
         let name = format!("{PROBE}{random:032x}");
         Ok(Box::new(S3Replica {
             client: self.client.clone(),

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use crate::model::error::Result;
 use crate::model::replica::Replica;
 use crate::replica::calls::Calls;
-use crate::replica::claim::{self, there};
+use crate::replica::claim::{self, existing_chunk};
 
 /// What a replica contains: returned by [`status`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,9 +15,10 @@ pub struct ReplicaStatus {
     pub store: u128,
     /// The process that claimed the replica last.
     pub holder: String,
-    /// When it did, by its own clock.
+    /// When it claimed the replica, by its own clock.
     pub held_since: SystemTime,
-    /// The number of that claim: [`JobStore::reign`](crate::JobStore::reign).
+    /// The fencing token of that claim, which is its number:
+    /// [`JobStore::reign`](crate::JobStore::reign).
     pub reign: u64,
     /// The number of the last chunk.
     pub last_chunk: u64,
@@ -36,7 +37,7 @@ pub struct ReplicaStatus {
 /// Reads what a replica contains; `None` if it is empty. Nothing is changed, and a store that uses
 /// the replica is not affected.
 ///
-/// `timeout` is how long to wait for an engine that does not respond.
+/// `timeout` is how long to wait for a backend that does not respond.
 ///
 /// # Errors
 /// [`Error::ReplicaUnreachable`](crate::Error::ReplicaUnreachable),
@@ -72,7 +73,7 @@ pub fn status(
             continue;
         };
         let reign = contents.claims.last().copied().unwrap_or(1);
-        let (header, _) = there(&calls, reign)?;
+        let (header, _) = existing_chunk(&calls, reign)?;
         let holder = claim::holder(&calls, &header)?;
         let blobs = calls.repeat(|replica| replica.names(""))?;
         let numbers = contents.numbers();

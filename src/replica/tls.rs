@@ -1,7 +1,7 @@
 //! The parts of a TLS configuration.
 //!
-//! It is passed explicitly to the HTTP client: rustls would otherwise take the cryptography from a
-//! setting of the process, which belongs to the host.
+//! It is passed explicitly to the HTTP client: rustls would otherwise use the process-wide crypto
+//! provider, which belongs to the host.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub(super) fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, St
 }
 
 /// The configuration of a client whose connections are not encrypted. Without one, reqwest reads
-/// the certificates of the system, which may have none.
+/// the system's certificates, and some systems have none.
 pub(super) fn without_roots() -> Result<ClientConfig, String> {
     let config = builder()?.with_root_certificates(RootCertStore::empty());
     Ok(config.with_no_client_auth())

@@ -18,13 +18,13 @@ use crate::replica::chunk::Writer;
 use crate::replica::claim::Contents;
 use crate::replica::mirror::tail_of;
 
-/// The newest chunks are kept, although a checkpoint replaces them, because followers read one chunk
-/// after the other: as long as there are no more than this many chunks after them, and no more than
-/// this many bytes.
+/// How many of the newest chunks, and how many bytes of them, are kept for followers after a
+/// checkpoint has replaced them. Followers read one chunk at a time.
 const KEPT_CHUNKS: u64 = 20_000;
 const KEPT_BYTES: u64 = 64 << 20;
 
-/// A simulated store keeps none of them, so that each one that is needed is missed.
+/// A simulated store keeps none of them, so that a simulation detects if a removed chunk is still
+/// needed.
 fn kept_max() -> (u64, u64) {
     #[cfg(feature = "simulation")]
     if crate::base::simulated::is_simulated() {
@@ -154,8 +154,9 @@ impl Uploads {
     ) -> Result<()> {
         let calls = &appender.calls();
         let newest = self.store(calls, snapshot)?;
-        // What another writer stores, it stores after its claim. If it has claimed the log before
-        // the announcement, the announcement fails. So whatever is listed here is older.
+        // Another writer stores blobs only after its claim. If it has already claimed the log, the
+        // announcement below fails. So if the announcement succeeds, every listed blob is from this
+        // writer or an earlier one.
         let obsolete = self.obsolete(calls, &newest)?;
         appender.announce_trim(snapshot.through)?;
         let keep = self.claims.iter().copied();

@@ -11,7 +11,7 @@ pub(crate) fn split_scheme(url: &str) -> Option<(&str, &str)> {
 pub(crate) fn without_credentials(url: &str) -> String {
     let (scheme, rest) = split_scheme(url).unwrap_or(("", url));
     let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
-    // A query may hold a token.
+    // A query may contain a token.
     let rest = rest.split(['?', '#']).next().unwrap_or("");
     match scheme {
         "" => rest.to_owned(),
@@ -31,7 +31,7 @@ pub(crate) fn invalid(url: &str, problem: &str, remedy: &str) -> ReplicaError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct S3Url {
     pub bucket: String,
-    /// Without slashes at its ends; may be empty.
+    /// Without leading or trailing slashes; may be empty.
     pub prefix: String,
 }
 
@@ -84,7 +84,7 @@ impl S3Url {
         })
     }
 
-    /// The URL, without a slash at its end.
+    /// The URL, without a trailing slash.
     pub(crate) fn place(&self) -> String {
         match self.prefix.as_str() {
             "" => format!("s3://{}", self.bucket),

@@ -46,7 +46,7 @@ struct Outcome {
 fn run(seed: u64, mutant: Option<Mutant>) -> Outcome {
     let world = Arc::new(World::new(seed, mutant));
     if seed % 16 != 0 {
-        // An engine is proven before the first claim, which takes far longer than a run.
+        // A backend is tested before the first claim, which takes far longer than a run.
         world
             .replica
             .create(1, &first_claim())

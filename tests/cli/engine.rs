@@ -241,7 +241,7 @@ fn stats_show_the_replica_of_a_writer_and_the_lag_of_a_follower() {
     let stats = place.run(&["stats"]).fine();
     for line in [
         "replica  memory",
-        "claim 1",
+        "fencing token 1",
         "since the last checkpoint, before this open",
     ] {
         assert!(stats.contains(line), "{line}: {stats}");

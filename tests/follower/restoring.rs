@@ -143,7 +143,7 @@ fn secret_keys_and_a_replaced_log_reach_a_follower_that_is_open() {
     catch_up(&writer, &follower);
     drop(graph);
     writer.close().unwrap();
-    pair.replica.lose_end(3);
+    pair.replica.lose_last_chunks(3);
     let writer = options(&pair.replica)
         .reseed(true)
         .open(pair.path("a"))

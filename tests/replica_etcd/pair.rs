@@ -1,4 +1,4 @@
-//! A pair of etcd and another engine.
+//! A pair of etcd and another backend.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ fn a_pair_is_fit_for_a_store_that_loses_its_directory() {
     };
     prove(&*pair()).unwrap();
 
-    // The second request is larger than what the log's engine accepts.
+    // The second request is larger than what the log's backend accepts.
     let bodies = ["{}".to_owned(), format!("\"{}\"", "x".repeat(3 << 20))];
     for opens in 0..3 {
         let dir = tempfile::tempdir().unwrap();

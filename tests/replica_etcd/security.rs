@@ -130,7 +130,7 @@ fn tls_with_client_certificates() {
         ),
         (
             &[client[0], client[1], ("key", "stranger.key")],
-            "does not fit",
+            "does not match",
         ),
     ] {
         refused(open("127.0.0.1", parameters), problem);

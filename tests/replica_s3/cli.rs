@@ -14,7 +14,7 @@ use crate::replica_at;
 const URL: &str = "s3://jobs/engine";
 const SECRET: &str = "secret-key";
 
-/// A server, and an engine whose replica it keeps.
+/// A server, and an engine whose replica is on it.
 struct Site {
     server: FakeS3,
     dirs: TempDir,
@@ -95,11 +95,11 @@ impl Drop for Running {
 fn probe_tests_a_server_and_leaves_nothing() {
     let site = Site::new();
     let said = site.fine(&["replica", "probe", URL]);
-    assert!(said.contains("can keep a replica"), "{said}");
+    assert!(said.contains("can be used for a replica"), "{said}");
     site.server.fail_with(Fault::IgnoresCondition);
     let (code, said) = site.run(&["replica", "probe", URL]);
     assert_eq!(code, 1, "{said}");
-    assert!(said.contains("cannot keep a replica"), "{said}");
+    assert!(said.contains("cannot be used for a replica"), "{said}");
     assert!(said.contains("If-None-Match"), "{said}");
     assert_eq!(site.server.keys(), [""; 0]);
 }
@@ -113,9 +113,15 @@ fn status_and_restore_do_not_affect_the_engine_and_promote_deposes_it() {
     submit(&graph, "first").unwrap();
 
     let said = site.fine(&["replica", "status", URL]);
-    assert!(said.contains("reign     1\n"), "{said}");
+    assert!(said.contains("fencing token 1\n"), "{said}");
     let json = site.fine(&["replica", "status", URL, "--format", "json"]);
-    assert!(json.contains(r#""reign":1"#), "{json}");
+    for field in [
+        r#""reign":1"#,
+        r#""claimedBy":"process "#,
+        r#""claimedAt":"#,
+    ] {
+        assert!(json.contains(field), "{json}");
+    }
 
     let copy = site.dir("copy");
     let said = site.fine(&["replica", "restore", URL, "--data", text(&copy)]);
@@ -128,7 +134,7 @@ fn status_and_restore_do_not_affect_the_engine_and_promote_deposes_it() {
 
     let elsewhere = site.dir("elsewhere");
     let promote = ["replica", "promote", URL, "--data", text(&elsewhere)];
-    assert!(site.fine(&promote).contains("with claim"));
+    assert!(site.fine(&promote).contains("fencing token"));
     let deposed = submit(&graph, "third").unwrap_err();
     assert!(matches!(deposed, Error::Deposed { .. }), "{deposed}");
     let list = site.fine(&["list", "--data", text(&elsewhere)]);
@@ -201,6 +207,7 @@ fn a_busy_log_is_not_taken_over_if_it_must_be_quiet() {
     let (code, said) = said(promoting.wait_with_output().unwrap());
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("is in use by"), "{said}");
+    assert!(said.contains("omit --if-quiet"), "{said}");
     store.close().unwrap();
 }
 

@@ -154,7 +154,7 @@ fn a_create_that_is_not_answered_is_unknown() {
         .build()
         .unwrap();
     let what = unknown(replica.create(1, b"one"));
-    assert!(what.ends_with("no answer within 100ms"), "{what}");
+    assert!(what.ends_with("no response within 100ms"), "{what}");
     // It may not even have arrived.
     assert!(creates(&server) <= 1);
 }

@@ -174,7 +174,7 @@ fn no_credentials() {
     let metadata = ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1");
     let what = create_in(&[endpoint, metadata], URL);
     assert!(
-        what.starts_with(tried) && what.contains("no metadata service"),
+        what.starts_with(tried) && what.contains("no instance metadata service"),
         "{what}"
     );
     for (one, missing) in [(KEY[0], KEY[1].0), (KEY[1], KEY[0].0)] {

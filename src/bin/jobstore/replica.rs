@@ -1,4 +1,4 @@
-//! `jobstore replica`: tests, inspects, restores, follows, and takes over a replica.
+//! `jobstore replica`: tests, inspects, restores, follows, takes over, and replaces a replica.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -24,7 +24,8 @@ from the environment (AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID,
 AWS_SECRET_ACCESS_KEY, AWS_PROFILE).
 
 probe, status, restore, and follow do not affect an engine that uses the
-replica. promote and reseed take the replica over from it.
+replica. promote and reseed take over the replica, so that engine can no
+longer write.
 
 Examples:
   jobstore replica probe s3://bucket/jobs
@@ -54,12 +55,12 @@ enum Format {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Test whether a server can keep a replica
+    /// Test whether a server can be used for a replica
     Probe {
         /// URL of the replica
         url: String,
     },
-    /// Show what a replica contains, and who uses it
+    /// Show what a replica contains, and which process claimed it last
     Status {
         /// URL of the replica
         url: String,
@@ -77,7 +78,7 @@ enum Action {
         /// URL of the replica
         url: String,
     },
-    /// Take the replica over, so that the engine that used it can write no more
+    /// Take over the replica, so that its previous engine can no longer write
     Promote {
         /// URL of the replica
         url: String,
@@ -85,15 +86,15 @@ enum Action {
         #[arg(long, value_name = "SECONDS")]
         if_quiet: Option<u64>,
     },
-    /// Replace what the replica contains with the store in the directory
+    /// Replace the contents of the replica with the store in the directory
     ///
-    /// For a replica that was lost or damaged. Writes that are only in the replica are lost. First
-    /// make sure that no engine uses it.
+    /// Use this for a replica that was lost or damaged. Writes that are only in the replica are
+    /// lost. First make sure that no engine uses it.
     Reseed {
         /// URL of the replica
         url: String,
     },
-    /// End the use of the replica, so that the store can be opened without it
+    /// Stop using the replica, so that the store can be opened without it
     Detach,
 }
 
@@ -121,15 +122,15 @@ fn probe(url: &str) -> Result<Verdict, Problem> {
     let replica = connect(url)?;
     match replica::prove(&*replica) {
         Ok(()) => {
-            output::note(&format!("{} can keep a replica", replica.place()));
+            output::note(&format!("{} can be used for a replica", replica.place()));
             Ok(Verdict::Fine)
         }
         Err(ProveError::Unfit { place, what }) => Err(Problem::failed(
-            format!("{place} cannot keep a replica: {what}"),
+            format!("{place} cannot be used for a replica: {what}"),
             "",
         )),
         Err(error) => Err(Problem::failed(
-            format!("{} cannot be tested: {error}", replica.place()),
+            format!("cannot complete the test: {error}"),
             "",
         )),
     }
@@ -145,8 +146,8 @@ fn status(url: &str, format: Format) -> Result<Verdict, Problem> {
         Format::Json => json!({
             "place": replica.place(),
             "store": format!("{:032x}", found.store),
-            "holder": found.holder,
-            "heldSince": when::to_ms(found.held_since),
+            "claimedBy": found.holder,
+            "claimedAt": when::to_ms(found.held_since),
             "reign": found.reign,
             "lastChunk": found.last_chunk,
             "lastLsn": found.last_lsn,
@@ -157,8 +158,9 @@ fn status(url: &str, format: Format) -> Result<Verdict, Problem> {
         })
         .to_string(),
         Format::Text => format!(
-            "replica   {}\nstore     {:032x}\nused by   {}, since {}\nreign     {}\nevents    {}\n\
-             chunks    {} since the last checkpoint, {} claims\nblobs     {}, {}",
+            "replica       {}\nstore         {:032x}\nclaimed by    {}, at {}\n\
+             fencing token {}\nevents        {}\n\
+             chunks        {} since the last checkpoint, {} claims\nblobs         {}, {}",
             replica.place(),
             found.store,
             found.holder,
@@ -189,8 +191,11 @@ fn problem_of(error: Error) -> Problem {
     match error {
         Error::StoreMissing { .. } => Problem::failed(
             "the replica is empty",
-            "check the URL; an engine fills a replica when it first opens its store with it",
+            "check the URL; the replica is filled when an engine first opens its store with this URL",
         ),
+        Error::ReplicaInUse { .. } => {
+            Problem::failed(error.to_string(), "to take over anyway, omit --if-quiet")
+        }
         error => error.into(),
     }
 }
@@ -217,7 +222,11 @@ fn follow(store_args: &StoreArgs, url: &str) -> Result<Verdict, Problem> {
         (terminated, signal(SignalKind::interrupt()).map_err(failed)?)
     };
     let store = followed(store_args, url)?;
-    output::note(&format!("following, in {}", store_args.data()?.display()));
+    let dir = store_args.data()?;
+    output::note(&format!(
+        "following the replica in {}; stop with Ctrl-C",
+        dir.display()
+    ));
     runtime.block_on(async {
         tokio::select! {
             _ = terminated.recv() => {}
@@ -241,9 +250,9 @@ fn promote(store_args: &StoreArgs, url: &str, if_quiet: Option<u64>) -> Result<V
         .take_over(take_over)
         .replica(connect(url)?);
     let store = options.open(&dir).map_err(problem_of)?;
-    let reign = store.reign().unwrap_or_default();
+    let token = store.reign().unwrap_or_default();
     store.close()?;
-    output::note(&format!("took the replica over, with claim {reign}"));
+    output::note(&format!("took over the replica; fencing token {token}"));
     Ok(Verdict::Fine)
 }
 
@@ -252,17 +261,17 @@ fn reseed(store_args: &StoreArgs, url: &str) -> Result<Verdict, Problem> {
         store_args,
         JobStore::options().reseed(true).replica(connect(url)?),
     )?;
-    let reign = store.reign().unwrap_or_default();
+    let token = store.reign().unwrap_or_default();
     store.close()?;
     output::note(&format!(
-        "copied the store to the replica, with claim {reign}"
+        "copied the store to the replica; fencing token {token}"
     ));
     Ok(Verdict::Fine)
 }
 
 fn detach(store_args: &StoreArgs) -> Result<Verdict, Problem> {
     opened(store_args, JobStore::options().detach_replica(true))?.close()?;
-    output::note("the store has no replica now");
+    output::note("the store no longer has a replica");
     Ok(Verdict::Fine)
 }
 

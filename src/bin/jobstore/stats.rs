@@ -268,7 +268,7 @@ fn text(stats: &Stats, now_ms: u64) -> String {
     }
     if let Some(replica) = &stats.replica {
         put("replica", &harmless(&replica.place));
-        put("", &format!("claim {}", grouped(replica.reign)));
+        put("", &format!("fencing token {}", grouped(replica.reign)));
         if let Some(us) = replica.waiting_us {
             let waiting = when::took(Duration::from_micros(us));
             put(

@@ -39,7 +39,7 @@ pub(crate) struct StoreArgs {
     /// URL of the store's replica, for commands that change a store that has one [env:
     /// JOBSTORE_REPLICA]
     ///
-    /// The command takes the replica over, so an engine that uses it elsewhere can write no more.
+    /// The command takes over the replica, so an engine that uses it elsewhere can no longer write.
     #[arg(long, global = true, value_name = "URL", value_parser = some_text())]
     replica: Option<String>,
 }

@@ -1,8 +1,8 @@
 //! Follows a replica: reads one chunk after the other, and applies it.
 //!
-//! The next chunk is requested by its number, which costs less than listing the chunks. Only after
-//! the replica has not been read for some time, and now and then, is it checked whether the next
-//! chunk has been removed. In that case, the store is restored from the newest checkpoint.
+//! The next chunk is requested by its number, which costs less than listing the chunks. Whether the
+//! next chunk has been removed is checked only every 30 s, after a claim, and after a pause of more
+//! than 5 s. If it has been removed, the store is restored from the newest checkpoint.
 
 use std::time::Duration;
 
@@ -32,8 +32,8 @@ const CHECK_GROWING: Duration = Duration::from_secs(1);
 /// What the thread remembers from one chunk to the next.
 #[derive(Default)]
 pub(crate) struct Reading {
-    /// When it was last checked whether chunks have been removed; `None` if that must be checked
-    /// as soon as there seems to be no further chunk.
+    /// When it was last checked whether chunks have been removed; `None` if the next poll that
+    /// finds no chunk must check this.
     checked: Option<Instant>,
     /// Whether a chunk was found since then.
     has_found: bool,
@@ -101,7 +101,7 @@ fn step(engine: &Engine, follower: &FollowerState, reading: &mut Reading) -> Res
     engine.check_open()?;
     let header = calls.parse(number, &chunk)?;
     if header.writer.store != engine.store {
-        return Err(calls.damaged(format!("chunk {number}"), "it belongs to another store"));
+        return Err(calls.damaged(&format!("chunk {number} belongs to another store")));
     }
     // The store that replaces the log stores a checkpoint before any other chunk.
     if std::mem::take(&mut reading.is_replaced) {
@@ -135,7 +135,7 @@ fn step(engine: &Engine, follower: &FollowerState, reading: &mut Reading) -> Res
         Content::SecretKeys => set_secret_keys(engine, payload(&chunk))?,
         Content::Claim => {
             reading.is_replaced = Holder::parse(payload(&chunk)).reseeds;
-            // A claim that arrives late may get the number of a chunk that was removed.
+            // A delayed claim request may have created a chunk under the number of a removed one.
             reading.checked = None;
         }
         Content::Trim { .. } => {}
@@ -144,7 +144,7 @@ fn step(engine: &Engine, follower: &FollowerState, reading: &mut Reading) -> Res
     Ok(())
 }
 
-/// Checks, if it may be so, whether the next chunk has been removed.
+/// Checks whether the next chunk has been removed, unless this was checked recently.
 fn check_removed(engine: &Engine, follower: &FollowerState, reading: &mut Reading) -> Result<()> {
     let now = Instant::now();
     let interval = if reading.has_found {
@@ -174,7 +174,7 @@ fn check_removed(engine: &Engine, follower: &FollowerState, reading: &mut Readin
     }
 }
 
-/// Applies a change of the secret keys, as the file that records it.
+/// Applies a change of the secret keys, given the new text of `SECRET-KEYS`.
 fn set_secret_keys(engine: &Engine, text: &[u8]) -> Result<()> {
     // A close ends the log while the committer is locked.
     let _committer = engine.lock_committer();

@@ -22,7 +22,7 @@ use crate::log::writer::copying::{Piece, PlacedFrame};
 use crate::model::error::{Error, Result};
 use crate::model::token::OpenEvent;
 
-/// What became of a piece of another store's log.
+/// The result of applying a piece of another store's log.
 pub(crate) enum Followed {
     /// It is applied. The time of its last commit is returned, and the waiters to be woken.
     Applied(Option<u64>, Vec<Arc<Waiter>>),

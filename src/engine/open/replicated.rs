@@ -30,13 +30,13 @@ use crate::replica::uploads::{PackFile, SegmentPart, Snapshot, Uploads};
 
 /// How many times a log is read again because it changed meanwhile.
 const TRIES: usize = 8;
-/// How long to wait before each of them.
+/// How long to wait before each attempt.
 const TRY_PAUSE: Duration = Duration::from_millis(100);
 
-/// What of the directory may be kept when it becomes a mirror.
+/// What part of the directory may be kept when it becomes a mirror.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Keep {
-    /// The log as far as it is the same.
+    /// The log, up to where it first differs from the replica's.
     Log,
     /// Only packs that are the same.
     Packs,
@@ -56,11 +56,11 @@ pub(crate) struct Attached {
 impl Attached {
     /// Checks that the log in the directory, as it was read, ends where the replica's does.
     pub(crate) fn check_end(&self, next_lsn: u64) -> Result<()> {
-        let what = "the log that was restored from it ends elsewhere";
+        let what = "the restored log does not end at the last event in the replica";
         let calls = self.replica.appender.calls();
         match next_lsn == self.end_lsn {
             true => Ok(()),
-            false => Err(calls.damaged("the log".to_owned(), what)),
+            false => Err(calls.damaged(what)),
         }
     }
 }
@@ -109,7 +109,10 @@ pub(super) fn mirror(
                 sleep(TRY_PAUSE);
                 tried += 1;
             }
-            Ok(None) => return Err(calls.unreachable("its log is trimmed faster than it is read")),
+            Ok(None) => {
+                let what = "its chunks are removed faster than they are read; retry";
+                return Err(calls.unavailable(what));
+            }
             Err(error) => return Err(error),
         }
     }
@@ -136,7 +139,7 @@ struct Opening<'o> {
     options: &'o Options,
     disk: &'o dyn Disk,
     calls: &'o Calls<'o>,
-    /// What `STORE` says, if there is a store.
+    /// The contents of `STORE`, if there is a store.
     identity: Option<Identity>,
     /// The log in the directory, if it can be used.
     local: Option<Local>,
@@ -172,10 +175,11 @@ impl<'o> Opening<'o> {
         !self.identity.is_some_and(|identity| identity.has_replica)
     }
 
-    /// Refuses what must not depose the store that uses the replica. Nothing is changed.
+    /// Returns an error if this open cannot succeed, before it deposes the store that uses the
+    /// replica. Nothing is changed.
     fn check_before_claim(&self) -> Result<()> {
         if let Some(identity) = self.identity.filter(|_| self.is_first()) {
-            // They are copied to the replica.
+            // The secret keys are copied to the replica.
             secret_keys::read(self.disk, identity.store)?;
         }
         let Some(found) = claim::store_of(self.calls)? else {
@@ -231,8 +235,8 @@ impl<'o> Opening<'o> {
         }
     }
 
-    /// Checks that an empty log may be used, and that its engine keeps its promises. The engine of
-    /// any other log was checked when its first chunk was written.
+    /// Checks that an empty log may be used, and that its backend meets the requirements. The
+    /// backend of any other log was checked when its first chunk was written.
     fn check_empty(&self) -> Result<()> {
         if self.identity.is_none() && !self.options.create {
             return Err(Error::StoreMissing {
@@ -291,8 +295,8 @@ impl<'o> Opening<'o> {
         tracing::info!(claim = writer.claim, "claimed the replica");
         let seeds = self.options.reseed || contents.is_unused();
         if seeds && self.local.is_none() && self.identity.is_some() {
-            let what = "it is empty, but the directory was being restored from it";
-            return Err(self.calls.damaged("the log".to_owned(), what));
+            let what = "it is empty, but the directory was only partly restored from it";
+            return Err(self.calls.damaged(what));
         }
         if !seeds {
             self.check_contents(writer.store, contents)?;

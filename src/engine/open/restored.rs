@@ -39,7 +39,7 @@ impl Engine {
         // A close waits for this lock. After that, another process may own the directory.
         self.check_open()?;
         follower.begin_restore();
-        // Their space may be needed for the download.
+        // The space of the preallocated files may be needed for the download.
         self.preallocation.forget_reserves();
         let (_, next) =
             replicated::mirror(&self.options, &*self.disk, follower.calls(), Keep::Packs)?;
@@ -162,7 +162,7 @@ fn merge(
         let mut fresh = std::mem::take(&mut *restored.state.write());
         let mut state = graph.state.write();
         waiters.extend(state.waiters.take_all());
-        // Later waiters continue the numbers of earlier ones.
+        // New waiters are numbered after the earlier ones.
         std::mem::swap(&mut state.waiters, &mut fresh.waiters);
         *state = fresh;
         drop(state);

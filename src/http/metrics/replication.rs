@@ -7,7 +7,7 @@ use crate::model::stats::{FollowerStats, ReplicaStats};
 
 impl Text {
     pub(super) fn replica(&mut self, replica: &ReplicaStats) {
-        let help = "Number of the claim with which the store took its replica over.";
+        let help = "Fencing token of this open: the number of its claim on the replica.";
         self.one("replica_reign", "gauge", help, replica.reign);
         let waiting = replica.waiting.unwrap_or(Duration::ZERO).as_secs_f64();
         let help = "For how long the commit in progress has been waiting for the replica.";

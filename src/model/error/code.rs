@@ -273,7 +273,6 @@ mod tests {
             },
             Error::ReplicaDamaged {
                 place: String::new(),
-                object: String::new(),
                 what: "".into(),
             },
             Error::Forked { opener: 0 },

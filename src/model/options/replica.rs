@@ -7,8 +7,8 @@ use super::Options;
 use crate::model::replica::{Replica, TakeOver};
 
 impl Options {
-    /// Sets the replica: a second copy of the store's log on another engine, so that acknowledged
-    /// writes survive the loss of this machine. None by default.
+    /// Sets the replica: a second copy of the store's log in a backend (an object store or etcd),
+    /// so that acknowledged writes survive the loss of this machine. None by default.
     ///
     /// A write is acknowledged once it is durable both in the directory and in the replica. Lists
     /// and lookups read only the directory. The open takes over the replica: whichever store wrote
@@ -25,7 +25,7 @@ impl Options {
     /// each interval, too.
     ///
     /// # Cost
-    /// A write takes as long as the slower of the local sync and the replica's engine. The store
+    /// A write takes as long as the slower of the local sync and the replica's backend. The store
     /// runs two more threads, `jobstore-replica` and `jobstore-upload`, and uses up to 32 MiB more
     /// memory.
     ///
@@ -69,7 +69,7 @@ impl Options {
     }
 
     /// Sets whether the open replaces the replica's contents with those of the directory; `false`
-    /// by default. This is the remedy for a replica that has lost its end
+    /// by default. This is the remedy for a replica that is missing its most recent writes
     /// ([`Error::ReplicaBehind`](crate::Error::ReplicaBehind)) or is damaged, if the directory is
     /// known to be the better copy. Writes that are only in the replica are lost.
     #[must_use]
@@ -78,7 +78,7 @@ impl Options {
         self
     }
 
-    /// Sets whether the open ends the use of a replica, so that the store can be opened without it
+    /// Sets whether the open stops using the replica, so that the store can be opened without it
     /// from then on; `false` by default. The replica itself is not changed, and no longer
     /// receives writes. Without this option, a store that has a replica cannot be opened without
     /// it by accident.

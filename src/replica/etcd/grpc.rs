@@ -23,7 +23,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(3);
 /// Far beyond the default limit of etcd, 1.5 MiB for a request.
 const MAX_RESPONSE_BYTES: usize = 256 << 20;
 
-/// A method, and whether a request may be sent a second time if its answer was lost.
+/// A method, and whether a request may be sent a second time if its response was lost.
 #[derive(Clone, Copy)]
 pub(super) struct Method {
     path: &'static str,
@@ -116,7 +116,7 @@ impl Grpc {
             }
         };
         let call = async {
-            let late = || Failure::NoAnswer(format!("no answer in {REQUEST_TIMEOUT:?}"));
+            let late = || Failure::NoAnswer(format!("no response within {REQUEST_TIMEOUT:?}"));
             let response = tokio::time::timeout(REQUEST_TIMEOUT, exchange).await;
             response.unwrap_or_else(|_| Err(late()))
         };
@@ -159,16 +159,16 @@ async fn read(response: reqwest::Response) -> Result<Vec<u8>, Failure> {
     let body = body.map_err(|error| Failure::NoAnswer(error.to_string()))?;
     match body.trailers().and_then(status) {
         Some(status) => status?,
-        None => return Err(Failure::NoAnswer("the answer has no end".to_owned())),
+        None => return Err(Failure::NoAnswer("the response is incomplete".to_owned())),
     }
     message(&body.to_bytes())
-        .ok_or_else(|| Failure::NoAnswer("the answer is not a gRPC message".to_owned()))
+        .ok_or_else(|| Failure::NoAnswer("the response is not a gRPC message".to_owned()))
 }
 
 fn status(headers: &HeaderMap) -> Option<Result<(), Failure>> {
     let code = headers.get("grpc-status")?.to_str().ok();
     let Some(code) = code.and_then(|code| code.parse().ok()) else {
-        let text = "the answer has an invalid status".to_owned();
+        let text = "the response has an invalid status".to_owned();
         return Some(Err(Failure::NoAnswer(text)));
     };
     if code == 0 {

@@ -23,7 +23,10 @@ pub(super) fn config(tls: &Tls) -> Result<ClientConfig, String> {
             config
                 .with_client_auth_cert(chain, private)
                 .map_err(|error| {
-                    format!("the private key {key} does not fit to {certificate}: {error}")
+                    format!(
+                        "the private key {key} does not match the certificate {certificate}: \
+                         {error}"
+                    )
                 })?
         }
         None => config.with_no_client_auth(),

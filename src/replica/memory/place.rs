@@ -26,7 +26,7 @@ pub(super) enum Change {
 }
 
 impl Change {
-    /// A change that removes several objects consists of several requests in a real engine.
+    /// A change that removes several objects consists of several requests in a real backend.
     /// Returns the change made by some of them. `draw` returns a random number below its argument.
     pub(super) fn part(&self, draw: impl Fn(u64) -> u64) -> Option<Change> {
         match self {

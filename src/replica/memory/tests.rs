@@ -262,7 +262,7 @@ fn chunks_and_blobs_can_be_lost() {
     let replica = MemoryReplica::default();
     (1..=5).for_each(|number| done(&replica, number));
     put(&replica, "blob").unwrap();
-    replica.lose_end(2);
+    replica.lose_last_chunks(2);
     assert_eq!(numbers(&replica), [1, 2, 3]);
     replica.set_faults(late());
     assert!(is_unknown(put(&replica, "late")));

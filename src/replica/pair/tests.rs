@@ -2,12 +2,12 @@ use std::collections::BTreeMap;
 
 use super::*;
 
-/// An engine in memory. The next create may be carried out without an answer.
+/// An in-memory backend. The response to the next create may be lost.
 #[derive(Default)]
 struct Memory {
     chunks: Mutex<BTreeMap<u64, Vec<u8>>>,
     blobs: Mutex<BTreeMap<String, Vec<u8>>>,
-    /// Whether the next create takes effect, and returns no answer.
+    /// If the response to the next create is lost: whether it takes effect.
     lost: Mutex<Option<bool>>,
 }
 
@@ -269,15 +269,15 @@ fn the_callers_blobs_and_the_chunks_blobs_are_apart() {
 
 #[test]
 fn the_url_of_a_pair_has_two_parts() {
-    /// Stands for the engine at a URL.
-    fn engine(url: &str) -> Result<Arc<dyn Replica>, ReplicaError> {
+    /// Stands for the backend at a URL.
+    fn backend(url: &str) -> Result<Arc<dyn Replica>, ReplicaError> {
         let what = url.to_owned();
         match url {
             "etcd://a:1,b:2/p" | "s3://bucket/p" => Ok(Arc::<Memory>::default()),
             _ => Err(ReplicaError::Refused { what }),
         }
     }
-    let pair = Pair::from_url("log=etcd://a:1,b:2/p,packs=s3://bucket/p", engine).unwrap();
+    let pair = Pair::from_url("log=etcd://a:1,b:2/p,packs=s3://bucket/p", backend).unwrap();
     assert_eq!(pair.place(), "log=memory,packs=memory");
     for url in [
         "",
@@ -285,9 +285,9 @@ fn the_url_of_a_pair_has_two_parts() {
         "packs=s3://bucket/p",
         "etcd://a:1,b:2/p",
     ] {
-        let error = Pair::from_url(url, engine).unwrap_err();
+        let error = Pair::from_url(url, backend).unwrap_err();
         assert!(error.to_string().contains("use log=URL,packs=URL"), "{url}");
     }
-    let error = Pair::from_url("log=x,packs=s3://bucket/p", engine).unwrap_err();
+    let error = Pair::from_url("log=x,packs=s3://bucket/p", backend).unwrap_err();
     assert_eq!(error.to_string(), "x");
 }

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use super::*;
 use crate::replica::memory::{Faults, MemoryReplica};
 
-/// How an engine violates the contract.
+/// How a backend violates the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Flaw {
     None,
@@ -44,16 +44,16 @@ enum Flaw {
     Conflicts,
 }
 
-struct Engine {
+struct Backend {
     flaw: Flaw,
     objects: MemoryReplica,
     scratch: MemoryReplica,
     seen: Mutex<HashSet<Vec<u8>>>,
 }
 
-impl Engine {
-    fn new(flaw: Flaw) -> Engine {
-        Engine {
+impl Backend {
+    fn new(flaw: Flaw) -> Backend {
+        Backend {
             flaw,
             objects: MemoryReplica::default(),
             scratch: MemoryReplica::default(),
@@ -75,7 +75,7 @@ impl Engine {
     }
 }
 
-impl Replica for Engine {
+impl Replica for Backend {
     fn create(&self, number: u64, chunk: &[u8]) -> Result<Created, ReplicaError> {
         let is_race = RACES.contains(&number);
         match self.flaw {
@@ -175,7 +175,7 @@ impl Replica for Engine {
         match self.objects.get(name, range, to) {
             Err(ReplicaError::Missing { .. }) if self.flaw == Flaw::GetsMissingAsEmpty => Ok(()),
             Err(ReplicaError::Missing { .. }) if self.flaw == Flaw::MissingIsRefused => {
-                Engine::refused()
+                Backend::refused()
             }
             result => result,
         }
@@ -198,13 +198,13 @@ impl Replica for Engine {
     fn remove(&self, names: &[String]) -> Result<(), ReplicaError> {
         match self.flaw {
             Flaw::RemovesNothing => Ok(()),
-            Flaw::RemoveOfMissingIsRefused => Engine::refused(),
+            Flaw::RemoveOfMissingIsRefused => Backend::refused(),
             _ => self.objects.remove(names),
         }
     }
 
     fn scratch(&self) -> Result<Box<dyn Replica>, ReplicaError> {
-        let mut scratch = Engine::new(self.flaw);
+        let mut scratch = Backend::new(self.flaw);
         scratch.objects = match self.flaw {
             Flaw::ScratchIsNotSeparate => self.objects.clone(),
             _ => self.scratch.clone(),
@@ -213,33 +213,33 @@ impl Replica for Engine {
     }
 
     fn place(&self) -> String {
-        "test://engine".to_owned()
+        "test://backend".to_owned()
     }
 }
 
-/// An engine with something in it, so that a scratch place that is not separate is noticed.
-fn used(flaw: Flaw) -> Engine {
-    let engine = Engine::new(flaw);
-    assert_eq!(engine.objects.create(1, b"a store's"), Ok(Created::Done));
-    let put = engine.objects.put("prove/b", 1, &mut &b"x"[..]);
+/// A backend with something in it, so that a scratch place that is not separate is noticed.
+fn used(flaw: Flaw) -> Backend {
+    let backend = Backend::new(flaw);
+    assert_eq!(backend.objects.create(1, b"a store's"), Ok(Created::Done));
+    let put = backend.objects.put("prove/b", 1, &mut &b"x"[..]);
     assert_eq!(put, Ok(()));
-    engine
+    backend
 }
 
-fn assert_untouched(engine: &Engine) {
-    assert_eq!(engine.objects.numbers(0), Ok(vec![1]));
+fn assert_untouched(backend: &Backend) {
+    assert_eq!(backend.objects.numbers(0), Ok(vec![1]));
     let names = vec![("prove/b".to_owned(), 1)];
-    assert_eq!(engine.objects.names(""), Ok(names));
-    assert_eq!(engine.scratch.numbers(0), Ok(Vec::new()), "left behind");
-    assert_eq!(engine.scratch.names(""), Ok(Vec::new()), "left behind");
+    assert_eq!(backend.objects.names(""), Ok(names));
+    assert_eq!(backend.scratch.numbers(0), Ok(Vec::new()), "left behind");
+    assert_eq!(backend.scratch.names(""), Ok(Vec::new()), "left behind");
 }
 
 #[test]
-fn an_engine_without_a_flaw_passes_and_nothing_is_left() {
+fn a_backend_without_a_flaw_passes_and_nothing_is_left() {
     for flaw in [Flaw::None, Flaw::Conflicts] {
-        let engine = used(flaw);
-        assert_eq!(prove(&engine), Ok(()), "{flaw:?}");
-        assert_untouched(&engine);
+        let backend = used(flaw);
+        assert_eq!(prove(&backend), Ok(()), "{flaw:?}");
+        assert_untouched(&backend);
     }
     assert_eq!(prove(&MemoryReplica::default()), Ok(()));
 }
@@ -260,7 +260,7 @@ fn each_flaw_is_found() {
         (Flaw::TakenWithoutBytes, "returned Taken with 0 bytes"),
         (
             Flaw::TakenWithoutBytesInRaces,
-            "Taken of chunk 101 has other bytes",
+            "returned Taken with contents that differ from chunk 101",
         ),
         (
             Flaw::NoWinner,
@@ -273,7 +273,7 @@ fn each_flaw_is_found() {
         ),
         (
             Flaw::AltersChunks,
-            "reading chunk 1 returned 16384 bytes, but not those written",
+            "reading chunk 1 returned 16384 bytes with other contents",
         ),
         (
             Flaw::ReadsMissingAsEmpty,
@@ -288,7 +288,7 @@ fn each_flaw_is_found() {
         (Flaw::TrimsOneLess, "numbers() returned [2, 9, 10, 100]"),
         (Flaw::AltersBlobs, "of a blob returned 1000 bytes"),
         (Flaw::GetsAll, "of the bytes 10..20"),
-        (Flaw::GetsLess, "ends after the blob returned no error"),
+        (Flaw::GetsLess, "past the end of a blob returned no error"),
         (Flaw::NamesInReverse, "names(\"\") returned"),
         (Flaw::NamesWithoutLength, "names(\"\") returned"),
         (Flaw::NamesOfDirectory, "names(\"prove/a\") returned"),
@@ -299,17 +299,17 @@ fn each_flaw_is_found() {
             "scratch() must be empty, but contains 1 chunks",
         ),
     ] {
-        let engine = used(flaw);
-        let Err(ProveError::Unfit { place, what }) = prove(&engine) else {
+        let backend = used(flaw);
+        let Err(ProveError::Unfit { place, what }) = prove(&backend) else {
             panic!("{flaw:?} is not found");
         };
-        assert_eq!(place, "test://engine");
+        assert_eq!(place, "test://backend");
         assert!(what.contains(expected), "{flaw:?}: {what}");
         let has_no_winner = what.starts_with("0 of 8");
         assert_eq!(has_no_winner, flaw == Flaw::NoWinner, "{flaw:?}: {what}");
         let leaves = [Flaw::TrimsNothing, Flaw::TrimsOneLess, Flaw::RemovesNothing];
         if !leaves.contains(&flaw) {
-            assert_untouched(&engine);
+            assert_untouched(&backend);
         }
     }
 }
@@ -317,7 +317,7 @@ fn each_flaw_is_found() {
 #[test]
 fn a_call_that_fails_is_returned() {
     for flaw in [Flaw::MissingIsRefused, Flaw::RemoveOfMissingIsRefused] {
-        let expected = Engine::refused().map_err(ProveError::Failed);
+        let expected = Backend::refused().map_err(ProveError::Failed);
         assert_eq!(prove(&used(flaw)), expected, "{flaw:?}");
     }
 }
@@ -335,7 +335,7 @@ fn unreliable(seed: u64, rate: f64) -> MemoryReplica {
 }
 
 #[test]
-fn a_network_that_fails_does_not_make_an_engine_unfit() {
+fn a_network_that_fails_does_not_make_a_backend_unfit() {
     let mut passed = 0;
     for seed in 0..40 {
         match prove(&unreliable(seed, seed as f64 / 1000.0)) {

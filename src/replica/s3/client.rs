@@ -56,8 +56,8 @@ impl Client {
             };
             if begin(&runtime, INSTANCE_TIMEOUT, get).wait().is_err() {
                 return Err(err(format!(
-                    "no credentials: {tried}, and there is no metadata service of an instance; \
-                     set the variables, or AWS_PROFILE"
+                    "no credentials: {tried}, and no instance metadata service is available; set \
+                     the variables, or AWS_PROFILE"
                 )));
             }
         }
@@ -107,7 +107,7 @@ fn begin<T: Send + 'static>(
 ) -> Answer<T> {
     Answer(runtime.begin(async move {
         let result = tokio::time::timeout(limit, call).await;
-        let late = || Failure::NoAnswer(format!("no answer within {limit:?}"));
+        let late = || Failure::NoAnswer(format!("no response within {limit:?}"));
         result.unwrap_or_else(|_| Err(late()))
     }))
 }

@@ -22,7 +22,7 @@ pub(crate) enum Failure {
     NoAnswer(String),
     /// There were no credentials to sign the request with, so nothing was sent.
     Credentials(String),
-    /// The call makes no sense to the engine, or cannot be made.
+    /// The call is not valid for the backend, or cannot be made.
     Refused(String),
 }
 

@@ -92,7 +92,7 @@ impl HttpService for Transport {
         let limit = time_limit(self.timeout, request.body().content_length() as u64);
         let result = tokio::time::timeout(limit, self.send(request)).await;
         let result = result.unwrap_or_else(|late| {
-            let text = format!("no answer within {limit:?}");
+            let text = format!("no response within {limit:?}");
             let late = HttpError::new(HttpErrorKind::Timeout, late);
             Err((Failure::NoAnswer(text), late))
         });

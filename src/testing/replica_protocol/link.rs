@@ -234,7 +234,7 @@ impl Replica for Link {
         Ok(())
     }
 
-    /// No fault of the connection affects the engine's proof.
+    /// No fault of the connection affects the test of the backend.
     fn scratch(&self) -> Result<Box<dyn Replica>, ReplicaError> {
         Ok(Box::new(MemoryReplica::default()))
     }
