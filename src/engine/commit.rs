@@ -6,6 +6,7 @@
 
 mod committer;
 pub(crate) mod following;
+mod gathering;
 mod give_up;
 mod graphs;
 mod idempotent;

@@ -1,8 +1,10 @@
 //! The threads that commit: a caller's own, or the committer thread.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use super::gathering::Gathering;
 use crate::base::clock::bounded;
 use crate::base::sync::time::Instant;
 use crate::engine::core::Engine;
@@ -15,10 +17,21 @@ use crate::model::options::Durability;
 /// writes itself.
 const DETACHED_WAIT: Duration = Duration::from_millis(5);
 
+thread_local! {
+    /// Whether this is the committer thread of any store. It calls the host's wakers, which may
+    /// write, too.
+    static IS_COMMITTER: Cell<bool> = const { Cell::new(false) };
+}
+
 impl Engine {
     /// Commits a write and waits for its result.
     pub(crate) fn commit(&self, operation: Operation) -> Result<WriteResult> {
         let (call, queued) = Call::new(operation);
+        if self.replica.is_some() && !IS_COMMITTER.get() {
+            // The committer thread collects writes that can share a round trip to the replica.
+            self.queue.hand_over(queued);
+            return call.wait();
+        }
         self.queue.push(queued);
         // No other thread is committing, so commit here. This saves two context switches.
         while !call.is_completed() {
@@ -62,17 +75,23 @@ impl Engine {
 /// Runs the committer thread: commits for callers that do not block, and syncs in interval
 /// mode.
 pub(crate) fn run(engine: &Engine) {
+    IS_COMMITTER.set(true);
     // A panic is recorded in the store's health; queued writes still complete.
     while catch_unwind(AssertUnwindSafe(|| serve(engine))).is_err() {}
     engine.end_log();
 }
 
 fn serve(engine: &Engine) {
+    let mut gathering = Gathering::default();
     loop {
+        gathering.wait(engine);
         engine.read_clock_for_queue();
         let mut committer = engine.lock_committer();
+        let begun = Instant::now();
         if let Some(results) = committer.round(engine) {
             drop(committer);
+            let took = Instant::now().saturating_duration_since(begun);
+            gathering.committed(engine, results.writes.len(), took);
             results.deliver(&engine.metrics);
             continue;
         }

@@ -34,6 +34,8 @@ struct QueueState {
     refusal: Option<Error>,
     /// Futures that wait for space.
     wakers: Wakers,
+    /// The committer thread is not woken while fewer writes than this wait.
+    wanted: usize,
     /// How many writes were taken so far.
     taken: u64,
     clock_readings: ClockReadings,
@@ -110,6 +112,18 @@ impl Queue {
         None
     }
 
+    /// Adds a write that the committer thread is to commit; waits for space as long as necessary.
+    pub(crate) fn hand_over(&self, queued: Queued) {
+        self.push(queued);
+        self.notify(&self.state.lock());
+    }
+
+    fn notify(&self, state: &QueueState) {
+        if state.waiting.len() >= state.wanted {
+            self.filled.notify_one();
+        }
+    }
+
     /// Adds a write if there is space.
     pub(crate) fn try_push(&self, queued: Queued) -> Result<(), Full> {
         let state = self.state.lock();
@@ -158,7 +172,7 @@ impl Queue {
             queued.complete(Err(refusal));
         } else {
             Queue::put(&mut state, queued);
-            self.filled.notify_one();
+            self.notify(&state);
         }
     }
 
@@ -227,6 +241,20 @@ impl Queue {
     /// Wakes the committer thread.
     pub(crate) fn wake_committer(&self) {
         self.filled.notify_one();
+    }
+
+    /// Waits until this many writes are in the queue, or until `deadline`. Returns how many are in
+    /// it.
+    pub(crate) fn wait_for(&self, writes: usize, deadline: Instant) -> usize {
+        let mut state = self.state.lock();
+        state.wanted = writes;
+        while state.waiting.len() < writes && !state.closed {
+            if self.filled.wait_until(&mut state, deadline).timed_out() {
+                break;
+            }
+        }
+        state.wanted = 0;
+        state.waiting.len()
     }
 
     /// Waits for writes until `deadline`. Returns `false` once the queue is closed and empty.
