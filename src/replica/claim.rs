@@ -70,10 +70,15 @@ pub(crate) struct Claimed {
     pub(crate) contents: Contents,
 }
 
+/// The number of the last chunk that a checkpoint replaces; 0 if there is none.
+fn replaced(calls: &Calls<'_>) -> Result<u64> {
+    let checkpoints = Checkpoint::list(calls)?;
+    Ok(checkpoints.first().map_or(0, |(name, _)| name.through))
+}
+
 /// The number of the last chunk, or of the last one that a checkpoint replaces; 0 if there is none.
 fn last(calls: &Calls<'_>) -> Result<u64> {
-    let checkpoints = Checkpoint::list(calls)?;
-    let through = checkpoints.first().map_or(0, |(name, _)| name.through);
+    let through = replaced(calls)?;
     let numbers = calls.repeat(|replica| replica.numbers(through.max(1)))?;
     Ok(numbers.last().copied().unwrap_or(0).max(through))
 }
@@ -244,10 +249,11 @@ fn create_claim(
 /// chunk.
 fn fill_gaps(calls: &Calls<'_>, claimant: &Claimant, store: StoreId, end: u64) -> Result<()> {
     loop {
-        let numbers = calls.repeat(|replica| replica.numbers(1))?;
-        // Removed chunks are covered by a checkpoint that this listing includes.
-        let checkpoints = Checkpoint::list(calls)?;
-        let through = checkpoints.first().map_or(0, |(name, _)| name.through);
+        let through = replaced(calls)?;
+        let numbers = calls.repeat(|replica| replica.numbers(through + 1))?;
+        // Chunks that were removed before they were listed are replaced by a checkpoint that exists
+        // now.
+        let through = replaced(calls)?;
         let is_missing = |number: &u64| numbers.binary_search(number).is_err();
         let missing: Vec<u64> = (through + 1..end).filter(is_missing).collect();
         if missing.is_empty() {

@@ -26,6 +26,7 @@ pub(crate) mod mirror;
 mod pair;
 mod prove;
 mod random;
+pub(crate) mod read_ahead;
 #[cfg(any(feature = "replica-etcd", feature = "replica-s3"))]
 mod runtime;
 #[cfg(feature = "replica-s3")]

@@ -17,6 +17,7 @@ use crate::model::error::Result;
 use crate::replica::calls::payload;
 use crate::replica::chunk::Content;
 use crate::replica::holder::Holder;
+use crate::replica::read_ahead::ReadAhead;
 
 /// How long the replica may wait for the next chunk before it responds.
 const POLL_WAIT: Duration = Duration::from_millis(500);
@@ -39,6 +40,7 @@ pub(crate) struct Reading {
     has_found: bool,
     /// Whether the log before the next chunk has been replaced.
     is_replaced: bool,
+    ahead: ReadAhead,
 }
 
 /// Runs the follower's thread, until the store closes or fails.
@@ -91,8 +93,7 @@ fn step(engine: &Engine, follower: &FollowerState, reading: &mut Reading) -> Res
     if unread >= UNREAD_MAX {
         reading.checked = None;
     }
-    let chunk = follower.replica().read(number, POLL_WAIT);
-    let chunk = chunk.map_err(|error| calls.unreachable(&error.to_string()))?;
+    let chunk = reading.ahead.read(&calls, number, POLL_WAIT)?;
     let Some(chunk) = chunk else {
         return check_removed(engine, follower, reading);
     };

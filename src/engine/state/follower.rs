@@ -65,10 +65,6 @@ impl FollowerState {
         }
     }
 
-    pub(crate) fn replica(&self) -> &dyn Replica {
-        &*self.replica
-    }
-
     pub(crate) fn calls(&self) -> Calls<'_> {
         Calls {
             replica: &*self.replica,

@@ -1,0 +1,104 @@
+//! Reads the next chunks of a log: one while there is none, and several at once while there are many,
+//! because a read can take as long as a commit.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::model::error::Result;
+use crate::replica::at_once::{CALLS, at_once};
+use crate::replica::calls::Calls;
+
+/// Chunks that are larger than this are read one after the other, which bounds the memory.
+const BYTES_MAX: usize = 1 << 20;
+
+#[derive(Default)]
+pub(crate) struct ReadAhead {
+    /// The chunks that were read, and their numbers.
+    chunks: VecDeque<(u64, Vec<u8>)>,
+    /// How many chunks are read at once.
+    window: usize,
+}
+
+impl ReadAhead {
+    /// Returns this chunk, or `None` if it does not exist and is not created within `wait`.
+    pub(crate) fn read(
+        &mut self,
+        calls: &Calls<'_>,
+        number: u64,
+        wait: Duration,
+    ) -> Result<Option<Vec<u8>>> {
+        let read = |number, wait| {
+            let chunk = calls.replica.read(number, wait);
+            chunk.map_err(|error| calls.unreachable(&error.to_string()))
+        };
+        self.chunks.retain(|(ahead, _)| *ahead >= number);
+        if self.chunks.is_empty() && self.window > 1 {
+            let numbers: Vec<u64> = (number..number + self.window as u64).collect();
+            let chunks = at_once(&numbers, |&number| read(number, Duration::ZERO));
+            // The first one that does not exist, or cannot be read, is read again later.
+            let found = chunks.into_iter().map_while(|chunk| chunk.ok().flatten());
+            self.chunks.extend(numbers.into_iter().zip(found));
+            self.window = match self.chunks.len() < self.window {
+                true => 1,
+                false => (2 * self.window).min(CALLS),
+            };
+        }
+        let chunk = match self.next(number) {
+            Some(chunk) => Some(chunk),
+            None => {
+                self.chunks.clear();
+                let chunk = read(number, wait)?;
+                self.window = if chunk.is_some() { 2 } else { 1 };
+                chunk
+            }
+        };
+        if chunk.as_ref().is_some_and(|chunk| chunk.len() > BYTES_MAX) {
+            self.window = 1;
+        }
+        Ok(chunk)
+    }
+
+    fn next(&mut self, number: u64) -> Option<Vec<u8>> {
+        self.chunks.front().filter(|(ahead, _)| *ahead == number)?;
+        self.chunks.pop_front().map(|(_, chunk)| chunk)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::replica::Replica;
+    use crate::replica::MemoryReplica;
+
+    #[test]
+    fn every_chunk_is_read_in_order_and_a_missing_one_is_not_skipped() {
+        let replica = MemoryReplica::default();
+        let chunk = |number: u64| match number {
+            // A large chunk ends the reading ahead.
+            40 => vec![7; BYTES_MAX + 1],
+            number => number.to_le_bytes().to_vec(),
+        };
+        for number in (1..60).filter(|number| ![30, 50].contains(number)) {
+            replica.create(number, &chunk(number)).unwrap();
+        }
+        let calls = Calls {
+            replica: &replica,
+            timeout: Duration::ZERO,
+            stop: None,
+        };
+        let mut ahead = ReadAhead::default();
+        let mut read = |number| ahead.read(&calls, number, Duration::ZERO).unwrap();
+        for number in 1..60 {
+            if [30, 50].contains(&number) {
+                assert_eq!(read(number), None);
+                replica.create(number, &chunk(number)).unwrap();
+            }
+            assert_eq!(read(number), Some(chunk(number)), "{number}");
+        }
+        assert_eq!(read(60), None);
+        // After a restore, an earlier or a later chunk may be the next one.
+        for number in [5, 6, 7, 3, 20] {
+            assert_eq!(read(number), Some(chunk(number)), "{number}");
+        }
+    }
+}
