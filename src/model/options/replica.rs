@@ -26,8 +26,8 @@ impl Options {
     ///
     /// # Cost
     /// A write takes as long as the slower of the local sync and the replica's backend. The store
-    /// runs two more threads, `jobstore-replica` and `jobstore-upload`, and uses up to 32 MiB more
-    /// memory.
+    /// runs two more threads, `jobstore-replica` and `jobstore-upload`, and uses about 40 MiB more
+    /// memory if the replica is in S3.
     ///
     /// # Examples
     /// ```
