@@ -2,9 +2,13 @@
 //! engine takes over.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake, Waker};
+use std::time::Duration;
 
-use jobstore::replica::{MemoryReplica, Replica as _};
+use jobstore::replica::{Call, MemoryReplica, Replica as _};
 use jobstore::{Body, Error, Graph, JobQuery, JobStore, Options, Outcome, Request, Result};
 
 fn options(replica: &MemoryReplica) -> Options {
@@ -169,4 +173,71 @@ fn chunks_do_not_accumulate_over_short_reigns() {
             ),
         }
     }
+}
+
+/// Writes to the store when it is woken.
+struct Writes {
+    graph: Graph,
+    written: Mutex<Sender<Result<()>>>,
+}
+
+impl Wake for Writes {
+    fn wake(self: Arc<Self>) {
+        let written = submit(&self.graph, 1);
+        self.written.lock().unwrap().send(written).unwrap();
+    }
+}
+
+#[test]
+fn a_waker_may_write_although_the_queue_is_full() {
+    let dir = tempfile::tempdir().unwrap();
+    let replica = MemoryReplica::default();
+    let options = options(&replica).max_queue_bytes(1 << 20);
+    let store = options.open(dir.path()).unwrap();
+    let graph = store.create_graph("1", "movie").unwrap();
+    replica.set_delay(|call| {
+        if call == Call::Create {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    });
+    let request = |n: usize| {
+        let body = Body::from_value(&"x".repeat(200 << 10)).unwrap();
+        Request::new(format!("c{n}"), "/ges", body).unwrap()
+    };
+    let (send, written) = channel();
+    let waker = Waker::from(Arc::new(Writes {
+        graph: graph.clone(),
+        written: Mutex::new(send),
+    }));
+    let mut write = graph.nonblocking().submit(request(0));
+    let poll = Pin::new(&mut write).poll(&mut Context::from_waker(&waker));
+    assert!(poll.is_pending());
+    let mut queued = Vec::new();
+    while let Ok(write) = graph.try_submit(request(queued.len())) {
+        queued.push(write);
+    }
+    assert!(queued.len() > 2);
+    let written = written.recv_timeout(Duration::from_secs(60));
+    written.expect("the waker's write returns").unwrap();
+    for write in queued {
+        write.wait().unwrap();
+    }
+    store.close().unwrap();
+}
+
+#[test]
+fn a_replica_that_panics_does_not_hang_the_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let replica = MemoryReplica::default();
+    let options = options(&replica).replica_timeout(Duration::from_millis(100));
+    let store = options.open(dir.path()).unwrap();
+    let graph = store.create_graph("1", "movie").unwrap();
+    submit(&graph, 1).unwrap();
+    replica.set_delay(|call| assert!(call != Call::Create, "a bug of the host"));
+    let unknown = submit(&graph, 2).unwrap_err();
+    assert!(matches!(unknown, Error::CommitUnknown { .. }), "{unknown}");
+    replica.set_delay(|_| ());
+    store.close().ok();
+    let store = open(&replica, dir.path()).unwrap();
+    submit(&store.graph("1", "movie").unwrap(), 3).unwrap();
 }

@@ -167,6 +167,8 @@ pub(crate) fn claim(calls: &Calls<'_>, claimant: &Claimant, is_reseeding: bool) 
     for _ in 0..TRIES {
         let writer = make_claim(calls, claimant)?;
         let contents = match is_reseeding {
+            // The number is that of a chunk that was removed since, so no writer would meet it.
+            true if replaced(calls)? >= writer.claim => Ok(None),
             true => replaced_contents(calls, writer.claim).map(Some),
             false => contents(calls, writer.claim),
         };
@@ -428,4 +430,59 @@ fn newest_whole(
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::model::replica::Replica;
+    use crate::replica::MemoryReplica;
+    use crate::replica::memory::Call;
+
+    fn claimant(reign: u128) -> Claimant {
+        Claimant {
+            store: None,
+            new_store: StoreId(7),
+            reign,
+            holder: Holder::here(0),
+            take_over: TakeOver::Now,
+        }
+    }
+
+    #[test]
+    fn a_reseed_claims_a_number_that_every_other_writer_meets() {
+        let replica = MemoryReplica::default();
+        let calls = Calls {
+            replica: &replica,
+            timeout: Duration::ZERO,
+            stop: None,
+        };
+        let first = claim(&calls, &claimant(1), false).unwrap().writer;
+        // Before the claim is created, the other writer appends and removes 99 chunks.
+        let checkpoint = Checkpoint {
+            store: first.store,
+            reign: first.reign,
+            through: 100,
+            serial: 1,
+            end_lsn: 1,
+            packs: Vec::new(),
+            parts: Vec::new(),
+            claims: vec![1],
+            secret_keys: None,
+        };
+        let (other, is_stored) = (replica.clone(), AtomicBool::new(false));
+        replica.set_delay(move |call| {
+            if call == Call::Create && !is_stored.swap(true, Ordering::Relaxed) {
+                let text = checkpoint.text();
+                let name = checkpoint.name().name();
+                other
+                    .put(&name, text.len() as u64, &mut text.as_bytes())
+                    .unwrap();
+            }
+        });
+        let second = claim(&calls, &claimant(2), true).unwrap().writer;
+        assert_eq!(second.claim, 101);
+    }
 }

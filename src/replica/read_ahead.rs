@@ -8,7 +8,7 @@ use crate::model::error::Result;
 use crate::replica::at_once::{CALLS, at_once};
 use crate::replica::calls::Calls;
 
-/// Chunks that are larger than this are read one after the other, which bounds the memory.
+/// After a chunk that is larger than this, chunks are read one after the other, to save memory.
 const BYTES_MAX: usize = 1 << 20;
 
 #[derive(Default)]
@@ -38,9 +38,13 @@ impl ReadAhead {
             // The first one that does not exist, or cannot be read, is read again later.
             let found = chunks.into_iter().map_while(|chunk| chunk.ok().flatten());
             self.chunks.extend(numbers.into_iter().zip(found));
-            self.window = match self.chunks.len() < self.window {
-                true => 1,
-                false => (2 * self.window).min(CALLS),
+            let are_small = self
+                .chunks
+                .iter()
+                .all(|(_, chunk)| chunk.len() <= BYTES_MAX);
+            self.window = match are_small && self.chunks.len() == self.window {
+                true => (2 * self.window).min(CALLS),
+                false => 1,
             };
         }
         let chunk = match self.next(number) {

@@ -27,9 +27,12 @@ impl Engine {
     /// Commits a write and waits for its result.
     pub(crate) fn commit(&self, operation: Operation) -> Result<WriteResult> {
         let (call, queued) = Call::new(operation);
-        if self.replica.is_some() && !IS_COMMITTER.get() {
-            // The committer thread collects writes that can share a round trip to the replica.
-            self.queue.hand_over(queued);
+        if self.replica.is_some() {
+            match IS_COMMITTER.get() {
+                true => self.commit_in_waker(&call, queued),
+                // The committer thread collects writes that can share a round trip to the replica.
+                false => self.queue.hand_over(queued),
+            }
             return call.wait();
         }
         self.queue.push(queued);
@@ -47,6 +50,19 @@ impl Engine {
             }
         }
         call.wait()
+    }
+
+    /// Commits a write that a waker makes on the committer thread, which no other thread commits.
+    fn commit_in_waker(&self, call: &Call, queued: Queued) {
+        self.queue_detached(queued);
+        while !call.is_completed() {
+            self.read_clock_for_queue();
+            let results = self.lock_committer().round(self);
+            match results {
+                Some(results) => results.deliver(&self.metrics),
+                None => return,
+            }
+        }
     }
 
     /// Queues a detached write once the queue has space. This may run in a waker on the committer
@@ -89,10 +105,16 @@ fn serve(engine: &Engine) {
         let mut committer = engine.lock_committer();
         let begun = Instant::now();
         if let Some(results) = committer.round(engine) {
+            let now = Instant::now();
+            let is_due = committer.sync_due(engine).is_some_and(|due| due <= now);
             drop(committer);
-            let took = Instant::now().saturating_duration_since(begun);
+            let took = now.saturating_duration_since(begun);
             gathering.committed(engine, results.writes.len(), took);
             results.deliver(&engine.metrics);
+            if is_due {
+                // A failure is recorded in the store's health.
+                engine.lock_committer().sync(engine).ok();
+            }
             continue;
         }
         let mut due = committer.sync_due(engine);

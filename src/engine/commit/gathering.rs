@@ -7,12 +7,15 @@
 
 use std::time::Duration;
 
+use super::GROUP_BYTES;
 use crate::base::sync::time::Instant;
 use crate::engine::core::Engine;
 use crate::model::options::Durability;
 
 /// The wait is at most this part of the time that the last commit took.
 const PART: u32 = 3;
+/// If the last commit took longer, the backend was hardly available.
+const TOOK_MAX: Duration = Duration::from_millis(300);
 /// After a wait that was in vain, this many commits do not wait; twice as many after the next one,
 /// and so on, up to the maximum.
 const SKIPPED: u32 = 1;
@@ -32,10 +35,12 @@ impl Gathering {
     /// Records that a commit ended. Its callers have not been told yet.
     pub(super) fn committed(&mut self, engine: &Engine, writes: usize, took: Duration) {
         let is_slow = engine.replica.is_some() && engine.options.durability == Durability::Synced;
-        let (waiting, _) = engine.queue.depth();
+        let (waiting, bytes) = engine.queue.depth();
+        let has_room = bytes < GROUP_BYTES && !engine.has_failed();
         // A single caller does not share its commit.
         let expected = writes + waiting as usize;
-        self.expected = (is_slow && expected > 1).then(|| (expected, Instant::now() + took / PART));
+        self.expected = (is_slow && has_room && expected > 1)
+            .then(|| (expected, Instant::now() + took.min(TOOK_MAX) / PART));
     }
 
     /// Waits for the callers of the last commit.

@@ -35,7 +35,7 @@ impl Engine {
             return Ok(());
         };
         // Files are neither packed nor backed up meanwhile.
-        let _files = self.files_lock.lock();
+        let files_lock = self.files_lock.lock();
         // A close waits for this lock. After that, another process may own the directory.
         self.check_open()?;
         follower.begin_restore();
@@ -47,6 +47,8 @@ impl Engine {
         let read = replay_in_memory(self, &files, LogAccess::Repair);
         let read = read.map_err(ReplayError::into_error)?;
         let waiters = self.replace_state(follower, &files, read, next)?;
+        // A waker may back up or close the store.
+        drop(files_lock);
         waiters.iter().for_each(|waiter| waiter.wake());
         self.wake_packer();
         Ok(())
