@@ -175,6 +175,11 @@ fn chunks_do_not_accumulate_over_short_reigns() {
     }
 }
 
+fn request_of(bytes: usize) -> Request {
+    let body = Body::from_value(&"x".repeat(bytes)).unwrap();
+    Request::new("c", "/ges", body).unwrap()
+}
+
 /// Writes to the store when it is woken.
 struct Writes {
     graph: Graph,
@@ -183,7 +188,9 @@ struct Writes {
 
 impl Wake for Writes {
     fn wake(self: Arc<Self>) {
-        let written = submit(&self.graph, 1);
+        // Larger than what the queue has room for by now.
+        let written = self.graph.submit(request_of(600 << 10));
+        let written = written.map(drop);
         self.written.lock().unwrap().send(written).unwrap();
     }
 }
@@ -200,20 +207,16 @@ fn a_waker_may_write_although_the_queue_is_full() {
             std::thread::sleep(Duration::from_millis(100));
         }
     });
-    let request = |n: usize| {
-        let body = Body::from_value(&"x".repeat(200 << 10)).unwrap();
-        Request::new(format!("c{n}"), "/ges", body).unwrap()
-    };
     let (send, written) = channel();
     let waker = Waker::from(Arc::new(Writes {
         graph: graph.clone(),
         written: Mutex::new(send),
     }));
-    let mut write = graph.nonblocking().submit(request(0));
+    let mut write = graph.nonblocking().submit(request_of(200 << 10));
     let poll = Pin::new(&mut write).poll(&mut Context::from_waker(&waker));
     assert!(poll.is_pending());
     let mut queued = Vec::new();
-    while let Ok(write) = graph.try_submit(request(queued.len())) {
+    while let Ok(write) = graph.try_submit(request_of(200 << 10)) {
         queued.push(write);
     }
     assert!(queued.len() > 2);
