@@ -297,11 +297,6 @@ pub(crate) fn contents(calls: &Calls<'_>, end: u64) -> Result<Option<Contents>> 
         return Ok(None);
     }
     let base = newest_whole(calls, &checkpoints)?;
-    if base.is_none() && !checkpoints.is_empty() {
-        let name = checkpoints[0].0.name();
-        let what = format!("checkpoint {name}: a blob that it needs is missing");
-        return Err(calls.damaged(&what));
-    }
     let first = base.as_ref().map_or(1, |base| base.through + 1);
     let numbers = calls.repeat(|replica| replica.numbers(first))?;
     let there = numbers.partition_point(|&number| number < end) as u64;
@@ -407,6 +402,22 @@ pub(crate) fn existing_chunk(calls: &Calls<'_>, number: u64) -> Result<(ChunkHea
     chunk.ok_or_else(|| calls.damaged(&format!("chunk {number} is missing")))
 }
 
+/// Whether a checkpoint belongs to the log. A writer that reseeds it stores a checkpoint with other
+/// contents, which counts only once its next chunk exists: otherwise, another writer may have
+/// continued the log as it was.
+fn is_in_effect(calls: &Calls<'_>, checkpoint: &Checkpoint) -> Result<bool> {
+    let is_own = |(header, _): &(ChunkHeader, Vec<u8>)| header.writer.reign == checkpoint.reign;
+    // Other chunks that a checkpoint replaces may have been removed.
+    let claim = calls.chunk(checkpoint.through)?.filter(is_own);
+    let reseeds = claim.is_some_and(|(header, chunk)| {
+        header.content == Content::Claim && Holder::parse(payload(&chunk)).reseeds
+    });
+    Ok(!reseeds
+        || calls
+            .chunk(checkpoint.through + 1)?
+            .is_some_and(|next| is_own(&next)))
+}
+
 /// The newest checkpoint whose blobs all exist. A newer one may lack some if its writer was deposed
 /// before it could announce the checkpoint.
 fn newest_whole(
@@ -416,6 +427,7 @@ fn newest_whole(
     if checkpoints.is_empty() {
         return Ok(None);
     }
+    let mut incomplete = None;
     let mut blobs = calls.repeat(|replica| replica.names(PACKS))?;
     blobs.extend(calls.repeat(|replica| replica.names(PARTS))?);
     blobs.sort_unstable();
@@ -425,11 +437,20 @@ fn newest_whole(
     };
     for (name, len) in checkpoints {
         let checkpoint = Checkpoint::read(calls, name, *len)?;
-        if let Some(checkpoint) = checkpoint.filter(|c| c.blobs().all(is_there)) {
-            return Ok(Some(checkpoint));
+        match checkpoint.filter(|c| c.blobs().all(is_there)) {
+            None => drop(incomplete.get_or_insert(name)),
+            Some(checkpoint) if is_in_effect(calls, &checkpoint)? => return Ok(Some(checkpoint)),
+            Some(_) => {}
         }
     }
-    Ok(None)
+    match incomplete {
+        None => Ok(None),
+        Some(name) => {
+            let name = name.name();
+            let what = format!("checkpoint {name}: a blob that it needs is missing");
+            Err(calls.damaged(&what))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -484,5 +505,52 @@ mod tests {
         });
         let second = claim(&calls, &claimant(2), true).unwrap().writer;
         assert_eq!(second.claim, 101);
+    }
+
+    #[test]
+    fn the_checkpoint_of_a_reseed_counts_once_its_writer_has_continued_the_log() {
+        let replica = MemoryReplica::default();
+        let calls = Calls {
+            replica: &replica,
+            timeout: Duration::ZERO,
+            stop: None,
+        };
+        claim(&calls, &claimant(1), false).unwrap();
+        let mut reseeding = claimant(2);
+        reseeding.holder.reseeds = true;
+        let reseeder = claim(&calls, &reseeding, true).unwrap().writer;
+        let checkpoint = Checkpoint {
+            store: reseeder.store,
+            reign: reseeder.reign,
+            through: reseeder.claim,
+            serial: 1,
+            end_lsn: 9,
+            packs: Vec::new(),
+            parts: Vec::new(),
+            claims: vec![1, 2],
+            secret_keys: None,
+        };
+        let text = checkpoint.text();
+        let name = checkpoint.name().name();
+        let stored = replica.put(&name, text.len() as u64, &mut text.as_bytes());
+        stored.unwrap();
+        let before = replica.copy();
+
+        // Another writer claims the log before the reseeder continues it, or afterwards.
+        let successor = claim(&calls, &claimant(3), false).unwrap();
+        assert!(successor.contents.base.is_none());
+        assert_eq!(successor.contents.claims, [1, 2]);
+        let calls = Calls {
+            replica: &before,
+            ..calls
+        };
+        let next = ChunkHeader {
+            number: 3,
+            writer: reseeder,
+            content: Content::SecretKeys,
+        };
+        calls.create(3, &next.chunk(b"")).unwrap();
+        let successor = claim(&calls, &claimant(3), false).unwrap();
+        assert_eq!(successor.contents.base, Some(checkpoint));
     }
 }
