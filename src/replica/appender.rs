@@ -5,7 +5,6 @@
 //! never appends again. Only one append is ever in progress, so the number that a deposed writer
 //! tries next is that of a claim, and claims are never removed.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -261,8 +260,8 @@ impl Appender {
         header.seal(&mut chunk);
         let mut pauses = Pauses::until(self.timeout);
         loop {
-            let created = catch_unwind(AssertUnwindSafe(|| self.replica.create(number, &chunk)));
-            let what = match created.unwrap_or_else(|_| Err(panicked())) {
+            let calls = self.calls();
+            let what = match calls.once(|replica| replica.create(number, &chunk)) {
                 Ok(Created::Done) => return Ok(chunk),
                 Ok(Created::Taken(there)) if there == chunk => return Ok(chunk),
                 Ok(Created::Taken(there)) => return Err(self.deposed_by(number, &there)),
@@ -280,7 +279,7 @@ impl Appender {
                 state.problem = Some(what.as_str().into());
             }
             if !pauses.pause() {
-                return Err(self.calls().unreachable(&what));
+                return Err(calls.unreachable(&what));
             }
         }
     }
@@ -300,8 +299,8 @@ impl Appender {
 
     /// Checks, while nothing is being appended, whether another writer has claimed the log.
     pub(crate) fn check_deposed(&self, next: u64) {
-        let read = catch_unwind(AssertUnwindSafe(|| self.replica.read(next, Duration::ZERO)));
-        let Ok(Ok(Some(there))) = read else {
+        let read = |replica: &dyn Replica| replica.read(next, Duration::ZERO);
+        let Ok(Some(there)) = self.calls().once(read) else {
             return;
         };
         let mut state = self.state.lock();
@@ -375,12 +374,5 @@ impl RemoteLog for Appender {
 
     fn finish(&self) -> Result<Vec<u8>> {
         self.finish_for(Client::Log)
-    }
-}
-
-/// A panic must not end the thread, because all writes would wait for it.
-fn panicked() -> ReplicaError {
-    ReplicaError::Unknown {
-        what: "the implementation of the replica panicked".to_owned(),
     }
 }

@@ -1,6 +1,8 @@
 //! Runs several backend calls concurrently, because each spends most of its time waiting.
 
-use crate::model::error::{Error, Result};
+use std::panic::resume_unwind;
+
+use crate::model::error::Result;
 
 /// The number of concurrent calls.
 pub(crate) const CALLS: usize = 16;
@@ -36,18 +38,12 @@ fn all_at_once<I: Sync, T: Send>(
             .iter()
             .zip(threads)
             .map(|(item, thread)| match thread {
-                Ok(thread) => thread.join().unwrap_or_else(|_| Err(panicked())),
+                Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
                 // If a thread cannot be started, this thread does its work.
                 Err(_) => work(item),
             });
         results.collect()
     })
-}
-
-fn panicked() -> Error {
-    Error::InvalidUse {
-        what: "the implementation of the replica panicked; fix it, and open the store again",
-    }
 }
 
 /// A simulated thread must not share its work with threads that are not simulated.

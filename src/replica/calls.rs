@@ -1,5 +1,6 @@
 //! Calls of a replica's backend, repeated until they succeed or the timeout expires.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use crate::base::clock::bounded;
@@ -69,6 +70,24 @@ pub(crate) fn sleep(time: Duration) {
 }
 
 impl Calls<'_> {
+    /// Makes a call. If the host's implementation panics, the effect of the call is unknown. The
+    /// panic must not end this thread, because others may wait for it.
+    pub(crate) fn once<T>(
+        &self,
+        call: impl FnOnce(&dyn Replica) -> Result<T, ReplicaError>,
+    ) -> Result<T, ReplicaError> {
+        // A panic kills a simulated process.
+        #[cfg(any(test, feature = "simulation"))]
+        if crate::base::simulated::is_simulated() {
+            return call(self.replica);
+        }
+        let made = catch_unwind(AssertUnwindSafe(|| call(self.replica)));
+        made.unwrap_or_else(|_| {
+            let what = "the implementation of the replica panicked".to_owned();
+            Err(ReplicaError::Unknown { what })
+        })
+    }
+
     /// Repeats a call while its effect is unknown.
     pub(crate) fn repeat<T>(
         &self,
@@ -76,7 +95,7 @@ impl Calls<'_> {
     ) -> Result<T> {
         let mut pauses = Pauses::until(self.timeout);
         loop {
-            match call(self.replica) {
+            match self.once(&mut call) {
                 Ok(done) => return Ok(done),
                 Err(ReplicaError::Unknown { what }) => {
                     tracing::debug!(what, "the replica did not respond; retrying");
@@ -88,10 +107,7 @@ impl Calls<'_> {
                 Err(ReplicaError::Refused { what }) => {
                     return Err(self.refused(&what));
                 }
-                Err(error @ ReplicaError::Missing { .. }) => {
-                    let ReplicaError::Missing { name } = &error else {
-                        continue;
-                    };
+                Err(ReplicaError::Missing { name }) => {
                     return Err(self.damaged(&format!("blob {name} is missing")));
                 }
             }

@@ -51,12 +51,15 @@ pub(crate) struct Checkpoint {
     /// The LSN after the last event.
     pub(crate) end_lsn: u64,
     pub(crate) packs: Vec<PackBlob>,
-    /// In order: the parts of a segment adjoin, and begin at offset 0.
+    /// In order: the parts of a segment are contiguous, and begin at offset 0.
     pub(crate) parts: Vec<PartBlob>,
     /// The numbers of all claims up to the last chunk that the checkpoint replaces.
     pub(crate) claims: Vec<u64>,
     /// The text of `SECRET-KEYS`, if the store has that file.
     pub(crate) secret_keys: Option<String>,
+    /// Whether it replaces the log before its writer's claim by other contents. It counts only once
+    /// the writer's next chunk exists.
+    pub(crate) reseeds: bool,
 }
 
 /// The place of a checkpoint in the order of all checkpoints: the highest is the newest.
@@ -151,6 +154,9 @@ impl Checkpoint {
             let quoted = serde_json::Value::from(keys.as_str());
             text += &format!("secret-keys {quoted}\n");
         }
+        if self.reseeds {
+            text += "reseeds\n";
+        }
         let crc = crc32fast::hash(text.as_bytes());
         text + &format!("crc {crc:08x}\n")
     }
@@ -189,6 +195,7 @@ impl Checkpoint {
             parts: Vec::new(),
             claims: Vec::new(),
             secret_keys: None,
+            reseeds: false,
         };
         for line in lines {
             let (name, rest) = line.split_once(' ').unwrap_or((line, ""));
@@ -215,6 +222,7 @@ impl Checkpoint {
                     parsed.claims = claims.ok()?;
                 }
                 "secret-keys" => parsed.secret_keys = serde_json::from_str(rest).ok()?,
+                "reseeds" => parsed.reseeds = true,
                 "crc" => {}
                 _ => return None,
             }
@@ -312,6 +320,7 @@ mod tests {
             parts: vec![part(4, 0, 64), part(4, 64, 80), part(6, 0, 100)],
             claims: vec![1, 7],
             secret_keys: Some("key \"a\"\n".to_owned()),
+            reseeds: true,
         }
     }
 

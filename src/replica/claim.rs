@@ -402,20 +402,14 @@ pub(crate) fn existing_chunk(calls: &Calls<'_>, number: u64) -> Result<(ChunkHea
     chunk.ok_or_else(|| calls.damaged(&format!("chunk {number} is missing")))
 }
 
-/// Whether a checkpoint belongs to the log. A writer that reseeds it stores a checkpoint with other
-/// contents, which counts only once its next chunk exists: otherwise, another writer may have
-/// continued the log as it was.
+/// Whether a checkpoint belongs to the log. If the writer of one that replaces the log was deposed
+/// before it created another chunk, its successor has continued the log as it was.
 fn is_in_effect(calls: &Calls<'_>, checkpoint: &Checkpoint) -> Result<bool> {
-    let is_own = |(header, _): &(ChunkHeader, Vec<u8>)| header.writer.reign == checkpoint.reign;
-    // Other chunks that a checkpoint replaces may have been removed.
-    let claim = calls.chunk(checkpoint.through)?.filter(is_own);
-    let reseeds = claim.is_some_and(|(header, chunk)| {
-        header.content == Content::Claim && Holder::parse(payload(&chunk)).reseeds
-    });
-    Ok(!reseeds
-        || calls
-            .chunk(checkpoint.through + 1)?
-            .is_some_and(|next| is_own(&next)))
+    if !checkpoint.reseeds {
+        return Ok(true);
+    }
+    let next = calls.chunk(checkpoint.through + 1)?;
+    Ok(next.is_some_and(|(header, _)| header.writer.reign == checkpoint.reign))
 }
 
 /// The newest checkpoint whose blobs all exist. A newer one may lack some if its writer was deposed
@@ -458,7 +452,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
-    use crate::model::replica::Replica;
+    use crate::model::replica::{Created, Replica};
     use crate::replica::MemoryReplica;
     use crate::replica::memory::Call;
 
@@ -472,35 +466,45 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_reseed_claims_a_number_that_every_other_writer_meets() {
-        let replica = MemoryReplica::default();
-        let calls = Calls {
-            replica: &replica,
+    fn calls(replica: &MemoryReplica) -> Calls<'_> {
+        Calls {
+            replica,
             timeout: Duration::ZERO,
             stop: None,
-        };
-        let first = claim(&calls, &claimant(1), false).unwrap().writer;
-        // Before the claim is created, the other writer appends and removes 99 chunks.
+        }
+    }
+
+    /// Stores a checkpoint without packs or parts.
+    fn store(replica: &MemoryReplica, writer: &Writer, through: u64, reseeds: bool) -> Checkpoint {
         let checkpoint = Checkpoint {
-            store: first.store,
-            reign: first.reign,
-            through: 100,
+            store: writer.store,
+            reign: writer.reign,
+            through,
             serial: 1,
-            end_lsn: 1,
+            end_lsn: 9,
             packs: Vec::new(),
             parts: Vec::new(),
             claims: vec![1],
             secret_keys: None,
+            reseeds,
         };
+        let text = checkpoint.text();
+        let name = checkpoint.name().name();
+        let stored = replica.put(&name, text.len() as u64, &mut text.as_bytes());
+        stored.unwrap();
+        checkpoint
+    }
+
+    #[test]
+    fn a_reseed_claims_a_number_that_every_other_writer_meets() {
+        let replica = MemoryReplica::default();
+        let calls = calls(&replica);
+        let first = claim(&calls, &claimant(1), false).unwrap().writer;
+        // Before the claim is created, the other writer appends and removes 99 chunks.
         let (other, is_stored) = (replica.clone(), AtomicBool::new(false));
         replica.set_delay(move |call| {
             if call == Call::Create && !is_stored.swap(true, Ordering::Relaxed) {
-                let text = checkpoint.text();
-                let name = checkpoint.name().name();
-                other
-                    .put(&name, text.len() as u64, &mut text.as_bytes())
-                    .unwrap();
+                store(&other, &first, 100, false);
             }
         });
         let second = claim(&calls, &claimant(2), true).unwrap().writer;
@@ -510,47 +514,24 @@ mod tests {
     #[test]
     fn the_checkpoint_of_a_reseed_counts_once_its_writer_has_continued_the_log() {
         let replica = MemoryReplica::default();
-        let calls = Calls {
-            replica: &replica,
-            timeout: Duration::ZERO,
-            stop: None,
-        };
-        claim(&calls, &claimant(1), false).unwrap();
-        let mut reseeding = claimant(2);
-        reseeding.holder.reseeds = true;
-        let reseeder = claim(&calls, &reseeding, true).unwrap().writer;
-        let checkpoint = Checkpoint {
-            store: reseeder.store,
-            reign: reseeder.reign,
-            through: reseeder.claim,
-            serial: 1,
-            end_lsn: 9,
-            packs: Vec::new(),
-            parts: Vec::new(),
-            claims: vec![1, 2],
-            secret_keys: None,
-        };
-        let text = checkpoint.text();
-        let name = checkpoint.name().name();
-        let stored = replica.put(&name, text.len() as u64, &mut text.as_bytes());
-        stored.unwrap();
-        let before = replica.copy();
+        claim(&calls(&replica), &claimant(1), false).unwrap();
+        let reseeder = claim(&calls(&replica), &claimant(2), true).unwrap().writer;
+        let checkpoint = store(&replica, &reseeder, reseeder.claim, true);
+        let continued = replica.copy();
 
-        // Another writer claims the log before the reseeder continues it, or afterwards.
-        let successor = claim(&calls, &claimant(3), false).unwrap();
+        // Another writer claims the log before the reseeder continues it.
+        let successor = claim(&calls(&replica), &claimant(3), false).unwrap();
         assert!(successor.contents.base.is_none());
         assert_eq!(successor.contents.claims, [1, 2]);
-        let calls = Calls {
-            replica: &before,
-            ..calls
-        };
+
         let next = ChunkHeader {
             number: 3,
             writer: reseeder,
             content: Content::SecretKeys,
         };
-        calls.create(3, &next.chunk(b"")).unwrap();
-        let successor = claim(&calls, &claimant(3), false).unwrap();
+        let created = continued.create(3, &next.chunk(b""));
+        assert_eq!(created, Ok(Created::Done));
+        let successor = claim(&calls(&continued), &claimant(3), false).unwrap();
         assert_eq!(successor.contents.base, Some(checkpoint));
     }
 }

@@ -28,7 +28,7 @@ impl ReadAhead {
         wait: Duration,
     ) -> Result<Option<Vec<u8>>> {
         let read = |number, wait| {
-            let chunk = calls.replica.read(number, wait);
+            let chunk = calls.once(|replica| replica.read(number, wait));
             chunk.map_err(|error| calls.unreachable(&error.to_string()))
         };
         self.chunks.retain(|(ahead, _)| *ahead >= number);

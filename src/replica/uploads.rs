@@ -19,7 +19,7 @@ use crate::replica::claim::Contents;
 use crate::replica::mirror::tail_of;
 
 /// How many of the newest chunks, and how many bytes of them, are kept for followers after a
-/// checkpoint has replaced them. Followers read one chunk at a time.
+/// checkpoint has replaced them, so that followers that are a little behind need no restore.
 const KEPT_CHUNKS: u64 = 20_000;
 const KEPT_BYTES: u64 = 64 << 20;
 
@@ -60,6 +60,8 @@ pub(crate) struct Snapshot<'f> {
     pub(crate) packs: Vec<PackFile<'f>>,
     pub(crate) segments: Vec<SegmentPart<'f>>,
     pub(crate) secret_keys: Option<String>,
+    /// Whether the log before it is replaced by other contents.
+    pub(crate) reseeds: bool,
 }
 
 /// What is in the replica besides chunks.
@@ -137,6 +139,7 @@ impl Uploads {
             parts,
             claims: claims.filter(|&claim| claim <= snapshot.through).collect(),
             secret_keys: snapshot.secret_keys.clone(),
+            reseeds: snapshot.reseeds,
         };
         let text = checkpoint.text();
         let name = checkpoint.name().name();

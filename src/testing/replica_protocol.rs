@@ -41,6 +41,7 @@ struct Outcome {
     acknowledged: u64,
     claims: u64,
     checkpoints: u64,
+    kills: u64,
 }
 
 fn run(seed: u64, mutant: Option<Mutant>) -> Outcome {
@@ -77,6 +78,7 @@ fn run(seed: u64, mutant: Option<Mutant>) -> Outcome {
         acknowledged: record.acknowledged.len() as u64,
         claims: record.found.iter().filter(|f| f.claim.is_some()).count() as u64,
         checkpoints: record.checkpoints,
+        kills: record.kills,
     }
 }
 
@@ -105,8 +107,7 @@ fn runs() -> u64 {
 #[test]
 fn no_acknowledged_fact_is_lost_however_writers_interleave() {
     let (runs, next) = (runs(), AtomicU64::new(0));
-    let (acknowledged, claims, checkpoints) = Default::default();
-    let totals: [&AtomicU64; 3] = [&acknowledged, &claims, &checkpoints];
+    let totals: [AtomicU64; 4] = Default::default();
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
@@ -125,18 +126,24 @@ fn no_acknowledged_fact_is_lost_however_writers_interleave() {
                         acknowledged,
                         claims,
                         checkpoints,
+                        kills,
                         ..
                     } = outcome;
-                    for (total, more) in totals.iter().zip([acknowledged, claims, checkpoints]) {
+                    let counts = [acknowledged, claims, checkpoints, kills];
+                    for (total, more) in totals.iter().zip(counts) {
                         total.fetch_add(more, Ordering::Relaxed);
                     }
                 }
             });
         }
     });
-    let [acknowledged, claims, checkpoints] = totals.map(|total| total.load(Ordering::Relaxed));
-    println!("{runs} runs: {acknowledged} facts, {claims} claims, {checkpoints} checkpoints");
-    assert!(acknowledged > 10 * runs && claims > 2 * runs && checkpoints > runs);
+    let [acknowledged, claims, checkpoints, kills] = totals.map(AtomicU64::into_inner);
+    println!(
+        "{runs} runs: {acknowledged} facts, {claims} claims, {checkpoints} checkpoints, {kills} kills"
+    );
+    assert!(
+        acknowledged > 10 * runs && claims > 2 * runs && checkpoints > runs && 2 * kills > runs
+    );
 }
 
 #[test]

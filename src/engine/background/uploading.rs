@@ -1,7 +1,6 @@
 //! Copies the log's files to the replica, so that a restore reads few chunks, and chunks and
 //! replaced packs can be removed there.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,17 +29,9 @@ pub(crate) fn run(engine: &Engine, calls: &Receiver<()>) {
             Err(RecvTimeoutError::Disconnected) => return,
             Ok(()) | Err(RecvTimeoutError::Timeout) => {}
         }
-        // The host's implementation of the replica may panic.
-        let checked = catch_unwind(AssertUnwindSafe(|| checkpoint_if_due(engine)));
-        if checked.is_err() {
-            if let Some(replica) = &engine.replica {
-                let problem = "the implementation of the replica panicked";
-                replica.progress.lock().problem = Some(problem.into());
-            }
-        }
-        wait = match checked {
-            Ok(Ok(_)) => CHECK,
-            Ok(Err(_)) | Err(_) => RETRY,
+        wait = match checkpoint_if_due(engine) {
+            Ok(_) => CHECK,
+            Err(_) => RETRY,
         };
     }
 }
@@ -120,6 +111,7 @@ fn checkpoint(engine: &Engine, replica: &ReplicaState) -> Result<()> {
         packs: pack_files(&files.packs),
         segments: segments.collect(),
         secret_keys: secret_keys::read_contents(&*engine.disk, engine.store)?,
+        reseeds: false,
     };
     let mut uploads = replica.uploads.lock();
     uploads.checkpoint(&replica.appender, &snapshot)?;

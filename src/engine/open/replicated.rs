@@ -366,6 +366,7 @@ impl<'o> Opening<'o> {
             packs: packs.collect(),
             segments: segments.collect(),
             secret_keys: secret_keys::read_contents(self.disk, writer.store)?,
+            reseeds: self.options.reseed,
         };
         uploads.store(self.calls, &snapshot).map(drop)
     }

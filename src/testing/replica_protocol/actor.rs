@@ -68,7 +68,10 @@ pub(super) fn run(world: &Arc<World>, actor: usize, seed: u64) -> MemoryDisk {
         let what = match lived {
             Ok(Ok(())) => None,
             Ok(Err(error)) => (!is_expected(&error)).then(|| format!("{error} ({error:?})")),
-            Err(panic) if panic.is::<Killed>() => None,
+            Err(panic) if panic.is::<Killed>() => {
+                world.record.lock().kills += 1;
+                None
+            }
             Err(panic) => Some(match panic.downcast::<String>() {
                 Ok(text) => *text,
                 Err(_) => "panic".to_owned(),

@@ -57,6 +57,8 @@ pub(super) struct Record {
     pub(super) found: Vec<Found>,
     pub(super) violations: Vec<(Violation, String)>,
     pub(super) checkpoints: u64,
+    /// How many processes were killed.
+    pub(super) kills: u64,
 }
 
 /// splitmix64

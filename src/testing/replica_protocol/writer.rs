@@ -244,6 +244,7 @@ impl<'w> Writer<'w> {
             packs: packs.collect(),
             segments: parts.collect(),
             secret_keys: None,
+            reseeds: false,
         };
         self.uploads.checkpoint(&self.appender, &snapshot)?;
         self.world.record.lock().checkpoints += 1;
