@@ -124,8 +124,8 @@ impl LogWriter {
         })
     }
 
-    /// Sends the headers of these segments to the replica, too. They precede the first segment of
-    /// this writer and have no frame, so their headers may not be in the replica yet.
+    /// Sends the headers of these segments to the replica, too. They precede the segment in which
+    /// this writer begins, and have no frame, so their headers may not be in the replica yet.
     pub(crate) fn send_unused(&mut self, unused: &[Arc<Segment>]) {
         if let Some(outbox) = &mut self.outbox {
             for header in unused.iter().rev().map(|segment| segment.header) {

@@ -24,6 +24,8 @@
 //! - `rewritten`: jobs are purged, graphs are dropped, and packs are rewritten. The log alone
 //!   yields the same results as the store.
 //! - `space`: purged, dropped, and forgotten data takes no space.
+//! - `replicated_headers`: segments are begun, and nothing is written to them. The replica can still
+//!   be restored.
 //! - `replicated_keys`: the record of the secret keys cannot be read. It is not missing in the
 //!   replica because of that.
 //! - `late_index`: the index ends in the middle of data that has since been packed.
@@ -42,6 +44,7 @@ mod late_index;
 mod old_details;
 mod power_cuts;
 mod repair;
+mod replicated_headers;
 mod replicated_keys;
 mod reserved;
 mod rewritten;

@@ -39,9 +39,8 @@ pub(crate) fn begin_log(
 ) -> Result<LogWriter> {
     let may_resume = remote.as_ref().is_none_or(|remote| remote.continues);
     let remote = remote.map(|remote| remote.log);
-    let last = log_files.segments.last();
-    let resume = |zeros_max, capacity_max| match last.cloned() {
-        Some(last) => {
+    let resume = |zeros_max, capacity_max| match log_files.segments.split_last() {
+        Some((last, before)) => {
             let place = Resume {
                 next_lsn,
                 end: end.at,
@@ -50,7 +49,14 @@ pub(crate) fn begin_log(
                 capacity_max,
             };
             let (disk, preallocation) = (disk.clone(), preallocation.clone());
-            LogWriter::resume(disk, store, preallocation, last, place, remote.clone())
+            let last = last.clone();
+            let log = LogWriter::resume(disk, store, preallocation, last, place, remote.clone())?;
+            Ok(log.map(|mut log| {
+                if end.at == SEGMENT_HEADER_BYTES as u64 {
+                    log.send_unused(unused(before));
+                }
+                log
+            }))
         }
         None => Ok(None),
     };
@@ -70,17 +76,10 @@ pub(crate) fn begin_log(
         None => match preallocation.take(&**disk, 0, Room::Freeing) {
             Ok(prepared) => {
                 identity::remove_closed(&**disk)?;
-                if let Some(last) = last {
+                if let Some(last) = log_files.segments.last() {
                     last.seal(end.at);
                 }
                 let previous = (end.epoch, end.at);
-                // Those without a frame at the end.
-                let is_used = |segment: &Arc<Segment>| {
-                    let header_only = SEGMENT_HEADER_BYTES as u64;
-                    segment.end().is_none_or(|end| end > header_only)
-                };
-                let segments = &log_files.segments;
-                let used = segments.iter().rposition(is_used).map_or(0, |n| n + 1);
                 let (disk, preallocation) = (disk.clone(), preallocation.clone());
                 let mut log = LogWriter::begin(
                     disk,
@@ -91,7 +90,7 @@ pub(crate) fn begin_log(
                     previous,
                     remote,
                 )?;
-                log.send_unused(&segments[used..]);
+                log.send_unused(unused(&log_files.segments));
                 return Ok(log);
             }
             Err(refused @ Error::DiskFull { .. }) if may_resume => {
@@ -102,4 +101,14 @@ pub(crate) fn begin_log(
     };
     identity::remove_closed(&**disk)?;
     Ok(log)
+}
+
+/// The last segments, if they have no frame.
+fn unused(segments: &[Arc<Segment>]) -> &[Arc<Segment>] {
+    let is_used = |segment: &Arc<Segment>| {
+        let header_only = SEGMENT_HEADER_BYTES as u64;
+        segment.end().is_none_or(|end| end > header_only)
+    };
+    let used = segments.iter().rposition(is_used).map_or(0, |n| n + 1);
+    &segments[used..]
 }
