@@ -1,4 +1,4 @@
-//! Acknowledgements, compared with the local sync and with the engine alone.
+//! Acknowledgements, compared with the local sync and with the backend alone.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use crate::common::settings::{self, sized};
 use crate::common::table;
 use crate::common::turns::{ratios, spread, timed};
 use crate::common::work::{Work, requests};
-use crate::{Engine, open};
+use crate::{Backend, open};
 
 const MANY_CALLERS: usize = 64;
 const CHUNK_BYTES: usize = 500;
@@ -45,27 +45,27 @@ fn rate(graph: &Graph, requests: &[Request], time: Duration) -> f64 {
     submitted as f64 / start.elapsed().as_secs_f64()
 }
 
-pub fn measure(engines: &[Engine]) {
+pub fn measure(backends: &[Backend]) {
     let rounds = settings::rounds(5);
     let calls = sized(3, 200);
     let time = sized(Duration::from_millis(20), Duration::from_secs(2));
     let requests = requests(3, 10_000);
     println!("acknowledgements, {rounds} rounds: median (min..max)\n");
     table::head(&[
-        "engine",
+        "backend",
         "store alone, p50, ms",
-        "engine alone, p50, ms",
+        "backend alone, p50, ms",
         "with the replica, p50, ms",
         "of the slower one",
         "64 callers, requests/s",
-        "of 64 / engine's latency",
+        "of 64 / backend's latency",
     ]);
-    for Engine { name, connect } in engines {
+    for Backend { name, connect } in backends {
         let dirs = tempfile::tempdir().expect("a temporary directory");
         let (plain_store, plain) = open(&dirs.path().join("plain"), None);
         let (store, graph) = open(&dirs.path().join("replicated"), Some(connect()));
-        let engine = connect();
-        let (mut alone, mut engine_alone, mut both, mut many) = (vec![], vec![], vec![], vec![]);
+        let backend = connect();
+        let (mut alone, mut backend_alone, mut both, mut many) = (vec![], vec![], vec![], vec![]);
         let mut number = 0;
         let chunk = [7; CHUNK_BYTES];
         let mut own = requests.iter().cycle();
@@ -78,9 +78,9 @@ pub fn measure(engines: &[Engine]) {
             for step in steps {
                 match step {
                     0 => alone.push(median_ms(calls, || Work::Submit.carry_out(&plain, next()))),
-                    1 => engine_alone.push(median_ms(calls, || {
+                    1 => backend_alone.push(median_ms(calls, || {
                         number += 1;
-                        engine.create(number, &chunk).expect("created");
+                        backend.create(number, &chunk).expect("created");
                     })),
                     2 => both.push(median_ms(calls, || Work::Submit.carry_out(&graph, next()))),
                     _ => many.push(rate(&graph, &requests, time)),
@@ -89,7 +89,7 @@ pub fn measure(engines: &[Engine]) {
         }
         let slower: Vec<f64> = alone
             .iter()
-            .zip(&engine_alone)
+            .zip(&backend_alone)
             .map(|(a, b)| a.max(*b))
             .collect();
         let ideal: Vec<f64> = slower
@@ -99,7 +99,7 @@ pub fn measure(engines: &[Engine]) {
         table::row(&[
             name.clone(),
             format!("{:.3}", spread(alone)),
-            format!("{:.3}", spread(engine_alone.clone())),
+            format!("{:.3}", spread(backend_alone.clone())),
             format!("{:.3}", spread(both.clone())),
             format!("{:.2}", ratios(&both, &slower)),
             format!("{:.0}", spread(many.clone())),

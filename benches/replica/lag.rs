@@ -8,7 +8,7 @@ use jobstore::{Graph, JobId, JobQuery, JobStore};
 use crate::common::settings::sized;
 use crate::common::table;
 use crate::common::work::{PROJECT, requests};
-use crate::{Engine, open};
+use crate::{Backend, open};
 
 const JOBS_PER_SECOND: u32 = 5_000;
 /// How many jobs are submitted before the writer waits for the next turn.
@@ -26,13 +26,13 @@ pub fn catch_up(graph: &Graph, followed: &Graph) {
     }
 }
 
-pub fn measure(engines: &[Engine]) {
+pub fn measure(backends: &[Backend]) {
     let time = sized(Duration::from_millis(200), Duration::from_secs(20));
     println!(
         "\nlag of a follower at {JOBS_PER_SECOND} jobs/s, one job in {JOBS_PER_TURN}, {time:?}\n"
     );
-    table::head(&["engine", "jobs/s", "p50, ms", "p99, ms", "max, ms"]);
-    for Engine { name, connect } in engines {
+    table::head(&["backend", "jobs/s", "p50, ms", "p99, ms", "max, ms"]);
+    for Backend { name, connect } in backends {
         let dirs = tempfile::tempdir().expect("a temporary directory");
         let replica = connect();
         let (store, graph) = open(&dirs.path().join("here"), Some(replica.clone()));
@@ -79,7 +79,7 @@ fn at_pace(graph: &Graph, followed: &Graph, time: Duration) -> (u32, Vec<Duratio
                 last = Some(graph.nonblocking().submit(request.clone()));
             }
             if let Some(write) = last {
-                // Another thread waits, so that a slow engine does not slow the writer down.
+                // Another thread waits, so that a slow backend does not slow the writer down.
                 let give = give.clone();
                 scope.spawn(move || {
                     let id = write.wait().expect("submitted");

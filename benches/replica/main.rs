@@ -1,9 +1,9 @@
-//! The cost of a replica: acknowledgements compared with the local sync and with the engine alone,
+//! The cost of a replica: acknowledgements compared with the local sync and with the backend alone,
 //! full pages with a replica and on a follower compared with a plain store, the lag of a follower,
 //! the time of a takeover, and memory.
 //!
-//! `cargo bench --bench replica`. The engines are in memory, and each `create` takes as long as the
-//! one measured on a real engine. With the features `replica-s3` and `replica-etcd`,
+//! `cargo bench --bench replica`. The backends are in memory, and each `create` takes as long as the
+//! one measured on a real backend. With the features `replica-s3` and `replica-etcd`,
 //! `JOBSTORE_BENCH_REPLICAS` names real ones: URLs, separated by spaces, below which replicas are
 //! created and left. `JOBSTORE_BENCH_PARTS=acknowledgements,pages,lag,memory` runs only these parts.
 
@@ -28,15 +28,15 @@ use jobstore::{Graph, JobStore};
 
 use crate::slow::Slow;
 
-/// An engine for replicas.
-pub struct Engine {
+/// A backend for replicas.
+pub struct Backend {
     name: String,
     /// Returns a new replica.
     connect: Box<dyn Fn() -> Arc<dyn Replica>>,
 }
 
-fn in_memory() -> Vec<Engine> {
-    let engine = |(name, micros): (&str, u64)| Engine {
+fn in_memory() -> Vec<Backend> {
+    let backend = |(name, micros): (&str, u64)| Backend {
         name: format!("memory, {name}"),
         connect: Box::new(move || {
             Arc::new(Slow {
@@ -51,7 +51,7 @@ fn in_memory() -> Vec<Engine> {
         ("2.8 ms", 2_800),
         ("20 ms", 20_000),
     ];
-    delays.map(engine).into()
+    delays.map(backend).into()
 }
 
 fn open(dir: &Path, replica: Option<Arc<dyn Replica>>) -> (JobStore, Graph) {
@@ -75,17 +75,17 @@ fn main() {
     for part in parts.split(',') {
         match part {
             "acknowledgements" => {
-                let mut engines = in_memory();
-                engines.extend(real::engines());
-                acknowledgements::measure(&engines);
+                let mut backends = in_memory();
+                backends.extend(real::backends());
+                acknowledgements::measure(&backends);
             }
             "pages" | "lag" => {
-                let mut engines = in_memory();
-                engines.truncate(1);
-                engines.extend(real::engines());
+                let mut backends = in_memory();
+                backends.truncate(1);
+                backends.extend(real::backends());
                 match part {
-                    "pages" => pages::measure(&engines),
-                    _ => lag::measure(&engines),
+                    "pages" => pages::measure(&backends),
+                    _ => lag::measure(&backends),
                 }
             }
             "memory" => memory::measure(&real::urls()),

@@ -23,13 +23,13 @@ pub fn work(dir: &Path, url: Option<&str>) {
 
 pub fn measure(urls: &[String]) {
     if urls.is_empty() {
-        println!("\nmemory: not measured, because an engine in memory would be part of it");
+        println!("\nmemory: not measured, because a backend in memory would be part of it");
         return;
     }
     let (rounds, jobs) = (settings::rounds(3), settings::jobs());
     println!("\nresident memory of a process that adds {jobs} jobs, MiB, {rounds} rounds\n");
     table::head(&[
-        "engine",
+        "backend",
         "afterwards",
         "beyond a plain store",
         "peak",

@@ -15,19 +15,19 @@ use crate::common::table;
 use crate::common::turns::{Measured, in_turns, ratios, spread, timed};
 use crate::common::work::PROJECT;
 use crate::lag::catch_up;
-use crate::{Engine, open};
+use crate::{Backend, open};
 
-pub fn measure(engines: &[Engine]) {
+pub fn measure(backends: &[Backend]) {
     let (rounds, jobs) = (settings::rounds(5), settings::jobs());
     println!("\npages and takeovers of {jobs} jobs, {rounds} rounds: median (min..max)\n");
     table::head(&[
-        "engine",
+        "backend",
         "full page, with a replica / plain",
         "full page, on a follower / plain",
         "takeover by an empty directory, s",
         "takeover by a follower, s",
     ]);
-    for Engine { name, connect } in engines {
+    for Backend { name, connect } in backends {
         let dirs = tempfile::tempdir().expect("a temporary directory");
         let dir = |name: &str| dirs.path().join(name);
         let replica = connect();

@@ -1,11 +1,11 @@
-//! Engines that `JOBSTORE_BENCH_REPLICAS` names.
+//! Backends that `JOBSTORE_BENCH_REPLICAS` names.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use jobstore::replica::Replica;
 
-use crate::Engine;
+use crate::Backend;
 
 /// The URLs below which replicas are created.
 pub fn urls() -> Vec<String> {
@@ -21,12 +21,12 @@ pub fn name(url: &str) -> String {
         .join(", ")
 }
 
-pub fn engines() -> Vec<Engine> {
-    let engine = |url: String| Engine {
+pub fn backends() -> Vec<Backend> {
+    let backend = |url: String| Backend {
         name: name(&url),
         connect: Box::new(move || connect(&fresh(&url))),
     };
-    urls().into_iter().map(engine).collect()
+    urls().into_iter().map(backend).collect()
 }
 
 /// Returns the URL of a new replica below this one.

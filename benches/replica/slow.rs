@@ -1,4 +1,4 @@
-//! An engine in memory that is as slow as a real one.
+//! A backend in memory that is as slow as a real one.
 
 use std::io::{Read, Write};
 use std::ops::Range;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jobstore::replica::{Created, MemoryReplica, Replica, ReplicaError};
 
-/// An engine whose `create` takes a fixed time.
+/// A backend whose `create` takes a fixed time.
 pub struct Slow {
     pub contents: MemoryReplica,
     pub time: Duration,

@@ -227,8 +227,9 @@ impl JobStore {
     /// opened with [`JobStore::follow`].
     ///
     /// This is the time since the replica was last known to contain nothing further, at most about
-    /// half a second while the replica responds. While there is more to read, it is the time since
-    /// the last commit that is visible, for which the clocks of both machines must agree.
+    /// half a second while the replica responds. While there is more to read, and for up to a second
+    /// afterwards, it is the time since the last commit that is visible, for which the clocks of
+    /// both machines must agree.
     ///
     /// # Examples
     /// ```

@@ -52,8 +52,8 @@ const MAX_KEY_BYTES: usize = 1024;
 /// Chunk *n* is the object `PREFIX/log/` followed by *n* with 20 digits, and a blob is the object
 /// `PREFIX/NAME`. [`Replica::scratch`] uses `PREFIX/probe/`. Nothing outside the prefix is read or
 /// written. Objects contain requests as submitted, with their secrets: encrypt the bucket, and
-/// restrict who can read it. If versioning is
-/// enabled on the bucket, purged jobs remain in old versions.
+/// restrict who can read it. If versioning is enabled on the bucket, purged jobs remain in old
+/// versions.
 ///
 /// # Configuration
 /// A URL `s3://BUCKET/PREFIX`; everything else is configured as for the AWS command-line interface,

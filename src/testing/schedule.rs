@@ -7,6 +7,8 @@
 //! - `explore`: the number of schedules, the schedulers, and the replay of a schedule.
 //! - `store`: the store under test, with segments small enough that files are sealed all the time.
 //! - `committer`: every write gets exactly one result, whichever thread commits, fails, or closes.
+//! - `gathering`: the committer thread of a store with a replica waits for several writes, and misses
+//!   none.
 //! - `publication`: readers see commits only when they are complete and durable, and in one order.
 //! - `pins`: a page does not change while the files it reads are packed, merged, or dropped.
 //! - `waits`: every waiter sees the completion, and purges remove nothing that a page uses.
@@ -17,6 +19,7 @@
 mod claims;
 mod committer;
 mod explore;
+mod gathering;
 mod moving;
 mod pins;
 mod publication;

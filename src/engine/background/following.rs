@@ -1,8 +1,10 @@
 //! Follows a replica: reads one chunk after the other, and applies it.
 //!
-//! The next chunk is requested by its number, which costs less than listing the chunks. Whether the
-//! next chunk has been removed is checked only every 30 s, after a claim, and after a pause of more
-//! than 5 s. If it has been removed, the store is restored from the newest checkpoint.
+//! The next chunk is requested by its number, which costs less than listing the chunks. A chunk that
+//! was removed looks like one that does not exist yet. Therefore, if no chunk is found, the chunks are
+//! listed: after a claim, after a pause of more than 5 s, at most once per second while the log grows,
+//! and otherwise every 30 s. If the next chunk has been removed, the store is restored from the newest
+//! checkpoint.
 
 use std::time::Duration;
 

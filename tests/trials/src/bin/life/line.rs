@@ -17,7 +17,7 @@ pub struct Line {
 
 #[derive(Default)]
 struct State {
-    /// If set, one call in so many fails.
+    /// If set, calls fail at random: on average, one in this number.
     faults: Option<(u64, Random)>,
     /// The first call that would have changed the replica.
     change: Option<String>,
