@@ -6,6 +6,7 @@ pub(crate) mod clock;
 pub(crate) mod codec;
 pub(crate) mod host_clock;
 pub(crate) mod parallel;
+pub(crate) mod random;
 #[cfg(any(test, feature = "simulation"))]
 #[cfg_attr(test, allow(dead_code, reason = "each kind of test uses a part"))]
 pub(crate) mod simulated;

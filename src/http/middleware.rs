@@ -17,6 +17,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
 
+use crate::base::random;
 use crate::model::api_error::ApiError;
 use crate::model::error::excerpt_over;
 
@@ -83,9 +84,8 @@ pub(crate) fn request_id(headers: &HeaderMap) -> HeaderValue {
     if let Some(id) = given {
         return id.clone();
     }
-    let mut random = [0; 16];
     // If no random numbers are available, all these ids are equal. This affects only the log.
-    getrandom::fill(&mut random).ok();
+    let random = random::random().unwrap_or_default();
     let id = uuid::Builder::from_random_bytes(random).into_uuid();
     HeaderValue::from_str(&id.to_string()).unwrap_or(HeaderValue::from_static("-"))
 }

@@ -14,6 +14,7 @@ use super::directory::{IndexDirectory, SEAL_WAIT};
 use super::files::{files, remove};
 use super::memory::MemoryIndex;
 use super::{all_rows, sled_index};
+use crate::base::random::random_number;
 use crate::log::disk::os::OsDirectory;
 use crate::log::identity::IndexSeal;
 
@@ -26,9 +27,7 @@ struct Scratch(PathBuf);
 
 impl Scratch {
     fn new(parent: &Path) -> io::Result<Scratch> {
-        let mut name = [0; 16];
-        getrandom::fill(&mut name).map_err(|error| io::Error::other(error.to_string()))?;
-        let name = u128::from_le_bytes(name);
+        let name = random_number()?;
         let path = parent.join(format!("jobstore-index-{name:032x}"));
         DirBuilder::new().mode(0o700).create(&path)?;
         Ok(Scratch(path))

@@ -1,22 +1,12 @@
-//! Random numbers from the system.
+//! Random numbers for the ids in a store.
 
-use std::io;
-
+use crate::base::random;
 use crate::log::disk::Disk;
 use crate::model::error::{Error, Result};
 
-/// Returns random bytes from the system.
+/// Returns random bytes.
 pub(crate) fn random<const N: usize>(disk: &dyn Disk) -> Result<[u8; N]> {
-    let mut bytes = [0; N];
-    #[cfg(any(test, feature = "simulation"))]
-    if crate::base::simulated::fill(&mut bytes) {
-        return Ok(bytes);
-    }
-    getrandom::fill(&mut bytes).map_err(|e| {
-        let e = io::Error::other(e.to_string());
-        Error::io("generate random numbers for", disk.path(""), &e)
-    })?;
-    Ok(bytes)
+    random::random().map_err(|e| Error::io("generate random numbers for", disk.path(""), &e))
 }
 
 /// Returns 19 random digits for the ids of a graph. The first digit is not zero.

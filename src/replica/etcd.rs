@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::base::random::random_number;
 use crate::model::replica::{Created, Replica, ReplicaError};
-use crate::replica::random::random_number;
 use cluster::Cluster;
 use failure::Failure;
 use grpc::{CREATE, DELETE, Grpc, Method, RANGE};
@@ -271,7 +271,7 @@ impl Replica for EtcdReplica {
     }
 
     fn scratch(&self) -> Result<Box<dyn Replica>, ReplicaError> {
-        let random = random_number().map_err(|problem| self.unclear(&problem))?;
+        let random = random_number().map_err(|problem| self.unclear(&problem.to_string()))?;
         let below = format!("/scratch/{random:032x}");
         Ok(Box::new(EtcdReplica {
             cluster: self.cluster.clone(),

@@ -25,7 +25,6 @@ mod memory;
 pub(crate) mod mirror;
 mod pair;
 mod prove;
-mod random;
 pub(crate) mod read_ahead;
 #[cfg(any(feature = "replica-etcd", feature = "replica-s3"))]
 mod runtime;

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::large_chunk::{self, Reference};
-use super::random::random_number;
+use crate::base::random::random_number;
 use crate::model::replica::{Created, Replica, ReplicaError};
 
 /// Larger chunks are stored as blobs.
@@ -92,7 +92,8 @@ impl Pair {
                 return Ok(reference);
             }
         }
-        let random = random_number().map_err(|problem| self.unknown(number, &problem))?;
+        let random =
+            random_number().map_err(|problem| self.unknown(number, &problem.to_string()))?;
         let reference = Reference { len, hash, random };
         self.blobs.put(&reference.name(number), len, &mut &*chunk)?;
         Ok(reference)

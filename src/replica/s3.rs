@@ -21,8 +21,8 @@ use std::time::{Duration, Instant};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 
+use crate::base::random::random_number;
 use crate::model::replica::{Created, Replica, ReplicaError};
-use crate::replica::random::random_number;
 use crate::replica::url::S3Url;
 pub use builder::S3ReplicaBuilder;
 use client::Client;
@@ -375,7 +375,7 @@ impl Replica for S3Replica {
     }
 
     fn scratch(&self) -> Result<Box<dyn Replica>, ReplicaError> {
-        let random = random_number().map_err(Failure::Refused);
+        let random = random_number().map_err(|problem| Failure::Refused(problem.to_string()));
         let random = self.result(random, || "choose a name for the test objects".to_owned())?;
         let name = format!("{PROBE}{random:032x}");
         Ok(Box::new(S3Replica {

@@ -58,7 +58,7 @@ pub(crate) fn checkpoint_if_due(engine: &Engine) -> Result<bool> {
 }
 
 /// Makes a checkpoint, if the store has a replica and can be written to.
-#[cfg(any(test, feature = "simulation"))]
+#[cfg(any(all(test, not(jobstore_shuttle)), feature = "simulation"))]
 pub(crate) fn checkpoint_now(engine: &Engine) -> Result<()> {
     match &engine.replica {
         Some(replica) if engine.check_writable().is_ok() => checkpoint_noted(engine, replica),
