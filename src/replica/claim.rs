@@ -85,10 +85,23 @@ fn last(calls: &Calls<'_>) -> Result<u64> {
 
 /// Returns the store that a log belongs to; `None` if the log is empty.
 ///
-/// The first chunk of a log is a claim, and claims are never removed.
+/// The first chunk of a log is a claim, and claims are never removed. If it is corrupt, any other
+/// chunk will do.
 pub(crate) fn store_of(calls: &Calls<'_>) -> Result<Option<StoreId>> {
-    if let Some((header, _)) = calls.chunk(1)? {
-        return Ok(Some(header.writer.store));
+    match calls.chunk(1) {
+        Ok(None) => {}
+        Ok(Some((header, _))) => return Ok(Some(header.writer.store)),
+        Err(error @ Error::ReplicaDamaged { .. }) => {
+            for number in calls.repeat(|replica| replica.numbers(2))? {
+                match calls.chunk(number) {
+                    Ok(None) | Err(Error::ReplicaDamaged { .. }) => {}
+                    Ok(Some((header, _))) => return Ok(Some(header.writer.store)),
+                    Err(error) => return Err(error),
+                }
+            }
+            return Err(error);
+        }
+        Err(error) => return Err(error),
     }
     if last(calls)? == 0 {
         return Ok(None);
@@ -100,15 +113,19 @@ pub(crate) fn store_of(calls: &Calls<'_>) -> Result<Option<StoreId>> {
     }
 }
 
-/// Checks, before anything is written, that the log may be claimed.
-fn check_before(calls: &Calls<'_>, claimant: &Claimant) -> Result<()> {
+/// Checks, before anything is written, that the log may be claimed. It may be corrupt if it is going
+/// to be replaced.
+fn check_before(calls: &Calls<'_>, claimant: &Claimant, is_reseeding: bool) -> Result<()> {
     let Some(found) = store_of(calls)? else {
         return Ok(());
     };
     check_store(calls, claimant, found)?;
     let last = last(calls)?;
     // Refuses a newer format, too.
-    let header = calls.chunk(last)?.map(|(header, _)| header);
+    let header = match calls.chunk(last) {
+        Err(Error::ReplicaDamaged { .. }) if is_reseeding => None,
+        chunk => chunk?.map(|(header, _)| header),
+    };
     if let TakeOver::IfQuiet(time) = claimant.take_over {
         wait_for_quiet(calls, last, time)?;
     }
@@ -162,7 +179,7 @@ pub(crate) fn end(calls: &Calls<'_>) -> Result<u64> {
 /// Claims a log, then reads what is in it. If the contents are going to be replaced
 /// (`is_reseeding`), only the claims are read.
 pub(crate) fn claim(calls: &Calls<'_>, claimant: &Claimant, is_reseeding: bool) -> Result<Claimed> {
-    check_before(calls, claimant)?;
+    check_before(calls, claimant, is_reseeding)?;
     let mut problem = None;
     for _ in 0..TRIES {
         let writer = make_claim(calls, claimant)?;
@@ -249,6 +266,9 @@ fn create_claim(
 /// Creates a claim for each number before this one that does not exist, because a claimant that
 /// claimed several numbers at once was killed. If a writer is faster, the number is an ordinary
 /// chunk.
+///
+/// The next chunk after such a number is a claim. What is missing before any other chunk was lost by
+/// the backend: a claim there would hide the loss.
 fn fill_gaps(calls: &Calls<'_>, claimant: &Claimant, store: StoreId, end: u64) -> Result<()> {
     loop {
         let through = replaced(calls)?;
@@ -256,8 +276,17 @@ fn fill_gaps(calls: &Calls<'_>, claimant: &Claimant, store: StoreId, end: u64) -
         // Chunks that were removed before they were listed are replaced by a checkpoint that exists
         // now.
         let through = replaced(calls)?;
-        let is_missing = |number: &u64| numbers.binary_search(number).is_err();
-        let missing: Vec<u64> = (through + 1..end).filter(is_missing).collect();
+        let (mut missing, mut expected) = (Vec::new(), through + 1);
+        let there = numbers
+            .iter()
+            .filter(|number| (expected..=end).contains(number));
+        for &number in there.collect::<Vec<_>>() {
+            let gap = expected..number;
+            if !gap.is_empty() && is_claim(calls, number)? {
+                missing.extend(gap);
+            }
+            expected = number + 1;
+        }
         if missing.is_empty() {
             return Ok(());
         }
@@ -268,6 +297,13 @@ fn fill_gaps(calls: &Calls<'_>, claimant: &Claimant, store: StoreId, end: u64) -
             filled?;
         }
     }
+}
+
+/// Whether this chunk is a claim. A corrupt one is not, because it is not known what it was.
+fn is_claim(calls: &Calls<'_>, number: u64) -> Result<bool> {
+    let chunk = calls.repeat(|replica| replica.read(number, Duration::ZERO))?;
+    let header = chunk.and_then(|chunk| ChunkHeader::parse(number, &chunk).ok());
+    Ok(header.is_some_and(|header| header.content == Content::Claim))
 }
 
 /// Returns an error if another writer has claimed the log since, before this one appended anything.
@@ -509,6 +545,48 @@ mod tests {
         });
         let second = claim(&calls, &claimant(2), true).unwrap().writer;
         assert_eq!(second.claim, 101);
+    }
+
+    #[test]
+    fn a_chunk_that_the_backend_lost_is_not_replaced_by_a_claim() {
+        let replica = MemoryReplica::default();
+        let writer = claim(&calls(&replica), &claimant(1), false).unwrap().writer;
+        // Chunk 2 was lost. Numbers 4 to 6 were claimed by a claimant that was killed
+        // before it created the first two.
+        let other = ChunkHeader {
+            number: 3,
+            writer,
+            content: Content::SecretKeys,
+        };
+        replica.create(3, &other.chunk(b"")).unwrap();
+        create_claim(&calls(&replica), &claimant(2), writer.store, 6).unwrap();
+        let claimed = claim(&calls(&replica), &claimant(3), false);
+        assert!(matches!(claimed, Err(Error::ReplicaDamaged { .. })));
+        let numbers = replica.numbers(1).unwrap();
+        let expected = [&[1][..], &(3..6 + TRIES as u64 + 1).collect::<Vec<_>>()].concat();
+        assert_eq!(numbers, expected);
+    }
+
+    #[test]
+    fn a_log_whose_first_and_last_chunks_are_corrupt_can_be_replaced() {
+        let replica = MemoryReplica::default();
+        let store = StoreId(7);
+        replica.create(1, b"corrupt").unwrap();
+        create_claim(&calls(&replica), &claimant(1), store, 2).unwrap();
+        replica.create(3, b"corrupt").unwrap();
+        let claimed = claim(&calls(&replica), &claimant(2), false);
+        assert!(matches!(claimed, Err(Error::ReplicaDamaged { .. })));
+        assert_eq!(replica.numbers(1).unwrap(), [1, 2, 3]);
+        let other = Claimant {
+            store: Some(StoreId(8)),
+            ..claimant(2)
+        };
+        let claimed = claim(&calls(&replica), &other, true);
+        assert!(matches!(claimed, Err(Error::ReplicaOfOtherStore { .. })));
+        assert_eq!(replica.numbers(1).unwrap(), [1, 2, 3]);
+        let claimed = claim(&calls(&replica), &claimant(2), true).unwrap();
+        assert_eq!(claimed.writer.store, store);
+        assert_eq!(claimed.contents.claims, [1, 2, 3]);
     }
 
     #[test]

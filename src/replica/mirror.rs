@@ -15,13 +15,14 @@ use crate::log::segment::{SEGMENT_HEADER_BYTES, Segment};
 use crate::log::{identity, secret_keys};
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
-use crate::replica::at_once::{CALLS, at_once};
+use crate::replica::at_once::at_once;
 use crate::replica::calls::{Calls, payload};
 use crate::replica::checkpoint::{Checkpoint, PackBlob, PartBlob};
 use crate::replica::chunk::Content;
 use crate::replica::claim::{Contents, existing_chunk};
 use crate::replica::following;
 use crate::replica::local::Local;
+use crate::replica::read_ahead::ReadAhead;
 
 /// How many bytes of a blob are read in one call.
 const STEP_BYTES: u64 = 4 << 20;
@@ -331,13 +332,14 @@ impl Mirror<'_> {
     fn write_chunks(&self, first: u64, lsn: u64) -> Result<()> {
         let mut current: Option<(u64, Arc<dyn File>)> = None;
         let mut next_lsn = lsn;
-        let numbers: Vec<u64> = (first..self.contents.end).collect();
-        let chunks = numbers.chunks(CALLS);
-        let chunks =
-            chunks.flat_map(|numbers| at_once(numbers, |n| existing_chunk(self.calls, *n)));
-        for chunk in chunks {
+        let mut ahead = ReadAhead::default();
+        for number in first..self.contents.end {
             self.calls.check_stop()?;
-            let (header, chunk) = chunk?;
+            let read_one = || existing_chunk(self.calls, number).map(|(_, chunk)| Some(chunk));
+            let chunk = ahead
+                .read(self.calls, number, read_one)?
+                .unwrap_or_default();
+            let header = self.calls.parse(number, &chunk)?;
             let Content::Frames {
                 epoch,
                 offset,
@@ -351,7 +353,6 @@ impl Mirror<'_> {
             let joins = first_lsn == next_lsn || (next_lsn == lsn && first_lsn < lsn);
             next_lsn = end_lsn;
             if !joins || header.writer.store != self.store {
-                let number = header.number;
                 let what = format!("chunk {number} does not continue the chunk before it");
                 return Err(self.calls.damaged(&what));
             }

@@ -20,22 +20,24 @@ pub(crate) struct ReadAhead {
 }
 
 impl ReadAhead {
-    /// Returns this chunk, or `None` if it does not exist and is not created within `wait`.
+    /// Returns this chunk, or `None` if it does not exist. A chunk that was not read ahead is read
+    /// by `read_one`, which determines how long to wait for it and how often to retry.
     pub(crate) fn read(
         &mut self,
         calls: &Calls<'_>,
         number: u64,
-        wait: Duration,
+        read_one: impl FnOnce() -> Result<Option<Vec<u8>>>,
     ) -> Result<Option<Vec<u8>>> {
-        let read = |number, wait| {
-            let chunk = calls.once(|replica| replica.read(number, wait));
-            chunk.map_err(|error| calls.unreachable(&error.to_string()))
-        };
         self.chunks.retain(|(ahead, _)| *ahead >= number);
         if self.chunks.is_empty() && self.window > 1 {
             let numbers: Vec<u64> = (number..number + self.window as u64).collect();
-            let chunks = at_once(&numbers, |&number| read(number, Duration::ZERO));
-            // The first one that does not exist, or cannot be read, is read again later.
+            let chunks = at_once(&numbers, |&number| {
+                // If it cannot be read now, it is read again later.
+                Ok(calls
+                    .once(|replica| replica.read(number, Duration::ZERO))
+                    .ok()
+                    .flatten())
+            });
             let found = chunks.into_iter().map_while(|chunk| chunk.ok().flatten());
             self.chunks.extend(numbers.into_iter().zip(found));
             let are_small = self
@@ -51,7 +53,7 @@ impl ReadAhead {
             Some(chunk) => Some(chunk),
             None => {
                 self.chunks.clear();
-                let chunk = read(number, wait)?;
+                let chunk = read_one()?;
                 self.window = if chunk.is_some() { 2 } else { 1 };
                 chunk
             }
@@ -91,7 +93,10 @@ mod tests {
             stop: None,
         };
         let mut ahead = ReadAhead::default();
-        let mut read = |number| ahead.read(&calls, number, Duration::ZERO).unwrap();
+        let mut read = |number| {
+            let read_one = || calls.repeat(|replica| replica.read(number, Duration::ZERO));
+            ahead.read(&calls, number, read_one).unwrap()
+        };
         for number in 1..60 {
             if [30, 50].contains(&number) {
                 assert_eq!(read(number), None);
