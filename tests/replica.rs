@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
-use jobstore::replica::{Call, MemoryReplica, Replica as _};
+use jobstore::replica::{Call, MemoryReplica, Pair, Replica as _};
 use jobstore::{Body, Error, Graph, JobQuery, JobStore, Options, Outcome, Request, Result};
 
 fn options(replica: &MemoryReplica) -> Options {
@@ -243,4 +243,34 @@ fn a_replica_that_panics_does_not_hang_the_store() {
     store.close().ok();
     let store = open(&replica, dir.path()).unwrap();
     submit(&store.graph("1", "movie").unwrap(), 3).unwrap();
+}
+
+/// A mistake in a URL may combine the log of a store with a place that has no blobs yet.
+#[test]
+fn a_log_in_use_is_not_combined_with_other_blobs() {
+    let [log, blobs, other] = [(); 3].map(|()| Arc::new(MemoryReplica::default()));
+    let dir = tempfile::tempdir().unwrap();
+    let open = |blobs: &Arc<MemoryReplica>, name: &str| {
+        let pair = Arc::new(Pair::new(log.clone(), blobs.clone()));
+        let options = JobStore::options().segment_bytes(64 << 10).replica(pair);
+        options.open(dir.path().join(name))
+    };
+    let store = open(&blobs, "first").unwrap();
+    let graph = store.create_graph("p", "g").unwrap();
+    submit(&graph, 1).unwrap();
+    let before = listed(&graph);
+    store.close().unwrap();
+    let chunks = log.numbers(1).unwrap();
+    for name in ["first", "another"] {
+        let refused = open(&other, name);
+        assert!(
+            matches!(refused, Err(Error::ReplicaDamaged { .. })),
+            "{name}"
+        );
+    }
+    assert_eq!(log.numbers(1).unwrap(), chunks, "nothing was claimed");
+    assert!(other.names("").unwrap().is_empty());
+    let store = open(&blobs, "another").unwrap();
+    assert_eq!(listed(&store.graph("p", "g").unwrap()), before);
+    store.close().unwrap();
 }

@@ -14,6 +14,7 @@ use crate::replica::calls::{Calls, payload, sleep};
 use crate::replica::checkpoint::{Checkpoint, CheckpointName, PACKS, PARTS};
 use crate::replica::chunk::{ChunkHeader, Content, Writer};
 use crate::replica::holder::Holder;
+use crate::replica::owner;
 
 /// How many times the log is claimed again because another writer trimmed it meanwhile.
 const TRIES: usize = 16;
@@ -83,43 +84,63 @@ fn last(calls: &Calls<'_>) -> Result<u64> {
     Ok(numbers.last().copied().unwrap_or(0).max(through))
 }
 
-/// Returns the store that a log belongs to; `None` if the log is empty.
+/// Returns the store that a replica belongs to; `None` if the replica is empty.
 ///
 /// The first chunk of a log is a claim, and claims are never removed. If it is corrupt, any other
-/// chunk will do.
-pub(crate) fn store_of(calls: &Calls<'_>) -> Result<Option<StoreId>> {
-    match calls.chunk(1) {
-        Ok(None) => {}
-        Ok(Some((header, _))) => return Ok(Some(header.writer.store)),
-        Err(error @ Error::ReplicaDamaged { .. }) => {
-            for number in calls.repeat(|replica| replica.numbers(2))? {
-                match calls.chunk(number) {
-                    Ok(None) | Err(Error::ReplicaDamaged { .. }) => {}
-                    Ok(Some((header, _))) => return Ok(Some(header.writer.store)),
-                    Err(error) => return Err(error),
-                }
-            }
-            return Err(error);
-        }
+/// chunk will do. It may be missing, too, if the log is going to be replaced.
+pub(crate) fn store_of(calls: &Calls<'_>, is_reseeding: bool) -> Result<Option<StoreId>> {
+    let problem = match store_in(calls, 1) {
+        Ok(Some(found)) => return Ok(Some(found)),
+        Ok(None) => None,
+        Err(error @ Error::ReplicaDamaged { .. }) => Some(error),
         Err(error) => return Err(error),
+    };
+    let numbers = calls.repeat(|replica| replica.numbers(1))?;
+    if numbers.first() == Some(&1) || is_reseeding {
+        for &number in &numbers {
+            match store_in(calls, number) {
+                Ok(None) | Err(Error::ReplicaDamaged { .. }) => {}
+                found => return found,
+            }
+        }
     }
-    if last(calls)? == 0 {
+    if let Some(problem) = problem {
+        return Err(problem);
+    }
+    let owner = owner::read(calls)?;
+    if is_reseeding {
+        return Ok(owner);
+    }
+    if numbers.is_empty() && owner.is_none() && replaced(calls)? == 0 {
         return Ok(None);
     }
     // Another store may have begun the log meanwhile.
-    match calls.chunk(1)? {
-        Some((header, _)) => Ok(Some(header.writer.store)),
-        None => Err(calls.damaged("chunk 1 is missing, although later chunks exist")),
+    if let Some(found) = store_in(calls, 1)? {
+        return Ok(Some(found));
     }
+    Err(match owner.filter(|_| numbers.is_empty()) {
+        None => calls.damaged("chunk 1 is missing, although later chunks exist"),
+        Some(owner) => calls.damaged(&format!(
+            "it has blobs of store {:032x}, but no log; if the log is elsewhere, the URL is \
+             log=LOG-URL,packs=URL",
+            owner.0
+        )),
+    })
+}
+
+fn store_in(calls: &Calls<'_>, number: u64) -> Result<Option<StoreId>> {
+    let chunk = calls.chunk(number)?;
+    Ok(chunk.map(|(header, _)| header.writer.store))
 }
 
 /// Checks, before anything is written, that the log may be claimed. It may be corrupt if it is going
 /// to be replaced.
 fn check_before(calls: &Calls<'_>, claimant: &Claimant, is_reseeding: bool) -> Result<()> {
-    let Some(found) = store_of(calls)? else {
+    let Some(found) = store_of(calls, is_reseeding)? else {
         return Ok(());
     };
     check_store(calls, claimant, found)?;
+    owner::check(calls, found, true)?;
     let last = last(calls)?;
     // Refuses a newer format, too.
     let header = match calls.chunk(last) {
@@ -182,15 +203,20 @@ pub(crate) fn claim(calls: &Calls<'_>, claimant: &Claimant, is_reseeding: bool) 
     check_before(calls, claimant, is_reseeding)?;
     let mut problem = None;
     for _ in 0..TRIES {
-        let writer = make_claim(calls, claimant)?;
+        let writer = make_claim(calls, claimant, is_reseeding)?;
         let contents = match is_reseeding {
             // The number is that of a chunk that was removed since, so no writer would meet it.
             true if replaced(calls)? >= writer.claim => Ok(None),
             true => replaced_contents(calls, writer.claim).map(Some),
-            false => contents(calls, writer.claim),
+            false => contents(calls, writer.store, writer.claim),
         };
         match contents {
-            Ok(Some(contents)) => return Ok(Claimed { writer, contents }),
+            Ok(Some(contents)) => {
+                if is_reseeding || contents.is_unused() {
+                    owner::record(calls, writer.store)?;
+                }
+                return Ok(Claimed { writer, contents });
+            }
             // Another writer has claimed and trimmed the log since.
             Ok(None) => {}
             // What is missing may have been replaced since.
@@ -204,15 +230,22 @@ pub(crate) fn claim(calls: &Calls<'_>, claimant: &Claimant, is_reseeding: bool) 
 }
 
 /// Creates a claim after the last chunk.
-fn make_claim(calls: &Calls<'_>, claimant: &Claimant) -> Result<Writer> {
+fn make_claim(calls: &Calls<'_>, claimant: &Claimant, is_reseeding: bool) -> Result<Writer> {
     let mut number = end(calls)?;
     // A log that was empty before may belong to another store by now.
-    let found = if number > 1 { store_of(calls)? } else { None };
+    let found = match number {
+        1 => None,
+        _ => store_of(calls, is_reseeding)?,
+    };
     let mut store = match found {
         Some(found) => found,
         None => claimant.store.unwrap_or(claimant.new_store),
     };
     check_store(calls, claimant, store)?;
+    if number > 1 && is_reseeding {
+        // It may be missing.
+        create_claim(calls, claimant, store, 1)?;
+    }
     if number == 1 {
         if let Some(there) = create_claim(calls, claimant, store, 1)? {
             // Another store was the first, so the log belongs to that store.
@@ -322,9 +355,9 @@ pub(crate) fn check_deposed(calls: &Calls<'_>, writer: &Writer) -> Result<()> {
     }
 }
 
-/// Reads what a log contains before chunk `end`. Returns `None` if it was trimmed beyond that, or if
-/// another checkpoint was stored meanwhile.
-pub(crate) fn contents(calls: &Calls<'_>, end: u64) -> Result<Option<Contents>> {
+/// Reads what the log of this store contains before chunk `end`. Returns `None` if it was trimmed
+/// beyond that, or if another checkpoint was stored meanwhile.
+pub(crate) fn contents(calls: &Calls<'_>, store: StoreId, end: u64) -> Result<Option<Contents>> {
     let checkpoints = Checkpoint::list(calls)?;
     if checkpoints
         .first()
@@ -358,6 +391,7 @@ pub(crate) fn contents(calls: &Calls<'_>, end: u64) -> Result<Option<Contents>> 
         end,
     };
     scan_back(calls, &mut found, first)?;
+    owner::check(calls, store, found.is_unused())?;
     // If chunks were removed meanwhile, a delayed claim request may have created a chunk under the
     // number of a removed one.
     let is_unchanged = Checkpoint::list(calls)?.first() == checkpoints.first();
@@ -485,12 +519,13 @@ fn newest_whole(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
     use crate::model::replica::{Created, Replica};
-    use crate::replica::MemoryReplica;
     use crate::replica::memory::Call;
+    use crate::replica::{MemoryReplica, Pair};
 
     fn claimant(reign: u128) -> Claimant {
         Claimant {
@@ -587,6 +622,56 @@ mod tests {
         let claimed = claim(&calls(&replica), &claimant(2), true).unwrap();
         assert_eq!(claimed.writer.store, store);
         assert_eq!(claimed.contents.claims, [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_log_without_its_first_chunk_can_be_replaced() {
+        let replica = MemoryReplica::default();
+        let store = StoreId(7);
+        create_claim(&calls(&replica), &claimant(1), store, 2).unwrap();
+        let claimed = claim(&calls(&replica), &claimant(2), false);
+        assert!(matches!(claimed, Err(Error::ReplicaDamaged { .. })));
+        assert_eq!(replica.numbers(1).unwrap(), [2]);
+        let claimed = claim(&calls(&replica), &claimant(2), true).unwrap();
+        assert_eq!(claimed.contents.claims, [1, 2]);
+        assert_eq!(store_of(&calls(&replica), false).unwrap(), Some(store));
+    }
+
+    #[test]
+    fn a_log_is_not_combined_with_the_blobs_of_another() {
+        let [first, second] = [1, 2].map(|store| Claimant {
+            new_store: StoreId(store),
+            ..claimant(store)
+        });
+        let replicas = [(); 3].map(|()| MemoryReplica::default());
+        let [log, blobs, other] = replicas.each_ref().map(|replica| Arc::new(replica.clone()));
+        let pair = |log: &Arc<MemoryReplica>, blobs: &Arc<MemoryReplica>| {
+            Pair::new(log.clone(), blobs.clone())
+        };
+        let try_claim = |replica: &dyn Replica, claimant: &Claimant, is_reseeding| {
+            let calls = Calls {
+                replica,
+                timeout: Duration::ZERO,
+                stop: None,
+            };
+            claim(&calls, claimant, is_reseeding).map(|claimed| claimed.writer)
+        };
+        try_claim(&pair(&log, &blobs), &first, false).unwrap();
+        try_claim(&*other, &second, false).unwrap();
+        let before = [&log, &blobs, &other].map(|replica| replica.numbers(1).unwrap());
+        for is_reseeding in [false, true] {
+            for (log, blobs) in [(&log, &other), (&other, &blobs)] {
+                let claimed = try_claim(&pair(log, blobs), &first, is_reseeding);
+                assert!(matches!(claimed, Err(Error::ReplicaOfOtherStore { .. })));
+            }
+        }
+        // A log that has no chunk yet.
+        let empty = Arc::new(MemoryReplica::default());
+        let claimed = try_claim(&pair(&empty, &blobs), &second, false);
+        assert!(matches!(claimed, Err(Error::ReplicaDamaged { .. })));
+        assert!(empty.numbers(1).unwrap().is_empty());
+        let after = [&log, &blobs, &other].map(|replica| replica.numbers(1).unwrap());
+        assert_eq!(after, before);
     }
 
     #[test]

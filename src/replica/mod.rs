@@ -23,6 +23,7 @@ mod large_chunk;
 pub(crate) mod local;
 mod memory;
 pub(crate) mod mirror;
+pub(crate) mod owner;
 mod pair;
 mod prove;
 pub(crate) mod read_ahead;

@@ -64,12 +64,12 @@ pub fn status(
         stop: None,
     };
     loop {
-        let Some(store) = claim::store_of(&calls)? else {
+        let Some(store) = claim::store_of(&calls, false)? else {
             return Ok(None);
         };
         let end = claim::end(&calls)?;
         // A log that was trimmed meanwhile is read again.
-        let Some(contents) = claim::contents(&calls, end)? else {
+        let Some(contents) = claim::contents(&calls, store, end)? else {
             continue;
         };
         let reign = contents.claims.last().copied().unwrap_or(1);

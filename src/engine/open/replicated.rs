@@ -182,19 +182,27 @@ impl<'o> Opening<'o> {
             // The secret keys are copied to the replica.
             secret_keys::read(self.disk, identity.store)?;
         }
-        let Some(found) = claim::store_of(self.calls)? else {
+        let Some(found) = claim::store_of(self.calls, self.options.reseed)? else {
             return self.check_empty();
         };
         if self.options.reseed {
             return Ok(());
         }
         self.check_store(found)?;
-        let end = claim::end(self.calls)?;
-        match claim::contents(self.calls, end) {
-            Ok(Some(contents)) => self.check_contents(found, &contents),
-            // Another writer is trimming the log; it is read again once it is claimed.
-            Ok(None) | Err(Error::ReplicaDamaged { .. }) => Ok(()),
-            Err(error) => Err(error),
+        let mut tried = 1;
+        loop {
+            let end = claim::end(self.calls)?;
+            match claim::contents(self.calls, found, end) {
+                Ok(Some(contents)) => return self.check_contents(found, &contents),
+                // Another writer may be trimming the log.
+                Ok(None) | Err(Error::ReplicaDamaged { .. }) if tried < TRIES => {
+                    sleep(TRY_PAUSE);
+                    tried += 1;
+                }
+                // It is read again once it is claimed, so that nobody trims it.
+                Ok(None) => return Ok(()),
+                Err(error) => return Err(error),
+            }
         }
     }
 
@@ -204,10 +212,10 @@ impl<'o> Opening<'o> {
         let missing = || Error::StoreMissing {
             path: self.calls.replica.place().into(),
         };
-        let store = claim::store_of(self.calls)?.ok_or_else(missing)?;
+        let store = claim::store_of(self.calls, false)?.ok_or_else(missing)?;
         self.check_store(store)?;
         let end = claim::end(self.calls)?;
-        let Some(contents) = claim::contents(self.calls, end)? else {
+        let Some(contents) = claim::contents(self.calls, store, end)? else {
             return Ok(None);
         };
         if contents.is_unused() {

@@ -111,10 +111,10 @@ fn read(world: &World, replica: &dyn Replica) -> Result<()> {
         timeout: NEVER,
         stop: None,
     };
-    let Some(store) = claim::store_of(calls)? else {
+    let Some(store) = claim::store_of(calls, false)? else {
         return Ok(());
     };
-    let contents = match claim::end(calls).and_then(|end| claim::contents(calls, end)) {
+    let contents = match claim::end(calls).and_then(|end| claim::contents(calls, store, end)) {
         Ok(Some(contents)) => contents,
         Ok(None) | Err(Error::ReplicaDamaged { .. }) => return Ok(()),
         Err(error) => return Err(error),

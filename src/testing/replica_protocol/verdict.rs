@@ -88,7 +88,10 @@ fn claims(replica: &dyn Replica) -> BTreeSet<u64> {
         timeout: NEVER,
         stop: None,
     };
-    let contents = claim::end(calls).and_then(|end| claim::contents(calls, end));
-    let claims = contents.ok().flatten().map(|contents| contents.claims);
+    let contents = || {
+        let store = claim::store_of(calls, false).ok()??;
+        claim::contents(calls, store, claim::end(calls).ok()?).ok()?
+    };
+    let claims = contents().map(|contents| contents.claims);
     claims.unwrap_or_default().into_iter().collect()
 }

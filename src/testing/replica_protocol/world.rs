@@ -202,10 +202,16 @@ impl World {
             timeout: NEVER,
             stop: None,
         };
-        let contents = claim::end(&calls).and_then(|end| claim::contents(&calls, end));
-        match contents {
-            Ok(Some(_)) => {}
-            Ok(None) => self.violated(
+        let contents = || {
+            let Some(store) = claim::store_of(&calls, false)? else {
+                return Ok(true);
+            };
+            let end = claim::end(&calls)?;
+            claim::contents(&calls, store, end).map(|contents| contents.is_some())
+        };
+        match contents() {
+            Ok(true) => {}
+            Ok(false) => self.violated(
                 Violation::Unrecoverable,
                 "it is trimmed to its end".to_owned(),
             ),
