@@ -179,8 +179,11 @@ fn a_reserve_that_is_also_a_pack_is_not_used() {
             let page = graph.list(JobQuery::new()).expect("a page");
             page.to_json().expect("it is intact");
         }
-        assert_eq!(disk.links(&pack).expect("a number"), 1);
-        assert_eq!(disk.links(name).expect("a number"), 1);
+        // The pack may have been merged, and removed.
+        assert!(disk.links(&pack).expect("a number") <= 1);
+        until(&store, "a reserve of its own", || {
+            disk.links(name).expect("a number") == 1
+        });
         store.engine.close().expect("it closes");
     }
     assert_no_thread_panicked();
