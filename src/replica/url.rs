@@ -7,8 +7,28 @@ pub(crate) fn split_scheme(url: &str) -> Option<(&str, &str)> {
     url.split_once("://")
 }
 
-/// A URL as it may be shown: without a user name and a password.
+/// The names of the two halves of a pair's URL.
+pub(crate) const HALVES: [&str; 2] = ["log=", "packs="];
+
+/// A URL as it may be shown: without a user name and a password. It may be that of a pair.
 pub(crate) fn without_credentials(url: &str) -> String {
+    let is_half = |rest: &str| {
+        HALVES
+            .iter()
+            .any(|half| rest.trim_start().starts_with(half))
+    };
+    let mut commas = url.match_indices(',').map(|(comma, _)| comma);
+    match commas.find(|comma| is_half(&url[comma + 1..])) {
+        Some(comma) => {
+            let (first, second) = (&url[..comma], &url[comma + 1..]);
+            let first = part_without_credentials(first);
+            format!("{first},{}", without_credentials(second))
+        }
+        None => part_without_credentials(url),
+    }
+}
+
+fn part_without_credentials(url: &str) -> String {
     let (scheme, rest) = split_scheme(url).unwrap_or(("", url));
     let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
     // A query may contain a token.
@@ -89,6 +109,31 @@ impl S3Url {
         match self.prefix.as_str() {
             "" => format!("s3://{}", self.bucket),
             prefix => format!("s3://{}/{prefix}", self.bucket),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_shown_without_credentials() {
+        for (url, shown) in [
+            ("s3://bucket/p", "s3://bucket/p"),
+            ("s3://id:SECRET@bucket/p?token=SECRET", "s3://bucket/p"),
+            ("id:SECRET@bucket", "bucket"),
+            (
+                "log=etcds://me:SEC,RET@a:1,b:2/p?key=SECRET,packs=s3://id:SECRET@bucket/p",
+                "log=etcds://a:1,b:2/p,packs=s3://bucket/p",
+            ),
+            (
+                "packs=s3://bucket/p,  log=etcd://me:SECRET@a/p",
+                "packs=s3://bucket/p,  log=etcd://a/p",
+            ),
+            ("log=etcd://me:SECRET@a/p,x", "log=etcd://a/p,x"),
+        ] {
+            assert_eq!(without_credentials(url), shown);
         }
     }
 }

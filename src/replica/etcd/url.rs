@@ -3,10 +3,14 @@
 use percent_encoding::percent_decode_str;
 
 use crate::model::replica::ReplicaError;
+use crate::replica::url::invalid;
 
 const FORM: &str = "use etcd://HOST:PORT,HOST:PORT,HOST:PORT/PREFIX, or etcds:// for TLS";
 const DEFAULT_PORT: &str = "2379";
 const MAX_PREFIX_BYTES: usize = 512;
+
+/// What is wrong with a URL, and the remedy.
+type Invalid = (&'static str, &'static str);
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Url {
@@ -47,17 +51,20 @@ impl Url {
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Url, ReplicaError> {
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
-        // No message contains the URL, because it may contain a password.
+        Url::parsed(url, &variable).map_err(|(problem, remedy)| invalid(url, problem, remedy))
+    }
+
+    fn parsed(url: &str, variable: &impl Fn(&str) -> Option<String>) -> Result<Url, Invalid> {
         let (is_tls, rest) = match (url.strip_prefix("etcd://"), url.strip_prefix("etcds://")) {
             (Some(rest), _) => (false, rest),
             (_, Some(rest)) => (true, rest),
-            _ => return Err(invalid("it does not begin with etcd:// or etcds://", FORM)),
+            _ => return Err(("it does not begin with etcd:// or etcds://", FORM)),
         };
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, rest) = rest.split_at(end);
         if rest.contains('@') {
             let remedy = "percent-encode /, ?, # and @ in the user name and the password";
-            return Err(invalid("it has an @ after the hosts", remedy));
+            return Err(("it has an @ after the hosts", remedy));
         }
         let (user, hosts) = match authority.rsplit_once('@') {
             Some((user, hosts)) => (Some(parse_user(user)?), hosts),
@@ -68,7 +75,7 @@ impl Url {
         let tls = match is_tls {
             true => Some(parameters.tls(variable)?),
             false if parameters == Parameters::default() => None,
-            false => return Err(invalid("it has parameters for TLS", "use etcds://")),
+            false => return Err(("it has parameters for TLS", "use etcds://")),
         };
         Ok(Url {
             endpoints: hosts.split(',').map(endpoint).collect::<Result<_, _>>()?,
@@ -85,22 +92,16 @@ impl Url {
     }
 }
 
-fn invalid(problem: &str, remedy: &str) -> ReplicaError {
-    ReplicaError::Refused {
-        what: format!("invalid etcd URL: {problem}; {remedy}"),
-    }
-}
-
-fn decode(text: &str) -> Result<String, ReplicaError> {
+fn decode(text: &str) -> Result<String, Invalid> {
     let decoded = percent_decode_str(text).decode_utf8();
-    let decoded = decoded.map_err(|_| invalid("it has a percent-encoding that is not UTF-8", FORM));
+    let decoded = decoded.map_err(|_| ("it has a percent-encoding that is not UTF-8", FORM));
     decoded.map(String::from)
 }
 
-fn parse_user(user: &str) -> Result<User, ReplicaError> {
+fn parse_user(user: &str) -> Result<User, Invalid> {
     let form = "use etcd://USER:PASSWORD@HOST/PREFIX, or set ETCDCTL_USER and ETCDCTL_PASSWORD";
     let Some((name, password)) = user.split_once(':') else {
-        return Err(invalid("it has a user name without a password", form));
+        return Err(("it has a user name without a password", form));
     };
     Ok(User {
         name: decode(name)?,
@@ -121,7 +122,7 @@ fn user_of_environment(variable: impl Fn(&str) -> Option<String>) -> Option<User
     Some(User { name, password })
 }
 
-fn endpoint(host: &str) -> Result<String, ReplicaError> {
+fn endpoint(host: &str) -> Result<String, Invalid> {
     // The port follows the last colon, unless that is in the brackets of an IPv6 address.
     let (name, port) = match host.rsplit_once(':') {
         Some((name, port)) if !port.contains(']') => (name, port),
@@ -138,11 +139,11 @@ fn endpoint(host: &str) -> Result<String, ReplicaError> {
     };
     match (inner, port.parse::<u16>()) {
         (Some(_), Ok(1..)) => Ok(format!("{name}:{port}")),
-        _ => Err(invalid("it has an invalid host or port", FORM)),
+        _ => Err(("it has an invalid host or port", FORM)),
     }
 }
 
-fn prefix(path: &str) -> Result<String, ReplicaError> {
+fn prefix(path: &str) -> Result<String, Invalid> {
     let prefix = path.trim_matches('/');
     let is_segment = |segment: &str| {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
@@ -150,10 +151,10 @@ fn prefix(path: &str) -> Result<String, ReplicaError> {
     };
     if prefix.is_empty() {
         let remedy = "append a prefix for the keys of this store, such as /jobs";
-        return Err(invalid("it has no prefix", remedy));
+        return Err(("it has no prefix", remedy));
     }
     if !prefix.split('/').all(is_segment) || prefix.len() > MAX_PREFIX_BYTES {
-        return Err(invalid(
+        return Err((
             "it has an invalid prefix",
             "use at most 512 ASCII letters, digits, and .-_, separated by single slashes",
         ));
@@ -169,7 +170,7 @@ struct Parameters {
 }
 
 impl Parameters {
-    fn parse(query: &str) -> Result<Parameters, ReplicaError> {
+    fn parse(query: &str) -> Result<Parameters, Invalid> {
         let mut parameters = Parameters::default();
         for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
             let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
@@ -179,7 +180,7 @@ impl Parameters {
                 "key" => &mut parameters.key,
                 _ => {
                     let remedy = "the parameters are ca, cert, and key, which name files";
-                    return Err(invalid("it has an unknown parameter", remedy));
+                    return Err(("it has an unknown parameter", remedy));
                 }
             };
             *place = Some(decode(value)?);
@@ -187,14 +188,14 @@ impl Parameters {
         Ok(parameters)
     }
 
-    fn tls(self, variable: impl Fn(&str) -> Option<String>) -> Result<Tls, ReplicaError> {
+    fn tls(self, variable: impl Fn(&str) -> Option<String>) -> Result<Tls, Invalid> {
         let or = |file: Option<String>, name: &str| file.or_else(|| variable(name));
         let client = match (or(self.cert, "ETCDCTL_CERT"), or(self.key, "ETCDCTL_KEY")) {
             (Some(certificate), Some(key)) => Some((certificate, key)),
             (None, None) => None,
             _ => {
                 let problem = "a client certificate needs a key, and a key a certificate";
-                return Err(invalid(problem, "set cert and key, or neither"));
+                return Err((problem, "set cert and key, or neither"));
             }
         };
         Ok(Tls {
@@ -286,6 +287,14 @@ mod tests {
             let error = parse(url).unwrap_err();
             assert!(error.contains(problem), "{url}: {error}");
             assert!(!error.contains("S3"), "{url}: {error}");
+            assert!(error.starts_with("invalid replica URL "), "{error}");
         }
+    }
+
+    #[test]
+    fn an_error_names_the_url() {
+        let error = parse("etcd://me:S3CRET@a:1,b:x/p").unwrap_err();
+        let expected = "invalid replica URL etcd://a:1,b:x/p: it has an invalid host or port; ";
+        assert!(error.starts_with(expected), "{error}");
     }
 }
