@@ -455,18 +455,18 @@ pub enum Error {
         /// The id of the store in the directory.
         expected: u128,
     },
-    /// The replica lacks writes that were acknowledged: it was deleted or restored to an earlier
-    /// state. Nothing was changed.
+    /// The replica lacks writes that were acknowledged: its URL is not that of the store's replica,
+    /// or it was deleted or restored to an earlier state. Nothing was changed.
     #[error(
-        "the replica {place} ends at log sequence number {replica_lsn}, but the directory \
-         contains acknowledged writes up to {local_lsn}: the replica is missing its most recent \
-         writes; restore it, or open the directory once with `reseed` to replace it with the \
-         directory's contents"
+        "the replica {place} {}, but the directory contains acknowledged writes up to log sequence \
+         number {local_lsn}: the replica is missing its most recent writes; check the URL; if it \
+         is correct, restore the replica, or open the directory once with `reseed` to replace the \
+         replica with the directory's contents", end(*replica_lsn)
     )]
     ReplicaBehind {
         /// Where the replica is.
         place: String,
-        /// The last log sequence number in the replica.
+        /// The last log sequence number in the replica; 0 if the replica is empty.
         replica_lsn: u64,
         /// The last acknowledged log sequence number in the directory.
         local_lsn: u64,
@@ -486,8 +486,8 @@ pub enum Error {
     },
     /// A chunk or blob of the replica is missing or corrupt.
     #[error(
-        "the replica {place} is damaged: {what}; restore the replica, or open an intact directory \
-         of this store once with `reseed`"
+        "the replica {place} is damaged: {what}; check the URL; if it is correct, restore the \
+         replica, or open an intact directory of this store once with `reseed`"
     )]
     ReplicaDamaged {
         /// Where the replica is.
@@ -611,6 +611,14 @@ pub enum Error {
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
+}
+
+/// Where a replica ends, as a part of a message.
+fn end(lsn: u64) -> String {
+    match lsn {
+        0 => "is empty".to_owned(),
+        lsn => format!("ends at log sequence number {lsn}"),
+    }
 }
 
 /// When a process took over a replica, as a part of a message; nothing if this is unknown.

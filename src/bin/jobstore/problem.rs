@@ -126,6 +126,37 @@ impl From<Error> for Problem {
                 format!("{} is not a directory", path.display()),
                 "use --data DIR with the directory that contains the file STORE",
             ),
+            Error::ReplicaNeeded { path } => Problem::failed(
+                format!(
+                    "the store {} has a replica and cannot be opened for writing without it",
+                    path.display()
+                ),
+                "use --replica URL, or set JOBSTORE_REPLICA; to stop using the replica, run \
+                 `jobstore replica detach`",
+            ),
+            Error::ReplicaBehind {
+                place,
+                replica_lsn,
+                local_lsn,
+            } => {
+                let end = match replica_lsn {
+                    0 => "is empty".to_owned(),
+                    lsn => format!("ends at log sequence number {lsn}"),
+                };
+                let what = format!(
+                    "the replica {place} {end}, but the directory contains acknowledged writes up \
+                     to log sequence number {local_lsn}"
+                );
+                Problem::failed(what, CHECK_URL)
+            }
+            Error::ReplicaDamaged { place, what } => {
+                Problem::failed(format!("the replica {place} is damaged: {what}"), CHECK_URL)
+            }
+            Error::ReplicaDiverged { place, what } => Problem::failed(
+                format!("the directory does not match the replica {place} ({what})"),
+                "to use the contents of the replica, use an empty directory; to use those of this \
+                 directory, run `jobstore replica reseed`",
+            ),
             error => Problem::of(error.code(), error.to_string()),
         }
     }
@@ -154,11 +185,14 @@ fn remedy(name: &str) -> &'static str {
         "NewerFormat" => "this command is from an older release than the engine",
         "IndexUnavailable" => "the engine rebuilds the index when it next opens the store",
         "PageExpired" => "an engine has opened the store in the meantime; run the command again",
+        "Follower" => "to take over, stop the follower, and run `jobstore replica promote`",
         "Io" => "check the path, the disk, and the system log",
         _ => "",
     }
 }
 
+const CHECK_URL: &str = "check the URL; if it is correct, restore the replica, or replace its \
+     contents with those of an intact directory of the store: `jobstore replica reseed`";
 const UNKNOWN: &str = "`jobstore list --newest-first` lists the newest jobs; `jobstore find` finds a \
      job by its request";
 const PURGED: &str = "its result may still exist, if the engine stored one";
