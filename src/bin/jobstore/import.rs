@@ -89,7 +89,12 @@ pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdi
         None => access::open_to_write(store_args, Create::IfMissing)?,
     };
     if is_new {
-        output::note(&format!("created store {}", store_args.data()?.display()));
+        let done = match access.opens() {
+            None | Some(1) => "created",
+            // The replica contained a store.
+            _ => "restored",
+        };
+        output::note(&format!("{done} store {}", store_args.data()?.display()));
     }
     let bar = Bar::bytes("importing");
     let read = Arc::new(AtomicU64::new(0));

@@ -421,6 +421,10 @@ impl Access for StoreDirectory {
         Ok(self.store.stats()?.to_json())
     }
 
+    fn opens(&self) -> Option<u64> {
+        Some(self.store.opens())
+    }
+
     fn close(&self) -> Result<(), Problem> {
         Ok(self.store.close()?)
     }

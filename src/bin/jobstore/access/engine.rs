@@ -406,6 +406,10 @@ impl Access for Engine {
             .whole(SocketRequest::get(&["control", "stats"]), &mut || {})
     }
 
+    fn opens(&self) -> Option<u64> {
+        None
+    }
+
     fn close(&self) -> Result<(), Problem> {
         Ok(())
     }

@@ -206,6 +206,10 @@ pub(crate) trait Access {
     /// Returns the store's statistics as JSON, in the library's format.
     fn stats(&self) -> Result<String, Problem>;
 
+    /// Returns how many times the store has been opened for writing; `None` if an engine has it
+    /// open.
+    fn opens(&self) -> Option<u64>;
+
     /// Closes the store.
     fn close(&self) -> Result<(), Problem>;
 }
