@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 
+use jobstore::replica::Replica;
 use jobstore::{Body, Error, Graph, JobStore, Request};
 use tempfile::TempDir;
 
@@ -159,7 +160,10 @@ fn a_lost_replica_is_reseeded_and_a_replica_that_is_not_wanted_is_detached() {
         said(command.env("AWS_ENDPOINT_URL", &lost.url).output().unwrap())
     };
     let (code, said) = run(&promote);
-    assert_eq!((code, said.contains("reseed")), (1, true), "{said}");
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("replica s3://jobs/engine is empty"), "{said}");
+    let remedy = "check the URL; if it is correct, ";
+    assert!(said.contains(remedy) && said.contains("`jobstore replica reseed`"));
     assert_eq!(lost.keys(), [""; 0]);
     let (code, said) = run(&reseed);
     assert_eq!(code, 0, "{said}");
@@ -177,9 +181,133 @@ fn a_lost_replica_is_reseeded_and_a_replica_that_is_not_wanted_is_detached() {
         "/dev/null",
     ];
     let (code, said) = site.run(&import);
-    assert_eq!((code, said.contains("replica")), (1, true), "{said}");
-    site.fine(&["replica", "detach", "--data", text(&here)]);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("--replica URL"), "{said}");
+    assert!(said.contains("`jobstore replica detach`"), "{said}");
+    let detach = ["replica", "detach", "--data", text(&here)];
+    assert!(site.fine(&detach).contains("no longer has a replica"));
+    assert!(site.fine(&detach).contains("had no replica"));
     site.fine(&import);
+}
+
+#[test]
+fn a_reseed_that_would_lose_events_needs_confirmation() {
+    let site = Site::new();
+    let here = site.dir("engine");
+    let status = || site.fine(&["replica", "status", URL, "--format", "json"]);
+    let reseed = ["replica", "reseed", URL, "--data", text(&here)];
+    let (store, graph) = site.engine();
+    submit(&graph, "first").unwrap();
+    drop(graph);
+    // The store is open.
+    let (code, said) = site.run(&reseed);
+    assert_eq!((code, said.contains("is in use")), (1, true), "{said}");
+    store.close().unwrap();
+    // Both contain the same events.
+    let said = site.fine(&reseed);
+    assert!(said.contains("copied the store"), "{said}");
+
+    // Another engine writes to the replica.
+    let there = site.dir("there");
+    let promote = ["replica", "promote", URL, "--data", text(&there)];
+    let said = site.fine(&promote);
+    assert!(said.contains("took over the replica"), "{said}");
+    let (before, keys) = (status(), site.server.keys());
+    let (code, said) = site.run(&reseed);
+    assert_eq!(code, 2, "{said}");
+    for part in [
+        "the replica s3://jobs/engine ends at log sequence number ",
+        "but the directory ends at log sequence number ",
+        "nothing was changed",
+        "--yes",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+    assert_eq!((status(), site.server.keys()), (before, keys));
+    let said = site.fine(&[&reseed[..], &["--yes"]].concat());
+    assert!(said.contains("copied the store"), "{said}");
+
+    // It is unknown where a damaged replica ends.
+    let replica = replica_at(&site.server.url, "engine");
+    replica.trim(u64::MAX, &[]).unwrap();
+    let (code, said) = site.run(&reseed);
+    assert_eq!((code, said.contains("is damaged")), (2, true), "{said}");
+}
+
+#[test]
+fn a_store_without_a_replica_is_copied_to_it_and_an_import_restores_it() {
+    let site = Site::new();
+    let plain = site.dir("plain");
+    let lines = site.dir("lines");
+    std::fs::write(&lines, r#"{"command":"c","url":"/ges","body":{}}"#).unwrap();
+    let import = |dir: &Path| {
+        let graph = ["--graph", "10001/movie", text(&lines)];
+        let arguments = [&["import", "--data", text(dir)][..], &graph].concat();
+        let mut command = site.command(&arguments);
+        if dir != plain {
+            command.env("JOBSTORE_REPLICA", URL);
+        }
+        let (code, said) = said(command.output().unwrap());
+        assert_eq!(code, 0, "{said}");
+        said
+    };
+    let said = import(&plain);
+    assert!(said.contains("created store"), "{said}");
+    let promote = ["replica", "promote", URL, "--data", text(&plain)];
+    let said = site.fine(&promote);
+    let expected = "copied the store to the replica; fencing token 1";
+    assert!(said.contains(expected), "{said}");
+    assert!(site.fine(&promote).contains("took over the replica"));
+
+    let said = import(&site.dir("empty"));
+    assert!(said.contains("restored store"), "{said}");
+    assert!(!said.contains("created"), "{said}");
+}
+
+#[test]
+fn the_url_of_a_replica_comes_from_the_argument_the_option_or_the_environment() {
+    let site = Site::new();
+    let (store, _) = site.engine();
+    store.close().unwrap();
+    site.fine(&["replica", "status", "--replica", URL]);
+    let status = |arguments: &[&str]| {
+        let arguments = [&["replica", "status"][..], arguments].concat();
+        let mut command = site.command(&arguments);
+        said(command.env("JOBSTORE_REPLICA", URL).output().unwrap())
+    };
+    assert_eq!(status(&[]).0, 0);
+    let (code, said) = status(&["s3://jobs/none"]);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("s3://jobs/none is empty"), "{said}");
+    let (code, said) = status(&["s3://jobs/none", "--replica", URL]);
+    assert_eq!((code, said.contains("twice")), (2, true), "{said}");
+    let (code, said) = site.run(&["replica", "status"]);
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("JOBSTORE_REPLICA"), "{said}");
+}
+
+#[test]
+fn a_server_restores_a_store_that_it_takes_over() {
+    let site = Site::new();
+    let (store, graph) = site.engine();
+    submit(&graph, "first").unwrap();
+    drop(graph);
+    store.close().unwrap();
+    let new = site.dir("new");
+    let arguments = [
+        "serve",
+        "--replica",
+        URL,
+        "--data",
+        text(&new),
+        "--listen",
+        "127.0.0.1:0",
+    ];
+    let mut command = site.command(&arguments);
+    let mut serving = Running(command.stdout(Stdio::piped()).spawn().unwrap());
+    let stdout = BufReader::new(serving.0.stdout.take().unwrap());
+    assert!(stdout.lines().any(|line| line.unwrap().contains("http://")));
+    assert!(site.fine(&["list", "--data", text(&new)]).contains("first"));
 }
 
 #[test]
@@ -270,12 +398,13 @@ fn bad_input_is_refused_with_a_remedy_and_changes_nothing() {
         (&["replica", "status", "ftp://jobs/x"], (2, "URL")),
         (
             &["replica", "restore", "s3://jobs/none", "--data", text(&new)],
-            (1, "empty"),
+            (1, "the replica s3://jobs/none is empty"),
         ),
         (
             &["replica", "promote", "s3://jobs/none", "--data", text(&new)],
-            (1, "empty"),
+            (1, "the replica s3://jobs/none is empty"),
         ),
+        (&["replica", "detach", "--replica", URL], (2, "--replica")),
         (
             &["replica", "promote", URL, "--data", text(&plain)],
             (1, "store"),

@@ -124,9 +124,12 @@ mod tests {
     #[test]
     fn every_verb_has_examples() {
         for verb in Arguments::command().get_subcommands() {
-            let help = verb.get_after_help().map(ToString::to_string);
-            let help = help.unwrap_or_default();
-            assert!(help.contains("jobstore "), "{} has none", verb.get_name());
+            for command in [verb].into_iter().chain(verb.get_subcommands()) {
+                let help = command.get_after_help().map(ToString::to_string);
+                let help = help.unwrap_or_default();
+                let name = command.get_name();
+                assert!(help.contains("jobstore "), "{name} has none");
+            }
         }
     }
 }

@@ -16,6 +16,7 @@ mod bounded;
 mod cancel;
 mod complete;
 mod completions;
+mod confirm;
 mod export;
 mod filters;
 mod find;

@@ -2,12 +2,11 @@
 //!
 //! The findings are shown before anything is changed. Nothing is changed without confirmation.
 
-use std::io::{self, BufRead, IsTerminal};
-
 use clap::Args;
 use jobstore::JobStore;
 
 use crate::access;
+use crate::confirm::is_agreed;
 use crate::output;
 use crate::problem::{Problem, Verdict};
 use crate::progress::Bar;
@@ -51,7 +50,7 @@ pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdi
         }
         false => "Quarantine the damage?",
     };
-    if !arguments.yes && !is_agreed(question)? {
+    if !arguments.yes && !is_agreed(question, "use --yes to repair without confirmation")? {
         let verdict = match report.is_sound() {
             true => Verdict::Fine,
             false => Verdict::Wrong,
@@ -77,23 +76,4 @@ pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdi
     });
     output::coloured(&text)?;
     Ok(Verdict::Fine)
-}
-
-/// Asks for confirmation on the terminal. If there is no terminal, explains how to confirm in
-/// advance.
-fn is_agreed(question: &str) -> Result<bool, Problem> {
-    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-        return Err(Problem::usage(
-            "cannot ask for confirmation without a terminal; nothing was changed",
-            "use --yes to repair without confirmation",
-        ));
-    }
-    use std::io::Write as _;
-    let mut out = io::stderr().lock();
-    write!(out, "{question} [y/N] ")
-        .and_then(|()| out.flush())
-        .ok();
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer).ok();
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

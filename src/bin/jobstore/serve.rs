@@ -26,6 +26,10 @@ use crate::tokens::{ALL, Good, Tokens};
 const AFTER_HELP: &str = "\
 Serves the GES job-list API, and /health, /metrics, and /openapi.json. The
 store stays locked while it is served; other commands use its control socket.
+If the store has a replica, use --replica or JOBSTORE_REPLICA: the server takes
+over the replica. With --follow, it shows what another engine writes to the
+replica, and refuses writes. Both create the store from the replica if the
+directory is empty.
 
 SIGTERM and SIGINT stop the server gracefully; a second one stops it
 immediately. SIGHUP reloads the tokens; if the file is invalid, the old tokens
@@ -40,6 +44,8 @@ Without tokens, every user of this machine has access.
 Examples:
   jobstore serve --listen 127.0.0.1:8080
   jobstore serve --listen 0.0.0.0:8080 --tokens /etc/jobstore/tokens
+  jobstore serve --replica s3://bucket/jobs
+  jobstore serve --follow s3://bucket/jobs --data /var/lib/standby/jobs
   curl http://127.0.0.1:8080/ges/v1.0/10001/graphs/movie/jobs/status?limit=10";
 
 const SIGHUP: u32 = 1;

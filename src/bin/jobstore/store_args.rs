@@ -39,12 +39,19 @@ pub(crate) struct StoreArgs {
     /// URL of the store's replica, for commands that change a store that has one [env:
     /// JOBSTORE_REPLICA]
     ///
-    /// The command takes over the replica, so an engine that uses it elsewhere can no longer write.
+    /// The URL is s3://BUCKET/PREFIX, or log=etcd://HOST:PORT/PREFIX,packs=s3://BUCKET/PREFIX; see
+    /// `jobstore replica --help`. The command takes over the replica, so an engine that uses it
+    /// elsewhere can no longer write.
     #[arg(long, global = true, value_name = "URL", value_parser = some_text())]
     replica: Option<String>,
 }
 
 impl StoreArgs {
+    /// Returns the URL that was given as an option.
+    pub(crate) fn replica_option(&self) -> Option<&str> {
+        self.replica.as_deref()
+    }
+
     /// Returns the URL of the store's replica.
     pub(crate) fn replica(&self) -> Result<Option<String>, Problem> {
         match &self.replica {

@@ -294,8 +294,8 @@ const NO_SOCKET: &str = "it has no control socket, which the engine can open \
      (`JobStore::control`)";
 const AT_REST: &str = "this command needs a store that no process has open";
 /// The remedy if the process that has the store open is known.
-const KNOWN: &str =
-    "stop that process first; a `jobstore` command other than `serve` exits by itself";
+const KNOWN: &str = "stop that process first; a `jobstore` command other than `serve` and \
+     `replica follow` exits by itself";
 /// The remedy if that process is not known. It may be hidden because it runs in another container.
 const UNKNOWN: &str = "to find the process that has the directory open, run `lslocks` or `lsof` \
      as root on this host";
