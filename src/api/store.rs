@@ -72,8 +72,9 @@ impl JobStore {
     /// [`Error::StoreInUse`], [`Error::NotAStore`], [`Error::NewerFormat`], [`Error::OlderFormat`],
     /// [`Error::UnknownFeatures`], [`Error::PermissionDenied`], [`Error::DiskFull`],
     /// [`Error::TooManyOpenFiles`], [`Error::Io`]; [`Error::Damaged`] if the log is corrupt, and
-    /// [`Error::IndexUnavailable`] if the index could not be rebuilt. With options, also
-    /// [`Error::InvalidOption`] and [`Error::StoreMissing`].
+    /// [`Error::IndexUnavailable`] if the index could not be rebuilt. If the store has a replica:
+    /// [`Error::ReplicaNeeded`]. With options, also [`Error::InvalidOption`] and
+    /// [`Error::StoreMissing`], and those of [`Options::replica`].
     ///
     /// # Examples
     /// ```
@@ -217,6 +218,10 @@ impl JobStore {
     /// without a replica. Of two opens of a store, the later one has the greater token. Pass the
     /// token along with side effects outside of the store, such as writes to a shared file system,
     /// so that the receiver can reject a token that is lower than the highest one it has seen.
+    ///
+    /// The tokens belong to the replica. If the store is reseeded into an empty prefix, or if the
+    /// replica was deleted or restored to an earlier state, they start again at 1 or at an earlier
+    /// number: reset the receivers that compare tokens.
     #[must_use]
     pub fn reign(&self) -> Option<u64> {
         let replica = self.engine().replica.as_ref()?;
@@ -254,7 +259,7 @@ impl JobStore {
     /// match store.health() {
     ///     Health::Ok => {}
     ///     Health::Degraded { why, .. } => eprintln!("needs attention: {why}"),
-    ///     Health::ReadOnly { why, .. } => eprintln!("reopen the store: {why}"),
+    ///     Health::ReadOnly { why, .. } => eprintln!("no writes are accepted: {why}"),
     ///     other => eprintln!("{}", other.as_str()),
     /// }
     /// # Ok::<(), jobstore::Error>(())
@@ -277,7 +282,8 @@ impl JobStore {
     /// # Errors
     /// [`Error::IndexStuck`] if the index did not stop in time; the log is complete.
     /// [`Error::CloseStuck`] if something else did not stop, and the directory stays locked: call
-    /// `close` again. [`Error::ReadOnly`] if an earlier failure had stopped writes;
+    /// `close` again. [`Error::ReadOnly`] if an earlier failure had stopped writes, and
+    /// [`Error::Deposed`] if another open had taken over the replica: the store is closed;
     /// [`Error::Removed`] if the directory or a file in it was moved; [`Error::Forked`].
     /// [`Error::Io`] and [`Error::DiskFull`] if the end of the log could not be recorded;
     /// acknowledged writes are durable nevertheless.
@@ -314,7 +320,7 @@ impl Options {
     /// Opens the store in `dir` with these options. See [`JobStore::open`].
     ///
     /// # Errors
-    /// Those of [`JobStore::open`].
+    /// Those of [`JobStore::open`]; with a replica, those of [`Options::replica`].
     pub fn open(self, dir: impl AsRef<Path>) -> Result<JobStore> {
         self.check()?;
         JobStore::open_with(self, Some(dir.as_ref()))

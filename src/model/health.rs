@@ -21,8 +21,12 @@ pub enum Health {
         /// The problem.
         why: Arc<str>,
     },
-    /// The store accepts no writes: a write or sync has failed, or the directory or a file in it
-    /// was deleted, moved, or replaced. Reads still work. Reopen the store.
+    /// The store accepts no writes. Reads still work.
+    ///
+    /// If a write or sync has failed, or the directory or a file in it was deleted, moved, or
+    /// replaced, fix the cause, and reopen the store. If another open has taken over the replica,
+    /// close the store, and do not reopen it: that would depose the store that took over. In the
+    /// latter case, writes return [`Error::Deposed`](crate::Error::Deposed).
     #[non_exhaustive]
     ReadOnly {
         /// The cause.

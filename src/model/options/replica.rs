@@ -29,6 +29,18 @@ impl Options {
     /// runs two more threads, `jobstore-replica` and `jobstore-upload`, and uses about 40 MiB more
     /// memory if the replica is in S3.
     ///
+    /// # Errors
+    /// The open returns [`Error::ReplicaUnreachable`](crate::Error::ReplicaUnreachable),
+    /// [`Error::ReplicaRefused`](crate::Error::ReplicaRefused),
+    /// [`Error::ReplicaUnfit`](crate::Error::ReplicaUnfit),
+    /// [`Error::ReplicaOfOtherStore`](crate::Error::ReplicaOfOtherStore),
+    /// [`Error::ReplicaBehind`](crate::Error::ReplicaBehind),
+    /// [`Error::ReplicaDiverged`](crate::Error::ReplicaDiverged), or
+    /// [`Error::ReplicaDamaged`](crate::Error::ReplicaDamaged);
+    /// [`Error::ReplicaInUse`](crate::Error::ReplicaInUse) only with
+    /// [`TakeOver::IfQuiet`]; and [`Error::Deposed`](crate::Error::Deposed) if yet another open
+    /// takes over the replica in the meantime.
+    ///
     /// # Examples
     /// ```
     /// use jobstore::JobStore;
@@ -62,6 +74,11 @@ impl Options {
     /// h, 30 s by default. After that, the writes return
     /// [`Error::CommitUnknown`](crate::Error::CommitUnknown), and the store accepts no writes until
     /// it is reopened.
+    ///
+    /// A request in progress is not interrupted. If the server accepts a request and does not
+    /// respond, the request ends after the backend's own timeout: by default 30 s for S3
+    /// (`S3ReplicaBuilder::request_timeout`), and 10 s for each node of etcd. Even with a shorter
+    /// timeout here, such a server is noticed after that time at the earliest.
     #[must_use]
     pub fn replica_timeout(mut self, timeout: Duration) -> Options {
         self.replica_timeout = timeout;
