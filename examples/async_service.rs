@@ -171,8 +171,10 @@ async fn work(movie: Graph, stopping: watch::Receiver<bool>) -> jobstore::Result
             Err(error) => Err(error),
         };
         if let Err(error) = worked {
-            // These errors last until the store is opened again.
-            if let jobstore::Error::Closed | jobstore::Error::ReadOnly { .. } = error {
+            use jobstore::Error::{Closed, Deposed, ReadOnly};
+            // These errors last until the store is opened again. After `Deposed`, it must not be:
+            // another engine has it.
+            if let Closed | ReadOnly { .. } | Deposed { .. } = error {
                 return Err(error);
             }
             eprintln!("a worker continues after an error: {error}");
