@@ -131,6 +131,12 @@ impl Calls<'_> {
         }
     }
 
+    /// Reads a chunk without retrying. `None` if it does not exist and is not created within `wait`.
+    pub(crate) fn read_once(&self, number: u64, wait: Duration) -> Result<Option<Vec<u8>>> {
+        let chunk = self.once(|replica| replica.read(number, wait));
+        chunk.map_err(|error| self.unreachable(&error.to_string()))
+    }
+
     /// Reads a chunk, and verifies it.
     pub(crate) fn chunk(&self, number: u64) -> Result<Option<(ChunkHeader, Vec<u8>)>> {
         let chunk = self.repeat(|replica| replica.read(number, Duration::ZERO))?;

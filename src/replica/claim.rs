@@ -309,11 +309,9 @@ fn fill_gaps(calls: &Calls<'_>, claimant: &Claimant, store: StoreId, end: u64) -
         // Chunks that were removed before they were listed are replaced by a checkpoint that exists
         // now.
         let through = replaced(calls)?;
-        let (mut missing, mut expected) = (Vec::new(), through + 1);
-        let there = numbers
-            .iter()
-            .filter(|number| (expected..=end).contains(number));
-        for &number in there.collect::<Vec<_>>() {
+        let first = through + 1;
+        let (mut missing, mut expected) = (Vec::new(), first);
+        for &number in numbers.iter().filter(|n| (first..=end).contains(n)) {
             let gap = expected..number;
             if !gap.is_empty() && is_claim(calls, number)? {
                 missing.extend(gap);
@@ -469,7 +467,12 @@ fn scan_back(calls: &Calls<'_>, found: &mut Contents, first: u64) -> Result<()> 
 /// Returns a chunk that must exist.
 pub(crate) fn existing_chunk(calls: &Calls<'_>, number: u64) -> Result<(ChunkHeader, Vec<u8>)> {
     let chunk = calls.chunk(number)?;
-    chunk.ok_or_else(|| calls.damaged(&format!("chunk {number} is missing")))
+    chunk.ok_or_else(|| missing_chunk(calls, number))
+}
+
+/// The error for a chunk that must exist, but does not.
+pub(crate) fn missing_chunk(calls: &Calls<'_>, number: u64) -> Error {
+    calls.damaged(&format!("chunk {number} is missing"))
 }
 
 /// Whether a checkpoint belongs to the log. If the writer of one that replaces the log was deposed
@@ -586,8 +589,8 @@ mod tests {
     fn a_chunk_that_the_backend_lost_is_not_replaced_by_a_claim() {
         let replica = MemoryReplica::default();
         let writer = claim(&calls(&replica), &claimant(1), false).unwrap().writer;
-        // Chunk 2 was lost. Numbers 4 to 6 were claimed by a claimant that was killed
-        // before it created the first two.
+        // Chunk 2 was lost. Numbers 4 to 6 were claimed by a claimant that was killed before it
+        // created the first two.
         let other = ChunkHeader {
             number: 3,
             writer,

@@ -115,6 +115,7 @@ mod tests {
     #[test]
     fn an_error_names_the_part_of_the_url_that_is_wrong() {
         for (url, problem) in [
+            ("", "it has no scheme; use s3://"),
             (
                 "ftp://a/p",
                 "invalid replica URL ftp://a/p: unknown scheme ftp; use s3://",

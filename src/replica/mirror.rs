@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::sync::Arc;
+use std::time::Duration;
 
 use xxhash_rust::xxh3::Xxh3;
 
@@ -19,7 +20,7 @@ use crate::replica::at_once::at_once;
 use crate::replica::calls::{Calls, payload};
 use crate::replica::checkpoint::{Checkpoint, PackBlob, PartBlob};
 use crate::replica::chunk::Content;
-use crate::replica::claim::{Contents, existing_chunk};
+use crate::replica::claim::{Contents, existing_chunk, missing_chunk};
 use crate::replica::following;
 use crate::replica::local::Local;
 use crate::replica::read_ahead::ReadAhead;
@@ -335,10 +336,12 @@ impl Mirror<'_> {
         let mut ahead = ReadAhead::default();
         for number in first..self.contents.end {
             self.calls.check_stop()?;
-            let read_one = || existing_chunk(self.calls, number).map(|(_, chunk)| Some(chunk));
-            let chunk = ahead
-                .read(self.calls, number, read_one)?
-                .unwrap_or_default();
+            let read_one = || {
+                self.calls
+                    .repeat(|replica| replica.read(number, Duration::ZERO))
+            };
+            let chunk = ahead.read(self.calls, number, read_one)?;
+            let chunk = chunk.ok_or_else(|| missing_chunk(self.calls, number))?;
             let header = self.calls.parse(number, &chunk)?;
             let Content::Frames {
                 epoch,

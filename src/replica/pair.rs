@@ -37,7 +37,7 @@ const MAX_LOG_BYTES: usize = 1 << 20;
 ///
 /// // The same, with one URL.
 /// let url = "log=etcd://a:2379,b:2379,c:2379/jobs,packs=s3://bucket/jobs";
-/// assert_eq!(Pair::from_url(url, connect)?.place(), replica.place());
+/// assert_eq!(connect(url)?.place(), replica.place());
 /// # Ok::<(), jobstore::replica::ReplicaError>(())
 /// ```
 pub struct Pair {
@@ -63,25 +63,6 @@ impl Pair {
             blobs,
             unsettled: Mutex::new(None),
         }
-    }
-
-    /// Returns the pair at a URL `log=URL,packs=URL`. `connect` returns the backend at one of the
-    /// two URLs.
-    ///
-    /// # Errors
-    /// [`ReplicaError::Refused`] if the URL does not have this form, and the errors of `connect`.
-    pub fn from_url(
-        url: &str,
-        connect: impl Fn(&str) -> Result<Arc<dyn Replica>, ReplicaError>,
-    ) -> Result<Pair, ReplicaError> {
-        let parts = url.strip_prefix("log=");
-        let parts = parts.and_then(|parts| parts.split_once(",packs="));
-        let (log, packs) = parts.ok_or_else(|| ReplicaError::Refused {
-            what: "invalid URL of a pair; use log=URL,packs=URL, for example \
-                   log=etcd://a:2379,b:2379,c:2379/PREFIX,packs=s3://BUCKET/PREFIX"
-                .to_owned(),
-        })?;
-        Ok(Pair::new(connect(log)?, connect(packs)?))
     }
 
     /// Stores a large chunk as a blob.

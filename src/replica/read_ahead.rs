@@ -31,13 +31,8 @@ impl ReadAhead {
         self.chunks.retain(|(ahead, _)| *ahead >= number);
         if self.chunks.is_empty() && self.window > 1 {
             let numbers: Vec<u64> = (number..number + self.window as u64).collect();
-            let chunks = at_once(&numbers, |&number| {
-                // If it cannot be read now, it is read again later.
-                Ok(calls
-                    .once(|replica| replica.read(number, Duration::ZERO))
-                    .ok()
-                    .flatten())
-            });
+            let chunks = at_once(&numbers, |&number| calls.read_once(number, Duration::ZERO));
+            // The first one that does not exist, or cannot be read, is read again later.
             let found = chunks.into_iter().map_while(|chunk| chunk.ok().flatten());
             self.chunks.extend(numbers.into_iter().zip(found));
             let are_small = self

@@ -95,10 +95,8 @@ fn step(engine: &Engine, follower: &FollowerState, reading: &mut Reading) -> Res
     if unread >= UNREAD_MAX {
         reading.checked = None;
     }
-    let chunk = reading.ahead.read(&calls, number, || {
-        let chunk = calls.once(|replica| replica.read(number, POLL_WAIT));
-        chunk.map_err(|error| calls.unreachable(&error.to_string()))
-    })?;
+    let read_one = || calls.read_once(number, POLL_WAIT);
+    let chunk = reading.ahead.read(&calls, number, read_one)?;
     let Some(chunk) = chunk else {
         return check_removed(engine, follower, reading);
     };

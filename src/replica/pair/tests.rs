@@ -268,26 +268,7 @@ fn the_callers_blobs_and_the_chunks_blobs_are_apart() {
 }
 
 #[test]
-fn the_url_of_a_pair_has_two_parts() {
-    /// Stands for the backend at a URL.
-    fn backend(url: &str) -> Result<Arc<dyn Replica>, ReplicaError> {
-        let what = url.to_owned();
-        match url {
-            "etcd://a:1,b:2/p" | "s3://bucket/p" => Ok(Arc::<Memory>::default()),
-            _ => Err(ReplicaError::Refused { what }),
-        }
-    }
-    let pair = Pair::from_url("log=etcd://a:1,b:2/p,packs=s3://bucket/p", backend).unwrap();
-    assert_eq!(pair.place(), "log=memory,packs=memory");
-    for url in [
-        "",
-        "log=etcd://a:1,b:2/p",
-        "packs=s3://bucket/p",
-        "etcd://a:1,b:2/p",
-    ] {
-        let error = Pair::from_url(url, backend).unwrap_err();
-        assert!(error.to_string().contains("use log=URL,packs=URL"), "{url}");
-    }
-    let error = Pair::from_url("log=x,packs=s3://bucket/p", backend).unwrap_err();
-    assert_eq!(error.to_string(), "x");
+fn the_place_of_a_pair_names_both_parts() {
+    let [log, blobs] = [(); 2].map(|()| Arc::<Memory>::default());
+    assert_eq!(Pair::new(log, blobs).place(), "log=memory,packs=memory");
 }
