@@ -78,12 +78,7 @@ impl Graph {
 
     pub(crate) fn check(&self) -> Result<()> {
         self.engine().check_open()?;
-        if self.core.is_dropped() {
-            return Err(Error::GraphDropped {
-                graph: self.core.name.to_string(),
-            });
-        }
-        Ok(())
+        self.core.check_not_dropped()
     }
 
     pub(crate) fn check_writable(&self) -> Result<()> {

@@ -78,7 +78,10 @@ impl JobStore {
             shown.truncate(graphs);
             shown.sort_unstable();
         }
-        let graphs = shown.iter().map(|&n| graph_stats(engine, &cores[n]));
+        let graphs = shown.iter().filter_map(|&n| {
+            let stats = graph_stats(engine, &cores[n]);
+            totals::unless_dropped(stats).transpose()
+        });
         let graphs: Vec<GraphStats> = graphs.collect::<Result<_>>()?;
         let (segments, packs) = {
             let log_files = engine.log_files.read();

@@ -8,7 +8,7 @@ use crate::base::sync::time::Instant;
 use crate::engine::core::Engine;
 use crate::engine::state::graph::GraphCore;
 use crate::index::rows::DETAIL_JOBS;
-use crate::model::error::Result;
+use crate::model::error::{Error, Result};
 use crate::model::states::{State, States};
 use crate::model::stats::Totals;
 
@@ -56,7 +56,7 @@ pub(crate) fn of(engine: &Engine, cores: &[Arc<GraphCore>]) -> Result<(Totals, V
         let found = match is_exact {
             true => Some(at_ms),
             false => {
-                let job = engine.job(&cores[n], sequence)?;
+                let job = unless_dropped(engine.job(&cores[n], sequence))?.flatten();
                 job.map(|job| clock::to_ms(job.submitted_at()))
             }
         };
@@ -65,7 +65,8 @@ pub(crate) fn of(engine: &Engine, cores: &[Arc<GraphCore>]) -> Result<(Totals, V
     totals.oldest_pending_at = oldest.map(clock::from_ms);
     let (mut left, mut longest) = (RUNNING_LOOKED_AT, None);
     for n in running {
-        let (looked_at, started_ms) = longest_running(engine, &cores[n], left)?;
+        let found = unless_dropped(longest_running(engine, &cores[n], left))?;
+        let (looked_at, started_ms) = found.unwrap_or_default();
         longest = longest.into_iter().chain(started_ms).min();
         left = left.saturating_sub(looked_at);
         if left == 0 {
@@ -75,6 +76,14 @@ pub(crate) fn of(engine: &Engine, cores: &[Arc<GraphCore>]) -> Result<(Totals, V
     totals.longest_running_at = longest.map(clock::from_ms);
     totals.purge_lag = engine.retention.lock().purge_lag.longest(Instant::now());
     Ok((totals, jobs))
+}
+
+/// What was read of a graph, or `None` if the graph has been dropped meanwhile.
+pub(crate) fn unless_dropped<T>(read: Result<T>) -> Result<Option<T>> {
+    match read {
+        Err(Error::GraphDropped { .. }) => Ok(None),
+        read => read.map(Some),
+    }
 }
 
 /// Returns how many running jobs of a graph were searched, and when the one that has run longest
@@ -100,7 +109,8 @@ pub(crate) fn longest_running(
 
 #[cfg(all(test, not(jobstore_shuttle)))]
 mod tests {
-    use crate::{Body, JobStore, Request};
+    use crate::replica::MemoryReplica;
+    use crate::{Body, Error, JobStore, Request};
 
     #[test]
     fn totals_are_those_of_all_graphs_and_the_largest_are_shown_in_their_order() {
@@ -143,5 +153,39 @@ mod tests {
         let place = |name: &str| all.graphs.iter().position(|graph| graph.name == name);
         assert!(few.graphs.is_sorted_by_key(|graph| place(&graph.name)));
         assert_eq!(store.stats_of(0).unwrap().graphs, []);
+    }
+
+    #[test]
+    fn a_graph_that_is_dropped_meanwhile_is_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let replica = std::sync::Arc::new(MemoryReplica::default());
+        let options = || JobStore::options().replica(replica.clone());
+        let writer = options().open(dir.path().join("a")).unwrap();
+        for name in ["movie", "short"] {
+            let graph = writer.create_graph("1", name).unwrap();
+            for _ in 0..3 {
+                let request = Request::new("c", "/g", Body::empty()).unwrap();
+                graph.submit(request).unwrap();
+            }
+            graph.claim_next().unwrap().unwrap().detach();
+        }
+        let follower = options().follow(dir.path().join("b")).unwrap();
+        let engine = follower.engine();
+        while engine.all_graphs().len() < 2 || follower.stats().unwrap().totals.running < 2 {
+            std::thread::yield_now();
+        }
+        // The restored index no longer has the rows of the dropped graph.
+        let cores = engine.all_graphs();
+        engine.restore_follower().unwrap();
+        writer.drop_graph("1", "short").unwrap();
+        engine.restore_follower().unwrap();
+        let short = super::longest_running(engine, &cores[1], 10);
+        assert!(
+            matches!(short, Err(Error::GraphDropped { .. })),
+            "{short:?}"
+        );
+        let (totals, _) = super::of(engine, &cores).unwrap();
+        assert!(totals.longest_running_at.is_some());
+        assert!(engine.index_is_sound());
     }
 }

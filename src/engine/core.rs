@@ -345,12 +345,21 @@ impl Engine {
     /// Queries the index. If the index moves to memory during the query, its rows and their hashes
     /// are replaced, and the result may mix old and new data. In that case, the query is repeated.
     pub(crate) fn ask_index<T>(&self, ask: impl Fn(&dyn Index) -> Result<T, Fault>) -> Result<T> {
+        self.query_index(ask)?
+            .map_err(|fault| self.index_failed(fault))
+    }
+
+    /// Like [`Engine::ask_index`], but the caller decides what a fault means.
+    pub(crate) fn query_index<T>(
+        &self,
+        ask: impl Fn(&dyn Index) -> Result<T, Fault>,
+    ) -> Result<Result<T, Fault>> {
         let mut index = self.index()?;
         loop {
             let result = ask(&*index);
             let now = self.index()?;
             if Arc::ptr_eq(&index, &now) {
-                return result.map_err(|fault| self.index_failed(fault));
+                return Ok(result);
             }
             index = now;
         }

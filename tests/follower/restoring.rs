@@ -31,6 +31,7 @@ fn a_follower_that_lags_behind_a_trim_is_restored() {
     let short = follower.graph("1", "short").unwrap();
     let page = followed.list(JobQuery::new()).unwrap();
     let before = page.to_json().unwrap();
+    let short_page = short.list(JobQuery::new()).unwrap();
     let waiting = followed.clone();
     let waiter = thread::spawn(move || waiting.wait("job-4", Duration::from_secs(120)));
     // The follower cannot read the replica for some time, but the writer can.
@@ -63,6 +64,8 @@ fn a_follower_that_lags_behind_a_trim_is_restored() {
         short.list(JobQuery::new()),
         Err(Error::GraphDropped { .. })
     ));
+    let jobs: Result<Vec<_>, _> = short_page.into_iter().collect();
+    assert!(matches!(jobs, Err(Error::GraphDropped { .. })), "{jobs:?}");
     graph.cancel("job-4").unwrap();
     assert!(waiter.join().unwrap().unwrap().is_some());
     work(&graph, 1300..1500);
@@ -208,17 +211,43 @@ fn a_log_that_was_replaced_by_one_of_the_same_length_is_noticed() {
         graph.submit_as(id, request(1).unwrap()).unwrap();
         store.close().unwrap();
     };
-    write(&pair.open("a"), "left");
+    let both = |store: &JobStore, name: &str| {
+        let graph = store.create_graph("1", name).unwrap();
+        graph.submit_as("job", request(1).unwrap()).unwrap();
+        graph.start("job").unwrap();
+    };
+    let writer = pair.open("a");
+    both(&writer, "left");
+    write(&writer, "left");
     let follower = pair.follow("b");
     let followed = follower.graph("1", "movie").unwrap();
+    let replaced = follower.graph("1", "left").unwrap();
+    let replaced_page = replaced.list(JobQuery::new()).unwrap();
     assert!(followed.job("left").unwrap().is_some());
     let alone = JobStore::options().detach_replica(true);
-    write(&alone.open(pair.path("c")).unwrap(), "rite");
+    let other = alone.open(pair.path("c")).unwrap();
+    both(&other, "rite");
+    write(&other, "rite");
     let writer = options(&pair.replica).reseed(true);
     let writer = writer.open(pair.path("c")).unwrap();
     assert_same(&writer, &follower);
     assert!(followed.job("left").unwrap().is_none());
     assert!(followed.job("rite").unwrap().is_some());
+    // Both logs created a graph with the same number.
+    assert!(matches!(
+        replaced.job("job"),
+        Err(Error::GraphDropped { .. })
+    ));
+    let jobs: Result<Vec<_>, _> = replaced_page.into_iter().collect();
+    assert!(matches!(jobs, Err(Error::GraphDropped { .. })), "{jobs:?}");
+    assert!(
+        follower
+            .graph("1", "rite")
+            .unwrap()
+            .job("job")
+            .unwrap()
+            .is_some()
+    );
     submit(&writer.graph("1", "movie").unwrap(), 2);
     assert_same(&writer, &follower);
 }

@@ -155,12 +155,13 @@ fn merge(
             .map(|(&n, graph)| (n, graph.clone())),
     );
     for (number, restored) in replayed.by_number {
-        let is_same = |graph: &mut Arc<GraphCore>| graph.ids.key() == restored.ids.key();
-        let same = known.get_mut(&number).is_some_and(is_same);
-        let Some(graph) = known.remove(&number).filter(|_| same) else {
+        // In a log that was replaced, this number may belong to another graph.
+        let is_same = |graph: &Arc<GraphCore>| graph.ids.key() == restored.ids.key();
+        let Some(graph) = known.get(&number).filter(|graph| is_same(graph)).cloned() else {
             kept.insert(restored);
             continue;
         };
+        known.remove(&number);
         let mut fresh = std::mem::take(&mut *restored.state.write());
         let mut state = graph.state.write();
         waiters.extend(state.waiters.take_all());

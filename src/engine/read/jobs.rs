@@ -365,7 +365,13 @@ impl Engine {
     }
 
     fn detail_row(&self, graph: &GraphCore, group: u64) -> Result<DetailRow> {
-        self.ask_index(|index| detail_rows::read(index, graph, group))
+        let row = self.query_index(|index| detail_rows::read(index, graph, group))?;
+        row.map_err(|fault| {
+            // If a follower is restored, its index loses the rows of dropped graphs.
+            graph
+                .check_not_dropped()
+                .map_or_else(|dropped| dropped, |()| self.index_failed(fault))
+        })
     }
 
     /// The outcome of a complete job. If the job was purged after the page was taken, its outcome
@@ -380,13 +386,14 @@ impl Engine {
     ) -> Result<Outcome> {
         let stale = || {
             // The rows of a dropped graph are removed from the index.
-            if graph.is_dropped() {
-                return Error::GraphDropped {
-                    graph: graph.name.to_string(),
-                };
+            if let Err(dropped) = graph.check_not_dropped() {
+                return dropped;
             }
-            // The details of a job that was purged after the page was taken are removed, too.
-            if graph.state.read().status.is_removed(sequence) {
+            // The details of a job that was purged after the page was taken are removed, too. After
+            // a follower was restored from another log, the job may be in an earlier state.
+            let complete = States::NONE.with(State::Complete);
+            let now = graph.state.read().status.select(complete, sequence, 0, 1);
+            if now.first() != Some(sequence) {
                 return Error::PageExpired;
             }
             let number = graph.number;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::base::sync::atomic::{AtomicBool, Ordering};
 use crate::base::sync::{Mutex, RwLock};
 use crate::engine::state::graph_state::GraphState;
+use crate::model::error::{Error, Result};
 use crate::model::id::OwnIds;
 use crate::model::retention::Retention;
 
@@ -54,6 +55,16 @@ impl GraphCore {
 
     pub(crate) fn is_dropped(&self) -> bool {
         self.dropped.load(Ordering::Acquire)
+    }
+
+    /// Returns [`Error::GraphDropped`] if the graph has been dropped.
+    pub(crate) fn check_not_dropped(&self) -> Result<()> {
+        match self.is_dropped() {
+            false => Ok(()),
+            true => Err(Error::GraphDropped {
+                graph: self.name.to_string(),
+            }),
+        }
     }
 
     /// Whether this is still the graph's policy.
