@@ -47,6 +47,8 @@ pub(crate) mod graph;
 
 pub(crate) mod list;
 pub(crate) mod page;
+#[cfg(feature = "http")]
+pub(crate) mod page_parts;
 
 pub(crate) mod detailed;
 

@@ -12,5 +12,7 @@ pub(crate) mod lookup;
 pub(crate) mod missing_job;
 pub(crate) mod opens;
 pub(crate) mod reader;
+#[cfg(feature = "http")]
+pub(crate) mod runs;
 pub(crate) mod scan;
 pub(crate) mod tombstones;

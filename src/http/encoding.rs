@@ -1,25 +1,14 @@
-//! Response compression.
+//! The negotiation of a response's encoding.
 //!
-//! Contains the negotiation of the encoding, and the encoders. Only encodings that the client
-//! accepts are used; the first bytes of a stream are not delayed.
-
-use std::io::{self, Write};
+//! Only encodings that the client accepts are used.
 
 use axum::http::{HeaderMap, HeaderValue, header};
-use flate2::write::GzEncoder;
 
 /// Responses shorter than this are not compressed, because they would not become smaller.
 const SMALL_BYTES: usize = 1024;
 
-/// The compression levels are low for speed, because a list is read at hundreds of MB/s.
-const GZIP_LEVEL: u32 = 1;
-const ZSTD_LEVEL: i32 = 1;
-/// The window of an encoder: 128 KiB. It stays allocated until the client has read the whole
-/// response, even if the client is slow.
-const ZSTD_WINDOW_LOG: u32 = 17;
-
 /// The encoding of a response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Encoding {
     Plain,
     Gzip,
@@ -78,67 +67,11 @@ impl Encoding {
         }
     }
 
-    /// The encoding for a text, given its beginning or the whole text.
-    pub(crate) fn for_text(self, beginning: &[u8], is_all: bool) -> Encoding {
-        match is_all && beginning.len() < SMALL_BYTES {
+    /// The encoding for a whole text of this length.
+    pub(crate) fn for_whole(self, text_len: usize) -> Encoding {
+        match text_len < SMALL_BYTES {
             true => Encoding::Plain,
             false => self,
-        }
-    }
-
-    pub(crate) fn encoder(self) -> io::Result<Encoder> {
-        Ok(match self {
-            Encoding::Plain => Encoder::Plain,
-            Encoding::Gzip => {
-                let level = flate2::Compression::new(GZIP_LEVEL);
-                Encoder::Gzip(GzEncoder::new(Vec::new(), level))
-            }
-            Encoding::Zstd => {
-                let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL)?;
-                encoder.window_log(ZSTD_WINDOW_LOG)?;
-                Encoder::Zstd(encoder)
-            }
-        })
-    }
-}
-
-/// An encoder for the pieces of a stream.
-pub(crate) enum Encoder {
-    Plain,
-    Gzip(GzEncoder<Vec<u8>>),
-    Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
-}
-
-impl Encoder {
-    /// Encodes `text` and returns the encoded bytes that are ready. If `at_once` is set, returns
-    /// all of them.
-    pub(crate) fn piece(&mut self, text: Vec<u8>, at_once: bool) -> io::Result<Vec<u8>> {
-        let ready = match self {
-            Encoder::Plain => return Ok(text),
-            Encoder::Gzip(encoder) => {
-                encoder.write_all(&text)?;
-                if at_once {
-                    encoder.flush()?;
-                }
-                encoder.get_mut()
-            }
-            Encoder::Zstd(encoder) => {
-                encoder.write_all(&text)?;
-                if at_once {
-                    encoder.flush()?;
-                }
-                encoder.get_mut()
-            }
-        };
-        Ok(std::mem::take(ready))
-    }
-
-    /// Returns the remaining bytes, after the last piece.
-    pub(crate) fn finish(self) -> io::Result<Vec<u8>> {
-        match self {
-            Encoder::Plain => Ok(Vec::new()),
-            Encoder::Gzip(encoder) => encoder.finish(),
-            Encoder::Zstd(encoder) => encoder.finish(),
         }
     }
 }

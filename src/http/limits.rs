@@ -37,6 +37,7 @@ pub struct Limits {
     pub(crate) first_byte: Duration,
     pub(crate) stall: Duration,
     pub(crate) whole: Duration,
+    pub(crate) compressed_cache_bytes: u64,
 }
 
 impl Default for Limits {
@@ -47,13 +48,14 @@ impl Default for Limits {
             first_byte: Duration::from_secs(30),
             stall: Duration::from_secs(30),
             whole: Duration::from_secs(15 * 60),
+            compressed_cache_bytes: 16 << 20,
         }
     }
 }
 
 impl Limits {
     /// Returns the default limits: 128 long pages, 4 scans, 30 s to the first byte, 30 s for each
-    /// block, and 15 min in total.
+    /// block, 15 min in total, and 16 MiB for compressed jobs.
     pub fn new() -> Limits {
         Limits::default()
     }
@@ -94,6 +96,25 @@ impl Limits {
     /// Sets the maximum time that a whole response may take, even if the client keeps reading.
     pub fn whole(mut self, time: Duration) -> Limits {
         self.whole = bounded(time);
+        self
+    }
+
+    /// Sets the maximum size of the cache of compressed jobs, in bytes. The default is 16 MiB, and 0
+    /// turns the cache off. The memory is used only as needed. No request is refused because of this
+    /// limit.
+    ///
+    /// If a client accepts `gzip` or `zstd`, runs of 512 complete jobs on a page of
+    /// [`Routes::list`](crate::http::Routes::list) are compressed once, and kept for other pages.
+    /// The least recently used runs are evicted. A run with more than 512 KiB of text is not kept.
+    /// The response is then sent as several zstd frames, or as one gzip member. If clients can read
+    /// only one zstd frame, turn the cache off.
+    ///
+    /// # Cost
+    /// A run takes about as much memory as it takes in a response, once for each encoding. A page
+    /// from the cache costs a small fraction of the processor time of compressing it, and its jobs
+    /// are not read from the files.
+    pub fn compressed_cache_bytes(mut self, bytes: u64) -> Limits {
+        self.compressed_cache_bytes = bytes;
         self
     }
 }

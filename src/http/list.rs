@@ -4,6 +4,7 @@
 //! response is either a success document or an error of the GES API.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
@@ -16,9 +17,12 @@ use crate::api::lifecycle::Cancellation;
 use crate::api::page::Page;
 use crate::http::api_error::JSON;
 use crate::http::audit_log::{Actor, AuditEntry};
+use crate::http::compressed_page::CompressedPage;
+use crate::http::encoding::Encoding;
 use crate::http::query::{ListRequest, Query};
 use crate::http::response::{RoutesState, encoding, json};
-use crate::http::stream::{BodySource, LINES, Text, lines};
+use crate::http::run_cache::RunCache;
+use crate::http::stream::{BodySource, LINES, Pieces, lines, pieces};
 use crate::model::api_error::ApiError;
 use crate::model::cursor::Cursor;
 use crate::model::error::{Error, Result};
@@ -45,13 +49,16 @@ enum ListFormat {
 }
 
 impl ListFormat {
-    fn text(self, page: &Page) -> Text {
+    fn pieces(self, page: &Page, encoding: Encoding, cache: &Arc<RunCache>) -> Pieces {
         match self {
-            ListFormat::Document => Box::new(page.chunks()),
-            ListFormat::Detailed => Box::new(page.detailed_chunks()),
+            ListFormat::Document => match CompressedPage::new(page, encoding, cache) {
+                Some(page) => Box::new(page),
+                None => pieces(Box::new(page.chunks())),
+            },
+            ListFormat::Detailed => pieces(Box::new(page.detailed_chunks())),
             ListFormat::Lines => {
                 let mut jobs = Export::lines_with_progress(page);
-                lines(move |out| jobs.write_piece(out))
+                pieces(lines(move |out| jobs.write_piece(out)))
             }
         }
     }
@@ -151,7 +158,7 @@ impl RoutesState {
         let list = asked
             .list
             .on_progress(move |_| ends_if(watched.is_closed()));
-        let encoding = encoding(headers);
+        let (encoding, cache) = (encoding(headers), self.run_cache.clone());
         let found = self.with_graph(graph, move |graph| -> Result<_, ApiError> {
             let _permit = place;
             let page = match &asked.job_id {
@@ -163,7 +170,8 @@ impl RoutesState {
                     page.past(asked.offset)
                 }
             };
-            let begun = BodySource::begin(form.text(&page), encoding)?;
+            let pieces = form.pieces(&page, encoding, &cache);
+            let begun = BodySource::begin_pieces(pieces, encoding)?;
             Ok((begun, PageHeaders::of(&page, form)))
         });
         let (begun, about) = found.await?;

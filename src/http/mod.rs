@@ -49,10 +49,12 @@
 mod api_error;
 mod audit_log;
 mod auth;
+mod compressed_page;
 mod connection;
 mod connection_slots;
 mod control_routes;
 pub(crate) mod control_socket;
+mod encoder;
 mod encoding;
 mod find;
 mod limits;
@@ -65,6 +67,7 @@ mod query;
 mod request_body;
 mod response;
 mod routes;
+mod run_cache;
 mod serve;
 mod stream;
 

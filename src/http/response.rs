@@ -17,6 +17,7 @@ use crate::api::store::JobStore;
 use crate::http::auth::{Caller, Hook};
 use crate::http::encoding::Encoding;
 use crate::http::limits::{Limits, ProjectLimits};
+use crate::http::run_cache::RunCache;
 use crate::http::stream::{StartedBody, StreamedBody};
 use crate::model::api_error::ApiError;
 use crate::model::error::{Error, Result};
@@ -28,6 +29,7 @@ pub(crate) struct RoutesState {
     pub(crate) hook: Option<Hook>,
     pub(crate) limits: Limits,
     pub(crate) project_limits: Arc<ProjectLimits>,
+    pub(crate) run_cache: Arc<RunCache>,
 }
 
 impl RoutesState {

@@ -22,6 +22,7 @@ use crate::http::limits::{Limits, ProjectLimits};
 use crate::http::middleware::around;
 use crate::http::operations;
 use crate::http::response::RoutesState;
+use crate::http::run_cache::RunCache;
 use crate::model::api_error::ApiError;
 
 const LIST: &str = "/ges/v1.0/{project_id}/graphs/{graph_name}/jobs/status";
@@ -35,7 +36,8 @@ const CANCEL: &str = "/ges/v1.0/{project_id}/graphs/{graph_name}/jobs/{job_id}";
 /// also in the log's spans. If a request's method is not accepted by its path, the response is a
 /// 405 in the format of the API. The engine provides the fallback for unknown paths.
 ///
-/// All routers created from one `Routes` share its limits.
+/// All routers created from one `Routes` share its limits and its cache of compressed jobs
+/// ([`Limits::compressed_cache_bytes`]).
 ///
 /// # Examples
 /// ```
@@ -63,6 +65,7 @@ impl Routes {
             store: store.clone(),
             hook: None,
             project_limits: Arc::new(ProjectLimits::new(&limits)),
+            run_cache: Arc::new(RunCache::new(limits.compressed_cache_bytes)),
             limits,
         };
         Routes { shared }
@@ -106,6 +109,7 @@ impl Routes {
     /// Sets the limits on what responses may cost.
     pub fn limits(mut self, limits: Limits) -> Routes {
         self.shared.project_limits = Arc::new(ProjectLimits::new(&limits));
+        self.shared.run_cache = Arc::new(RunCache::new(limits.compressed_cache_bytes));
         self.shared.limits = limits;
         self
     }

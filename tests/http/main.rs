@@ -5,6 +5,7 @@
 mod anything;
 #[path = "../common/mod.rs"]
 mod common;
+mod compressed;
 mod connections;
 mod documents;
 mod failures;

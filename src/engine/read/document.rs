@@ -143,14 +143,16 @@ impl RenderedRange {
 
 /// The texts of jobs, separated by commas.
 #[derive(Default)]
-struct JobTexts {
+pub(super) struct JobTexts {
     reader: Reader,
+    /// The first job of the range.
+    start: u64,
     /// The current position in the selection.
     at: usize,
     /// Whether a text was written before these.
-    is_continued: bool,
+    pub(super) is_continued: bool,
     /// A job that is read in pieces and not complete yet.
-    large: Option<Large>,
+    pub(super) large: Option<Large>,
     piece: Vec<u8>,
     /// In a newest-first list: all jobs with this or a higher sequence number have been written.
     upto: Option<u64>,
@@ -158,13 +160,14 @@ struct JobTexts {
 
 impl JobTexts {
     /// Continues with the selected jobs of this range.
-    fn seek_range(&mut self, range: Range<u64>, snapshot: &Snapshot) {
+    pub(super) fn seek_range(&mut self, range: Range<u64>, snapshot: &Snapshot) {
+        self.start = range.start;
         self.at = snapshot.selection.place(range.start);
         self.reader.seek_range(range, snapshot);
     }
 
     /// Writes the next jobs, about one block; returns `false` if there are no more.
-    fn produce(
+    pub(super) fn produce(
         &mut self,
         graph: &GraphCore,
         snapshot: &Snapshot,
@@ -237,12 +240,14 @@ impl JobTexts {
         splice(text, &row, state, out)
     }
 
-    /// Writes the selected jobs of the reader's block. The block's text shows all jobs as complete
-    /// and includes the commas between them, so a run of complete jobs can be copied at once.
+    /// Writes the selected jobs of the reader's block that are in the range. The block's text shows
+    /// all jobs as complete and includes the commas between them, so a run of complete jobs can be
+    /// copied at once.
     fn block(&mut self, snapshot: &Snapshot, out: &mut impl Write) -> Result<()> {
         let first = self.reader.block.first_sequence;
         let end = first + self.reader.block.rows.len() as u64;
-        let mut from = first;
+        let end = end.min(self.reader.end);
+        let mut from = first.max(self.start);
         while let Some((sequence, state)) = snapshot.selection.next(from, &mut self.at) {
             if sequence >= end {
                 break;
@@ -265,7 +270,7 @@ impl JobTexts {
     }
 }
 
-fn put(out: &mut impl Write, bytes: &[u8]) -> Result<()> {
+pub(super) fn put(out: &mut impl Write, bytes: &[u8]) -> Result<()> {
     out.write_all(bytes).map_err(|e| Error::output(&e))
 }
 

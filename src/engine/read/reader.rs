@@ -13,6 +13,7 @@ use crate::engine::read::missing_job::missing;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::graph_state::GraphState;
 use crate::engine::state::log_files::LogFiles;
+use crate::engine::state::state_identity::StateIdentity;
 use crate::engine::state::status::Selection;
 use crate::engine::state::unpacked::{TailPlace, TailRun};
 use crate::log::block::{BLOCK_JOBS_MAX, Block};
@@ -36,6 +37,12 @@ const STRETCH_BLOCKS: usize = 8;
 #[derive(Default)]
 pub(crate) struct Snapshot {
     pub(crate) selection: Selection,
+    /// The state that the jobs were selected from.
+    #[cfg_attr(
+        not(feature = "http"),
+        allow(dead_code, reason = "identifies encoded texts")
+    )]
+    pub(crate) identity: StateIdentity,
     parts: Arc<[Arc<Part>]>,
     tail: Arc<Vec<TailRun>>,
     cancelling: Vec<u64>,
@@ -55,6 +62,7 @@ impl Snapshot {
         let tail = tail.filter_map(|run| slice(run, first, last)).collect();
         Snapshot {
             selection,
+            identity: state.identity,
             parts: state.parts.clone(),
             tail: Arc::new(tail),
             cancelling: state.cancelling.range(first..=last).copied().collect(),
@@ -78,6 +86,7 @@ impl Snapshot {
     pub(crate) fn of(&self, selection: Selection) -> Snapshot {
         Snapshot {
             selection,
+            identity: self.identity,
             parts: self.parts.clone(),
             tail: self.tail.clone(),
             ..Snapshot::default()
@@ -251,7 +260,7 @@ pub(crate) struct Reader {
     /// The next job to read.
     next: u64,
     /// The end: this job and later ones are not read.
-    end: u64,
+    pub(crate) end: u64,
     ahead: Ahead,
     /// Text read from a segment.
     text: Vec<u8>,

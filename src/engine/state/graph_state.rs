@@ -13,6 +13,7 @@ use crate::engine::state::detail_changes::DetailChanges;
 use crate::engine::state::details::DetailHashes;
 use crate::engine::state::graph_changes::{GraphChanges, RoundNumber};
 use crate::engine::state::run_cell::RunCell;
+use crate::engine::state::state_identity::StateIdentity;
 use crate::engine::state::status::StatusColumn;
 use crate::engine::state::unpacked::{TailPlace, TailRun};
 use crate::engine::state::waiters::{PENDING, Waiter, Waiters};
@@ -24,6 +25,7 @@ use crate::model::states::{State, States};
 
 #[derive(Default)]
 pub(crate) struct GraphState {
+    pub(crate) identity: StateIdentity,
     pub(crate) status: StatusColumn,
     /// Packed requests, in order.
     pub(crate) parts: Arc<[Arc<Part>]>,

@@ -34,6 +34,7 @@ pub(crate) mod retention;
 pub(crate) mod retired;
 pub(crate) mod rewrites;
 pub(crate) mod run_cell;
+pub(crate) mod state_identity;
 pub(crate) mod status;
 pub(crate) mod store_lock;
 pub(crate) mod unpacked;

@@ -141,6 +141,21 @@ impl Selection {
         None
     }
 
+    /// The first run of `jobs` jobs at or after `from` that are all selected and complete. A run
+    /// begins at a multiple of `jobs`. Repeated searches in ascending order are fast.
+    #[cfg(feature = "http")]
+    pub(crate) fn aligned_complete_run(&self, from: u64, jobs: u64, at: &mut usize) -> Option<u64> {
+        let mut start = from.next_multiple_of(jobs);
+        loop {
+            let (next, _) = self.next(start, at)?;
+            start = start.max(next / jobs * jobs);
+            if self.complete_run(start, start + jobs, at) == jobs {
+                return Some(start);
+            }
+            start += jobs;
+        }
+    }
+
     /// How many jobs, starting with `sequence` and before `end`, are all selected and complete.
     pub(crate) fn complete_run(&self, sequence: u64, end: u64, at: &mut usize) -> u64 {
         let mut next = sequence;

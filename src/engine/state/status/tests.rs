@@ -64,6 +64,18 @@ proptest! {
             let end = sequence + 50;
             prop_assert_eq!(selection.complete_run(sequence, end, &mut 0), run.min(50));
         }
+        #[cfg(feature = "http")]
+        for jobs in [32, 64, 512] {
+            let is_run = |first: u64| (first..first + jobs)
+                .all(|n| expected.binary_search(&(n, State::Complete)).is_ok());
+            let runs: Vec<u64> = (0..9400).step_by(jobs as usize).filter(|&n| is_run(n)).collect();
+            let (mut found, mut from, mut at) = (Vec::new(), 0, 0);
+            while let Some(run) = selection.aligned_complete_run(from, jobs, &mut at) {
+                found.push(run);
+                from = run + jobs;
+            }
+            prop_assert_eq!(found, runs);
+        }
         prop_assert_eq!(&found, &expected);
         let mut back: Vec<_> = matching(0).filter(|job| job.0 < from).collect();
         back.reverse();
