@@ -61,9 +61,10 @@ impl Limits {
     }
 
     /// Sets the maximum number of long pages sent concurrently. A long page is one that is larger
-    /// than a block of 64 KiB. Each long page needs memory for one or two blocks and keeps its
-    /// files open. Short pages are not limited. One project can use at most half of the slots, so
-    /// its clients cannot lock out the clients of other projects.
+    /// than a block of 64 KiB. Each long page needs memory for one or two blocks, or for one
+    /// compressed run of jobs ([`Limits::compressed_cache_bytes`]), and keeps its files open. Short
+    /// pages are not limited. One project can use at most half of the slots, so its clients cannot
+    /// lock out the clients of other projects.
     pub fn long_pages(mut self, pages: usize) -> Limits {
         self.long_pages = pages;
         self
@@ -106,8 +107,10 @@ impl Limits {
     /// If a client accepts `gzip` or `zstd`, runs of 512 complete jobs on a page of
     /// [`Routes::list`](crate::http::Routes::list) are compressed once, and kept for other pages.
     /// The least recently used runs are evicted. A run with more than 512 KiB of text is not kept.
-    /// The response is then sent as several zstd frames, or as one gzip member. If clients can read
-    /// only one zstd frame, turn the cache off.
+    /// Jobs that were purged may stay in memory until then, but are not on later pages.
+    ///
+    /// With the cache, a response in zstd consists of several frames (RFC 8878, section 3). If a
+    /// client reads only the first, turn the cache off. A response in gzip is a single member.
     ///
     /// # Cost
     /// A run takes about as much memory as it takes in a response, once for each encoding. A page

@@ -15,7 +15,8 @@
 //! Without a hook ([`Routes::authorize`]), requests are not authorized. [`Limits`] bounds what
 //! responses may cost. A list is read in blocks as the client receives it, but not on the server's
 //! threads. Therefore, a slow client costs only one block of memory. A client that stalls is
-//! disconnected. A failure after the first bytes aborts the connection.
+//! disconnected. A failure after the first bytes aborts the connection. If a client accepts gzip or
+//! zstd, complete jobs are compressed once for many pages ([`Limits::compressed_cache_bytes`]).
 //!
 //! [`serve()`] is a server with limits that a bare `axum::serve` does not have.
 //! [`no_such_resource`] is the 404 of the GES API, for an engine's fallback. [`openapi()`] is the

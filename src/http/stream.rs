@@ -29,8 +29,9 @@ use crate::http::limits::{Limits, Permit};
 use crate::http::response::off_thread;
 use crate::model::error::{Error, Result};
 
-/// Encoded pieces smaller than this are collected into larger ones.
-const GATHERED_BYTES: usize = 16 << 10;
+/// Encoded pieces are collected until they have this many bytes. Producing them takes a switch to
+/// another thread, which costs more than a compressed piece from the cache.
+const GATHERED_BYTES: usize = 64 << 10;
 
 /// A text in pieces of [`CHUNK_BYTES`] or somewhat more. Only the last piece may be shorter.
 pub(crate) type Text = Box<dyn Iterator<Item = Result<Vec<u8>>> + Send>;
