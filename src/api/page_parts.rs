@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::api::graph::Graph;
 use crate::api::page::{CHUNK_BYTES, Page};
 use crate::engine::read::reader::Snapshot;
-use crate::engine::read::runs::{Part, RUN_JOBS, RunDocument};
+use crate::engine::read::runs::{Part, RunDocument, first_run};
 use crate::model::error::Result;
 
 pub(crate) use crate::engine::read::runs::RunKey;
@@ -27,9 +27,9 @@ pub(crate) enum PagePart {
 }
 
 impl Page {
-    /// Whether the page is long enough to contain a run.
-    pub(crate) fn may_have_runs(&self) -> bool {
-        self.snapshot.selection.len >= RUN_JOBS
+    /// Whether the page contains a run.
+    pub(crate) fn has_runs(&self) -> bool {
+        first_run(&self.snapshot, 0, &mut 0).is_some()
     }
 
     /// The JSON document of [`Page::write_json`] in parts.

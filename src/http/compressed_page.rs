@@ -21,13 +21,13 @@ pub(crate) struct CompressedPage {
 }
 
 impl CompressedPage {
-    /// Returns `None` if no run of the page would be cached.
+    /// Returns `None` if the page has no runs, or they would not be cached.
     pub(crate) fn new(
         page: &Page,
         encoding: Encoding,
         cache: &Arc<RunCache>,
     ) -> Option<CompressedPage> {
-        let has_runs = encoding != Encoding::Plain && !cache.is_off() && page.may_have_runs();
+        let has_runs = encoding != Encoding::Plain && !cache.is_off() && page.has_runs();
         has_runs.then(|| CompressedPage {
             parts: page.parts(),
             encoding,

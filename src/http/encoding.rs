@@ -1,6 +1,6 @@
 //! The negotiation of a response's encoding.
 //!
-//! Only encodings that the client accepts are used.
+//! Contains [`Encoding`] and [`Wanted`]. Only encodings that the client accepts are used.
 
 use axum::http::{HeaderMap, HeaderValue, header};
 
@@ -15,10 +15,19 @@ pub(crate) enum Encoding {
     Zstd,
 }
 
-impl Encoding {
-    /// The best encoding that the client accepts: by the client's weights, then by compression
-    /// ratio.
-    pub(crate) fn wanted(headers: &HeaderMap) -> Encoding {
+/// The encodings that a client accepts best.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    /// By the client's weights, then by compression ratio.
+    pub(crate) encoding: Encoding,
+    /// By the client's weights, then gzip before zstd: for a response that is assembled from
+    /// encoded texts. In zstd, it would have several frames, and clients that read only the first
+    /// are common. Nearly all of them accept gzip as well.
+    pub(crate) assembled: Encoding,
+}
+
+impl Wanted {
+    pub(crate) fn of(headers: &HeaderMap) -> Wanted {
         let mut known = [
             (Encoding::Zstd, None),
             (Encoding::Gzip, None),
@@ -50,14 +59,20 @@ impl Encoding {
             Encoding::Plain => own.or(others.filter(|&q| q == 0)).unwrap_or(1),
             Encoding::Gzip | Encoding::Zstd => own.or(others).unwrap_or(0),
         };
-        let best = known
-            .into_iter()
-            .filter(|&one| weight(one) > 0)
-            .rev()
-            .max_by_key(|&one| weight(one));
-        best.map_or(Encoding::Plain, |(encoding, _)| encoding)
+        let best = |known: [(Encoding, Option<u32>); 3]| {
+            let accepted = known.into_iter().filter(|&one| weight(one) > 0);
+            let best = accepted.rev().max_by_key(|&one| weight(one));
+            best.map_or(Encoding::Plain, |(encoding, _)| encoding)
+        };
+        let [zstd, gzip, plain] = known;
+        Wanted {
+            encoding: best([zstd, gzip, plain]),
+            assembled: best([gzip, zstd, plain]),
+        }
     }
+}
 
+impl Encoding {
     /// The value of `Content-Encoding`.
     pub(crate) fn header(self) -> Option<HeaderValue> {
         match self {
@@ -103,8 +118,15 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(header::ACCEPT_ENCODING, accepted.parse().unwrap());
-            assert_eq!(Encoding::wanted(&headers), encoding, "{accepted:?}");
+            let wanted = Wanted::of(&headers);
+            assert_eq!(wanted.encoding, encoding, "{accepted:?}");
+            // Only a tie between the two is decided differently.
+            let is_tie = ["gzip, deflate, br, zstd", "*"].contains(&accepted);
+            let assembled = if is_tie { Encoding::Gzip } else { encoding };
+            assert_eq!(wanted.assembled, assembled, "{accepted:?}");
         }
-        assert_eq!(Encoding::wanted(&HeaderMap::new()), Encoding::Plain);
+        let wanted = Wanted::of(&HeaderMap::new());
+        assert_eq!(wanted.encoding, Encoding::Plain);
+        assert_eq!(wanted.assembled, Encoding::Plain);
     }
 }

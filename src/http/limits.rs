@@ -109,8 +109,10 @@ impl Limits {
     /// The least recently used runs are evicted. A run with more than 512 KiB of text is not kept.
     /// Jobs that were purged may stay in memory until then, but are not on later pages.
     ///
-    /// With the cache, a response in zstd consists of several frames (RFC 8878, section 3). If a
-    /// client reads only the first, turn the cache off. A response in gzip is a single member.
+    /// Such a response is a single member in gzip, but several frames in zstd (RFC 8878, section 3),
+    /// and some clients read only the first frame. Therefore, it is sent in gzip if the client
+    /// accepts both with the same weight. Without the cache, zstd is preferred, and a response is a
+    /// single frame.
     ///
     /// # Cost
     /// A run takes about as much memory as it takes in a response, once for each encoding. A page

@@ -18,11 +18,11 @@ use crate::api::page::Page;
 use crate::http::api_error::JSON;
 use crate::http::audit_log::{Actor, AuditEntry};
 use crate::http::compressed_page::CompressedPage;
-use crate::http::encoding::Encoding;
+use crate::http::encoding::{Encoding, Wanted};
 use crate::http::query::{ListRequest, Query};
-use crate::http::response::{RoutesState, encoding, json};
+use crate::http::response::{RoutesState, json};
 use crate::http::run_cache::RunCache;
-use crate::http::stream::{BodySource, LINES, Pieces, lines, pieces};
+use crate::http::stream::{BodySource, LINES, Pieces, Text, lines, pieces};
 use crate::model::api_error::ApiError;
 use crate::model::cursor::Cursor;
 use crate::model::error::{Error, Result};
@@ -49,18 +49,20 @@ enum ListFormat {
 }
 
 impl ListFormat {
-    fn pieces(self, page: &Page, encoding: Encoding, cache: &Arc<RunCache>) -> Pieces {
-        match self {
-            ListFormat::Document => match CompressedPage::new(page, encoding, cache) {
-                Some(page) => Box::new(page),
-                None => pieces(Box::new(page.chunks())),
+    /// The pieces of a page, and their encoding.
+    fn pieces(self, page: &Page, wanted: Wanted, cache: &Arc<RunCache>) -> (Pieces, Encoding) {
+        let text: Text = match self {
+            ListFormat::Document => match CompressedPage::new(page, wanted.assembled, cache) {
+                Some(page) => return (Box::new(page), wanted.assembled),
+                None => Box::new(page.chunks()),
             },
-            ListFormat::Detailed => pieces(Box::new(page.detailed_chunks())),
+            ListFormat::Detailed => Box::new(page.detailed_chunks()),
             ListFormat::Lines => {
                 let mut jobs = Export::lines_with_progress(page);
-                pieces(lines(move |out| jobs.write_piece(out)))
+                lines(move |out| jobs.write_piece(out))
             }
-        }
+        };
+        (pieces(text), wanted.encoding)
     }
 
     fn content_type(self) -> HeaderValue {
@@ -158,7 +160,7 @@ impl RoutesState {
         let list = asked
             .list
             .on_progress(move |_| ends_if(watched.is_closed()));
-        let (encoding, cache) = (encoding(headers), self.run_cache.clone());
+        let (wanted, cache) = (Wanted::of(headers), self.run_cache.clone());
         let found = self.with_graph(graph, move |graph| -> Result<_, ApiError> {
             let _permit = place;
             let page = match &asked.job_id {
@@ -170,7 +172,7 @@ impl RoutesState {
                     page.past(asked.offset)
                 }
             };
-            let pieces = form.pieces(&page, encoding, &cache);
+            let (pieces, encoding) = form.pieces(&page, wanted, &cache);
             let begun = BodySource::begin_pieces(pieces, encoding)?;
             Ok((begun, PageHeaders::of(&page, form)))
         });

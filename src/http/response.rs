@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use crate::api::graph::Graph;
 use crate::api::store::JobStore;
 use crate::http::auth::{Caller, Hook};
-use crate::http::encoding::Encoding;
+use crate::http::encoding::{Encoding, Wanted};
 use crate::http::limits::{Limits, ProjectLimits};
 use crate::http::run_cache::RunCache;
 use crate::http::stream::{StartedBody, StreamedBody};
@@ -83,7 +83,7 @@ impl RoutesState {
 
 /// The encoding of the response to this request.
 pub(crate) fn encoding(headers: &HeaderMap) -> Encoding {
-    Encoding::wanted(headers)
+    Wanted::of(headers).encoding
 }
 
 /// Runs work that reads or writes files.

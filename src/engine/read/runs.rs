@@ -49,6 +49,16 @@ pub(crate) enum Part {
     End,
 }
 
+/// The first job of the next run that begins with this job or a later one. A newest-first page has
+/// no runs. Repeated searches in ascending order are fast.
+pub(crate) fn first_run(snapshot: &Snapshot, from: u64, at: &mut usize) -> Option<u64> {
+    if snapshot.newest_first {
+        return None;
+    }
+    let selection = &snapshot.selection;
+    selection.aligned_complete_run(from, RUN_JOBS, at)
+}
+
 /// The document of [`Document`](super::document::Document) in parts.
 pub(crate) struct RunDocument {
     texts: JobTexts,
@@ -158,15 +168,13 @@ impl RunDocument {
 
     /// Continues with text from this job up to the next run.
     fn continue_from(&mut self, from: u64, snapshot: &Snapshot) {
+        let run = first_run(snapshot, from, &mut self.at);
+        self.stage = Stage::Text(run);
         if snapshot.newest_first {
-            self.stage = Stage::Text(None);
+            // The texts set their own ranges.
             return;
         }
-        let run = snapshot
-            .selection
-            .aligned_complete_run(from, RUN_JOBS, &mut self.at);
         let end = run.unwrap_or(u64::MAX);
         self.texts.seek_range(from..end, snapshot);
-        self.stage = Stage::Text(run);
     }
 }
