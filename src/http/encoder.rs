@@ -211,7 +211,7 @@ mod tests {
                 let mut encoder = Encoder::new(encoding);
                 let (mut plain, mut encoded) = (Vec::new(), Vec::new());
                 for n in 0..6 {
-                    let choice = (seed + 1) * (n + 7) * 2_654_435_761 >> 7;
+                    let choice = ((seed + 1) * (n + 7) * 2_654_435_761) >> 7;
                     let piece = text(n, sizes[choice / 3 % sizes.len()]);
                     plain.extend_from_slice(&piece);
                     if choice % 3 == 0 {

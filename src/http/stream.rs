@@ -89,7 +89,7 @@ pub(crate) struct BodySource {
 pub(crate) enum StartedBody {
     /// The text is short.
     Whole(Vec<u8>, Encoding),
-    Long(Encoded, Encoding, BodySource),
+    Long(Encoded, Encoding, Box<BodySource>),
 }
 
 /// Encoded bytes that are ready to be sent.
@@ -162,7 +162,7 @@ impl BodySource {
             // The first bytes of a long text are not delayed.
             source.encode(piece, is_long, &mut ready)?;
             if is_long {
-                return Ok(StartedBody::Long(ready, encoding, source));
+                return Ok(StartedBody::Long(ready, encoding, Box::new(source)));
             }
             if source.encoder.is_none() {
                 return Ok(StartedBody::Whole(ready.whole(), encoding));
