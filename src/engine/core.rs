@@ -338,7 +338,6 @@ impl Engine {
     }
 
     pub(crate) fn index(&self) -> Result<Arc<dyn Index>> {
-        self.check_process()?;
         self.index.read().clone().ok_or(Error::Closed)
     }
 

@@ -14,11 +14,13 @@
 //!
 //! Numbers in keys are big-endian. Every value ends with the CRC-32 of key and content.
 
+mod details;
+
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::details::{Detail, DetailRow, Finished, TombstoneRow};
 use crate::base::codec::{self, VarReader, put_var, u32_at};
 use crate::log::clock_gaps::Gaps;
-use crate::log::purged_jobs::IdHash;
 
 pub(crate) const HEAD: &[u8] = b"h";
 pub(crate) const GRAPHS: &[u8] = b"g";
@@ -188,195 +190,9 @@ pub(crate) fn open_value<'a, T: Deserialize<'a>>(key: &[u8], value: &'a [u8]) ->
     codec::decode(open(key, value)?)
 }
 
-/// What is known about a job besides its submission and state, or a change to what is known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Detail {
-    pub(crate) started_ms: Option<u64>,
-    pub(crate) finished: Option<Finished>,
-    pub(crate) cancel_requested: bool,
-    /// What remains of a purged job.
-    pub(crate) tombstone: Option<TombstoneRow>,
-    /// Only in a change: whether to discard what was known before.
-    pub(crate) reset: bool,
-}
-
-/// Distinguishes a job that was purged from one that never existed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TombstoneRow {
-    /// The LSN of the event that purged the job.
-    pub(crate) lsn: u64,
-    /// The hash of the job's id; see [`IdHash`].
-    pub(crate) lookup: u64,
-    pub(crate) further: u64,
-}
-
-impl TombstoneRow {
-    /// Creates the tombstone of a job that was purged by the event with this LSN.
-    pub(crate) fn new(id: &IdHash, lsn: u64) -> TombstoneRow {
-        TombstoneRow {
-            lsn,
-            lookup: id.lookup,
-            further: id.further,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Finished {
-    pub(crate) at_ms: u64,
-    /// The reading of the age clock at `at_ms`.
-    pub(crate) age_ms: i64,
-    /// The kind of the outcome, as stored.
-    pub(crate) kind: u8,
-    /// The number of the open that recovered the job, or 0.
-    pub(crate) open_number: u64,
-    /// The LSN of the event that contains the rest of the outcome; 0 if there is no more.
-    pub(crate) extra_lsn: u64,
-}
-
-impl Detail {
-    /// Applies a later change.
-    pub(crate) fn merge(&mut self, later: &Detail) {
-        if later.reset {
-            *self = *later;
-            return;
-        }
-        self.started_ms = later.started_ms.or(self.started_ms);
-        self.finished = later.finished.or(self.finished);
-        self.cancel_requested |= later.cancel_requested;
-        self.tombstone = later.tombstone.or(self.tombstone);
-    }
-}
-
-/// The details of 128 neighboring jobs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct DetailRow(pub(crate) [Detail; DETAIL_JOBS as usize]);
-
-impl Default for DetailRow {
-    fn default() -> DetailRow {
-        DetailRow([Detail::default(); DETAIL_JOBS as usize])
-    }
-}
-
-const STARTED: u64 = 1;
-const FINISHED: u64 = 2;
-const CANCEL_REQUESTED: u64 = 4;
-const OPEN_NUMBER: u64 = 8;
-const EXTRA: u64 = 16;
-const PURGED: u64 = 32;
-const FLAG_BITS: u32 = 6;
-
-impl DetailRow {
-    /// Encodes the row. The first byte is the number of jobs up to the last one with known details.
-    /// Then, for each job, the flags and the kind of the outcome form one number, followed by the
-    /// fields that the flags indicate: start (as the difference from the previous start); end (from
-    /// the start); age clock at the end (from the end; not for purged jobs); number of the open;
-    /// LSN of the rest of the outcome; LSN and hash of a tombstone.
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let last = self.0.iter().rposition(|d| *d != Detail::default());
-        let known = &self.0[..last.map_or(0, |last| last + 1)];
-        let mut out = Vec::with_capacity(1 + known.len() * 8);
-        out.push(known.len() as u8);
-        let mut last_ms = 0;
-        for detail in known {
-            let end = detail.finished;
-            let mut flags = 0;
-            for (flag, is_set) in [
-                (STARTED, detail.started_ms.is_some()),
-                (FINISHED, end.is_some()),
-                (CANCEL_REQUESTED, detail.cancel_requested),
-                (OPEN_NUMBER, end.is_some_and(|e| e.open_number > 0)),
-                (EXTRA, end.is_some_and(|e| e.extra_lsn > 0)),
-                (PURGED, detail.tombstone.is_some()),
-            ] {
-                flags |= if is_set { flag } else { 0 };
-            }
-            let kind = u64::from(end.map_or(0, |e| e.kind));
-            put_var(kind << FLAG_BITS | flags, &mut out);
-            if let Some(started_ms) = detail.started_ms {
-                put_var(distance(last_ms, started_ms), &mut out);
-                last_ms = started_ms;
-            }
-            if let Some(end) = end {
-                put_var(distance(last_ms, end.at_ms), &mut out);
-                if detail.tombstone.is_none() {
-                    put_var(distance(end.at_ms, end.age_ms as u64), &mut out);
-                }
-                if detail.started_ms.is_none() {
-                    last_ms = end.at_ms;
-                }
-                if end.open_number > 0 {
-                    put_var(end.open_number, &mut out);
-                }
-                if end.extra_lsn > 0 {
-                    put_var(end.extra_lsn, &mut out);
-                }
-            }
-            if let Some(tombstone) = detail.tombstone {
-                put_var(tombstone.lsn, &mut out);
-                out.extend_from_slice(&tombstone.lookup.to_le_bytes());
-                out.extend_from_slice(&tombstone.further.to_le_bytes());
-            }
-        }
-        out
-    }
-
-    pub(crate) fn decode(bytes: &[u8]) -> Option<DetailRow> {
-        let mut row = DetailRow::default();
-        let (&known, bytes) = bytes.split_first()?;
-        let mut reader = VarReader(bytes);
-        let mut last_ms = 0u64;
-        for detail in row.0.get_mut(..usize::from(known))? {
-            let tag = reader.next()?;
-            let has = |flag: u64| tag & flag != 0;
-            detail.cancel_requested = has(CANCEL_REQUESTED);
-            if has(STARTED) {
-                last_ms = moved(last_ms, reader.next()?);
-                detail.started_ms = Some(last_ms);
-            }
-            if has(FINISHED) {
-                let at_ms = moved(last_ms, reader.next()?);
-                if !has(STARTED) {
-                    last_ms = at_ms;
-                }
-                detail.finished = Some(Finished {
-                    at_ms,
-                    age_ms: match has(PURGED) {
-                        true => at_ms as i64,
-                        false => moved(at_ms, reader.next()?) as i64,
-                    },
-                    kind: u8::try_from(tag >> FLAG_BITS).ok()?,
-                    open_number: if has(OPEN_NUMBER) { reader.next()? } else { 0 },
-                    extra_lsn: if has(EXTRA) { reader.next()? } else { 0 },
-                });
-            }
-            if has(PURGED) {
-                detail.tombstone = Some(TombstoneRow {
-                    lsn: reader.next()?,
-                    lookup: reader.eight()?,
-                    further: reader.eight()?,
-                });
-            }
-        }
-        reader.0.is_empty().then_some(row)
-    }
-}
-
-/// The difference between two times. It is encoded so that small differences in either direction
-/// are small numbers.
-fn distance(from: u64, to: u64) -> u64 {
-    let step = to.wrapping_sub(from) as i64;
-    ((step << 1) ^ (step >> 63)) as u64
-}
-
-fn moved(from: u64, distance: u64) -> u64 {
-    from.wrapping_add((distance >> 1) ^ (distance & 1).wrapping_neg())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::codec::NUMBER_MAX;
 
     #[test]
     fn words_come_back_and_repeated_ones_take_no_room() {
@@ -406,81 +222,5 @@ mod tests {
             assert_eq!(open(&key, &flipped), None);
         }
         assert_eq!(open(&key, &[]), None);
-    }
-
-    #[test]
-    fn details_come_back_and_the_fullest_row_fits() {
-        let mut row = DetailRow::default();
-        for (n, detail) in row.0.iter_mut().enumerate() {
-            let far = if n % 2 == 0 { 0 } else { 253_402_300_799_999 };
-            *detail = Detail {
-                started_ms: Some(far),
-                finished: Some(Finished {
-                    at_ms: 253_402_300_799_999 - far,
-                    age_ms: i64::MIN,
-                    kind: 5,
-                    open_number: u64::MAX,
-                    extra_lsn: u64::MAX,
-                }),
-                cancel_requested: n % 3 == 0,
-                tombstone: None,
-                reset: false,
-            };
-        }
-        let bytes = row.encode();
-        assert!(
-            bytes.len() + 4 <= crate::index::VALUE_BYTES_MAX,
-            "{}",
-            bytes.len()
-        );
-        assert_eq!(DetailRow::decode(&bytes).as_ref(), Some(&row));
-        assert_eq!(DetailRow::decode(&bytes[1..]), None);
-        for detail in &mut row.0 {
-            *detail = Detail {
-                tombstone: Some(TombstoneRow {
-                    lsn: u64::MAX,
-                    lookup: 1,
-                    further: u64::MAX,
-                }),
-                ..Detail::default()
-            };
-        }
-        assert!(row.encode().len() + 4 <= crate::index::VALUE_BYTES_MAX);
-        assert_eq!(DetailRow::decode(&row.encode()), Some(row));
-        let empty = DetailRow::default().encode();
-        assert_eq!(DetailRow::decode(&empty), Some(DetailRow::default()));
-    }
-
-    #[test]
-    fn a_row_of_purged_jobs_with_ends_as_far_apart_as_times_go_fits() {
-        const LSN: u64 = (1 << 42) - 1;
-        // A recovered outcome includes the number of the open that recovered the job; an import may
-        // supply any number. An outcome of a different kind may have more data in the log.
-        for (open_number, extra_lsn) in [(NUMBER_MAX - 1, 0), (0, LSN)] {
-            let mut row = DetailRow::default();
-            for (n, detail) in row.0.iter_mut().enumerate() {
-                let far = if n % 2 == 0 { 0 } else { 253_402_300_799_999 };
-                *detail = Detail {
-                    started_ms: Some(far),
-                    finished: Some(Finished {
-                        at_ms: 253_402_300_799_999 - far,
-                        age_ms: 253_402_300_799_999 - far as i64,
-                        kind: 5,
-                        open_number,
-                        extra_lsn,
-                    }),
-                    cancel_requested: true,
-                    tombstone: Some(TombstoneRow {
-                        lsn: LSN,
-                        lookup: u64::MAX,
-                        further: u64::MAX,
-                    }),
-                    reset: false,
-                };
-            }
-            let bytes = row.encode();
-            assert!(bytes.len() + 4 <= crate::index::VALUE_BYTES_MAX);
-            assert_eq!(DetailRow::decode(&bytes), Some(row));
-        }
     }
 }

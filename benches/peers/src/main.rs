@@ -141,6 +141,8 @@ fn run(options: &Options, dir: &Path) -> Result<()> {
     println!("Ratios to jobstore: above 1, jobstore is better by this factor.\n");
     println!("{}", table::ratios(kinds, &rows));
     println!("Measured values:\n");
-    print!("{}", table::absolute(kinds, &rows));
+    println!("{}", table::absolute(kinds, &rows));
+    println!("In the rows that are marked with +, jobstore does more than the other stores:\n");
+    print!("{}", table::more(&rows));
     Ok(())
 }

@@ -28,6 +28,23 @@ pub fn absolute(kinds: &[&Kind], rows: &[Row]) -> String {
     table(kinds, rows, |row, n| Some(value(row.unit, row.medians[n]?)))
 }
 
+/// For each row that is marked in the tables, what jobstore does in addition to the other stores.
+pub fn more(rows: &[Row]) -> String {
+    let mut text = String::new();
+    for (n, row) in rows.iter().enumerate() {
+        let Some(more) = row.more else {
+            continue;
+        };
+        let is_new = rows[..n].iter().all(|before| before.more != row.more);
+        if is_new {
+            let all = rows.iter().filter(|other| other.more == row.more);
+            let what: Vec<_> = all.map(|other| other.what.as_str()).collect();
+            let _ = writeln!(text, "- {}: {more}.", what.join("; "));
+        }
+    }
+    text
+}
+
 fn table(kinds: &[&Kind], rows: &[Row], cell: impl Fn(&Row, usize) -> Option<String>) -> String {
     let mut text = "| what |".to_owned();
     for kind in kinds {
@@ -37,7 +54,8 @@ fn table(kinds: &[&Kind], rows: &[Row], cell: impl Fn(&Row, usize) -> Option<Str
     text.push_str(&"---:|".repeat(kinds.len()));
     text.push('\n');
     for row in rows {
-        let _ = write!(text, "| {} |", row.what);
+        let mark = if row.more.is_some() { " +" } else { "" };
+        let _ = write!(text, "| {}{mark} |", row.what);
         for n in 0..kinds.len() {
             let _ = write!(text, " {} |", cell(row, n).unwrap_or_default());
         }

@@ -37,6 +37,22 @@ pub struct Row {
     pub medians: Vec<Option<f64>>,
     /// The heading of the row in the chart, if it is shown there.
     pub chart: Option<String>,
+    /// What jobstore does in addition to what the other stores do.
+    pub more: Option<&'static str>,
+}
+
+/// What jobstore does in addition to what the other stores do.
+mod more {
+    pub const PAGE: &str =
+        "jobstore verifies a checksum of all text that it reads, and decompresses it";
+    pub const GET: &str = "jobstore verifies and decompresses the text, and also returns the job's \
+                           times and outcome, which it looks up in its index";
+    pub const SUBMIT: &str = "jobstore checks that the body is JSON and that its files are still in \
+                              their directory, and records the time and a fingerprint of the request";
+    pub const LIFE: &str = "the same as for a submit; jobstore also checks each transition, and records \
+                            two times and an outcome";
+    pub const OPEN: &str = "jobstore verifies the checksums of the part of the log that is not packed, \
+                            up to 16 MiB, and restores the states of all jobs";
 }
 
 impl Row {
@@ -46,6 +62,7 @@ impl Row {
             unit,
             medians,
             chart: None,
+            more: None,
         }
     }
 }
@@ -114,6 +131,7 @@ impl<'a> Work<'a> {
                 Ok(Some(seconds(|| column.store.page(&list, out))?))
             })?;
             let row = self.row(&what, Unit::Seconds, medians);
+            row.more = Some(more::PAGE);
             if name == "last" {
                 row.chart = Some(format!("Page of {page_jobs} jobs, at the end of the list"));
             }
@@ -124,7 +142,7 @@ impl<'a> Work<'a> {
             let pages = || (0..SMALL_PAGES).try_for_each(|_| column.store.page(&list, out));
             Ok(Some(seconds(pages)? / SMALL_PAGES as f64))
         })?;
-        self.row(&what, Unit::Seconds, medians);
+        self.row(&what, Unit::Seconds, medians).more = Some(more::PAGE);
         Ok(())
     }
 
@@ -142,7 +160,7 @@ impl<'a> Work<'a> {
             }
             Ok(Some(seconds(|| column.store.page(&list, out))?))
         })?;
-        self.row(&what, Unit::Seconds, medians);
+        self.row(&what, Unit::Seconds, medians).more = Some(more::PAGE);
         let what = "count of a state";
         let medians = self.reads(what, |column, _| {
             if column.kind.only_pages {
@@ -183,6 +201,7 @@ impl<'a> Work<'a> {
         })?;
         let row = self.row(what, Unit::Seconds, medians);
         row.chart = Some("Get by id".to_owned());
+        row.more = Some(more::GET);
         Ok(())
     }
 
@@ -222,6 +241,7 @@ impl<'a> Work<'a> {
                 Ok(done as f64 / seconds)
             })?;
             let row = self.row(&what, Unit::PerSecond, medians);
+            row.more = Some(more::SUBMIT);
             row.chart = match callers {
                 1 => Some("Durable submits, one caller".to_owned()),
                 64 => Some("Durable submits, 64 callers".to_owned()),
@@ -245,6 +265,7 @@ impl<'a> Work<'a> {
             Ok(done as f64 / seconds)
         })?;
         let row = self.row(&what, Unit::PerSecond, medians);
+        row.more = Some(more::LIFE);
         row.chart = Some("Whole lives (submit, start, complete), 64 callers".to_owned());
         Ok(())
     }
@@ -258,6 +279,7 @@ impl<'a> Work<'a> {
             Ok(BULK_JOBS as f64 / taken)
         })?;
         let row = self.row(&what, Unit::PerSecond, medians);
+        row.more = Some(more::SUBMIT);
         row.chart = Some(format!("Jobs in bulk submits of {BULK_JOBS}"));
         Ok(())
     }
@@ -287,7 +309,9 @@ pub fn opens(filled: &Filled, rounds: usize) -> Result<Row> {
         store.close().context(kind.name)?;
         Ok(Some(taken))
     })?;
-    Ok(Row::new(what, Unit::Seconds, medians))
+    let mut row = Row::new(what, Unit::Seconds, medians);
+    row.more = Some(more::OPEN);
+    Ok(row)
 }
 
 fn all(offset: u64, limit: u64) -> List {

@@ -14,8 +14,8 @@ use crate::engine::read::reader::{Reader, Snapshot, Unit};
 use crate::engine::state::detail_rows;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::log_files::LogFiles;
-use crate::index::Fault;
 use crate::index::rows::{DETAIL_JOBS, Detail, DetailRow};
+use crate::index::{Fault, Index};
 use crate::log::block::{BLOCK_JOBS_MAX, BLOCK_STATUS, Block, Row};
 use crate::log::event::Event;
 use crate::log::pack::Pack;
@@ -335,8 +335,8 @@ impl Engine {
                 })
             ]
         ) {
-            let row = self.detail_row(graph, sequence / DETAIL_JOBS)?;
-            detail = row.0[(sequence % DETAIL_JOBS) as usize];
+            detail =
+                self.ask_details(graph, |index| detail_rows::read_one(index, graph, sequence))?;
         }
         changes
             .iter()
@@ -354,7 +354,7 @@ impl Engine {
                 .map(|s| state.detail_changes(s))
                 .collect()
         };
-        let mut row = self.detail_row(graph, group)?;
+        let mut row = self.ask_details(graph, |index| detail_rows::read(index, graph, group))?;
         for (detail, changes) in row.0.iter_mut().zip(changes) {
             changes
                 .iter()
@@ -364,9 +364,13 @@ impl Engine {
         Ok(row)
     }
 
-    fn detail_row(&self, graph: &GraphCore, group: u64) -> Result<DetailRow> {
-        let row = self.query_index(|index| detail_rows::read(index, graph, group))?;
-        row.map_err(|fault| {
+    /// Reads rows of a graph's details.
+    fn ask_details<T>(
+        &self,
+        graph: &GraphCore,
+        ask: impl Fn(&dyn Index) -> Result<T, Fault>,
+    ) -> Result<T> {
+        self.query_index(ask)?.map_err(|fault| {
             // If a follower is restored, its index loses the rows of dropped graphs.
             graph
                 .check_not_dropped()

@@ -5,7 +5,7 @@
 
 use crate::engine::state::details::hash;
 use crate::engine::state::graph::GraphCore;
-use crate::index::rows::{self, DetailRow};
+use crate::index::rows::{self, DETAIL_JOBS, Detail, DetailRow};
 use crate::index::{Fault, Index};
 
 /// A row whose hash does not match is read again. If the expected hash has not changed after this
@@ -13,10 +13,32 @@ use crate::index::{Fault, Index};
 const READS: u32 = 4;
 
 /// Reads the row of a group; returns an error if it is not the row written last.
+pub(crate) fn read(index: &dyn Index, graph: &GraphCore, group: u64) -> Result<DetailRow, Fault> {
+    read_as(index, graph, group, DetailRow::decode)
+}
+
+/// Like [`read`], but returns only the details of this job.
+pub(crate) fn read_one(
+    index: &dyn Index,
+    graph: &GraphCore,
+    sequence: u64,
+) -> Result<Detail, Fault> {
+    let n = (sequence % DETAIL_JOBS) as usize;
+    read_as(index, graph, sequence / DETAIL_JOBS, |row| {
+        DetailRow::decode_one(row, n)
+    })
+}
+
+/// Reads a row, and decodes it, or an empty one if there is none.
 ///
 /// This takes no lock that the indexer holds, because commits also read rows, and the indexer waits
 /// for commits. A row that is rewritten during the read is read again.
-pub(crate) fn read(index: &dyn Index, graph: &GraphCore, group: u64) -> Result<DetailRow, Fault> {
+fn read_as<T: Default>(
+    index: &dyn Index,
+    graph: &GraphCore,
+    group: u64,
+    decode: impl FnOnce(&[u8]) -> Option<T>,
+) -> Result<T, Fault> {
     let key = rows::detail_key(graph.number, group);
     let read_allowed = || graph.state.read().details.allowed(group);
     let (mut allowed, mut reads) = (read_allowed(), 0);
@@ -25,9 +47,9 @@ pub(crate) fn read(index: &dyn Index, graph: &GraphCore, group: u64) -> Result<D
         let found = value.as_ref().map_or(0, |value| hash(&key, value));
         if allowed.contains(&found) {
             let Some(value) = value else {
-                return Ok(DetailRow::default());
+                return Ok(T::default());
             };
-            let row = rows::open(&key, &value).and_then(DetailRow::decode);
+            let row = rows::open(&key, &value).and_then(decode);
             return row.ok_or_else(|| Fault("invalid row of details".to_owned()));
         }
         let now = read_allowed();
@@ -48,7 +70,6 @@ mod tests {
     use crate::engine::state::status::CHUNK_ROWS;
     use crate::index::Batch;
     use crate::index::memory::MemoryIndex;
-    use crate::index::rows::Detail;
 
     fn sealed(key: &[u8], started_ms: u64) -> Vec<u8> {
         let mut row = DetailRow::default();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::base::sync::atomic::AtomicU64;
-use crate::log::block::Block;
+use crate::log::block::{BLOCK_JOBS_MAX, Block};
 use crate::log::disk::File as _;
 use crate::log::fingerprints::PagePlace;
 use crate::log::revocable::Revocable;
@@ -84,9 +84,26 @@ impl Part {
         if !(self.first_sequence..self.end_sequence).contains(&sequence) {
             return None;
         }
-        self.blocks
-            .partition_point(|b| b.first_sequence <= sequence)
-            .checked_sub(1)
+        // Most blocks contain as many jobs as possible, so the search begins where the block would be
+        // if all blocks before it did.
+        let is_before = |n: usize| {
+            let block = self.blocks.get(n);
+            block.is_some_and(|block| block.first_sequence <= sequence)
+        };
+        let full = (sequence - self.first_sequence) / BLOCK_JOBS_MAX as u64;
+        let mut start = match usize::try_from(full) {
+            Ok(full) if is_before(full) => full,
+            // A block of purged jobs may contain more.
+            _ => 0,
+        };
+        let mut step = 1;
+        while is_before(start + step) {
+            start += step;
+            step *= 2;
+        }
+        let near = &self.blocks[start..self.blocks.len().min(start + step)];
+        let after = near.partition_point(|block| block.first_sequence <= sequence);
+        (start + after).checked_sub(1)
     }
 
     /// Reads a block of ordinary jobs. `piece` is a buffer for its bytes.

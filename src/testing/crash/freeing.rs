@@ -177,14 +177,18 @@ pub(super) fn full(seed: u64, room: u64, no_files: bool) -> (Arc<MemoryDisk>, St
     disk.leave_room(room);
     let mut random = Random(seed);
     let mut jobs = fill(&store, &mut random, &["one", "two"]);
-    store.fill_disk(&disk);
-    // The scratch file is complete again: the files that the first packs replaced have been
-    // removed.
-    assert!(
-        disk.names_now()
-            .iter()
-            .any(|name| name == file_names::SCRATCH)
-    );
+    // The disk is filled between two packs: the scratch file becomes a pack, and is complete again once
+    // the files that the pack replaces have been removed.
+    until(&store, "a complete scratch file", || {
+        let _files = store.engine.files_lock.lock();
+        let mut names = disk.names_now().into_iter();
+        let is_complete = names.any(|name| name == file_names::SCRATCH);
+        if is_complete {
+            let preallocation = &store.engine.preallocation;
+            preallocation.stand_still(|| disk.leave_room(0));
+        }
+        is_complete
+    });
     if no_files {
         disk.leave_files(0);
     }

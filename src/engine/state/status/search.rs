@@ -10,7 +10,10 @@ impl StatusColumn {
     /// Selects jobs in these states, starting at number `from`: skips `offset` of them, then
     /// selects at most `limit`.
     pub(crate) fn select(&self, states: States, from: u64, offset: u64, limit: u64) -> Selection {
-        let mut selection = Selection::default();
+        let mut selection = Selection {
+            words: Vec::with_capacity(self.words_of_neighbors(states, limit)),
+            len: 0,
+        };
         let mut skip = offset;
         let first_chunk = ((from / CHUNK_JOBS) as usize).max(self.removed);
         for (n, chunk) in self.chunks.iter().enumerate().skip(first_chunk) {
@@ -20,15 +23,12 @@ impl StatusColumn {
                 skip -= in_chunk.min(skip);
                 continue;
             }
-            for (w, &word) in chunk
-                .words
-                .iter()
-                .flat_map(|words| words.iter())
-                .enumerate()
-            {
+            let words = chunk.words.as_deref().unwrap_or_default().iter();
+            let before = from.saturating_sub(chunk_first) / WORD_JOBS;
+            for (w, &word) in words.enumerate().skip(before as usize) {
                 let first = chunk_first + w as u64 * WORD_JOBS;
-                if first >= self.len || first + WORD_JOBS <= from {
-                    continue;
+                if first >= self.len {
+                    break;
                 }
                 let mut selected = matches(states, word) & self.existing(first);
                 if first < from {
@@ -71,7 +71,7 @@ impl StatusColumn {
         offset: u64,
         limit: u64,
     ) -> Selection {
-        let mut words = Vec::new();
+        let mut words = Vec::with_capacity(self.words_of_neighbors(states, limit));
         let (mut skip, mut left) = (offset, limit);
         let chunks = self.chunks.iter().enumerate().rev();
         for (n, chunk) in chunks {
@@ -127,6 +127,13 @@ impl StatusColumn {
             words,
             len: limit - left,
         }
+    }
+
+    /// The number of words of a selection, if the selected jobs are neighbors. A selection grows only
+    /// if they are not: a state is locked while its jobs are selected.
+    fn words_of_neighbors(&self, states: States, limit: u64) -> usize {
+        let jobs = limit.min(self.total(states));
+        (jobs.div_ceil(WORD_JOBS) + u64::from(jobs > 0)) as usize
     }
 
     /// A mask in which a bit is set for each job of this word that exists.
