@@ -260,7 +260,7 @@ pub(crate) struct Reader {
     /// The next job to read.
     next: u64,
     /// The end: this job and later ones are not read.
-    pub(crate) end: u64,
+    pub(super) end: u64,
     ahead: Ahead,
     /// Text read from a segment.
     text: Vec<u8>,

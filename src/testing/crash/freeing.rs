@@ -167,6 +167,21 @@ pub(super) fn free(what: &str, store: &Store, disk: &MemoryDisk, jobs: u64, drop
         .unwrap_or_else(|e| panic!("{what}: close: {e}"));
 }
 
+/// Fills the disk between two packs: the scratch file becomes a pack, and is complete again once the
+/// files that the pack replaces have been removed.
+pub(super) fn fill_between_packs(store: &Store, disk: &MemoryDisk) {
+    until(store, "a complete scratch file", || {
+        let _files = store.engine.files_lock.lock();
+        let mut names = disk.names_now().into_iter();
+        let is_complete = names.any(|name| name == file_names::SCRATCH);
+        if is_complete {
+            let preallocation = &store.engine.preallocation;
+            preallocation.stand_still(|| disk.leave_room(0));
+        }
+        is_complete
+    });
+}
+
 /// Returns a store that has filled its disk up to the last byte and, with `no_files`, the last
 /// inode.
 pub(super) fn full(seed: u64, room: u64, no_files: bool) -> (Arc<MemoryDisk>, Store, u64) {
@@ -177,18 +192,7 @@ pub(super) fn full(seed: u64, room: u64, no_files: bool) -> (Arc<MemoryDisk>, St
     disk.leave_room(room);
     let mut random = Random(seed);
     let mut jobs = fill(&store, &mut random, &["one", "two"]);
-    // The disk is filled between two packs: the scratch file becomes a pack, and is complete again once
-    // the files that the pack replaces have been removed.
-    until(&store, "a complete scratch file", || {
-        let _files = store.engine.files_lock.lock();
-        let mut names = disk.names_now().into_iter();
-        let is_complete = names.any(|name| name == file_names::SCRATCH);
-        if is_complete {
-            let preallocation = &store.engine.preallocation;
-            preallocation.stand_still(|| disk.leave_room(0));
-        }
-        is_complete
-    });
+    fill_between_packs(&store, &disk);
     if no_files {
         disk.leave_files(0);
     }

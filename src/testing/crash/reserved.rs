@@ -17,7 +17,7 @@ use crate::model::options::Durability;
 use crate::testing::crash::client::{
     Random, SEGMENT_BYTES, Store, assert_no_thread_panicked, tried_to_purge_all,
 };
-use crate::testing::crash::freeing::{fill, free, full, until, until_accepted};
+use crate::testing::crash::freeing::{fill, fill_between_packs, free, full, until, until_accepted};
 
 /// What root gets back first. The stores of these tests free more than this.
 const RESERVED: [u64; 3] = [1, 6 * SEGMENT_BYTES, 40 << 10];
@@ -198,7 +198,7 @@ fn pages_read_a_replaced_file_until_they_expire() {
     disk.leave_room(300 << 10);
     let mut random = Random(3);
     fill(&store, &mut random, &["one"]);
-    store.fill_disk(&disk);
+    fill_between_packs(&store, &disk);
     disk.reserve_freed(6 * SEGMENT_BYTES);
     let first = graph.list(JobQuery::new()).expect("a page");
     let before = first.to_json().expect("it has not expired");
