@@ -308,7 +308,7 @@ fn pages_do_not_keep_the_disk_full() {
     until(&store, "the reserves", || {
         store.fill_disk(&disk);
         let done = has(file_names::SCRATCH) && has(file_names::RESERVE);
-        disk.leave_room(if done { 0 } else { 1 << 10 });
+        disk.leave_room(if done { 0 } else { 4 * SEGMENT_BYTES });
         done
     });
     let mut pages = Vec::new();
