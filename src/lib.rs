@@ -37,10 +37,11 @@
 //! | submit | [`Graph::submit`]; a batch with [`submit_all`](Graph::submit_all); under your own id with [`submit_as`](Graph::submit_as); once per idempotency key with [`submit_once`](Graph::submit_once) |
 //! | claim | [`claim_next`](Graph::claim_next) and [`claim`](Graph::claim) return a [`Run`]; to wait for a job, [`claim_next_timeout`](Graph::claim_next_timeout) and the future [`claim_next_async`](Graph::claim_next_async) |
 //! | complete | [`Run::complete`] with an [`Outcome`]; by id, [`start`](Graph::start) and [`complete`](Graph::complete) |
-//! | cancel | [`Graph::cancel`]; a worker sees the cancel request with [`Run::cancel_requested`], [`Run::wait_cancelled`], or the future [`Run::cancelled`] |
+//! | cancel | [`Graph::cancel`]; all that match a query with [`cancel_all`](Graph::cancel_all); a worker sees the cancel request with [`Run::cancel_requested`], [`Run::wait_cancelled`], or the future [`Run::cancelled`] |
 //! | get | [`job`](Graph::job), [`count`](Graph::count), [`tombstone`](Graph::tombstone) |
-//! | list | [`list`](Graph::list) with a [`JobQuery`] returns a [`Page`] of jobs or JSON; filter by state, outcome, command, time, URL, and body |
+//! | list | [`list`](Graph::list) with a [`JobQuery`], or [`list_requested`](Graph::list_requested) with a client's query string, returns a [`Page`] of jobs or JSON; filter by state, outcome, command, origin, time, URL, and body; over several graphs, [`JobStore::list`] |
 //! | find | [`find`](Graph::find) returns the jobs of a request |
+//! | count | [`tally`](Graph::tally) by a property, such as the outcome; [`history`](Graph::history) over time; over several graphs, [`JobStore::tally`] |
 //! | wait | [`wait`](Graph::wait) and [`wait_async`](Graph::wait_async) for the completion of a job |
 //! | follow | [`changes`](Graph::changes) returns the change feed of a graph |
 //! | retain | [`set_retention`](Graph::set_retention) with a [`Retention`]; manually with [`purge`](Graph::purge) |
@@ -110,6 +111,7 @@
 //! |---|---|
 //! | `archive` | `Retention::archive_to`, which archives jobs to compressed files before they are purged |
 //! | `http` | the job list over HTTP, metrics, and a control socket: the module `http`, `JobStore::control` |
+//! | `console` | a web page for operators: `http::Console` |
 //! | `cli` | the `jobstore` CLI for operators |
 //! | `replica-s3` | replicas in S3-compatible object storage: [`replica`] |
 //! | `replica-etcd` | replicas in etcd |
@@ -139,6 +141,7 @@ pub mod replica;
 mod testing;
 
 pub use crate::api::backup::BackupReport;
+pub use crate::api::cancel_all::CancelReport;
 pub use crate::api::cancelled::Cancelled;
 pub use crate::api::changes::{Change, Changes, Position};
 pub use crate::api::claim_next::ClaimNext;
@@ -155,6 +158,7 @@ pub use crate::api::pending_write::PendingWrite;
 pub use crate::api::recovered::{Recovered, RecoveredJob, RecoveryAction};
 pub use crate::api::run::{Requeued, Run};
 pub use crate::api::store::JobStore;
+pub use crate::api::store_list::{StoreJobs, StorePage};
 pub use crate::api::submit::Submitted;
 pub use crate::api::wait::JobCompletion;
 pub use crate::base::clock::Clock;
@@ -163,9 +167,13 @@ pub use crate::model::change::ChangeKind;
 pub use crate::model::cursor::Cursor;
 pub use crate::model::error::{Error, JsonProblem, Result};
 pub use crate::model::health::Health;
+pub use crate::model::history::HistoryPoint;
+pub use crate::model::history_request::HistoryRequest;
 pub use crate::model::id::JobId;
 pub use crate::model::job::{Job, Progress};
+pub use crate::model::job_counts::{JobCounts, JobHistogram};
 pub use crate::model::job_query::{JobQuery, ScanProgress};
+pub use crate::model::list_request::ListRequest;
 pub use crate::model::options::{Durability, Options, Recovery, ReplayProgress};
 pub use crate::model::outcome::{Outcome, OutcomeKind};
 pub use crate::model::report::{Damage, GraphReport, RepairReport, VerifyProgress, VerifyReport};
@@ -174,6 +182,9 @@ pub use crate::model::retention::{PurgeReason, PurgeReport, Retention, Tombstone
 pub use crate::model::secrets::Secrets;
 pub use crate::model::states::State;
 pub use crate::model::stats::{FollowerStats, GraphStats, Histogram, ReplicaStats, Stats, Totals};
+pub use crate::model::store_cursor::StoreCursor;
+pub use crate::model::tally::{Tally, TallyBy, TallyKey};
+pub use crate::model::tally_request::TallyRequest;
 
 #[cfg(fuzzing)]
 #[doc(hidden)]
@@ -196,6 +207,12 @@ struct Architecture;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/benchmarks.md")]
 struct Benchmarks;
+#[cfg(all(doctest, feature = "console"))]
+#[doc = include_str!("../docs/console.md")]
+struct Console;
+#[cfg(doctest)]
+#[doc = include_str!("../docs/bindings.md")]
+struct Bindings;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/guarantees.md")]
 struct Guarantees;

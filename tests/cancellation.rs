@@ -53,6 +53,132 @@ fn a_pending_job_that_is_cancelled_is_complete_without_having_started() {
     assert_eq!(again, Cancellation::AlreadyComplete(Outcome::cancelled()));
 }
 
+// ---- Cancellation of all that match ----
+
+#[test]
+fn all_jobs_that_match_are_cancelled_and_no_others() {
+    let (_store, graph) = store_in_memory();
+    let submit = |command: &str| graph.submit(request(command, "{}")).unwrap();
+    let [waits, runs, asked, other, done] = ["c", "c", "c", "d", "c"].map(submit);
+    for id in [&runs, &asked] {
+        graph.start(id).unwrap();
+    }
+    graph.cancel(&asked).unwrap();
+    graph
+        .claim(&done)
+        .unwrap()
+        .complete(Outcome::succeeded())
+        .unwrap();
+    let list = JobQuery::new().command("c");
+    let would = graph.cancel_all_dry_run(list.clone()).unwrap();
+    assert_eq!(kind(&graph, &waits), None);
+    let report = graph.cancel_all(list.clone()).unwrap();
+    assert_eq!(would, report);
+    assert_eq!(
+        (report.cancelled, report.requested, report.jobs()),
+        (1, 1, 2)
+    );
+    assert!(!report.stopped);
+    assert_eq!(kind(&graph, &waits), Some(OutcomeKind::Cancelled));
+    assert!(job(&graph, &runs).cancel_requested());
+    assert_eq!(job(&graph, &other).state(), State::Pending);
+    assert_eq!(kind(&graph, &done), Some(OutcomeKind::Succeeded));
+    // Those that were asked to stop are not counted again.
+    assert_eq!(graph.cancel_all(list).unwrap().jobs(), 0);
+    let complete = JobQuery::new().state(State::Complete);
+    assert_eq!(graph.cancel_all(complete).unwrap().jobs(), 0);
+    let running = JobQuery::new().state(State::Running);
+    assert_eq!(graph.cancel_all_dry_run(running).unwrap().jobs(), 0);
+    assert_eq!(graph.cancel_all(JobQuery::new()).unwrap().cancelled, 1);
+    assert_eq!(kind(&graph, &other), Some(OutcomeKind::Cancelled));
+}
+
+#[test]
+fn what_changes_while_all_are_cancelled_is_counted_as_it_was() {
+    const JOBS: usize = 70_000;
+    let (_store, graph) = store_in_memory();
+    let first = submit(&graph);
+    graph.start(&first).unwrap();
+    let requests = |jobs| (0..jobs).map(|_| request("c", "{}"));
+    for _ in 0..JOBS / 10_000 {
+        graph.submit_all(requests(10_000)).unwrap();
+    }
+    let mut late = None;
+    let mut steps = 0;
+    let report = graph
+        .cancel_all_with_progress(JobQuery::new(), |done| {
+            steps += 1;
+            assert!(done.jobs() <= 1024 * steps);
+            late.get_or_insert_with(|| {
+                graph.complete(&first, Outcome::succeeded()).unwrap();
+                submit(&graph)
+            });
+        })
+        .unwrap();
+    // The first job is found in the second step of the search, when it has completed.
+    assert_eq!((report.cancelled, report.requested), (JOBS as u64, 0));
+    assert_eq!(report.jobs(), JOBS as u64);
+    assert!(!report.stopped);
+    let left = graph.list(JobQuery::new().state(State::Pending)).unwrap();
+    assert_eq!(
+        (left.len(), left.jobs().next().unwrap().unwrap().id()),
+        (1, &late.unwrap())
+    );
+}
+
+#[test]
+fn a_job_that_completes_before_its_turn_is_reported_as_complete() {
+    let (_store, graph) = store_in_memory();
+    let first = submit(&graph);
+    graph.start(&first).unwrap();
+    graph
+        .submit_all((0..1024).map(|_| request("c", "{}")))
+        .unwrap();
+    let report = graph.cancel_all_with_progress(JobQuery::new(), |done| {
+        if done.requested + done.already_complete == 0 {
+            graph.complete(&first, Outcome::succeeded()).unwrap();
+        }
+    });
+    let report = report.unwrap();
+    assert_eq!(
+        report.cancelled + report.already_complete + report.requested,
+        1025
+    );
+}
+
+#[test]
+fn parts_of_a_query_that_a_cancellation_of_all_would_ignore_are_refused() {
+    let (_store, graph) = store_in_memory();
+    submit(&graph);
+    submit(&graph);
+    let cursor = graph
+        .list(JobQuery::new().limit(1))
+        .unwrap()
+        .next()
+        .unwrap();
+    for query in [
+        JobQuery::new().limit(1),
+        JobQuery::new().limit_bytes(1),
+        JobQuery::new().offset(1),
+        JobQuery::new().cursor(&cursor),
+        JobQuery::new().count_total(),
+        JobQuery::new().body_contains(""),
+    ] {
+        for refused in [
+            graph.cancel_all(query.clone()),
+            graph.cancel_all_dry_run(query),
+        ] {
+            let error = refused.unwrap_err();
+            assert!(matches!(error, Error::InvalidUse { .. }), "{error:?}");
+            assert!(
+                error.to_string().contains("cancel_all does not accept"),
+                "{error}"
+            );
+        }
+    }
+    assert_eq!(graph.count(State::Pending).unwrap(), 2);
+}
+
 #[test]
 fn a_running_job_sees_the_request_and_decides_itself() {
     let (_store, graph) = store_in_memory();

@@ -421,13 +421,47 @@ fn damaged_file(dir: &Path, what: &str) -> PathBuf {
     }
 }
 
+/// The first and the last LSN of a pack, from its name.
+fn lsns_of(pack: &Path) -> (u64, u64) {
+    let name = pack.file_stem().unwrap().to_str().unwrap();
+    let (first, last) = name.split_once('-').unwrap();
+    let lsn = |text| u64::from_str_radix(text, 16).unwrap();
+    (lsn(first), lsn(last))
+}
+
+/// The packs of a closed store. A close does not wait until packs that have been merged are removed.
+fn log_packs(dir: &Path) -> Vec<PathBuf> {
+    let packs = files_ending(dir, ".pack");
+    let is_merged = |(first, last): (u64, u64)| {
+        let mut others = packs.iter().map(|pack| lsns_of(pack));
+        others.any(|other| other != (first, last) && other.0 <= first && last <= other.1)
+    };
+    let kept = packs.iter().filter(|pack| !is_merged(lsns_of(pack)));
+    kept.cloned().collect()
+}
+
+/// The segments of a closed store that are not packed. A close does not wait until a segment that has
+/// been packed is removed.
+fn log_segments(dir: &Path) -> Vec<PathBuf> {
+    const FIRST_LSN: std::ops::Range<usize> = 40..48;
+    let packs = files_ending(dir, ".pack");
+    let packed_lsn = packs.iter().map(|pack| lsns_of(pack).1).max();
+    let first_lsn = |segment: &PathBuf| {
+        let bytes = fs::read(segment).unwrap();
+        u64::from_le_bytes(bytes[FIRST_LSN].try_into().unwrap())
+    };
+    let segments = files_ending(dir, ".segment").into_iter();
+    segments
+        .filter(|segment| first_lsn(segment) > packed_lsn.unwrap_or(0))
+        .collect()
+}
+
 #[test]
 fn a_missing_file_of_the_log_is_damage() {
     let root = tempfile::tempdir().unwrap();
     let origin = root.path().join("origin");
     let all = make_store(&origin);
-    let packs = files_ending(&origin, ".pack");
-    let segments = files_ending(&origin, ".segment");
+    let (packs, segments) = (log_packs(&origin), log_segments(&origin));
     let log: Vec<&PathBuf> = packs.iter().chain(&segments).collect();
     for with_index in [true, false] {
         for (n, missing) in log.iter().enumerate() {
@@ -461,14 +495,14 @@ fn swapped_and_foreign_files_are_damage() {
     make_store(&origin);
     make_store(&other);
     // All may have been merged into one.
-    while files_ending(&origin, ".pack").len() < 2 {
+    while log_packs(&origin).len() < 2 {
         let store = common::small_segments().open(&origin).unwrap();
         common::pack(&store, &origin);
         store.close().unwrap();
     }
     let name = |path: &PathBuf| path.file_name().unwrap().to_owned();
-    let packs: Vec<_> = files_ending(&origin, ".pack").iter().map(name).collect();
-    let segment = name(&files_ending(&origin, ".segment")[0]);
+    let packs: Vec<_> = log_packs(&origin).iter().map(name).collect();
+    let segment = name(&log_segments(&origin)[0]);
     assert!(packs.len() >= 2, "{packs:?}");
 
     let dir = root.path().join("swapped");
@@ -574,7 +608,7 @@ fn make_store_with_segments(dir: &Path) -> usize {
         graph.submit_all(vec![request("c", &body); 4]).unwrap();
         graph.submit_all(vec![request("c", &body); 4]).unwrap();
         store.close().unwrap();
-        let segments = files_ending(dir, ".segment").len();
+        let segments = log_segments(dir).len();
         if segments >= 3 {
             return segments;
         }
@@ -587,7 +621,7 @@ fn a_missing_or_cut_segment_in_the_middle_is_damage() {
     let root = tempfile::tempdir().unwrap();
     let origin = root.path().join("origin");
     let count = make_store_with_segments(&origin);
-    let segments = files_ending(&origin, ".segment");
+    let segments = log_segments(&origin);
     for cut in [None, Some(0), Some(40), Some(1000)] {
         for segment in &segments[..count - 1] {
             // After its last frame, a segment has nothing to lose.

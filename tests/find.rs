@@ -314,6 +314,8 @@ fn damaged_fingerprints_are_an_error_and_repaired_without_loss() {
     let of = |n: usize| request("c", &format!("[{n},{}]", n * 7919));
     graph.submit_all((0..300).map(of)).unwrap();
     pack(&store, &whole);
+    // If the whole pack is lost, this job shows that there is such a graph.
+    graph.submit(of(300)).unwrap();
     store.close().unwrap();
     drop((graph, store));
     let pack = files_ending(&whole, ".pack").remove(0);

@@ -1,6 +1,6 @@
 //! Stores as past releases wrote them, in `tests/golden/`.
 //!
-//! Guarantee: a store of any format from 1 on opens, lists, exports, finds, and returns changes as
+//! Guarantee: a store of any format from 2 on opens, lists, exports, finds, and returns changes as
 //! when it was written.
 //!
 //! `format-N/NAME/` is a store, and `format-N/NAME.jsonl` the expected results for its graphs, one
@@ -21,7 +21,7 @@ use jobstore::{
 };
 
 /// The format that this release writes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// A clock that advances by one millisecond whenever it is read.
 struct Ticking(std::sync::atomic::AtomicU64);
@@ -53,6 +53,8 @@ fn secret() -> Request {
         "secret",
         r#"{"accessKey":"AK","list":[{"secretKey":{"a":["SK"]}}]}"#,
     )
+    .with_origin("alice")
+    .unwrap()
 }
 
 fn large() -> Request {
@@ -61,6 +63,8 @@ fn large() -> Request {
         "large",
         &format!(r#"{{"ids":"{}","n":1.50}}"#, ids.join(",,")),
     )
+    .with_origin("bob")
+    .unwrap()
 }
 
 /// Jobs of every kind, packed and not packed.
@@ -89,7 +93,8 @@ fn fill(store: &JobStore, dir: &Path) {
         }
         movie.submit_as(name("brought"), secret()).unwrap();
         movie.submit_as(name("large"), large()).unwrap();
-        movie.submit_once(name("key"), of(77)).unwrap();
+        let traced = of(77).with_origin("trace 4bf92f35").unwrap();
+        movie.submit_once(name("key"), traced).unwrap();
         movie.submit_as(name("running"), of(78)).unwrap();
         movie.start(name("running")).unwrap();
         movie.submit_as(name("cancelling"), of(79)).unwrap();

@@ -171,7 +171,9 @@ fn a_request_that_is_no_object_of_command_url_and_body_is_refused() {
         let why = match (is_json, text) {
             (true, "{}" | r#"{"url":"/"}"#) => "invalid request: missing field \"command\"",
             (true, r#"{"command":"c"}"#) => "invalid request: missing field \"url\"",
-            (true, _) => "invalid request: expected an object with command, url, and body",
+            (true, _) => {
+                "invalid request: expected an object with command, url, and, optionally, body and origin"
+            }
             (false, _) => "invalid JSON in the request: ",
         };
         assert_says(&error, &["request", why, " at line "]);
@@ -897,27 +899,17 @@ fn a_store_from_before_the_first_release_is_refused_and_left_alone() {
     let list = make_store(dir);
     let original = fs::read_to_string(dir.join("STORE")).unwrap();
     let id = text_of(&original).lines().last().unwrap();
-    fs::write(
-        dir.join("STORE"),
-        sealed(&format!("jobstore\nformat 0\n{id}\n")),
-    )
-    .unwrap();
-    let error = refused(dir);
-    assert!(
-        matches!(
-            error,
-            Error::OlderFormat {
-                found: 0,
-                oldest: 1,
-                ..
-            }
-        ),
-        "{error:?}"
-    );
-    assert_says(
-        &error,
-        &[dir.to_str().unwrap(), "format 0", "export the jobs"],
-    );
+    let oldest = text_of(&original).replace("format 2\n", "format 1\n");
+    for (older, text) in [(0, format!("jobstore\nformat 0\n{id}\n")), (1, oldest)] {
+        fs::write(dir.join("STORE"), sealed(&text)).unwrap();
+        let error = refused(dir);
+        assert!(
+            matches!(error, Error::OlderFormat { found, oldest: 2, .. } if found == older),
+            "{error:?}"
+        );
+        let format = format!("format {older}");
+        assert_says(&error, &[dir.to_str().unwrap(), &format, "export the jobs"]);
+    }
     fs::write(dir.join("STORE"), original).unwrap();
     assert_whole(dir, &list);
 }
@@ -976,8 +968,8 @@ fn a_damaged_store_file_is_named_and_nothing_is_lost() {
         sealed("another program\nformat 0\n").into_bytes(),
         sealed("jobstore\nformat x\n").into_bytes(),
         sealed("jobstore\nformat -1\n").into_bytes(),
-        sealed("jobstore\nformat 1\n").into_bytes(),
-        sealed("jobstore\nformat 1\nid zz\n").into_bytes(),
+        sealed("jobstore\nformat 2\n").into_bytes(),
+        sealed("jobstore\nformat 2\nid zz\n").into_bytes(),
         sealed(&text_of(&text).replace("\nid ", "\nid 0")).into_bytes(),
         sealed(&text_of(&text).replace("\ncompatible", "\ncompatible ")).into_bytes(),
         sealed(&(text_of(&text).to_owned() + "more\n")).into_bytes(),

@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
-use jobstore::Graph;
+use jobstore::{Graph, Request};
 
 use crate::common::callers::Callers;
 use crate::common::directory::Frames;
@@ -88,7 +88,18 @@ fn cases(graph: &Graph) -> Vec<Case> {
         .into();
     let name = "submit, start, complete, callers: 64".to_owned();
     cases.push(Case::new(name, 64, 1, single(Work::LifeCycle)));
-    let (graph, requests) = (graph.clone(), bulk.len() as u64);
+    let requests = bulk.len() as u64;
+    let (pending, sent) = (graph.clone(), bulk.clone());
+    let submit_pending = move |_| {
+        let submit = |request: &Request| pending.nonblocking().submit(request.clone());
+        let writes: Vec<_> = sent.iter().map(submit).collect();
+        for write in writes {
+            write.wait().expect("submit");
+        }
+    };
+    let name = format!("submit by one caller, {requests} pending");
+    cases.push(Case::new(name, 1, requests, submit_pending));
+    let graph = graph.clone();
     let submit_all = move |_| {
         let submitted = graph.submit_all(bulk.iter().cloned());
         submitted.expect("submit_all");

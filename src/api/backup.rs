@@ -31,6 +31,19 @@ pub struct BackupReport {
     pub of: u64,
 }
 
+impl BackupReport {
+    /// Returns the report as JSON: `{"bytes":1048576,"linkedBytes":0,"of":1048576}`.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let BackupReport {
+            bytes,
+            linked_bytes,
+            of,
+        } = self;
+        format!(r#"{{"bytes":{bytes},"linkedBytes":{linked_bytes},"of":{of}}}"#)
+    }
+}
+
 impl JobStore {
     /// Backs up the store, while it is in use, to a directory that is empty or does not exist yet.
     ///

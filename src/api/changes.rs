@@ -279,6 +279,34 @@ impl Changes {
         }
     }
 
+    /// Registers to be woken by the next change. Call this before reading the changes that have
+    /// already happened.
+    #[cfg(feature = "http")]
+    pub(crate) fn listen(&mut self) {
+        self.registration.waiter();
+    }
+
+    /// Resolves when there may be a change since [`Changes::listen`] was called. This reads nothing.
+    #[cfg(feature = "http")]
+    pub(crate) async fn woken(&mut self) {
+        let waiter = self.registration.waiter();
+        std::future::poll_fn(|context| match waiter.poll(context.waker()) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        })
+        .await;
+        self.registration.remove();
+    }
+
+    /// The interval at which changes must be looked for although nothing wakes the waiter.
+    #[cfg(feature = "http")]
+    pub(crate) fn interval(&self) -> Option<Duration> {
+        match self.graph.engine().options.durability {
+            Durability::Synced => None,
+            Durability::Interval(interval) => Some(interval),
+        }
+    }
+
     /// The time at which to look for changes again if the waiter has not been woken by then. With
     /// [`Durability::Interval`], syncs do not wake waiters.
     fn look_again_at(&self, deadline: Option<Instant>) -> Option<Instant> {

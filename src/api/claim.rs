@@ -192,13 +192,13 @@ impl Graph {
         let mut state = self.core.state.write();
         let cancelling = state.cancelling.contains(&sequence);
         let running = state.status.get(sequence) == Some(State::Running);
-        let cell = match state.watched.get(&sequence) {
+        let cell = match state.activity.watched.get(&sequence) {
             Some(cell) => cell.clone(),
             None => Arc::new(RunCell::default()),
         };
         if running {
             cell.cancel.store(cancelling, Ordering::Release);
-            state.watched.insert(sequence, cell.clone());
+            state.activity.watched.insert(sequence, cell.clone());
         } else {
             // The job has been completed in the meantime.
             cell.end();

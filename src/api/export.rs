@@ -133,7 +133,7 @@ pub struct Export {
     of: u64,
     /// The position at which the search was stopped.
     stopped_at: Option<Cursor>,
-    details: Option<(u64, Box<DetailRow>)>,
+    details: Option<(u64, DetailRow)>,
     extras: ExtraCache,
     line: Vec<u8>,
     begun: Option<PartialJob>,

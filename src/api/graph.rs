@@ -181,8 +181,8 @@ impl Graph {
     }
 
     /// Returns the number of jobs that a repair quarantined because their blocks were damaged.
-    /// Lists and counts do not include them. The number is 0 in a store that has never been
-    /// repaired.
+    /// Lists and counts do not include them. Jobs of these blocks that had been purged before the
+    /// repair are included. The number is 0 in a store that has never been repaired.
     ///
     /// # Errors
     /// [`Error::GraphDropped`], [`Error::Closed`].
@@ -199,11 +199,18 @@ impl Graph {
     /// Looks up the job with this id, which was chosen by the caller.
     pub(crate) fn look_up(&self, id: &JobId) -> Result<JobLookup> {
         self.check()?;
-        let generation = self.engine().ids.generation();
+        let (generation, hash) = (
+            self.engine().ids.generation(),
+            self.core.id_hash(id.as_str()),
+        );
         let found = self.engine().request_of(&self.core, id.as_str())?;
         if found.is_none() {
             self.engine().check_not_purged(&self.core, id)?;
         }
+        let generation = match found {
+            Some(_) => Some(generation),
+            None => self.engine().ids.generation_if_absent(generation, hash),
+        };
         Ok(JobLookup { found, generation })
     }
 

@@ -66,9 +66,13 @@ impl Graph {
                 max_bytes: KEY_BYTES_MAX,
             });
         }
-        let generation = self.engine().ids.generation();
+        let ids = &self.engine().ids;
+        let (before, hash) = (ids.generation(), self.core.key_hash(key));
         match self.engine().owner_of(&self.core, key)? {
-            KeyOwner::Nobody => self.key_write(key, request, KeyLookup { generation }),
+            KeyOwner::Nobody => {
+                let generation = ids.generation_if_absent(before, hash);
+                self.key_write(key, request, KeyLookup { generation })
+            }
             KeyOwner::Job(id, known) if known == self.masked(&request) => {
                 Ok(PreparedWrite::finished(Ok(Submitted::AlreadyExists(id))))
             }

@@ -181,16 +181,20 @@ impl Graph {
     }
 
     pub(crate) fn cancel_write(&self, id: &str) -> Result<PreparedWrite<Cancellation>> {
-        let (sequence, id) = self.resolve(id)?;
+        Ok(self.cancel_write_of(self.resolve(id)?))
+    }
+
+    pub(crate) fn cancel_write_of(
+        &self,
+        (sequence, id): (u64, JobId),
+    ) -> PreparedWrite<Cancellation> {
         let action = Action::Cancel {
             graph: self.core.clone(),
             sequence,
             id,
         };
         let graph = self.clone();
-        Ok(PreparedWrite::small(action, move |result| {
-            graph.cancellation(sequence, result)
-        }))
+        PreparedWrite::small(action, move |result| graph.cancellation(sequence, result))
     }
 
     fn cancellation(&self, sequence: u64, result: Result<WriteResult>) -> Result<Cancellation> {

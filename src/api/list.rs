@@ -10,6 +10,7 @@ use crate::engine::read::reader::Snapshot;
 use crate::model::error::Error;
 use crate::model::error::Result;
 use crate::model::job_query::JobQuery;
+use crate::model::list_request::ListRequest;
 
 impl Graph {
     /// Lists the graph's jobs that match a query. The returned page is a snapshot of one instant.
@@ -86,6 +87,31 @@ impl Graph {
             is_stopped: false,
         };
         Ok(Page::of(self, listing, as_of_lsn))
+    }
+
+    /// Returns the page that a client requested with a query string.
+    ///
+    /// # Cost
+    /// That of [`Graph::list`] or, for one job, of [`Graph::list_one`].
+    ///
+    /// # Errors
+    /// Those of [`Graph::list`]; for one job, those of [`Graph::list_one`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Request};
+    /// let store = JobStore::in_memory()?;
+    /// let movie = store.create_graph("10001", "movie")?;
+    /// movie.submit_as("import-1", Request::new("import_graph", "/ges", Body::empty())?)?;
+    /// assert_eq!(movie.list_requested("job_id=import-1".parse()?)?.len(), 1);
+    /// assert_eq!(movie.list_requested("outcome=failed".parse()?)?.len(), 0);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn list_requested(&self, request: ListRequest) -> Result<Page> {
+        match &request.job_id {
+            None => self.list(request.query),
+            Some(id) => Ok(self.list_one(id)?.past(request.query.offset)),
+        }
     }
 
     /// The LSN up to which everything can be read.

@@ -40,10 +40,14 @@ pub(crate) mod cancelled;
 
 pub(crate) mod lifecycle;
 
+pub(crate) mod cancel_all;
+
 pub(crate) mod wait;
 
 // Reading jobs.
 pub(crate) mod graph;
+
+pub(crate) mod graph_stats;
 
 pub(crate) mod list;
 pub(crate) mod page;
@@ -52,9 +56,15 @@ pub(crate) mod page_parts;
 
 pub(crate) mod detailed;
 
+pub(crate) mod store_list;
+
 pub(crate) mod find;
 
+pub(crate) mod change_json;
 pub(crate) mod changes;
+
+pub(crate) mod history;
+pub(crate) mod tally;
 
 // Retaining and moving jobs.
 pub(crate) mod retention;

@@ -266,7 +266,6 @@ impl Page {
 
     /// Skips `offset` jobs of this page, which contains one job: the result is empty unless
     /// `offset` is 0.
-    #[cfg(feature = "http")]
     pub(crate) fn past(mut self, offset: u64) -> Page {
         if offset > 0 {
             self.snapshot = Arc::default();

@@ -1,6 +1,7 @@
 // Retention policies and manual purges. By default, nothing is purged. Only complete jobs can be
 // purged.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::api::graph::Graph;
@@ -135,17 +136,32 @@ impl Graph {
         query: JobQuery,
         mut progress: impl FnMut(PurgeReport),
     ) -> Result<PurgeReport> {
+        self.purge_while(query, |done| {
+            progress(done);
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// Like [`Graph::purge`], but stops if `step`, which is called after each commit, tells it to.
+    pub(crate) fn purge_while(
+        &self,
+        query: JobQuery,
+        mut step: impl FnMut(PurgeReport) -> ControlFlow<()>,
+    ) -> Result<PurgeReport> {
         let _span = call_span!("purge", self);
         self.check_writable()?;
-        let mut done = PurgeReport::default();
+        let (mut done, mut flow) = (PurgeReport::default(), ControlFlow::Continue(()));
         done.stopped = self.each_to_purge(query, |sequences| {
             for some in sequences.chunks(STEP_JOBS) {
+                if flow.is_break() {
+                    break;
+                }
                 done.jobs += self
                     .engine()
                     .purge(&self.core, some, (PurgeReason::ByHand, None))?;
-                progress(done);
+                flow = step(done);
             }
-            Ok(())
+            Ok(flow)
         })?;
         self.engine().wake_packer();
         Ok(done)
@@ -171,17 +187,17 @@ impl Graph {
         let mut done = PurgeReport::default();
         done.stopped = self.each_to_purge(query, |sequences| {
             done.jobs += sequences.len() as u64;
-            Ok(())
+            Ok(ControlFlow::Continue(()))
         })?;
         Ok(done)
     }
 
     /// Calls `each` with the complete jobs that match, a limited number at a time. Returns whether
-    /// the search was stopped.
+    /// this was stopped.
     fn each_to_purge(
         &self,
         mut query: JobQuery,
-        mut each: impl FnMut(&[u64]) -> Result<()>,
+        mut each: impl FnMut(&[u64]) -> Result<ControlFlow<()>>,
     ) -> Result<bool> {
         query.check_purge()?;
         if query.states != States::NONE && !query.states.has(State::Complete) {
@@ -193,7 +209,9 @@ impl Graph {
         let mut sequences = page.snapshot.selection.sequences().peekable();
         while sequences.peek().is_some() {
             let some: Vec<u64> = sequences.by_ref().take(PURGED_AT_ONCE).collect();
-            each(&some)?;
+            if each(&some)?.is_break() {
+                return Ok(true);
+            }
         }
         Ok(page.is_stopped)
     }

@@ -130,15 +130,15 @@ impl JobStore {
     }
 }
 
-fn graph_stats(engine: &Engine, core: &std::sync::Arc<GraphCore>) -> Result<GraphStats> {
+pub(crate) fn graph_stats(engine: &Engine, core: &std::sync::Arc<GraphCore>) -> Result<GraphStats> {
     let of = |state| States::NONE.with(state);
-    let (counts, quarantined, oldest) = {
+    let (counts, quarantined, oldest, counters) = {
         let state = core.state.read();
         let status = &state.status;
         let counts = State::ALL.map(|state| status.total(of(state)));
         let oldest = status.select(of(State::Pending), 0, 0, 1).first();
         let quarantined = state.quarantined_in(|| 0..u64::MAX);
-        (counts, quarantined, oldest)
+        (counts, quarantined, oldest, state.activity.counters.clone())
     };
     let oldest_pending_at = match oldest {
         None => None,
@@ -156,5 +156,6 @@ fn graph_stats(engine: &Engine, core: &std::sync::Arc<GraphCore>) -> Result<Grap
         oldest_pending_at,
         longest_running_at: longest_running_at.map(clock::from_ms),
         purge_lag: engine.purge_lag(core),
+        counters,
     })
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::api::graph::Graph;
 use crate::engine::core::Engine;
 use crate::engine::open;
 use crate::engine::open::directory;
@@ -16,7 +17,7 @@ use crate::model::replica::Replica;
 
 /// A durable store of jobs: one directory, opened by one process at a time.
 ///
-/// A handle is cheap to clone and is `Send + Sync`. All clones, [`Graph`](crate::Graph)s, and
+/// A handle is cheap to clone and is `Send + Sync`. All clones, [`Graph`]s, and
 /// [`Page`](crate::Page)s refer to the same store. The store runs the threads `jobstore-commit`,
 /// `jobstore-pack`, `jobstore-index`, and, with the feature `archive`, `jobstore-purge`. The index
 /// engine runs a few more.
@@ -195,6 +196,16 @@ impl JobStore {
 
     pub(crate) fn handle(&self) -> &Arc<StoreHandle> {
         &self.handle
+    }
+
+    /// Checks that a graph belongs to this store.
+    pub(crate) fn check_own(&self, graph: &Graph) -> Result<()> {
+        match std::ptr::eq(self.engine(), graph.engine()) {
+            true => Ok(()),
+            false => Err(Error::InvalidUse {
+                what: "a graph belongs to another store; pass graphs of this store",
+            }),
+        }
     }
 
     pub(crate) fn engine(&self) -> &Engine {

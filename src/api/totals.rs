@@ -19,6 +19,7 @@ pub(crate) const RUNNING_LOOKED_AT: u64 = 10_000;
 pub(crate) fn of(engine: &Engine, cores: &[Arc<GraphCore>]) -> Result<(Totals, Vec<u64>)> {
     let mut totals = Totals {
         graphs: cores.len() as u64,
+        counters: engine.metrics.dropped_jobs.lock().clone(),
         ..Totals::default()
     };
     let mut jobs = Vec::with_capacity(cores.len());
@@ -35,6 +36,7 @@ pub(crate) fn of(engine: &Engine, cores: &[Arc<GraphCore>]) -> Result<(Totals, V
         totals.running += working;
         totals.complete += complete;
         totals.quarantined += state.quarantined_in(|| 0..u64::MAX);
+        totals.counters.add(&state.activity.counters);
         jobs.push(waiting + working + complete);
         if waiting > 0 {
             let first = status.select(States::NONE.with(State::Pending), 0, 0, 1);

@@ -137,6 +137,27 @@ impl JobCompletion {
     }
 }
 
+#[cfg(feature = "http")]
+impl JobCompletion {
+    /// Resolves when the job is complete or cannot complete any more. This reads nothing.
+    pub(crate) async fn ended(mut self) {
+        let (graph, sequence) = (&self.graph, self.sequence);
+        let ended = || (!may_complete(graph, sequence)).then_some(());
+        let registration = &mut self.registration;
+        std::future::poll_fn(|context| registration.poll(context, ended)).await;
+    }
+}
+
+#[cfg(feature = "http")]
+fn may_complete(graph: &Graph, sequence: u64) -> bool {
+    let state = graph.core.state.read().status.get(sequence);
+    let engine = graph.engine();
+    matches!(state, Some(State::Pending | State::Running))
+        && graph.check().is_ok()
+        && engine.check_not_read_only().is_ok()
+        && engine.check_sound().is_ok()
+}
+
 /// Returns the job if it is complete, or the error if it cannot complete. Call this after the
 /// waiter has been registered.
 fn poll_job(graph: &Graph, sequence: u64, id: &JobId) -> Option<Result<Job>> {

@@ -79,6 +79,13 @@ impl VarReader<'_> {
         Some(value)
     }
 
+    /// Reads the next byte.
+    pub(crate) fn byte(&mut self) -> Option<u8> {
+        let (&byte, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(byte)
+    }
+
     /// Reads the next eight bytes as a little-endian integer.
     pub(crate) fn eight(&mut self) -> Option<u64> {
         let (bytes, rest) = self.0.split_at_checked(8)?;

@@ -11,5 +11,4 @@ pub(crate) mod random;
 #[cfg_attr(test, allow(dead_code, reason = "each kind of test uses a part"))]
 pub(crate) mod simulated;
 pub(crate) mod sync;
-#[cfg(feature = "http")]
 pub(crate) mod timestamp;

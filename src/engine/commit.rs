@@ -11,6 +11,7 @@ mod give_up;
 mod graphs;
 mod idempotent;
 mod import;
+mod job_facts;
 mod publish;
 mod purge;
 mod round;
@@ -157,7 +158,8 @@ impl Committer {
             return Ok(actions.iter().map(|_| Err(refused.clone())).collect());
         }
         let clock = engine.clock_mark_at(self.now_ms);
-        let mut staging = Staging::begin(engine, (&mut self.frame, self.log.next_lsn()), clock);
+        let frame = (&mut self.frame, self.log.next_lsn());
+        let mut staging = Staging::begin(engine, frame, clock, &mut self.nearby_jobs);
         for action in actions {
             staging.add(action);
         }
@@ -178,6 +180,7 @@ impl Committer {
                         at: appended.at,
                         last_lsn: self.log.next_lsn() - 1,
                         durable_lsn: self.log.synced_lsn(),
+                        now_ms: round.now_ms,
                     };
                     self.publish(engine, &mut round.changes, &frame);
                     if appended.sealed.is_some() {

@@ -153,7 +153,9 @@ impl Replay {
         self.changes = 0;
         if !self.index.keeps_rows() {
             for graph in self.graphs.by_number.values() {
-                graph.state.write().changed.clear();
+                let mut state = graph.state.write();
+                state.changed.clear();
+                state.activity.history.clear();
             }
             return Ok(());
         }

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::http::middleware::{REQUEST_ID, request_id};
 use crate::model::api_error::ApiError;
-use crate::model::error::{Error, excerpt};
+use crate::model::error::{Error, invalid_value};
 use crate::model::id::excerpt_id;
 
 /// The default content type of the responses of this module.
@@ -130,10 +130,13 @@ pub struct InvalidParameter<'a> {
 
 impl From<InvalidParameter<'_>> for ApiError {
     fn from(parameter: InvalidParameter<'_>) -> ApiError {
-        let (name, given) = (excerpt(parameter.name), excerpt(parameter.given));
-        let (allowed, remedy) = (parameter.allowed, parameter.remedy);
-        let message =
-            format!("invalid value {given:?} for parameter {name}: it must be {allowed}; {remedy}");
+        let InvalidParameter {
+            name,
+            given,
+            allowed,
+            remedy,
+        } = parameter;
+        let message = invalid_value(name, given, allowed, remedy);
         ApiError::new(400, "GES.8000", message)
     }
 }

@@ -47,7 +47,8 @@ pub struct Caller {
     /// visible ASCII.
     pub token: Option<Token>,
     /// The project of the requested graph; empty if the request concerns all projects
-    /// ([`Permission::Observe`]).
+    /// ([`Permission::Observe`]), or lists or counts the jobs of all projects
+    /// ([`Permission::Read`]).
     pub project_id: String,
     /// The requested graph, if any.
     pub graph_name: Option<String>,
@@ -55,7 +56,8 @@ pub struct Caller {
     pub job_id: Option<String>,
     /// The permission that the request needs.
     pub permission: Permission,
-    /// The request's method.
+    /// The request's method. If the caller asks which permissions it has, the usual method of a
+    /// request that needs the permission.
     pub method: Method,
     /// All headers of the request.
     pub headers: HeaderMap,
@@ -76,7 +78,8 @@ impl Caller {
             permission,
             method: match permission {
                 Permission::Cancel => Method::DELETE,
-                Permission::Read | Permission::Observe => Method::GET,
+                Permission::Complete | Permission::Purge => Method::POST,
+                Permission::Read | Permission::Export | Permission::Observe => Method::GET,
             },
             headers: HeaderMap::new(),
             extensions: Extensions::new(),
@@ -111,15 +114,45 @@ impl fmt::Debug for Caller {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Permission {
-    /// Reading jobs: the list, or the state of one job.
+    /// Reading jobs: lists, single jobs, searches, and the change feed.
     Read,
-    /// Canceling a job.
+    /// Canceling a job, or all jobs that match a filter.
     Cancel,
-    /// Reading the health and metrics of the store ([`Routes::operations`]). These cover all
-    /// projects.
-    ///
-    /// [`Routes::operations`]: crate::http::Routes::operations
+    /// Completing a job that has no worker any more.
+    Complete,
+    /// Purging complete jobs, or changing the retention policy.
+    Purge,
+    /// Exporting the jobs of a graph.
+    Export,
+    /// Reading the statistics and the retention policy of a graph. For all projects, with an empty
+    /// [`Caller::project_id`]: the health, metrics, and statistics of the store. Counting jobs by what
+    /// their requests contain, or by origin, needs [`Permission::Read`].
     Observe,
+}
+
+impl Permission {
+    /// All permissions.
+    pub const ALL: [Permission; 6] = [
+        Permission::Read,
+        Permission::Cancel,
+        Permission::Complete,
+        Permission::Purge,
+        Permission::Export,
+        Permission::Observe,
+    ];
+
+    /// Returns the permission as a word in lower case.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Permission::Read => "read",
+            Permission::Cancel => "cancel",
+            Permission::Complete => "complete",
+            Permission::Purge => "purge",
+            Permission::Export => "export",
+            Permission::Observe => "observe",
+        }
+    }
 }
 
 /// A token as the client sent it; `Debug` does not show it.

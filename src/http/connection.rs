@@ -37,6 +37,18 @@ const DISCARDED_BYTES_MAX: usize = 1 << 20;
 /// The time limit for reading these bytes.
 const DISCARD_TIME: Duration = Duration::from_secs(1);
 
+/// Reports to the responses in progress that the server shuts down: an extension of each request.
+#[derive(Clone)]
+pub(crate) struct Ending(watch::Receiver<()>);
+
+impl Ending {
+    /// Completes when the shutdown begins.
+    pub(crate) async fn wait(mut self) {
+        // The server sends once, or is dropped.
+        self.0.changed().await.ok();
+    }
+}
+
 /// Serves a client until it disconnects, until `ending` completes, or until another client needs
 /// its slot.
 pub(super) async fn serve<I>(
@@ -50,7 +62,9 @@ where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = TowerToHyperService::new(app);
-    let service = service_fn(|request: Request<hyper::body::Incoming>| {
+    let for_requests = Ending(ending.clone());
+    let service = service_fn(|mut request: Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(for_requests.clone());
         let busy = slot.busy();
         let id = request_id(request.headers());
         // hyper reads somewhat more than this before it refuses a head.

@@ -19,7 +19,6 @@ use crate::http::api_error::JSON;
 use crate::http::audit_log::{Actor, AuditEntry};
 use crate::http::compressed_page::CompressedPage;
 use crate::http::encoding::{Encoding, Wanted};
-use crate::http::query::{ListRequest, Query};
 use crate::http::response::{RoutesState, json};
 use crate::http::run_cache::RunCache;
 use crate::http::stream::{BodySource, LINES, Pieces, Text, lines, pieces};
@@ -28,11 +27,13 @@ use crate::model::cursor::Cursor;
 use crate::model::error::{Error, Result};
 use crate::model::job::Job;
 use crate::model::job_json::{BEFORE_ID, BEFORE_STATUS, JobJson};
+use crate::model::list_request::ListRequest;
 use crate::model::outcome::OutcomeKind;
+use crate::model::query_string::QueryString;
 use crate::model::states::State;
 
 const TOTAL: HeaderName = HeaderName::from_static("x-total-count");
-const NEXT: HeaderName = HeaderName::from_static("x-next-cursor");
+pub(crate) const NEXT: HeaderName = HeaderName::from_static("x-next-cursor");
 const AS_OF_LSN: HeaderName = HeaderName::from_static("x-as-of-lsn");
 /// The header that contains how far a follower may be behind.
 const LAG_MS: HeaderName = HeaderName::from_static("x-lag-ms");
@@ -121,7 +122,7 @@ impl RoutesState {
         query: Option<&str>,
         headers: &HeaderMap,
     ) -> Result<Response, ApiError> {
-        let mut query = Query::parse(query)?;
+        let mut query = QueryString::parse(query)?;
         let asked = ListRequest::take(&mut query)?;
         let form = match query.flag("detail")? {
             true => ListFormat::Detailed,
@@ -138,7 +139,7 @@ impl RoutesState {
         query: Option<&str>,
         headers: &HeaderMap,
     ) -> Result<Response, ApiError> {
-        let mut query = Query::parse(query)?;
+        let mut query = QueryString::parse(query)?;
         let asked = ListRequest::take(&mut query)?;
         query.end()?;
         self.page(graph, asked, ListFormat::Lines, headers).await
@@ -152,26 +153,20 @@ impl RoutesState {
         headers: &HeaderMap,
     ) -> Result<Response, ApiError> {
         let project_id = graph.0.clone();
-        let place = match asked.list.scans() {
+        let place = match asked.query.scans() {
             true => Some(self.project_limits.scan(&project_id)?),
             false => None,
         };
         let (watched, client) = oneshot::channel::<()>();
-        let list = asked
-            .list
-            .on_progress(move |_| ends_if(watched.is_closed()));
+        let query = asked.query.clone();
+        let query = query.on_progress(move |_| ends_if(watched.is_closed()));
         let (wanted, cache) = (Wanted::of(headers), self.run_cache.clone());
         let found = self.with_graph(graph, move |graph| -> Result<_, ApiError> {
             let _permit = place;
-            let page = match &asked.job_id {
-                None => graph.list(list)?,
-                Some(id) => {
-                    let page = graph
-                        .list_one(id)
-                        .map_err(|e| not_found::<ApiError>(e, id))?;
-                    page.past(asked.offset)
-                }
-            };
+            let id = asked.job_id.clone().unwrap_or_default();
+            let page = graph
+                .list_requested(ListRequest { query, ..asked })
+                .map_err(|e| not_found::<ApiError>(e, &id))?;
             let (pieces, encoding) = form.pieces(&page, wanted, &cache);
             let begun = BodySource::begin_pieces(pieces, encoding)?;
             Ok((begun, PageHeaders::of(&page, form)))
@@ -192,7 +187,7 @@ impl RoutesState {
         id: String,
         query: Option<&str>,
     ) -> Result<Response, ApiError> {
-        let mut query = Query::parse(query)?;
+        let mut query = QueryString::parse(query)?;
         // The GES API documents these parameters for this path as well; they have no effect here.
         query.page()?;
         query.end()?;
@@ -209,7 +204,7 @@ impl RoutesState {
         id: String,
         query: Option<&str>,
     ) -> Result<Response, ApiError> {
-        Query::parse(query)?.end()?;
+        QueryString::parse(query)?.end()?;
         let done = self.with_graph(graph, move |graph| -> Result<_, ApiError> {
             cancelled(&graph, &id, Actor::HttpClient)
         });

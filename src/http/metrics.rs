@@ -14,6 +14,8 @@ use crate::base::clock;
 use crate::log::format::FORMAT;
 use crate::model::error::{Error, Result};
 use crate::model::health::Health;
+use crate::model::job_counts::{JobCounts, JobHistogram};
+use crate::model::outcome::OutcomeKind;
 use crate::model::stats::{GraphStats, Histogram, Stats};
 
 /// The `Content-Type` of [`metrics()`](metrics).
@@ -27,7 +29,8 @@ pub const METRICS_GRAPHS: usize = 100;
 pub const METRICS_GRAPHS_MAX: usize = 10_000;
 
 /// The store's metrics as Prometheus text, to be served with [`METRICS_CONTENT_TYPE`].
-/// `examples/alerts.yml` contains alerting rules for them.
+/// `examples/alerts.yml` contains alerting rules for them, and `examples/grafana.json` a Grafana
+/// dashboard.
 ///
 /// The series `jobstore_store_*` cover all graphs together. Series with the labels `project` and
 /// `graph` exist only for the [`METRICS_GRAPHS`] graphs with the most jobs. `jobstore_graphs` is
@@ -83,6 +86,7 @@ pub fn metrics_of(store: &JobStore, graphs: usize) -> Result<String> {
             text.up(true);
             text.store(&stats);
             text.totals(&stats);
+            text.counters(&stats.totals.counters);
             text.graphs(&stats.graphs);
         }
         Err(Error::Closed) => return Err(Error::Closed),
@@ -309,6 +313,67 @@ impl Text {
         }
     }
 
+    /// What happened to jobs since the open, over all graphs.
+    fn counters(&mut self, counters: &JobCounts) {
+        let help = "Jobs that were submitted, in all graphs.";
+        self.one(
+            "store_jobs_submitted_total",
+            "counter",
+            help,
+            counters.submitted(),
+        );
+        let help = "Starts of jobs, in all graphs.";
+        self.one(
+            "store_jobs_started_total",
+            "counter",
+            help,
+            counters.started(),
+        );
+        let help = "Jobs that completed, in all graphs, by outcome.";
+        self.metric("store_jobs_completed_total", "counter", help);
+        for &kind in OutcomeKind::ALL {
+            let jobs = counters.completed(kind);
+            self.line(format_args!(
+                "jobstore_store_jobs_completed_total{{outcome=\"{kind}\"}} {jobs}"
+            ));
+        }
+        let help = "Time from the submission of a job to its start, in all graphs.";
+        self.metric("store_job_wait_duration_seconds", "histogram", help);
+        self.job_histogram("store_job_wait_duration_seconds", "", &counters.waits());
+        let help = "Time from the start of a job to its completion, in all graphs, by outcome.";
+        self.metric("store_job_run_duration_seconds", "histogram", help);
+        for &kind in OutcomeKind::ALL {
+            let label = format!("outcome=\"{kind}\",");
+            self.job_histogram(
+                "store_job_run_duration_seconds",
+                &label,
+                &counters.runs(kind),
+            );
+        }
+    }
+
+    /// The series of a histogram. `label` is empty or ends with a comma.
+    fn job_histogram(&mut self, name: &str, label: &str, histogram: &JobHistogram) {
+        let mut count = 0;
+        for (bound, counted) in JobHistogram::bounds().iter().zip(histogram.counts()) {
+            count += counted;
+            let bound = bound.as_secs_f64();
+            self.line(format_args!(
+                "jobstore_{name}_bucket{{{label}le=\"{bound}\"}} {count}"
+            ));
+        }
+        let (count, sum) = (histogram.count(), histogram.sum().as_secs_f64());
+        self.line(format_args!(
+            "jobstore_{name}_bucket{{{label}le=\"+Inf\"}} {count}"
+        ));
+        let labels = match label.trim_end_matches(',') {
+            "" => String::new(),
+            label => format!("{{{label}}}"),
+        };
+        self.line(format_args!("jobstore_{name}_sum{labels} {sum}"));
+        self.line(format_args!("jobstore_{name}_count{labels} {count}"));
+    }
+
     fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) {
         self.metric(name, "histogram", help);
         let mut count = 0;
@@ -356,6 +421,36 @@ impl Text {
         for (graph, labels) in graphs.iter().zip(&labels) {
             let lag = graph.purge_lag.unwrap_or(Duration::ZERO).as_secs_f64();
             self.line(format_args!("jobstore_purge_lag_seconds{{{labels}}} {lag}"));
+        }
+        type Count = fn(&JobCounts) -> u64;
+        let counts: [(&str, &str, Count); 2] = [
+            (
+                "jobs_submitted_total",
+                "Jobs that were submitted, by graph.",
+                JobCounts::submitted,
+            ),
+            (
+                "jobs_started_total",
+                "Starts of jobs, by graph.",
+                JobCounts::started,
+            ),
+        ];
+        for (name, help, count) in counts {
+            self.metric(name, "counter", help);
+            for (graph, labels) in graphs.iter().zip(&labels) {
+                let jobs = count(&graph.counters);
+                self.line(format_args!("jobstore_{name}{{{labels}}} {jobs}"));
+            }
+        }
+        let help = "Jobs that completed, by graph and outcome.";
+        self.metric("jobs_completed_total", "counter", help);
+        for (graph, labels) in graphs.iter().zip(&labels) {
+            for &kind in OutcomeKind::ALL {
+                let jobs = graph.counters.completed(kind);
+                self.line(format_args!(
+                    "jobstore_jobs_completed_total{{{labels},outcome=\"{kind}\"}} {jobs}"
+                ));
+            }
         }
         type Time = fn(&GraphStats) -> Option<SystemTime>;
         let times: [(&str, &str, Time); 2] = [

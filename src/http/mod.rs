@@ -11,6 +11,7 @@
 //! | `GET /ges/v1.0/{project_id}/graphs/{graph_name}/jobs/{job_id}/status` | [`Routes::job`] |
 //! | `DELETE /ges/v1.0/{project_id}/graphs/{graph_name}/jobs/{job_id}` | [`Routes::cancel`] |
 //! | `GET /health`, `/metrics`, `/openapi.json` | [`Routes::operations`] |
+//! | everything below `/jobstore/v1` | [`Routes::operator`] |
 //!
 //! Without a hook ([`Routes::authorize`]), requests are not authorized. [`Limits`] bounds what
 //! responses may cost. A list is read in blocks as the client receives it, but not on the server's
@@ -21,6 +22,7 @@
 //! [`serve()`] is a server with limits that a bare `axum::serve` does not have.
 //! [`no_such_resource`] is the 404 of the GES API, for an engine's fallback. [`openapi()`] is the
 //! OpenAPI document of these routes, and [`metrics()`] returns the store's metrics for Prometheus.
+//! With the feature `console`, `Console` is a web page for operators.
 //! [`JobStore::control`](crate::JobStore::control) opens a socket for operators, with the same
 //! routes and further ones.
 //!
@@ -53,18 +55,19 @@ mod auth;
 mod compressed_page;
 mod connection;
 mod connection_slots;
+#[cfg(feature = "console")]
+mod console;
 mod control_routes;
 pub(crate) mod control_socket;
 mod encoder;
 mod encoding;
-mod find;
 mod limits;
 mod list;
 mod metrics;
 mod middleware;
 mod openapi;
 mod operations;
-mod query;
+mod operator;
 mod request_body;
 mod response;
 mod routes;
@@ -74,6 +77,8 @@ mod stream;
 
 pub use self::api_error::{InvalidParameter, no_such_resource};
 pub use self::auth::{Access, Caller, Permission, Token};
+#[cfg(feature = "console")]
+pub use self::console::Console;
 #[cfg(feature = "simulation")]
 pub(crate) use self::control_routes::routes_alone as control_routes;
 pub use self::control_socket::Control;

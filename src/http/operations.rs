@@ -15,11 +15,11 @@ use crate::http::api_error::wrong_method;
 use crate::http::auth::{Caller, Permission};
 use crate::http::metrics::{METRICS_CONTENT_TYPE, METRICS_GRAPHS, METRICS_GRAPHS_MAX, metrics_of};
 use crate::http::openapi::openapi;
-use crate::http::query::Query;
 use crate::http::response::{RoutesState, blocking, json as json_response};
 use crate::http::routes::Routes;
 use crate::model::api_error::ApiError;
 use crate::model::health::Health;
+use crate::model::query_string::QueryString;
 
 pub(crate) fn router<S: Clone + Send + Sync + 'static>(routes: &Routes) -> Router<S> {
     [
@@ -57,7 +57,7 @@ async fn health(State(shared): State<RoutesState>, parts: Parts) -> Result<Respo
 
 async fn numbers(State(shared): State<RoutesState>, parts: Parts) -> Result<Response, ApiError> {
     may_know(&shared, &parts).await?;
-    let mut query = Query::parse(parts.uri.query())?;
+    let mut query = QueryString::parse(parts.uri.query())?;
     let graphs = query.number("graphs", 0..=METRICS_GRAPHS_MAX as u64)?;
     query.end()?;
     let graphs = graphs.map_or(METRICS_GRAPHS, |graphs| graphs as usize);

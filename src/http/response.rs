@@ -30,6 +30,8 @@ pub(crate) struct RoutesState {
     pub(crate) limits: Limits,
     pub(crate) project_limits: Arc<ProjectLimits>,
     pub(crate) run_cache: Arc<RunCache>,
+    /// Whether the clients may do whatever the store's user could do with the directory.
+    pub(crate) is_control: bool,
 }
 
 impl RoutesState {

@@ -66,6 +66,7 @@ impl Routes {
             hook: None,
             project_limits: Arc::new(ProjectLimits::new(&limits)),
             run_cache: Arc::new(RunCache::new(limits.compressed_cache_bytes)),
+            is_control: false,
             limits,
         };
         Routes { shared }
@@ -118,13 +119,13 @@ impl Routes {
     ///
     /// Query parameters: `offset`, `limit`, and `job_id`, as in the GES API. Additional parameters:
     /// `state` and `outcome` (each may be repeated, or contain several words separated by commas),
-    /// `command`, `url_prefix`, `url_contains`, `body_contains` (may be repeated), `body_pointer`
-    /// with `body_value` (pairs, in order), `submitted_from`, `submitted_before`, `started_from`,
-    /// `started_before`, `completed_from`, `completed_before` (milliseconds since 1970 or RFC
-    /// 3339), `order=oldest_first|newest_first`, `cursor`, `limit_bytes`, `count_total=true`, and
-    /// `detail=true` (see [`Page::detailed_chunks`]). Without the additional parameters, the body
-    /// is exactly the bytes of the page. The response to an unknown parameter or an invalid value
-    /// is a 400 that names the parameter.
+    /// `command`, `origin`, `url_prefix`, `url_contains`, `body_contains` (may be repeated),
+    /// `body_pointer` with `body_value` (pairs, in order), `submitted_from`, `submitted_before`,
+    /// `started_from`, `started_before`, `completed_from`, `completed_before` (milliseconds since
+    /// 1970 or RFC 3339), `order=oldest_first|newest_first`, `cursor`, `limit_bytes`,
+    /// `count_total=true`, and `detail=true` (see [`Page::detailed_chunks`]). Without the additional
+    /// parameters, the body is exactly the bytes of the page. The response to an unknown parameter or
+    /// an invalid value is a 400 that names the parameter.
     ///
     /// The header `X-Total-Count` is the number of jobs in the whole list, if known.
     /// `X-Next-Cursor` is the cursor of the next page, if there is one. `X-As-Of-Lsn` is
@@ -181,6 +182,16 @@ impl Routes {
     /// All three routes of the GES API: the list, the state of one job, and cancellation.
     pub fn all<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         self.list().merge(self.job()).merge(self.cancel())
+    }
+
+    /// Allows whatever the store's user could do with the directory.
+    pub(crate) fn for_control(mut self) -> Routes {
+        self.shared.is_control = true;
+        self
+    }
+
+    pub(crate) fn state(&self) -> &RoutesState {
+        &self.shared
     }
 
     pub(crate) fn router<S>(&self, path: &str, methods: MethodRouter<RoutesState>) -> Router<S>

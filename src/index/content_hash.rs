@@ -18,7 +18,7 @@ const PIECE_BYTES: u64 = 1 << 20;
 /// An open uses at most this many threads, however many cores there are.
 const THREADS_MAX: usize = 4;
 /// Each thread hashes at least this many pieces. Most indexes are small and need only one thread.
-const PIECES_PER_THREAD: usize = 8;
+const PIECES_PER_THREAD: usize = 4;
 
 struct Piece<'e> {
     name: &'e str,

@@ -6,9 +6,12 @@
 //! |---|---|
 //! | `h` | [`IndexHead`] |
 //! | `g` graph | [`GraphRow`] |
-//! | `s` graph, chunk | states of 4096 jobs, then a hash for each of their detail rows; or the number of chunks, starting with this one, in which all jobs are gone |
+//! | `s` graph, chunk | states of 4096 jobs, then a hash for each of their detail rows, then the number of jobs with each outcome; or the number of chunks, starting with this one, in which all jobs are gone |
 //! | `d` graph, sequence / 128 | [`Detail`]s of 128 jobs |
 //! | `x` graph | empty: a dropped graph whose detail rows may still exist |
+//! | `c` graph, number | name of a command |
+//! | `T` graph | list of the pages of a history |
+//! | `t` graph, page, part | a part of a page of a history |
 //! | `R` run | length of a run of lookups |
 //! | `r` run, page | sorted pairs of hash and owner |
 //!
@@ -21,6 +24,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::details::{Detail, DetailRow, Finished, TombstoneRow};
 use crate::base::codec::{self, VarReader, put_var, u32_at};
 use crate::log::clock_gaps::Gaps;
+use crate::model::history::PageNumber;
 
 pub(crate) const HEAD: &[u8] = b"h";
 pub(crate) const GRAPHS: &[u8] = b"g";
@@ -28,12 +32,18 @@ pub(crate) const STATUS: &[u8] = b"s";
 pub(crate) const DROPPED: &[u8] = b"x";
 pub(crate) const RUNS: &[u8] = b"R";
 pub(crate) const RUN_PAGES: &[u8] = b"r";
+pub(crate) const COMMANDS: &[u8] = b"c";
+pub(crate) const HISTORY_LISTS: &[u8] = b"T";
+const HISTORY: &[u8] = b"t";
 const DETAILS: &[u8] = b"d";
+
+/// The maximum size of a part of a page of a history.
+pub(crate) const HISTORY_PART_BYTES: usize = 6000;
 
 /// The number of jobs per detail row.
 pub(crate) const DETAIL_JOBS: u64 = 128;
 /// The version of the layout of all rows. An index with another version is rebuilt.
-pub(crate) const ROWS_FORMAT: u32 = 7;
+pub(crate) const ROWS_FORMAT: u32 = 9;
 
 pub(crate) fn graph_key(graph: u32) -> Vec<u8> {
     [GRAPHS, &graph.to_be_bytes()].concat()
@@ -71,6 +81,46 @@ pub(crate) fn parse_status_key(key: &[u8]) -> Option<(u32, u64)> {
 
 pub(crate) fn detail_key(graph: u32, group: u64) -> Vec<u8> {
     [DETAILS, &graph.to_be_bytes(), &group.to_be_bytes()].concat()
+}
+
+pub(crate) fn command_key(graph: u32, number: u8) -> Vec<u8> {
+    [COMMANDS, &graph.to_be_bytes(), &[number]].concat()
+}
+
+/// Returns the graph and the number in a key that [`command_key`] returned.
+pub(crate) fn parse_command_key(key: &[u8]) -> Option<(u32, u8)> {
+    let rest = key.strip_prefix(COMMANDS)?;
+    let (graph, number) = rest.split_at_checked(4)?;
+    let [number] = number.try_into().ok()?;
+    Some((u32::from_be_bytes(graph.try_into().ok()?), number))
+}
+
+pub(crate) fn history_list_key(graph: u32) -> Vec<u8> {
+    [HISTORY_LISTS, &graph.to_be_bytes()].concat()
+}
+
+/// Returns the graph in a key that [`history_list_key`] returned.
+pub(crate) fn parse_history_list_key(key: &[u8]) -> Option<u32> {
+    let number = key.strip_prefix(HISTORY_LISTS)?;
+    Some(u32::from_be_bytes(number.try_into().ok()?))
+}
+
+pub(crate) fn history_key(graph: u32, page: PageNumber, part: u8) -> Vec<u8> {
+    let grain = [page.grain.to_stored()];
+    let (graph, number) = (graph.to_be_bytes(), page.number.to_be_bytes());
+    [HISTORY, &graph, &grain, &number, &[part]].concat()
+}
+
+/// The common prefixes of the keys of a graph's commands and history.
+pub(crate) fn history_prefixes(graph: u32) -> [Vec<u8>; 3] {
+    let graph = graph.to_be_bytes();
+    [COMMANDS, HISTORY_LISTS, HISTORY].map(|kind| [kind, &graph].concat())
+}
+
+/// Returns whether a row of this key is included in the digest.
+pub(crate) fn is_in_digest(key: &[u8]) -> bool {
+    let included = [GRAPHS, STATUS, RUNS, COMMANDS, HISTORY_LISTS];
+    included.iter().any(|kind| key.starts_with(kind))
 }
 
 /// The common prefix of the keys of a graph's status rows.
@@ -159,7 +209,8 @@ pub(crate) struct IndexHead {
     pub(crate) lost_ids: u64,
     /// The confirmed gaps, which the age clock did not count.
     pub(crate) gaps: Gaps,
-    /// The hash of all graph rows, status rows, and run rows. Valid only if `partial` is not set.
+    /// The hash of all rows for which [`is_in_digest`] returns true. Valid only if `partial` is not
+    /// set.
     pub(crate) digest: u64,
 }
 

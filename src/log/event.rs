@@ -9,8 +9,11 @@ use crate::base::codec::NUMBER_MAX;
 use crate::log::clock_gaps::Gap;
 use crate::log::fingerprint::Fingerprint;
 use crate::log::purged_jobs;
+use crate::log::{erased_history, submit_runs};
+use crate::model::history::COMMANDS_MAX;
 use crate::model::id::ID_CHARACTERS_MAX;
-use crate::model::outcome::Extra;
+use crate::model::outcome::{Extra, OutcomeKind};
+use crate::model::request::COMMAND_BYTES_MAX;
 
 /// A change to the store, with everything that is needed to apply it again.
 ///
@@ -44,6 +47,8 @@ pub(crate) enum Event<'a> {
         sequence: u64,
         time_ms: u64,
         fingerprint: Fingerprint,
+        /// The number of the request's command, or 0.
+        command: u8,
         #[serde(borrow)]
         texts: SubmissionTexts<'a>,
     },
@@ -51,6 +56,9 @@ pub(crate) enum Event<'a> {
         graph: u32,
         sequence: u64,
         time_ms: u64,
+        command: u8,
+        /// The time since the submission, if known.
+        wait_ms: Option<u64>,
     },
     CancelRequested {
         graph: u32,
@@ -64,6 +72,9 @@ pub(crate) enum Event<'a> {
         /// The reading of the age clock when the job completed, minus `time_ms`.
         age_shift_ms: i64,
         kind: u8,
+        command: u8,
+        /// The time since the start, if the job was started and the time is known.
+        run_ms: Option<u64>,
         extra: Option<Box<Extra>>,
     },
     /// An open found jobs running, and recovered them.
@@ -74,6 +85,8 @@ pub(crate) enum Event<'a> {
         /// The reading of the age clock at this event, minus `time_ms`.
         age_shift_ms: i64,
         action: RecoveredAs,
+        /// The number of the jobs' command.
+        command: u8,
         /// The sequence numbers of the jobs, ascending: the first number, then the differences.
         sequences: &'a [u8],
     },
@@ -83,6 +96,9 @@ pub(crate) enum Event<'a> {
         graph: u32,
         first_sequence: u64,
         count: u64,
+        /// When the jobs were submitted, and with which commands: see
+        /// [`crate::log::submit_runs`].
+        runs: &'a [u8],
     },
     /// In packs only: `count` events that a repair found damaged. Their effects on jobs that were
     /// not complete are unknown.
@@ -111,6 +127,9 @@ pub(crate) enum Event<'a> {
     /// In packs only: `count` events of jobs that have since been purged. It covers `count` LSNs.
     Erased {
         count: u64,
+        /// What these events contribute to the histories of graphs: see
+        /// [`crate::log::erased_history`].
+        history: &'a [u8],
     },
     /// The submission that directly precedes this event was made under this idempotency key.
     Keyed {
@@ -122,6 +141,12 @@ pub(crate) enum Event<'a> {
     Clock,
     /// An operator confirmed time that the age clock did not count.
     Confirmed(Gap),
+    /// A graph's command was assigned a number. Later events refer to the command by its number.
+    Command {
+        graph: u32,
+        number: u8,
+        name: &'a str,
+    },
 }
 
 /// What an open did with a job that it found running.
@@ -130,6 +155,17 @@ pub(crate) enum RecoveredAs {
     Interrupted,
     Cancelled,
     Requeued,
+}
+
+impl RecoveredAs {
+    /// The outcome of the jobs; `None` if they are pending again.
+    pub(crate) fn outcome(self) -> Option<OutcomeKind> {
+        match self {
+            RecoveredAs::Interrupted => Some(OutcomeKind::Interrupted),
+            RecoveredAs::Cancelled => Some(OutcomeKind::Cancelled),
+            RecoveredAs::Requeued => None,
+        }
+    }
 }
 
 impl<'a> Event<'a> {
@@ -158,20 +194,30 @@ impl<'a> Event<'a> {
                 fits(sequence) && fits(time_ms) && texts
             }
             Event::Keyed { sequence, .. } => fits(sequence),
+            Event::Command { number, name, .. } => {
+                (1..=COMMANDS_MAX).contains(&number) && name.len() <= COMMAND_BYTES_MAX
+            }
             Event::Clock => true,
             Event::Confirmed(gap) => gap.is_possible(),
             Event::Started {
-                sequence, time_ms, ..
-            }
-            | Event::CancelRequested {
+                sequence,
+                time_ms,
+                wait_ms,
+                ..
+            } => fits(sequence) && fits(time_ms) && fits(wait_ms.unwrap_or(0)),
+            Event::CancelRequested {
                 sequence, time_ms, ..
             } => fits(sequence) && fits(time_ms),
             Event::Completed {
                 sequence,
                 time_ms,
                 age_shift_ms,
+                run_ms,
                 ..
-            } => fits(sequence) && fits(time_ms) && fits(age_shift_ms.unsigned_abs()),
+            } => {
+                let times = fits(time_ms) && fits(age_shift_ms.unsigned_abs());
+                fits(sequence) && times && fits(run_ms.unwrap_or(0))
+            }
             Event::Recovered {
                 open_number,
                 time_ms,
@@ -185,8 +231,12 @@ impl<'a> Event<'a> {
             Event::Submits {
                 first_sequence,
                 count,
+                runs,
                 ..
-            } => fits(first_sequence) && (1..NUMBER_MAX).contains(&count),
+            } => {
+                let is_count = (1..NUMBER_MAX).contains(&count);
+                fits(first_sequence) && is_count && submit_runs::jobs(runs) == Some(count)
+            }
             Event::StoreOpened { open_number, .. } => fits(open_number),
             Event::Purged {
                 time_ms,
@@ -202,7 +252,11 @@ impl<'a> Event<'a> {
                 sequences,
                 ..
             } => fits(through_lsn) && last_of_sequences(sequences).is_some(),
-            Event::Lost { count } | Event::Erased { count } => (1..NUMBER_MAX).contains(&count),
+            Event::Lost { count } => (1..NUMBER_MAX).contains(&count),
+            Event::Erased { count, history } => {
+                let is_count = (1..NUMBER_MAX).contains(&count);
+                is_count && erased_history::each(history, |_, _, _| ()).is_some()
+            }
             Event::GraphCreated { graph, .. } | Event::GraphDropped { graph, .. } => {
                 graph < u32::MAX
             }
@@ -220,6 +274,7 @@ impl<'a> Event<'a> {
             | Event::CancelRequested { graph, .. }
             | Event::Completed { graph, .. }
             | Event::Recovered { graph, .. }
+            | Event::Command { graph, .. }
             | Event::Submits { graph, .. }
             | Event::Purged { graph, .. }
             | Event::Forgotten { graph, .. } => Some(graph),
@@ -234,7 +289,7 @@ impl<'a> Event<'a> {
     /// Returns how many LSNs the event covers.
     pub(crate) fn lsns(&self) -> u64 {
         match self {
-            Event::Submits { count, .. } | Event::Lost { count } | Event::Erased { count } => {
+            Event::Submits { count, .. } | Event::Lost { count } | Event::Erased { count, .. } => {
                 *count
             }
             _ => 1,
@@ -242,11 +297,12 @@ impl<'a> Event<'a> {
     }
 }
 
-/// The texts of a submission: the id of the job, its masked request, and the masked values.
+/// The texts of a submission: the id of the job, its masked request, and the unlisted part of
+/// the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SubmissionTexts<'a> {
-    /// See [`crate::model::secrets::MaskedRequest`].
-    pub(crate) secrets: &'a [u8],
+    /// See [`crate::model::unlisted::Unlisted`].
+    pub(crate) unlisted: &'a [u8],
     pub(crate) id: &'a str,
     pub(crate) request: &'a str,
 }
@@ -254,7 +310,7 @@ pub(crate) struct SubmissionTexts<'a> {
 /// The positions of the texts, counted from the end of the submission's event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TextOffsets {
-    pub(crate) secrets: usize,
+    pub(crate) unlisted: usize,
     pub(crate) id: usize,
     pub(crate) request: usize,
 }
@@ -264,9 +320,9 @@ impl SubmissionTexts<'_> {
         let before = |len: usize| codec::length_prefix_bytes(len) + len;
         let request = self.request.len();
         let id = before(request) + self.id.len();
-        let secrets = id - self.id.len() + before(self.id.len()) + self.secrets.len();
+        let unlisted = id - self.id.len() + before(self.id.len()) + self.unlisted.len();
         TextOffsets {
-            secrets,
+            unlisted,
             id,
             request,
         }
@@ -320,7 +376,7 @@ mod tests {
     fn events_come_back_and_texts_stand_where_they_are_said_to() {
         let request = "r".repeat(300);
         let texts = SubmissionTexts {
-            secrets: &[7; 300],
+            unlisted: &[7; 300],
             id: "job-1",
             request: &request,
         };
@@ -329,13 +385,14 @@ mod tests {
             sequence: 7,
             time_ms: 1_700_000_000_000,
             fingerprint: Fingerprint(11),
+            command: 1,
             texts,
         };
         let mut bytes = Vec::new();
         event.encode_into(&mut bytes);
         assert_eq!(Event::decode_prefix(&bytes), Some((event, bytes.len())));
         let from_end = texts.places_from_end();
-        assert_eq!(&bytes[bytes.len() - from_end.secrets..][..300], [7; 300]);
+        assert_eq!(&bytes[bytes.len() - from_end.unlisted..][..300], [7; 300]);
         assert_eq!(&bytes[bytes.len() - from_end.id..][..5], b"job-1");
         assert_eq!(&bytes[bytes.len() - from_end.request..], request.as_bytes());
     }
@@ -350,6 +407,7 @@ mod tests {
             time_ms: 3,
             age_shift_ms: -4,
             action: RecoveredAs::Cancelled,
+            command: 0,
             sequences: &packed,
         };
         let mut bytes = Vec::new();

@@ -341,6 +341,8 @@ mod tests {
             graph: 0,
             sequence: 1,
             time_ms,
+            command: 0,
+            wait_ms: None,
         };
         for (time_ms, is_unreadable) in [(NUMBER_MAX - 1, false), (NUMBER_MAX, true)] {
             builder.clear();
@@ -398,8 +400,9 @@ mod tests {
                 sequence: n,
                 time_ms: 1,
                 fingerprint: Fingerprint(n),
+                command: 0,
                 texts: SubmissionTexts {
-                    secrets: b"",
+                    unlisted: b"",
                     id: "id",
                     request: &"JFRM".repeat(n as usize * 37),
                 },

@@ -10,7 +10,7 @@ use crate::log::checked_text::{self, field};
 use crate::log::clock_mark::ClockMark;
 use crate::log::disk::{Disk, is_directory};
 use crate::log::file_names;
-use crate::log::format::{FORMAT, OLDEST_FORMAT};
+use crate::log::format::{self, FORMAT};
 use crate::log::preallocation::Preallocation;
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
@@ -97,20 +97,7 @@ pub(crate) fn read_any(disk: &dyn Disk) -> Result<Option<Identity>> {
     let (true, Some(found)) = (known, format) else {
         return Err(Error::damaged(path, 0, "not a valid STORE file"));
     };
-    if found > FORMAT {
-        return Err(Error::NewerFormat {
-            path: disk.path(""),
-            found,
-            supported: FORMAT,
-        });
-    }
-    if found < OLDEST_FORMAT {
-        return Err(Error::OlderFormat {
-            path: disk.path(""),
-            found,
-            oldest: OLDEST_FORMAT,
-        });
-    }
+    format::check(found, &disk.path(""))?;
     let hex = |line, name| field(line, name).and_then(|text| u128::from_str_radix(text, 16).ok());
     let compatible = hex(lines.next(), "compatible").and_then(|bits| u32::try_from(bits).ok());
     let incompatible = hex(lines.next(), "incompatible").and_then(|bits| u32::try_from(bits).ok());

@@ -12,8 +12,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub(crate) use self::footer::ChunkPlace;
-pub(super) use self::footer::{Footer, GraphBlocks, MAGIC, encode_header, footer_crc};
-use self::footer::{HEADER_BYTES, TRAILER_BYTES, header_crc, is_sound};
+pub(super) use self::footer::{
+    Footer, GraphBlocks, MAGIC, TRAILER_BYTES, encode_header, footer_crc,
+};
+use self::footer::{HEADER_BYTES, header_crc, is_sound};
 pub(crate) use self::garbage::{Garbage, PackedEventSizes, recount};
 pub(crate) use self::part::{BlockPlace, PackFile, Part};
 use crate::base::codec;
@@ -25,7 +27,7 @@ use crate::log::disk::{Disk, File as _};
 use crate::log::event::Event;
 use crate::log::event_sizes::EventSizes;
 use crate::log::file_names;
-use crate::log::format::FORMAT;
+use crate::log::format;
 use crate::log::revocable::Revocable;
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
@@ -52,6 +54,8 @@ pub(crate) struct Pack {
     pub(crate) event_bytes: u64,
     /// The size of the events before compression.
     pub(crate) raw_event_bytes: u64,
+    /// The size of the unused space before the footer.
+    pub(crate) padding_bytes: u64,
     /// How much of the pack is garbage.
     pub(crate) garbage: Garbage,
 }
@@ -108,12 +112,8 @@ impl Pack {
         let mut header = [0; HEADER_BYTES];
         file.read_exact_at(&mut header, 0).map_err(failed)?;
         let is_ours = header[..8] == MAGIC[..] && u32_at(&header, 12) == header_crc(&header);
-        if is_ours && u32_at(&header, 8) > FORMAT {
-            return Err(Error::NewerFormat {
-                path: disk.path(""),
-                found: u32_at(&header, 8),
-                supported: FORMAT,
-            });
+        if is_ours {
+            format::check(u32_at(&header, 8), &disk.path(""))?;
         }
         if header != encode_header(store) {
             return Err(damaged(
@@ -147,6 +147,7 @@ impl Pack {
                 "the log sequence numbers do not match the file name",
             ));
         }
+        let padding_bytes = footer_at - footer.pieces_end();
         let path = disk.path(name);
         let shared = Arc::new(PackFile {
             file: file.clone(),
@@ -172,6 +173,7 @@ impl Pack {
             clock: footer.clock,
             block_bytes: parts.iter().map(|part| part.block_bytes()).sum(),
             parts,
+            padding_bytes,
             raw_event_bytes: footer.event_sizes.iter().map(EventSizes::bytes).sum(),
             event_sizes: footer
                 .event_sizes

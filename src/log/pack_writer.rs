@@ -20,7 +20,8 @@ use crate::log::fingerprints::{
     FingerprintEntry, MergedFingerprints, PAGE_ENTRIES, PagePlace, seal_page,
 };
 use crate::log::pack::{
-    BlockPlace, ChunkPlace, Footer, GraphBlocks, MAGIC, Pack, Part, encode_header, footer_crc,
+    BlockPlace, ChunkPlace, Footer, GraphBlocks, MAGIC, Pack, Part, TRAILER_BYTES, encode_header,
+    footer_crc,
 };
 use crate::log::preallocation::{Preallocation, Replaced};
 use crate::log::revocable::Revocable;
@@ -341,8 +342,9 @@ impl<'d> PackWriter<'d> {
         if self.footer.event_sizes.is_empty() {
             self.end_events(|_, _, _| 0);
         }
-        let footer_at = self.file.offset();
         let encoded = codec::encode(&self.footer);
+        self.file.pad((encoded.len() + TRAILER_BYTES) as u64)?;
+        let footer_at = self.file.offset();
         let crc = footer_crc(self.store, footer_at, &encoded);
         self.file.pending.extend_from_slice(&encoded);
         self.file

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use crate::base::sync::Mutex;
 use crate::base::sync::atomic::{AtomicU64, Ordering};
 
-pub(crate) use self::replaced::Replaced;
+pub(crate) use self::replaced::{Replaced, ScratchUse};
 use self::reserve::{Held, RESERVE_BYTES_MAX, RESERVE_BYTES_MIN, Reserve, SCRATCH_BYTES_MIN};
 use crate::log::disk::{Disk, File, check_room, rename_aside};
 use crate::log::file_names;
@@ -209,11 +209,11 @@ impl Preallocation {
         Ok(Some(ScratchFile { bytes, file, aside }))
     }
 
-    /// Returns whether a pack that replaces these files may be written to the scratch file.
-    pub(crate) fn may_use_scratch(&self, disk: &dyn Disk, replaced: &Replaced) -> bool {
+    /// Returns how a pack that replaces these files may be written to the scratch file, if at all.
+    pub(crate) fn scratch_use(&self, disk: &dyn Disk, replaced: &Replaced) -> Option<ScratchUse> {
         let mut slot = self.slot.lock();
         slot.scratch.find(disk);
-        replaced.leave_scratch(disk.freed_space(), slot.scratch.bytes())
+        replaced.scratch_use(disk.freed_space(), slot.scratch.bytes())
     }
 
     /// Takes back a scratch file. If the file was truncated, it grows as far as the space permits.

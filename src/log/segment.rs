@@ -15,7 +15,7 @@ use crate::log::clock_mark::ClockMark;
 use crate::log::disk::{Disk, File};
 use crate::log::event::Event;
 use crate::log::file_names;
-use crate::log::format::FORMAT;
+use crate::log::format::{self, FORMAT};
 use crate::log::frame::{Binding, Frame, HEADER_BYTES, holds_a_frame, later_frame_vouches_for};
 use crate::log::revocable::Revocable;
 use crate::model::error::{Error, Result};
@@ -205,12 +205,8 @@ impl Segment {
         file.read_exact_at(&mut header[..found], 0)
             .map_err(failed)?;
         let is_whole = header[..8] == MAGIC[..] && u32_at(&header, 12) == header_crc(&header);
-        if is_whole && u32_at(&header, 8) > FORMAT {
-            return Err(Error::NewerFormat {
-                path: disk.path(""),
-                found: u32_at(&header, 8),
-                supported: FORMAT,
-            });
+        if is_whole {
+            format::check(u32_at(&header, 8), &disk.path(""))?;
         }
         // Headers usually end in zeros, so a truncated one could look complete.
         let is_cut = found < SEGMENT_HEADER_BYTES;

@@ -81,6 +81,7 @@ impl Error {
             | Error::InvalidPosition { .. }
             | Error::BadLine { .. }
             | Error::NotEmpty { .. }
+            | Error::InvalidParameter { .. }
             | Error::InvalidUse { .. } => (400, "GES.8000", self.to_string()),
             Error::Busy { .. }
             | Error::Closed

@@ -39,3 +39,19 @@ pub enum ChangeKind {
         events: u64,
     },
 }
+
+impl ChangeKind {
+    /// Returns the kind as a word in lower case.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            ChangeKind::Submitted => "submitted",
+            ChangeKind::Started => "started",
+            ChangeKind::CancelRequested => "cancel_requested",
+            ChangeKind::Completed(_) => "completed",
+            ChangeKind::Requeued => "requeued",
+            ChangeKind::Purged { .. } => "purged",
+            ChangeKind::Gone { .. } => "gone",
+        }
+    }
+}

@@ -7,6 +7,7 @@ mod code;
 mod excerpt;
 mod io_error;
 mod json_problem;
+mod parameter;
 mod transition;
 
 use std::io;
@@ -23,6 +24,7 @@ use self::json_problem::invalid_json;
 pub(crate) use self::excerpt::{excerpt, excerpt_over};
 pub(crate) use self::io_error::{Revoked, is_out_of_descriptors};
 pub use self::json_problem::JsonProblem;
+pub(crate) use self::parameter::{invalid_parameter, invalid_value};
 
 /// The result type of this crate's fallible calls.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -137,7 +139,7 @@ pub enum Error {
     /// The text is not JSON, or the JSON is not a request.
     #[error("{}", invalid_json(what, *problem, *line, *column))]
     InvalidJson {
-        /// "body", "detail", "request", or "value".
+        /// "body", "detail", "request", "value", "outcome", or "retention policy".
         what: &'static str,
         /// The problem, without any of the text.
         problem: JsonProblem,
@@ -248,6 +250,13 @@ pub enum Error {
         given: u64,
         /// The allowed values.
         allowed: &'static str,
+    },
+    /// A parameter of a query string, an option given as text, or a member of a JSON document is
+    /// invalid.
+    #[error("{problem}")]
+    InvalidParameter {
+        /// The parameter, the value given, the allowed values, and the remedy.
+        problem: String,
     },
     /// The store is open in another process, or has been opened separately in this process.
     #[error("the store {} is already open{}; close it there, or open another directory",

@@ -27,6 +27,11 @@ impl Span {
         *self == Span::default()
     }
 
+    /// Whether the range ends before it begins.
+    pub(crate) fn is_reversed(&self) -> bool {
+        matches!((self.from, self.to), (Some(from), Some(to)) if to < from)
+    }
+
     pub(crate) fn has(&self, ms: u64) -> bool {
         self.from.is_none_or(|from| from <= ms) && self.to.is_none_or(|to| ms < to)
     }

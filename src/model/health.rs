@@ -53,6 +53,20 @@ impl Health {
 
     /// `{"state":"degraded","why":".."}`; for a read-only store, also the time at which it became
     /// read-only, in milliseconds since 1970.
+    /// Returns the state as JSON: `{"state":"read_only","why":"..","since":1700000000000}`. Members
+    /// that do not apply are omitted.
+    ///
+    /// # Examples
+    /// ```
+    /// let store = jobstore::JobStore::in_memory()?;
+    /// assert_eq!(store.health().to_json(), r#"{"state":"ok"}"#);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        self.json().to_string()
+    }
+
     pub(crate) fn json(&self) -> Value {
         let mut health = json!({ "state": self.as_str() });
         if let Health::Degraded { why } | Health::ReadOnly { why, .. } = self {

@@ -2,12 +2,11 @@
 //
 // The same job always results in the same line, with values under secret keys masked.
 
-use std::borrow::Cow;
-
 use crate::base::clock::to_ms;
 use crate::model::job::{Job, Progress};
 use crate::model::json;
 use crate::model::outcome::{Outcome, OutcomeKind};
+use crate::model::outcome_json::put_outcome;
 use crate::model::secrets::SecretKeys;
 
 /// The list's text around a job's id, state, and request.
@@ -31,6 +30,7 @@ pub(crate) fn push_open(id: &str, status: &str, request: &str, out: &mut Vec<u8>
 
 /// The details of a job, without its request.
 pub(crate) struct JobJson<'a> {
+    pub(crate) origin: Option<&'a str>,
     pub(crate) cancel_requested: bool,
     pub(crate) outcome: Option<&'a Outcome>,
     /// The keys whose values are masked in the outcome's detail.
@@ -44,6 +44,7 @@ pub(crate) struct JobJson<'a> {
 impl<'a> JobJson<'a> {
     pub(crate) fn of(job: &'a Job) -> JobJson<'a> {
         JobJson {
+            origin: job.request.origin(),
             cancel_requested: job.cancel_requested,
             outcome: job.outcome.as_ref(),
             masked: Some(&job.secret_keys),
@@ -56,6 +57,7 @@ impl<'a> JobJson<'a> {
 
     /// Appends the details under the names used in an export.
     pub(crate) fn put_line(&self, out: &mut Vec<u8>) {
+        self.put_origin(out);
         self.put_end(out);
         put_ms("submittedAt", Some(self.submitted_ms), out);
         put_ms("startedAt", self.started_ms, out);
@@ -69,6 +71,7 @@ impl<'a> JobJson<'a> {
 
     /// Appends the details under the names used in the detailed list.
     pub(crate) fn put_member(&self, out: &mut Vec<u8>) {
+        self.put_origin(out);
         put_ms("submittedAt", Some(self.submitted_ms), out);
         put_ms("startedAt", self.started_ms, out);
         put_ms("completedAt", self.completed_ms, out);
@@ -84,46 +87,28 @@ impl<'a> JobJson<'a> {
         self.put_end(out);
     }
 
+    fn put_origin(&self, out: &mut Vec<u8>) {
+        if let Some(origin) = self.origin {
+            put_text("origin", origin, out);
+        }
+    }
+
     fn put_end(&self, out: &mut Vec<u8>) {
         if self.cancel_requested {
             out.extend_from_slice(br#","cancelRequested":true"#);
         }
         if let Some(outcome) = self.outcome {
+            out.extend_from_slice(br#","outcome":"#);
             put_outcome(outcome, self.masked, out);
         }
     }
 }
 
-fn put_text(name: &str, text: &str, out: &mut Vec<u8>) {
+pub(crate) fn put_text(name: &str, text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(format!(r#","{name}":{}"#, json::quote(text)).as_bytes());
 }
 
-/// Appends an outcome. Values under these keys are masked in its detail.
-fn put_outcome(outcome: &Outcome, keys: Option<&SecretKeys>, out: &mut Vec<u8>) {
-    out.extend_from_slice(br#","outcome":{"kind":""#);
-    out.extend_from_slice(outcome.kind().as_str().as_bytes());
-    out.push(b'"');
-    let texts = [
-        ("code", outcome.code()),
-        ("message", outcome.message()),
-        ("resultRef", outcome.result_ref()),
-    ];
-    for (name, text) in texts {
-        if let Some(text) = text {
-            put_text(name, text, out);
-        }
-    }
-    if let Some(detail) = outcome.detail() {
-        let detail = keys.map_or(Cow::Borrowed(detail), |keys| keys.masked_json(detail));
-        out.extend_from_slice(format!(r#","detail":{detail}"#).as_bytes());
-    }
-    if let Some(open_number) = outcome.recovered_at_open() {
-        out.extend_from_slice(format!(r#","recoveredAtOpen":{open_number}"#).as_bytes());
-    }
-    out.push(b'}');
-}
-
-fn put_ms(name: &str, ms: Option<u64>, out: &mut Vec<u8>) {
+pub(crate) fn put_ms(name: &str, ms: Option<u64>, out: &mut Vec<u8>) {
     if let Some(ms) = ms {
         out.extend_from_slice(format!(r#","{name}":{ms}"#).as_bytes());
     }

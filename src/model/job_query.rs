@@ -16,6 +16,8 @@ pub use self::progress::ScanProgress;
 
 /// The maximum number of jobs on a page.
 pub(crate) const PAGE_JOBS_MAX: u64 = 100_000;
+/// The maximum number of jobs on a page over several graphs.
+pub(crate) const STORE_PAGE_JOBS_MAX: u64 = 1000;
 
 /// Selects the jobs of a page, an export, or a purge. A job must match all filters that are set. By
 /// default, all jobs match, and the order is oldest first.
@@ -33,7 +35,7 @@ pub(crate) const PAGE_JOBS_MAX: u64 = 100_000;
 /// |---|---|
 /// | time of submission | whole blocks are skipped by their times in memory: a few milliseconds for 10 million jobs |
 /// | outcome, time of start or completion | one row of the index for every 128 jobs |
-/// | command, URL, body | each block that the other filters do not rule out is read and searched, by [`page_threads`](crate::Options::page_threads) threads, which read a few blocks ahead |
+/// | command, URL, body, origin | each block that the other filters do not rule out is read and searched, by [`page_threads`](crate::Options::page_threads) threads, which read a few blocks ahead |
 ///
 /// A scan first copies the states of all jobs under a lock that writers wait for. They take up less
 /// than one byte per job.
@@ -190,7 +192,6 @@ impl JobQuery {
     }
 
     /// Whether the query selects all jobs, regardless of its limits.
-    #[cfg(feature = "http")]
     pub(crate) fn is_any(&self) -> bool {
         self.states == States::NONE && self.filter.is_any()
     }

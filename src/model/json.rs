@@ -3,8 +3,10 @@
 // Text is preserved byte for byte (number text, key order, duplicate keys, escapes), except for
 // white space outside of strings.
 
-use serde_json::value::RawValue;
 use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::model::error::{Error, JsonProblem, Result};
 
@@ -42,6 +44,26 @@ pub(crate) fn problem(error: &serde_json::Error) -> JsonProblem {
         true => JsonProblem::UnexpectedEnd,
         false => JsonProblem::UnexpectedCharacter,
     }
+}
+
+/// Parses a JSON document with fixed members. A message names a place but never quotes the text.
+pub(crate) fn parse<'a, T: Deserialize<'a>>(what: &'static str, text: &'a str) -> Result<T> {
+    serde_json::from_str(text).map_err(|e| match e.is_data() {
+        true => Error::InvalidParameter {
+            problem: format!(
+                "invalid {what}: unexpected or missing member, or a value of another type, at line \
+                 {} column {}",
+                e.line(),
+                e.column()
+            ),
+        },
+        false => Error::InvalidJson {
+            what,
+            problem: problem(&e),
+            line: e.line(),
+            column: e.column(),
+        },
+    })
 }
 
 /// Checks that `text` is exactly one JSON value within the depth limit, and removes the white space

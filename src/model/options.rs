@@ -5,6 +5,7 @@ mod checks;
 mod replay;
 mod replica;
 mod secrets;
+mod text;
 mod values;
 
 use std::fmt;

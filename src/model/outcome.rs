@@ -50,6 +50,16 @@ impl OutcomeKind {
     /// complete").
     pub(crate) const STORED_END: usize = OutcomeKind::ALL.len() + 1;
 
+    /// Returns whether a job with this outcome counts as failed: it failed, failed partially, or
+    /// was interrupted.
+    #[must_use]
+    pub fn is_failure(self) -> bool {
+        match self {
+            OutcomeKind::Failed | OutcomeKind::PartiallyFailed | OutcomeKind::Interrupted => true,
+            OutcomeKind::Succeeded | OutcomeKind::Cancelled => false,
+        }
+    }
+
     /// Returns the kind as a word in lower case.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -198,7 +198,8 @@ pub struct RepairReport {
     /// Files that were quarantined. They contain the damage, and intact data that has been copied
     /// to new files. The store no longer needs them.
     pub quarantined: Vec<PathBuf>,
-    /// Number of jobs that are no longer listed.
+    /// Number of jobs that are no longer listed. Jobs of damaged blocks that had been purged before
+    /// are included.
     pub jobs: u64,
     /// Number of lost events. If a job was not complete before a lost event and has no later
     /// events, the next open completes the job as interrupted.

@@ -16,6 +16,8 @@ use crate::model::json;
 pub(crate) const COMMAND_BYTES_MAX: usize = 256;
 /// The maximum length of a URL, in bytes.
 pub(crate) const URL_BYTES_MAX: usize = 8 * 1024;
+/// The maximum length of an origin, in bytes.
+pub(crate) const ORIGIN_BYTES_MAX: usize = 256;
 /// The maximum size of everything in the text of a request other than the request itself: white
 /// space and, in an import line, the job's details.
 pub(crate) const BESIDE_REQUEST_BYTES: u64 = 1 << 20;
@@ -128,6 +130,7 @@ pub struct Request {
     url: Text,
     /// Where the body's text starts in `wire`.
     body_at: usize,
+    origin: Option<Arc<str>>,
 }
 
 /// A string of a request, usually stored as a part of the request's wire text.
@@ -223,11 +226,56 @@ impl Request {
             command,
             url,
             body_at,
+            origin: None,
         })
     }
 
+    /// Sets the origin of the request: who or what submitted it, such as the name of a user or a
+    /// trace id, in at most 256 bytes. An empty text means that there is no origin.
+    ///
+    /// The origin is recorded with the job, and shown by [`Job::to_json`](crate::Job::to_json),
+    /// exports, and detailed lists, but not by [`Request::as_json`] and the GES job list.
+    /// [`JobQuery::origin`](crate::JobQuery::origin) selects jobs by it. It is not part of what makes
+    /// two requests equal. It is not a secret: do not put credentials into it.
+    ///
+    /// # Errors
+    /// [`Error::TextTooLong`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobQuery, JobStore, Request};
+    /// let store = JobStore::in_memory()?;
+    /// let movie = store.create_graph("10001", "movie")?;
+    /// let request = Request::new("clear_graph", "/ges", Body::empty())?;
+    /// let id = movie.submit(request.with_origin("alice")?)?;
+    /// # movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// let page = movie.list(JobQuery::new().origin("alice"))?;
+    /// assert_eq!(page.len(), 1);
+    /// for job in page.jobs() {
+    ///     assert_eq!(job?.request().origin(), Some("alice"));
+    /// }
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn with_origin(self, origin: impl AsRef<str>) -> Result<Request> {
+        let origin = origin.as_ref();
+        if origin.len() > ORIGIN_BYTES_MAX {
+            return Err(Error::TextTooLong {
+                what: "origin",
+                given_bytes: origin.len(),
+                max_bytes: ORIGIN_BYTES_MAX,
+            });
+        }
+        Ok(self.with_valid_origin(Some(origin)))
+    }
+
+    /// The request with an origin that is known to be valid.
+    pub(crate) fn with_valid_origin(mut self, origin: Option<&str>) -> Request {
+        self.origin = origin.filter(|origin| !origin.is_empty()).map(Arc::from);
+        self
+    }
+
     /// Creates a request from a JSON object with `command`, `url`, and, optionally, `body`, as
-    /// lists show it.
+    /// lists show it, and, optionally, [`origin`](Request::with_origin).
     ///
     /// # Errors
     /// [`Error::InvalidJson`] if the text is not such an object, and the errors of [`Request::new`]
@@ -266,7 +314,8 @@ impl Request {
             Some(raw) => Body::from_json(raw.get())?,
             None => Body::empty(),
         };
-        Request::new(parts.command.into_owned(), url.into_owned(), body)
+        let request = Request::new(parts.command.into_owned(), url.into_owned(), body)?;
+        request.with_origin(parts.origin.unwrap_or_default())
     }
 
     /// Reads a request from its stored text, which was created by [`Request::new`]. Returns `None`
@@ -283,6 +332,7 @@ impl Request {
             url: Text::read(url, wire, url_at)?,
             body_at: head.len(),
             wire: wire.into(),
+            origin: None,
         })
     }
 
@@ -306,6 +356,7 @@ impl Request {
             command: self.command.clone(),
             url: self.url.clone(),
             body_at: self.body_at,
+            origin: self.origin.clone(),
         }
     }
 
@@ -325,6 +376,12 @@ impl Request {
     #[must_use]
     pub fn body(&self) -> &str {
         &self.wire[self.body_at..self.wire.len() - 1]
+    }
+
+    /// Returns the [origin](Request::with_origin), if there is one.
+    #[must_use]
+    pub fn origin(&self) -> Option<&str> {
+        self.origin.as_deref()
     }
 
     /// Returns the whole request as lists show it: `{"command":...,"url":...,"body":...}`.
@@ -353,6 +410,7 @@ impl fmt::Debug for Request {
             .field("command", &self.command())
             .field("path", &path)
             .field("body_bytes", &self.body().len())
+            .field("origin", &self.origin())
             .finish_non_exhaustive()
     }
 }
@@ -367,6 +425,7 @@ pub(crate) struct WireRequest<'a> {
     pub(crate) url: Option<Url<'a>>,
     #[serde(borrow, default, deserialize_with = "present")]
     pub(crate) body: Option<&'a RawValue>,
+    pub(crate) origin: Option<String>,
 }
 
 /// This wrapper is needed because serde does not borrow a string that is directly inside an

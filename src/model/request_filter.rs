@@ -11,6 +11,7 @@ use crate::model::error::Result;
 use crate::model::json;
 use crate::model::json_pointer::Pointer;
 use crate::model::request::Request;
+use crate::model::unlisted::Unlisted;
 
 /// A string to search for. It may be part of a secret, so it is never displayed.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +36,8 @@ pub(crate) struct RequestFilter {
     pub(crate) in_body: Vec<Needle>,
     /// The body contains each of these values at its pointer.
     pub(crate) values: Vec<(String, Needle)>,
+    /// The origin is one of these.
+    pub(crate) origins: Vec<String>,
 }
 
 impl RequestFilter {
@@ -62,6 +65,7 @@ impl RequestFilter {
             needles(&self.in_url),
             needles(&self.in_body),
             values.collect(),
+            self.origins.clone(),
         ] {
             texts.sort_unstable();
             texts.dedup();
@@ -81,6 +85,7 @@ pub(crate) struct Matcher {
     in_url: Vec<Finder<'static>>,
     in_body: Vec<Finder<'static>>,
     values: Vec<Value>,
+    origins: Vec<String>,
 }
 
 /// A value, and its pointer.
@@ -108,6 +113,7 @@ impl Matcher {
             in_url: texts.in_url.iter().map(finder).collect(),
             in_body: texts.in_body.iter().map(finder).collect(),
             values: values.collect::<Result<_>>()?,
+            origins: texts.origins.clone(),
         })
     }
 
@@ -123,8 +129,24 @@ impl Matcher {
         !is_lacking || memchr::memchr(b'\\', text).is_some()
     }
 
-    /// Whether a request, given as compact JSON, matches. `None` if the text is not a request.
-    pub(crate) fn matches(&self, request: &str) -> Option<bool> {
+    /// Whether the unlisted parts of requests are needed to match them.
+    pub(crate) fn needs_unlisted(&self) -> bool {
+        !self.origins.is_empty()
+    }
+
+    /// Whether a request, given as compact JSON, with its unlisted part, matches. `None` if they are
+    /// not the parts of a request.
+    pub(crate) fn matches(&self, request: &str, unlisted: &[u8]) -> Option<bool> {
+        if self.needs_unlisted() {
+            let origin = Unlisted::read(unlisted)?.origin;
+            if !self
+                .origins
+                .iter()
+                .any(|wanted| Some(wanted.as_str()) == origin)
+            {
+                return Some(false);
+            }
+        }
         let [command, url, body] = Request::parts_of(request)?;
         if !self.commands.is_empty() {
             let command = json::characters(command)?;
@@ -210,7 +232,7 @@ mod tests {
 
     fn matches(texts: &RequestFilter, request: &Request) -> bool {
         let matcher = Matcher::new(texts).unwrap();
-        let found = matcher.matches(request.as_json()).unwrap();
+        let found = matcher.matches(request.as_json(), &[]).unwrap();
         // A request that the quick check rules out does not match.
         assert!(!found || matcher.may_be_in(request.as_json().as_bytes()));
         found
@@ -354,7 +376,36 @@ mod tests {
             r#"{"url":"","command":"","body":1}"#,
             r#"{"command":"","url":""}"#,
         ] {
-            assert!(matcher.matches(text).is_none(), "{text}");
+            assert!(matcher.matches(text, &[]).is_none(), "{text}");
         }
+    }
+
+    #[test]
+    fn an_origin_matches_as_a_whole() {
+        let request = Request::new("c", "", Body::empty()).unwrap();
+        let keys = crate::model::secrets::SecretKeys::default();
+        for (given, wanted, is_match) in [
+            ("alice", &["alice"][..], true),
+            ("alice", &["bob", "alice"], true),
+            ("alice", &["ali"], false),
+            ("alice", &[""], false),
+            ("", &[""], false),
+            ("", &["alice"], false),
+        ] {
+            let kept = keys.keep(request.clone().with_origin(given).unwrap());
+            let filter = RequestFilter {
+                origins: wanted.iter().map(|text| (*text).to_owned()).collect(),
+                ..RequestFilter::default()
+            };
+            let found = Matcher::new(&filter)
+                .unwrap()
+                .matches(kept.request.as_json(), &kept.unlisted);
+            assert_eq!(found, Some(is_match), "{given:?} {wanted:?}");
+        }
+        let damaged = Matcher::new(&RequestFilter {
+            origins: vec!["a".to_owned()],
+            ..RequestFilter::default()
+        });
+        assert_eq!(damaged.unwrap().matches(request.as_json(), &[2, 9]), None);
     }
 }

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use crate::base::clock;
 use crate::model::outcome::OutcomeKind;
 
 /// The directory to which purged jobs are archived.
@@ -42,9 +43,9 @@ pub(crate) struct ArchiveTo(pub(crate) PathBuf);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retention {
-    age: Option<Duration>,
+    pub(crate) age: Option<Duration>,
     /// Indexed by the stored number of the kind of outcome.
-    outcome_ages: [Option<Duration>; OutcomeKind::STORED_END],
+    pub(crate) outcome_ages: [Option<Duration>; OutcomeKind::STORED_END],
     pub(crate) jobs: Option<u64>,
     pub(crate) bytes: Option<u64>,
     pub(crate) tombstone_age: Duration,
@@ -270,6 +271,17 @@ pub enum PurgeReason {
 }
 
 impl PurgeReason {
+    /// Returns the reason as a word in lower case.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PurgeReason::Age => "age",
+            PurgeReason::Count => "count",
+            PurgeReason::Bytes => "bytes",
+            PurgeReason::ByHand => "by_hand",
+        }
+    }
+
     pub(crate) fn to_stored(self) -> u8 {
         match self {
             PurgeReason::Age => 1,
@@ -297,6 +309,15 @@ pub struct Tombstone {
     pub purged_at: SystemTime,
     /// Why the job was purged.
     pub reason: PurgeReason,
+}
+
+impl Tombstone {
+    /// Returns the tombstone as JSON: `{"purgedAt":1700000000000,"reason":"age"}`.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let (at, reason) = (clock::to_ms(self.purged_at), self.reason.as_str());
+        format!(r#"{{"purgedAt":{at},"reason":"{reason}"}}"#)
+    }
 }
 
 /// The result of [`Graph::purge`](crate::Graph::purge) or of a dry run.

@@ -7,10 +7,10 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::base::codec::{VarReader, put_var};
 use crate::model::error::{Error, Result};
 use crate::model::json::{end_of_string, end_of_value};
 use crate::model::request::Request;
+use crate::model::unlisted::{Unlisted, Values};
 
 /// The text that replaces a secret value of any kind.
 pub(crate) const MASK: &str = r#""******""#;
@@ -31,8 +31,9 @@ const KEYS_MAX: usize = 64;
 /// - JSON inside a string, and secrets that are part of a longer string. List the key of the whole
 ///   string.
 /// - An element of an array that is not under a secret key.
-/// - Everything outside of bodies and details: URLs with their queries, commands, ids, names,
-///   codes, messages, references to results, and progress texts. Do not put credentials there.
+/// - Everything outside of bodies and details: URLs with their queries, commands, origins, ids,
+///   names, codes, messages, references to results, and progress texts. Do not put credentials
+///   there.
 /// - In requests, values under keys that were not yet secret when the request was submitted.
 ///
 /// # Examples
@@ -152,34 +153,30 @@ impl Named {
 }
 
 impl SecretKeys {
-    /// Separates a request into its masked form and its secrets.
+    /// Separates a request into its masked form and its unlisted part.
     pub(crate) fn keep(&self, request: Request) -> MaskedRequest {
         let body = request.body();
-        let mut secrets: Vec<u8> = Vec::new();
+        let mut values = Values::default();
         let (mut masked, mut shown) = (String::new(), 0);
         let mut last_mask = 0;
         self.each_value(body, |value| {
-            if secrets.is_empty() {
-                secrets.push(0);
-            }
             if body[value.clone()] == *MASK {
                 // The value was masked before it was submitted.
-                secrets[0] |= REDACTED;
+                values.secrets_lost = true;
                 return;
             }
             masked.push_str(&body[shown..value.start]);
             match self.policy {
-                Secrets::MaskAtSubmit => secrets[0] |= REDACTED,
+                Secrets::MaskAtSubmit => values.secrets_lost = true,
                 Secrets::MaskOnOutput => {
-                    put_var((masked.len() - last_mask) as u64, &mut secrets);
-                    put_var(value.len() as u64, &mut secrets);
-                    secrets.extend_from_slice(&body.as_bytes()[value.clone()]);
+                    values.push(masked.len() - last_mask, &body[value.clone()]);
                     last_mask = masked.len() + MASK.len();
                 }
             }
             masked.push_str(MASK);
             shown = value.end;
         });
+        let unlisted = values.with_origin(request.origin()).to_bytes();
         let request = match shown {
             0 => request,
             _ => {
@@ -187,10 +184,7 @@ impl SecretKeys {
                 request.with_body(&masked)
             }
         };
-        MaskedRequest {
-            request,
-            secrets: secrets.into(),
-        }
+        MaskedRequest { request, unlisted }
     }
 
     /// The masked form of a request, for comparison with stored requests.
@@ -232,63 +226,66 @@ impl SecretKeys {
     }
 }
 
-/// A flag: a value was masked before it was submitted, or is not stored.
-const REDACTED: u8 = 1;
-
-/// A request as it is stored: its masked form, and the values that are masked.
+/// A request as it is stored: its masked form, and its unlisted part.
 #[derive(Clone)]
 pub(crate) struct MaskedRequest {
     /// The masked form.
     pub(crate) request: Request,
-    /// Empty if nothing is masked. Otherwise, the flags, followed by these fields for each stored
-    /// value: the distance of its mask in the body from the previous mask (var), and the value's
-    /// length (var) and text.
-    pub(crate) secrets: Box<[u8]>,
+    /// See [`Unlisted`].
+    pub(crate) unlisted: Box<[u8]>,
 }
 
 impl MaskedRequest {
-    /// Reads a masked request from its stored parts. `None` if the text is not a request.
-    pub(crate) fn from_stored(wire: &str, secrets: &[u8]) -> Option<MaskedRequest> {
+    /// Reads a masked request from its stored parts. `None` if they are invalid.
+    pub(crate) fn from_stored(wire: &str, unlisted: &[u8]) -> Option<MaskedRequest> {
+        let origin = Unlisted::read(unlisted)?.origin;
         Some(MaskedRequest {
-            request: Request::from_stored(wire)?,
-            secrets: secrets.into(),
+            request: Request::from_stored(wire)?.with_valid_origin(origin),
+            unlisted: unlisted.into(),
         })
+    }
+
+    /// The parts of the unlisted part, which was valid when the request was created.
+    pub(crate) fn parts(&self) -> Unlisted<'_> {
+        Unlisted::read(&self.unlisted).unwrap_or_default()
     }
 
     /// Marks the request as one whose secrets were masked before it was submitted.
     pub(crate) fn lose_secrets(mut self) -> MaskedRequest {
-        match self.secrets.first_mut() {
-            None => self.secrets = Box::new([REDACTED]),
-            Some(flags) => *flags |= REDACTED,
-        }
+        let parts = Unlisted {
+            secrets_lost: true,
+            ..self.parts()
+        };
+        self.unlisted = parts.to_bytes();
         self
     }
 
     /// Whether secrets are stored with the request.
     pub(crate) fn has_values(&self) -> bool {
-        self.secrets.len() > 1
+        self.parts().has_values()
     }
 
-    /// The size of the request and its secrets, in bytes.
+    /// The size of the request and its masked values, in bytes.
     pub(crate) fn bytes(&self) -> u64 {
-        (self.request.as_json().len() + self.secrets.len()) as u64
+        (self.request.as_json().len() + self.parts().values.len()) as u64
     }
 
     /// Whether any of the values submitted in the request is unknown.
     pub(crate) fn secrets_lost(&self) -> bool {
-        secrets_lost(&self.secrets)
+        self.parts().secrets_lost
     }
 
     /// The request as submitted, as far as it is known. `None` if the stored parts are
     /// inconsistent.
     pub(crate) fn revealed(&self) -> Option<Request> {
-        if !self.has_values() {
+        let parts = self.parts();
+        if !parts.has_values() {
             return Some(self.request.clone());
         }
         let body = self.request.body();
-        let mut real = String::with_capacity(body.len() + self.secrets.len());
+        let mut real = String::with_capacity(body.len() + self.unlisted.len());
         let mut at = 0usize;
-        each_secret(&self.secrets, |distance, value| {
+        parts.each_value(|distance, value| {
             let mask_at = at.checked_add(distance)?;
             real.push_str(body.get(at..mask_at)?);
             at = mask_at.checked_add(MASK.len())?;
@@ -297,27 +294,9 @@ impl MaskedRequest {
             Some(())
         })?;
         real.push_str(body.get(at..)?);
-        Request::from_stored(self.request.with_body(&real).as_json())
+        let real = self.request.with_body(&real);
+        Some(Request::from_stored(real.as_json())?.with_valid_origin(parts.origin))
     }
-}
-
-/// Whether any of the values submitted in a request is unknown.
-pub(crate) fn secrets_lost(secrets: &[u8]) -> bool {
-    secrets.first().is_some_and(|flags| flags & REDACTED != 0)
-}
-
-/// Calls `each` with every stored value and the distance of its mask from the previous mask.
-/// Returns `None` if the bytes are invalid or if `each` returns `None`.
-fn each_secret(secrets: &[u8], mut each: impl FnMut(usize, &str) -> Option<()>) -> Option<()> {
-    let mut reader = VarReader(secrets.get(1..)?);
-    while !reader.0.is_empty() {
-        let distance = usize::try_from(reader.next()?).ok()?;
-        let len = usize::try_from(reader.next()?).ok()?;
-        let (value, rest) = reader.0.split_at_checked(len)?;
-        reader.0 = rest;
-        each(distance, std::str::from_utf8(value).ok()?)?;
-    }
-    Some(())
 }
 
 #[cfg(test)]
@@ -368,7 +347,7 @@ mod tests {
             assert!(!masked_request.secrets_lost());
             let stored = MaskedRequest::from_stored(
                 masked_request.request.as_json(),
-                &masked_request.secrets,
+                &masked_request.unlisted,
             )
             .unwrap();
             assert_eq!(stored.revealed().unwrap().as_json(), real.as_json());
@@ -380,7 +359,7 @@ mod tests {
         let plain = request(r#"{"key":"accessKey","access":{"Key":1}}"#);
         let masked_request = SecretKeys::default().keep(plain.clone());
         assert_eq!(masked_request.request.as_json(), plain.as_json());
-        assert!(masked_request.secrets.is_empty());
+        assert!(masked_request.unlisted.is_empty());
         let secret = request(r#"{"accessKey":1}"#);
         let masked_request = keys(&[]).keep(secret.clone());
         assert_eq!(masked_request.request.as_json(), secret.as_json());
@@ -431,7 +410,7 @@ mod tests {
             ..SecretKeys::default()
         };
         let masked_request = keys.keep(request(r#"{"secretKey":"hunter2","a":1}"#));
-        assert_eq!(&*masked_request.secrets, [REDACTED]);
+        assert_eq!(&*masked_request.unlisted, [1]);
         assert!(masked_request.secrets_lost());
         let shown = masked_request.revealed().unwrap();
         assert_eq!(shown.body(), r#"{"secretKey":"******","a":1}"#);

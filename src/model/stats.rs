@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::base::clock;
 use crate::model::health::Health;
+use crate::model::job_counts::JobCounts;
 
 /// The bounds of a [`Histogram`]'s buckets.
 pub(crate) const BOUNDS: [Duration; 16] = [
@@ -219,6 +220,9 @@ pub struct Totals {
     pub longest_running_at: Option<SystemTime>,
     /// The longest [`purge_lag`](GraphStats::purge_lag) of all graphs.
     pub purge_lag: Option<Duration>,
+    /// What happened to the jobs of all graphs since the store was opened, including graphs that
+    /// have been dropped since then.
+    pub counters: JobCounts,
 }
 
 /// The statistics of a graph, in [`Stats`].
@@ -247,13 +251,19 @@ pub struct GraphStats {
     /// them was due. For a limit by number or size, it is the time since the excess was detected.
     /// `None` if no job is overdue, as far as has been checked since the open.
     pub purge_lag: Option<Duration>,
+    /// What happened to the graph's jobs since the store was opened, as far as readers can see it.
+    /// Jobs that the open itself recovered, and imported events of the past, are not counted here,
+    /// but in the [history](crate::Graph::history), which outlives the open.
+    pub counters: JobCounts,
 }
 
 impl Stats {
     /// Returns the statistics as a JSON object whose members are named like the fields, in camel
     /// case. Durations are in microseconds (`..Us`), times in milliseconds since 1970 (`..At`). A
     /// missing value is `null`; `replica` is present only if the store has one, and `follower` only
-    /// in a follower. A histogram is `{"counts":[..],"boundsUs":[..],"sumUs":n}`.
+    /// in a follower. A histogram is `{"counts":[..],"boundsUs":[..],"sumUs":n}`; the histograms in
+    /// `counters` are `{"counts":[..],"sumMs":n}`, with the bounds of
+    /// [`JobHistogram::bounds`](crate::JobHistogram::bounds).
     ///
     /// # Examples
     /// ```
@@ -342,11 +352,18 @@ impl Totals {
             "oldestPendingAt": self.oldest_pending_at.map(clock::to_ms),
             "longestRunningAt": self.longest_running_at.map(clock::to_ms),
             "purgeLagUs": self.purge_lag.map(to_us),
+            "counters": self.counters.json(),
         })
     }
 }
 
 impl GraphStats {
+    /// Returns the statistics as a JSON object, as in [`Stats::to_json`].
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        self.json().to_string()
+    }
+
     fn json(&self) -> Value {
         json!({
             "projectId": self.project_id,
@@ -358,6 +375,7 @@ impl GraphStats {
             "oldestPendingAt": self.oldest_pending_at.map(clock::to_ms),
             "longestRunningAt": self.longest_running_at.map(clock::to_ms),
             "purgeLagUs": self.purge_lag.map(to_us),
+            "counters": self.counters.json(),
         })
     }
 }

@@ -211,7 +211,6 @@ impl Mirror<'_> {
         // These files are created again, and their space may be needed.
         self.remove(file_names::RESERVE)?;
         self.remove(file_names::SCRATCH)?;
-        self.mark_index()?;
         let wanted: &[PackBlob] = self.contents.base.as_ref().map_or(&[], |base| &base.packs);
         let names = self
             .disk
@@ -227,6 +226,8 @@ impl Mirror<'_> {
                 self.remove(&name)?;
             }
         }
+        // On a full disk, the files that were removed make room for this one.
+        self.mark_index()?;
         self.remove(file_names::CLOSED)?;
         self.sync_names()?;
         let lacking = wanted
@@ -410,13 +411,7 @@ impl Mirror<'_> {
 
     /// Makes the next open rebuild the index.
     fn mark_index(&self) -> Result<()> {
-        let name = file_names::INDEX_OPENING;
-        match self.disk.create(name) {
-            Err(e) if e.kind() != ErrorKind::AlreadyExists => {
-                Err(Error::io("create", self.disk.path(name), &e))
-            }
-            _ => Ok(()),
-        }
+        make_mark(self.disk, file_names::INDEX_OPENING)
     }
 
     fn write_secret_keys(&self) -> Result<()> {
@@ -445,7 +440,14 @@ impl Mirror<'_> {
 
 /// Durably marks a directory as one that is being changed, and as one that has a replica.
 pub(crate) fn begin(disk: &dyn Disk, store: StoreId) -> Result<()> {
-    let name = file_names::MIRRORING;
+    make_mark(disk, file_names::MIRRORING)?;
+    disk.sync_names()
+        .map_err(|e| Error::io("create", disk.path(file_names::MIRRORING), &e))?;
+    identity::set_replica(disk, store, true)
+}
+
+/// Creates a file whose contents are ignored.
+fn make_mark(disk: &dyn Disk, name: &str) -> Result<()> {
     let made = match disk.create(name) {
         Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(()),
         // On a full disk, files that can be created again are used instead.
@@ -456,9 +458,7 @@ pub(crate) fn begin(disk: &dyn Disk, store: StoreId) -> Result<()> {
         }
         Ok(_) => Ok(()),
     };
-    made.and_then(|()| disk.sync_names())
-        .map_err(|e| Error::io("create", disk.path(name), &e))?;
-    identity::set_replica(disk, store, true)
+    made.map_err(|e| Error::io("create", disk.path(name), &e))
 }
 
 /// What identifies a pack's file among all packs with the same events.

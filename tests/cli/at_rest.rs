@@ -17,6 +17,8 @@ fn a_store_in_use_is_refused_with_who_holds_it_and_what_to_do() {
         &["show", "done"],
         &["cancel", "waits"],
         &["export"],
+        &["history"],
+        &["tally"],
         &["verify"],
         &["repair", "--yes"],
         &["backup", "copy"],
@@ -52,6 +54,17 @@ fn what_makes_no_sense_is_exit_code_2() {
         &["list", "--cursor", "ab", "--offset", "1"],
         &["show"],
         &["complete"],
+        &["history", "--step", "90s"],
+        &["history", "--step", "0h"],
+        &["history", "--step", "hour"],
+        &["history", "--by", "state"],
+        &["history", "--since", "yesterday"],
+        &["history", "--since", "1h", "--until", "2h"],
+        &["history", "--graph", "10001/lost"],
+        &["tally", "--by", "graph"],
+        &["tally", "--by", "submitted", "--period", "0s"],
+        &["tally", "--by", "state", "--period", "1h"],
+        &["tally", "--graph", "10001/lost"],
         &["find", "no/such/file"],
         &["find", "."],
         &["export", "no/such/directory/movie.jsonl"],
@@ -165,6 +178,8 @@ fn commands_that_read_change_nothing() {
             &["show", "hangs"],
             &["export"],
             &["stats"],
+            &["history"],
+            &["tally", "--by", "command", "--state", "complete"],
             &["verify"],
             &["purge", "--all", "--dry-run"],
         ] {
@@ -329,8 +344,8 @@ fn help_manual_and_completions_know_every_verb() {
     let place = Place::new();
     let help = place.run(&["--help"]).fine();
     let verbs = [
-        "list", "show", "find", "cancel", "complete", "verify", "repair", "export", "import",
-        "backup", "purge",
+        "list", "show", "find", "history", "tally", "cancel", "complete", "verify", "repair",
+        "export", "import", "backup", "purge",
     ];
     let manual = place.run(&["man"]).fine();
     assert!(manual.contains(".TH"), "{manual}");

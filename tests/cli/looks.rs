@@ -411,8 +411,10 @@ fn the_graph_is_named_where_there_are_several() {
     let store = JobStore::open(place.store()).unwrap();
     store.create_graph("10002", "other").unwrap();
     store.close().unwrap();
-    let said = place.run(&["list"]).said(2);
+    let said = place.run(&["show", "done"]).said(2);
     assert!(said.contains("10001/movie, 10002/other"), "{said}");
+    let all = place.run(&["list", "--format", "jsonl"]).fine();
+    assert_eq!(all.lines().count(), 205);
     let empty = place.run(&["list", "--graph", "10002/other"]);
     assert_eq!((empty.out.as_str(), empty.err.as_str()), ("", "no jobs\n"));
     let said = place.run(&["list", "--graph", "10002/movie"]).said(2);

@@ -5,12 +5,16 @@ mod at_rest;
 #[path = "../common/mod.rs"]
 mod common;
 mod engine;
+mod following;
+mod history;
 mod looks;
 mod moves;
 #[path = "../common/http.rs"]
 mod net;
 mod serve;
+mod service;
 mod slips;
+mod tally;
 mod terminal;
 mod tool;
 mod volumes;

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::Duration;
 
 use jobstore::{JobQuery, JobStore};
@@ -18,18 +18,18 @@ use crate::tool::Place;
 const LIST: &str = "/ges/v1.0/10001/graphs/movie/jobs/status";
 
 /// A running server, killed if it is not ended.
-struct Served {
+pub struct Served {
     child: Child,
     address: String,
 }
 
 impl Served {
-    fn start(place: &Place, more: &[&str]) -> Served {
+    pub fn start(place: &Place, more: &[&str]) -> Served {
         let arguments = [&["serve", "--listen", "127.0.0.1:0"][..], more].concat();
         Served::spawn(&mut place.command(&arguments))
     }
 
-    fn spawn(command: &mut Command) -> Served {
+    pub fn spawn(command: &mut Command) -> Served {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let told = child.stdout.take().unwrap();
         Served::of(child, told)
@@ -49,7 +49,7 @@ impl Served {
         Served { child, address }
     }
 
-    fn get(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+    pub fn get(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
         let stream = TcpStream::connect(&self.address).unwrap();
         stream
             .set_read_timeout(Some(Duration::from_secs(60)))
@@ -57,13 +57,23 @@ impl Served {
         ask(stream, "GET", path, headers, b"")
     }
 
-    fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
+    /// Its standard error, which must be a pipe.
+    pub fn stderr(&mut self) -> ChildStderr {
+        self.child.stderr.take().unwrap()
+    }
+
     /// Asks it to shut down; returns its exit code.
-    fn end(mut self) -> Option<i32> {
+    pub fn end(self) -> Option<i32> {
         self.signal(Signal::TERM);
+        self.wait()
+    }
+
+    /// Waits until it has ended; returns its exit code.
+    pub fn wait(mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
     }
 }
@@ -162,7 +172,7 @@ fn beyond_this_machine_a_token_is_wanted() {
 }
 
 /// Writes tokens to a file that only its owner can open.
-fn write_tokens(place: &Place, text: &str) -> String {
+pub fn write_tokens(place: &Place, text: &str) -> String {
     let path = place.path("tokens");
     std::fs::write(&path, text).unwrap();
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();

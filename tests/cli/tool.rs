@@ -143,7 +143,18 @@ impl Place {
     }
 
     /// The same, with typed input.
-    pub fn typed(&self, mut command: Command, columns: u16, typed: &str) -> Screen {
+    pub fn typed(&self, command: Command, columns: u16, typed: &str) -> Screen {
+        self.run_on_terminal(command, columns, typed, |_| {})
+    }
+
+    /// The same; `started` receives the process.
+    pub fn run_on_terminal(
+        &self,
+        mut command: Command,
+        columns: u16,
+        typed: &str,
+        started: impl FnOnce(u32),
+    ) -> Screen {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
@@ -165,6 +176,7 @@ impl Place {
             .stdout(slave.try_clone().unwrap())
             .stderr(slave);
         let mut child = command.spawn().unwrap();
+        started(child.id());
         // The command still has the other side of the terminal open.
         drop(command);
         let mut master = std::fs::File::from(master);
@@ -174,7 +186,8 @@ impl Place {
         while let Ok(some @ 1..) = master.read(&mut piece) {
             bytes.extend_from_slice(&piece[..some]);
         }
-        let code = child.wait().unwrap().code().unwrap();
+        // A process that was ended by a signal has no code.
+        let code = child.wait().unwrap().code().unwrap_or(-1);
         let mut parser = vt100::Parser::new(rows, columns, 0);
         parser.process(&bytes);
         Screen {

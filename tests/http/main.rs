@@ -13,9 +13,11 @@ mod follower;
 #[path = "../common/http.rs"]
 mod http;
 mod list;
+mod monitoring;
 #[path = "../common/names.rs"]
 mod names;
 mod operations;
+mod operator;
 mod paging;
 mod routes;
 mod who;

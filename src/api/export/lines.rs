@@ -8,8 +8,9 @@ use crate::index::rows::{DETAIL_JOBS, Detail};
 use crate::log::block::{BLOCK_STATUS, PIECE_BYTES, Row};
 use crate::model::error::Result;
 use crate::model::job_json::JobJson;
-use crate::model::secrets::{MaskedRequest, secrets_lost};
+use crate::model::secrets::MaskedRequest;
 use crate::model::states::State;
+use crate::model::unlisted::Unlisted;
 
 impl Export {
     /// Adds the next jobs, or the beginning of a large job, to the output. Returns the position
@@ -39,10 +40,10 @@ impl Export {
         };
         match self.reader.read(&self.graph.core, &snapshot)? {
             None => Ok(None),
-            Some(Unit::Large(large)) if self.reveals && large.row.secrets_end > 0 => {
+            Some(Unit::Large(large)) if self.reveals && large.row.unlisted_end > 0 => {
                 let row = large.row;
-                let (text, secrets) = large.whole()?;
-                self.put(sequence, state, (&text, &row, &secrets), out)?;
+                let (text, unlisted) = large.whole()?;
+                self.put(sequence, state, (&text, &row, &unlisted), out)?;
                 Ok(Some(after(sequence)))
             }
             Some(Unit::Large(large)) => {
@@ -88,8 +89,8 @@ impl Export {
                         end: row.end - row.start,
                         ..*row
                     };
-                    let secrets = block.secrets(n);
-                    self.put(sequence, state, (text, &row, secrets), out)
+                    let unlisted = block.unlisted(n);
+                    self.put(sequence, state, (text, &row, unlisted), out)
                 });
                 self.reader.block = block;
                 put?;
@@ -120,8 +121,12 @@ impl Export {
         self.piece = piece;
         let resume_at = begun.resume_at;
         match begun.left {
-            // The text of a job that has secrets is masked.
-            0 => self.put_json_fields(sequence, begun.state, &row, row.secrets_end > 0, out)?,
+            0 => {
+                let unlisted = begun.large.start_of_unlisted()?;
+                let parts = self.parts(sequence, &unlisted)?;
+                let masked = parts.is_masked();
+                self.put_json_fields((sequence, begun.state), &row, (parts, masked), out)?;
+            }
             _ => self.begun = Some(begun),
         }
         Ok(resume_at)
@@ -132,11 +137,12 @@ impl Export {
         &mut self,
         sequence: u64,
         state: State,
-        (text, row, secrets): (&[u8], &Row, &[u8]),
+        (text, row, unlisted): (&[u8], &Row, &[u8]),
         out: &mut Vec<u8>,
     ) -> Result<()> {
         self.comma(out);
-        let is_revealed = self.reveals && !secrets.is_empty();
+        let parts = self.parts(sequence, unlisted)?;
+        let is_revealed = self.reveals && parts.has_values();
         if is_revealed {
             let (at, request) = (row.status_at(), row.request_range());
             out.extend_from_slice(&text[..at]);
@@ -144,7 +150,7 @@ impl Export {
             out.extend_from_slice(&text[at + BLOCK_STATUS.len()..request.start]);
             let stored = std::str::from_utf8(&text[request]).ok();
             let masked_request =
-                stored.and_then(|stored| MaskedRequest::from_stored(stored, secrets));
+                stored.and_then(|stored| MaskedRequest::from_stored(stored, unlisted));
             let real = masked_request.and_then(|masked_request| masked_request.revealed());
             let real = real.ok_or_else(|| missing(&self.graph.core.path(), sequence))?;
             out.extend_from_slice(real.as_json().as_bytes());
@@ -153,10 +159,14 @@ impl Export {
             splice(&text[..text.len() - 1], row, state, out)?;
         }
         let masked = match is_revealed {
-            true => secrets_lost(secrets),
-            false => !secrets.is_empty(),
+            true => parts.secrets_lost,
+            false => parts.is_masked(),
         };
-        self.put_json_fields(sequence, state, row, masked, out)
+        self.put_json_fields((sequence, state), row, (parts, masked), out)
+    }
+
+    fn parts<'u>(&self, sequence: u64, unlisted: &'u [u8]) -> Result<Unlisted<'u>> {
+        Unlisted::read(unlisted).ok_or_else(|| missing(&self.graph.core.path(), sequence))
     }
 
     fn comma(&self, out: &mut Vec<u8>) {
@@ -168,10 +178,9 @@ impl Export {
     /// Adds the details that follow the job's request, and closes the job's object.
     fn put_json_fields(
         &mut self,
-        sequence: u64,
-        state: State,
+        (sequence, state): (u64, State),
         row: &Row,
-        masked: bool,
+        (parts, masked): (Unlisted<'_>, bool),
         out: &mut Vec<u8>,
     ) -> Result<()> {
         if masked {
@@ -191,11 +200,12 @@ impl Export {
             State::Pending | State::Running => None,
         };
         let progress = || {
-            let cell = core.state.read().watched.get(&sequence).cloned();
+            let cell = core.state.read().activity.watched.get(&sequence).cloned();
             cell.and_then(|cell| cell.progress.lock().clone())
         };
         let secret_keys = engine.secret_keys();
         let json_fields = JobJson {
+            origin: parts.origin,
             cancel_requested: state == State::Running && self.snapshot.is_cancelling(sequence),
             outcome: outcome.as_ref(),
             masked: (!self.reveals).then_some(&*secret_keys),
@@ -226,7 +236,7 @@ impl Export {
         let group = sequence / DETAIL_JOBS;
         let row = match self.details.take() {
             Some((known, row)) if known == group => row,
-            _ => Box::new(self.graph.engine().details(&self.graph.core, group)?),
+            _ => self.graph.engine().details(&self.graph.core, group)?,
         };
         let detail = row.0[(sequence % DETAIL_JOBS) as usize];
         self.details = Some((group, row));

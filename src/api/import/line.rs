@@ -4,12 +4,12 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::base::clock::TIME_MS_MAX;
-use crate::base::codec::NUMBER_MAX;
 use crate::engine::core::Engine;
 use crate::engine::state::operation::{Imported, Submission};
 use crate::model::error::{Error, Result};
 use crate::model::id::JobId;
-use crate::model::outcome::{Outcome, OutcomeKind};
+use crate::model::outcome::Outcome;
+use crate::model::outcome_json::WireOutcome;
 use crate::model::request::{Body, Request, WireRequest, present};
 use crate::model::states::State;
 
@@ -51,18 +51,7 @@ struct Line<'a> {
     url: Option<String>,
     #[serde(borrow, default, deserialize_with = "present")]
     body: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct WireOutcome<'a> {
-    kind: String,
-    code: Option<String>,
-    message: Option<String>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    detail: Option<&'a RawValue>,
-    result_ref: Option<String>,
-    recovered_at_open: Option<u64>,
+    origin: Option<String>,
 }
 
 impl<'a> Line<'a> {
@@ -77,6 +66,7 @@ impl<'a> Line<'a> {
             format!("{what} at column {}", e.column())
         })?;
         let said = |error: Error| error.to_string();
+        let mut origin = line.origin;
         let is_bare = line.command.is_some() || line.url.is_some() || line.body.is_some();
         let request = match (line.request, line.command) {
             (Some(_), _) if is_bare => {
@@ -85,6 +75,10 @@ impl<'a> Line<'a> {
                 return Err(problem.to_owned());
             }
             (Some(request), _) => {
+                if origin.is_some() && request.origin.is_some() {
+                    return Err("it has two origins; use one of them".to_owned());
+                }
+                origin = origin.or(request.origin);
                 let url = request.url.map(|url| url.0.into_owned());
                 let command = request.command.into_owned();
                 (command, url.unwrap_or_default(), request.body)
@@ -95,13 +89,17 @@ impl<'a> Line<'a> {
         let (command, url, body) = request;
         let body = body.map_or_else(|| Ok(Body::empty()), |b| Body::from_json(b.get()));
         let request = Request::new(command, url, body.map_err(said)?).map_err(said)?;
+        let request = request
+            .with_origin(origin.unwrap_or_default())
+            .map_err(said)?;
         let keys = engine.secret_keys();
         let masked_request = match (keys.keep(request), line.masked) {
             (masked_request, true) => masked_request.lose_secrets(),
             (masked_request, false) => masked_request,
         };
         let id = line.job_id.map(JobId::new).transpose().map_err(said)?;
-        let outcome = line.outcome.map(WireOutcome::outcome).transpose()?;
+        let outcome = line.outcome.map(WireOutcome::outcome).transpose();
+        let outcome = outcome.map_err(said)?;
         let outcome = outcome.map(|o| o.kept(&keys)).transpose().map_err(said)?;
         let status = line.status.map(|given| {
             let states = State::ALL.into_iter();
@@ -148,42 +146,6 @@ fn time(name: &str, given: Option<u64>) -> Result<Option<u64>, String> {
              the end of the year 9999)"
         )),
         given => Ok(given),
-    }
-}
-
-impl WireOutcome<'_> {
-    fn outcome(self) -> Result<Outcome, String> {
-        let kind = OutcomeKind::from_word(&self.kind);
-        let kind = kind.ok_or(
-            "invalid kind of outcome; use succeeded, partially_failed, failed, \
-             cancelled, or interrupted",
-        )?;
-        let said = |error: Error| error.to_string();
-        let mut outcome = Outcome::new(kind, self.code, self.message).map_err(said)?;
-        if let Some(detail) = self.detail {
-            outcome = outcome.with_detail_json(detail.get()).map_err(said)?;
-        }
-        if let Some(text) = self.result_ref {
-            outcome = outcome.with_result_ref(text).map_err(said)?;
-        }
-        if let Some(open) = self.recovered_at_open {
-            if !(1..NUMBER_MAX).contains(&open) {
-                let max = NUMBER_MAX - 1;
-                return Err(format!(
-                    "invalid recoveredAtOpen of the outcome: {open}; use 1 to {max}"
-                ));
-            }
-            // An outcome recorded by a recovery has no further members, and the file format has no
-            // space for any.
-            let is_cut_short = matches!(kind, OutcomeKind::Interrupted | OutcomeKind::Cancelled);
-            if !is_cut_short || outcome.extra.is_some() {
-                let problem = "only an interrupted or cancelled outcome without other details can \
-                     have recoveredAtOpen";
-                return Err(problem.to_owned());
-            }
-            outcome.recovered_at_open = Some(open);
-        }
-        Ok(outcome)
     }
 }
 

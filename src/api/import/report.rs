@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde_json::{Value, json};
+
 use crate::model::error::{Error, Result};
 
 /// The maximum number of bad lines that a report lists.
@@ -50,6 +52,28 @@ pub struct ImportReport {
 }
 
 impl ImportReport {
+    /// Returns the report as JSON: `{"imported":2,"there":0,"secretsLeft":0,"skipped":1,
+    /// "badLines":[{"line":3,"problem":".."}],"lines":3}`.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        self.json().to_string()
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        let bad = self.bad_lines.iter();
+        let bad: Vec<_> = bad
+            .map(|(line, problem)| json!({"line": line, "problem": problem}))
+            .collect();
+        json!({
+            "imported": self.imported,
+            "there": self.there,
+            "secretsLeft": self.secrets_left,
+            "skipped": self.bad,
+            "badLines": bad,
+            "lines": self.lines,
+        })
+    }
+
     /// Counts a bad line. Returns the error if it is an error of the store, or if the import stops
     /// at bad lines.
     pub(super) fn skip_line(&mut self, error: Error, on_bad_line: OnBadLine) -> Result<()> {

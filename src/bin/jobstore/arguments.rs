@@ -8,8 +8,8 @@ use clap::{Parser, Subcommand};
 use crate::problem::{Problem, Verdict};
 use crate::store_args::StoreArgs;
 use crate::{
-    backup, cancel, complete, completions, export, find, import, list, man, purge, repair, replica,
-    serve, show, stats, verify,
+    backup, cancel, complete, completions, export, find, graphs, history, import, list, man, purge,
+    repair, replica, serve, show, stats, tally, verify, wait, watch,
 };
 
 const ABOUT: &str = "Inspect and maintain a job store";
@@ -27,7 +27,7 @@ one. The engine keeps running.";
 
 const AFTER_HELP: &str = "\
 Exit codes: 0, success; 1, an error occurred, damage was found, or nothing was
-found; 2, incorrect usage.
+found; 2, incorrect usage. `jobstore wait` has further ones.
 
 Examples:
   jobstore list --data /var/lib/engine/jobs --newest-first
@@ -58,10 +58,15 @@ pub(crate) struct Arguments {
 /// The commands.
 #[derive(Subcommand)]
 enum Verb {
+    Graphs(graphs::Arguments),
     List(list::Arguments),
     Show(show::Arguments),
     Find(find::Arguments),
+    Watch(watch::Arguments),
+    Wait(wait::Arguments),
     Stats(stats::Arguments),
+    History(history::Arguments),
+    Tally(tally::Arguments),
     Cancel(cancel::Arguments),
     Complete(complete::Arguments),
     Verify(verify::Arguments),
@@ -86,10 +91,15 @@ impl Arguments {
     pub(crate) fn run(self) -> Result<Verdict, Problem> {
         let store_args = &self.store_args;
         match self.verb {
+            Verb::Graphs(arguments) => graphs::run(store_args, &arguments),
             Verb::List(arguments) => list::run(store_args, &arguments),
             Verb::Show(arguments) => show::run(store_args, &arguments),
             Verb::Find(arguments) => find::run(store_args, &arguments),
+            Verb::Watch(arguments) => watch::run(store_args, &arguments),
+            Verb::Wait(arguments) => wait::run(store_args, &arguments),
             Verb::Stats(arguments) => stats::run(store_args, &arguments),
+            Verb::History(arguments) => history::run(store_args, &arguments),
+            Verb::Tally(arguments) => tally::run(store_args, &arguments),
             Verb::Cancel(arguments) => cancel::run(store_args, &arguments),
             Verb::Complete(arguments) => complete::run(store_args, &arguments),
             Verb::Verify(arguments) => verify::run(store_args, &arguments),

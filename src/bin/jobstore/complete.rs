@@ -14,9 +14,9 @@ use crate::short_id;
 use crate::store_args::{GraphChoice, StoreArgs};
 
 const AFTER_HELP: &str = "\
-Use this for a running job that has no worker any more. If a worker is still
-running the job, it is asked to stop, and the outcome that it records later is
-ignored: the first outcome stays.
+Use this for a running job that no longer has a worker. If a worker is still
+running the job, it is asked to stop, and any outcome that it reports later is
+rejected: the first outcome stays.
 
 Examples:
   jobstore complete 018f2c1a-7b1e-7c3d-9a4f-0123456789ab

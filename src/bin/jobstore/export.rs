@@ -11,11 +11,11 @@ use clap::Args;
 use tempfile::{Builder, NamedTempFile};
 
 use crate::access;
-use crate::filters::Filters;
+use crate::filters::Selection;
 use crate::output;
 use crate::problem::{Problem, Verdict};
 use crate::progress::Bar;
-use crate::store_args::{GraphChoice, StoreArgs};
+use crate::store_args::StoreArgs;
 
 const AFTER_HELP: &str = "\
 Writes all jobs as of one instant, oldest first, with their outcomes and
@@ -42,19 +42,17 @@ pub(crate) struct Arguments {
     /// File to create; - is standard output
     #[arg(value_name = "FILE|-", default_value = "-")]
     to: PathBuf,
-    /// Include the credentials in requests instead of "******", for a store that is to run
-    /// these jobs
+    /// Include the credentials in requests instead of "******", for import into a store that will
+    /// run these jobs
     #[arg(long)]
     reveal_secrets: bool,
     #[command(flatten)]
-    graph: GraphChoice,
-    #[command(flatten)]
-    filters: Filters,
+    jobs: Selection,
 }
 
 pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdict, Problem> {
     let access = access::open(store_args)?;
-    let graph = arguments.graph.choose(&*access)?;
+    let graph = arguments.jobs.graph.choose(&*access)?;
     let bar = match arguments.to == Path::new("-") && io::stdout().is_terminal() {
         true => Bar::none(),
         false => Bar::items("exporting"),
@@ -62,9 +60,13 @@ pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdi
     let mut jobs = 0;
     into(&arguments.to, |out| {
         let reveal = arguments.reveal_secrets;
-        jobs = access.export(&graph, &arguments.filters, reveal, out, &mut |done, of| {
-            bar.at(done, of)
-        })?;
+        jobs = access.export(
+            &graph,
+            &arguments.jobs.filters,
+            reveal,
+            out,
+            &mut |done, of| bar.at(done, of),
+        )?;
         Ok(())
     })?;
     drop(bar);

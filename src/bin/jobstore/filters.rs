@@ -1,7 +1,7 @@
 //! Which jobs a command applies to.
 //!
-//! Contains the filters that the commands `list`, `find`, `export`, and `purge` share, as a
-//! [`JobQuery`] and as query parameters. Both forms select the same jobs.
+//! Contains the choice of a graph and the filters that several commands share. The filters become a
+//! [`JobQuery`] or query parameters; both forms select the same jobs.
 
 use std::time::SystemTime;
 
@@ -9,28 +9,42 @@ use clap::Args;
 use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
 use jobstore::{JobQuery, OutcomeKind, State};
 
+use crate::problem::Problem;
+use crate::store_args::GraphChoice;
 use crate::when;
+
+/// The jobs of a graph that match filters.
+#[derive(Args)]
+pub(crate) struct Selection {
+    #[command(flatten)]
+    pub(crate) graph: GraphChoice,
+    #[command(flatten)]
+    pub(crate) filters: Filters,
+}
 
 /// The filters. A job is selected if it matches all of them.
 #[derive(Args, Clone, Default)]
 #[command(next_help_heading = "Filters")]
 pub(crate) struct Filters {
-    /// Jobs in this state; if repeated or comma-separated, any of them
+    /// Jobs in this state; repeat or separate with commas to match any
     #[arg(long = "state", value_name = "STATE", value_delimiter = ',', value_parser = states())]
     pub(crate) states: Vec<State>,
-    /// Jobs with this outcome; if repeated or comma-separated, any of them
+    /// Jobs with this outcome; repeat or separate with commas to match any
     #[arg(long = "outcome", value_name = "OUTCOME", value_delimiter = ',', value_parser = outcomes())]
     pub(crate) outcomes: Vec<OutcomeKind>,
-    /// Jobs with this command; if repeated, any of them
+    /// Jobs with this command; if repeated, any may match
     #[arg(long = "command", value_name = "COMMAND", value_parser = some_text())]
     pub(crate) commands: Vec<String>,
+    /// Jobs with this origin, such as a user or a trace id; if repeated, any may match
+    #[arg(long = "origin", value_name = "ORIGIN", value_parser = some_text())]
+    pub(crate) origins: Vec<String>,
     /// Jobs whose URL starts with this text
     #[arg(long, value_name = "TEXT", value_parser = some_text())]
     pub(crate) url_prefix: Option<String>,
-    /// Jobs whose URL contains this text; if repeated, all of them
+    /// Jobs whose URL contains this text; if repeated, all must match
     #[arg(long, value_name = "TEXT", value_parser = some_text())]
     pub(crate) url_contains: Vec<String>,
-    /// Jobs whose body, as it is listed, contains this text; if repeated, all of them
+    /// Jobs whose body, as it is listed, contains this text; if repeated, all must match
     #[arg(long, value_name = "TEXT", value_parser = some_text())]
     pub(crate) body_contains: Vec<String>,
     /// JSON pointer into the body, such as /list/0/name; use with --body-value
@@ -103,7 +117,7 @@ impl Filters {
     }
 
     /// Returns the filters as a query of the library.
-    pub(crate) fn list(&self) -> JobQuery {
+    pub(crate) fn list(&self) -> Result<JobQuery, Problem> {
         let mut list = JobQuery::new();
         for &state in &self.states {
             list = list.state(state);
@@ -113,6 +127,9 @@ impl Filters {
         }
         for command in &self.commands {
             list = list.command(command);
+        }
+        for origin in &self.origins {
+            list = list.origin(origin);
         }
         if let Some(text) = &self.url_prefix {
             list = list.url_prefix(text);
@@ -139,7 +156,11 @@ impl Filters {
                 list = by(list, time);
             }
         }
-        list
+        if let Some(name) = list.reversed_range() {
+            let what = format!("--{name}-from is later than --{name}-before");
+            return Err(Problem::usage(what, "swap them"));
+        }
+        Ok(list)
     }
 
     /// Returns the filters as query parameters.
@@ -155,6 +176,7 @@ impl Filters {
             pairs.push(("command", command.clone()));
         }
         let texts = [
+            ("origin", &self.origins[..]),
             ("url_prefix", self.url_prefix.as_slice()),
             ("url_contains", &self.url_contains),
             ("body_contains", &self.body_contains),

@@ -11,13 +11,13 @@ use clap::{Args, ValueEnum};
 
 use crate::access::{self, Access, FindQuery};
 use crate::bounded;
-use crate::filters::{Filters, some_text};
+use crate::filters::{Selection, some_text};
 use crate::list::{self, JOBS};
 use crate::output;
 use crate::problem::{Problem, Verdict};
 use crate::progress::Bar;
 use crate::row::Row;
-use crate::store_args::{GraphChoice, GraphName, StoreArgs};
+use crate::store_args::{GraphName, StoreArgs};
 use crate::table::{self, Table};
 use crate::when;
 
@@ -63,9 +63,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
     #[command(flatten)]
-    graph: GraphChoice,
-    #[command(flatten)]
-    filters: Filters,
+    jobs: Selection,
 }
 
 /// The result of a search.
@@ -76,7 +74,7 @@ struct FoundJob {
 }
 
 pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdict, Problem> {
-    let request = match (&arguments.request, arguments.filters.is_empty()) {
+    let request = match (&arguments.request, arguments.jobs.filters.is_empty()) {
         (Some(path), true) => Some(read(path)?),
         (None, false) => None,
         (Some(_), false) => {
@@ -93,7 +91,7 @@ pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdi
         }
     };
     let access = access::open(store_args)?;
-    let graph = arguments.graph.choose(&*access)?;
+    let graph = arguments.jobs.graph.choose(&*access)?;
     let find = |each: access::EachLine<'_>| match &request {
         Some(request) => {
             let jobs = access.find(&graph, request, arguments.limit, each)?;
@@ -158,7 +156,7 @@ fn search(
     let (mut jobs, mut looked_at, mut cursor) = (0, 0, arguments.cursor.clone());
     loop {
         let find_query = FindQuery {
-            filters: &arguments.filters,
+            filters: &arguments.jobs.filters,
             limit: arguments.limit.saturating_sub(jobs).min(JOBS),
             cursor: cursor.as_deref(),
         };

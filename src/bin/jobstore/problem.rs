@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
 use jobstore::Error;
+use serde::Deserialize;
 
 /// The result of a command that completed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub(crate) enum Verdict {
     Fine,
     /// The command found a problem, and has reported it.
     Wrong,
+    /// The command has reported its result, which has an exit code of its own.
+    Code(u8),
 }
 
 /// Why a command failed.
@@ -62,6 +65,22 @@ impl Problem {
         )
     }
 
+    /// Returns the problem for a response of the engine that has an unexpected form.
+    pub(crate) fn unexpected(what: impl Into<String>) -> Problem {
+        Problem::failed(what, "the engine may use a different release of jobstore")
+    }
+
+    /// Parses JSON that an engine or the library returned. The message does not quote it.
+    pub(crate) fn parse_json<'t, T: Deserialize<'t>>(
+        what: &str,
+        json: &'t str,
+    ) -> Result<T, Problem> {
+        serde_json::from_str(json).map_err(|e| {
+            let column = e.column();
+            Problem::unexpected(format!("cannot read {what}: error at column {column}"))
+        })
+    }
+
     /// Returns the problem for an error with a file that the user gave. The remedy is another path
     /// or another disk.
     pub(crate) fn file(operation: &str, path: &Path, error: &io::Error) -> Problem {
@@ -85,8 +104,9 @@ impl Problem {
     pub(crate) fn of(name: &str, what: String) -> Problem {
         match name {
             "UnknownGraph" | "InvalidName" | "InvalidJobId" | "InvalidJson" | "InvalidPointer"
-            | "TooDeep" | "PageLimit" | "InvalidCursor" | "TextTooLong" | "EmptyCommand"
-            | "OutcomeTooLarge" | "NotEmpty" | "InvalidUse" => Problem::usage(what, ""),
+            | "TooDeep" | "PageLimit" | "InvalidCursor" | "InvalidPosition"
+            | "InvalidParameter" | "TextTooLong" | "EmptyCommand" | "OutcomeTooLarge"
+            | "NotEmpty" | "InvalidUse" => Problem::usage(what, ""),
             "UnknownJob" | "JobPurged" => Problem::NoJob {
                 what,
                 was_purged: name == "JobPurged",
@@ -202,6 +222,7 @@ pub(crate) fn exit(ended: Result<Verdict, Problem>) -> ExitCode {
     match ended {
         Ok(Verdict::Fine) | Err(Problem::ReaderGone) => ExitCode::SUCCESS,
         Ok(Verdict::Wrong) => ExitCode::from(1),
+        Ok(Verdict::Code(code)) => ExitCode::from(code),
         Err(Problem::Failed { what, remedy }) => {
             say(&what, &remedy);
             ExitCode::from(1)

@@ -6,11 +6,11 @@
 use clap::Args;
 
 use crate::access::{self, Create};
-use crate::filters::Filters;
+use crate::filters::Selection;
 use crate::output;
 use crate::problem::{Problem, Verdict};
 use crate::progress::Bar;
-use crate::store_args::{GraphChoice, StoreArgs};
+use crate::store_args::StoreArgs;
 
 const AFTER_HELP: &str = "\
 Pending and running jobs are never purged. The ids of purged jobs are
@@ -26,20 +26,18 @@ Examples:
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
-    /// Only show how many jobs would be purged
+    /// Only count the jobs that would be purged
     #[arg(long)]
     dry_run: bool,
     /// Purge all complete jobs
     #[arg(long)]
     all: bool,
     #[command(flatten)]
-    graph: GraphChoice,
-    #[command(flatten)]
-    filters: Filters,
+    jobs: Selection,
 }
 
 pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdict, Problem> {
-    let filters = &arguments.filters;
+    let filters = &arguments.jobs.filters;
     match (filters.is_empty(), arguments.all) {
         (true, false) => {
             return Err(Problem::usage(
@@ -59,7 +57,7 @@ pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdi
         true => access::open(store_args)?,
         false => access::open_to_write(store_args, Create::Never)?,
     };
-    let graph = arguments.graph.choose(&*access)?;
+    let graph = arguments.jobs.graph.choose(&*access)?;
     let would = access.purge_dry_run(&graph, filters)?;
     let said = match arguments.dry_run {
         true => format!("{} would be purged", output::jobs(would)),

@@ -113,7 +113,7 @@ enum Format {
 /// The replica of an action.
 #[derive(Args)]
 struct Url {
-    /// URL of the replica; that of --replica or JOBSTORE_REPLICA by default
+    /// URL of the replica [default: --replica or JOBSTORE_REPLICA]
     url: Option<String>,
 }
 
@@ -152,13 +152,13 @@ enum Action {
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
     },
-    /// Make the directory a copy of the replica, for reading
+    /// Restore the replica into the directory, for reading
     #[command(after_help = RESTORE_HELP)]
     Restore {
         #[command(flatten)]
         url: Url,
     },
-    /// Keep the directory a copy of the replica until a signal arrives
+    /// Keep the directory up to date with the replica until a signal arrives
     #[command(after_help = FOLLOW_HELP)]
     Follow {
         #[command(flatten)]

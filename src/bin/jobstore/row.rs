@@ -14,6 +14,9 @@ use crate::problem::Problem;
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Row<'a> {
+    /// Only in a list of several graphs.
+    project_id: Option<String>,
+    graph_name: Option<String>,
     pub(crate) job_id: String,
     pub(crate) status: String,
     #[serde(borrow)]
@@ -23,6 +26,7 @@ pub(crate) struct Row<'a> {
     #[serde(default)]
     pub(crate) cancel_requested: bool,
     pub(crate) progress: Option<RowProgress>,
+    pub(crate) origin: Option<String>,
     pub(crate) submitted_at: Option<u64>,
     pub(crate) started_at: Option<u64>,
     pub(crate) completed_at: Option<u64>,
@@ -70,6 +74,12 @@ impl<'a> Row<'a> {
                 "use the same release as the engine",
             )
         })
+    }
+
+    /// Returns the graph, if the list is of several graphs.
+    pub(crate) fn graph(&self) -> Option<String> {
+        let (project, name) = (self.project_id.as_ref()?, self.graph_name.as_ref()?);
+        Some(format!("{project}/{name}"))
     }
 
     /// Returns the state in a word or two. For a complete job, this is the outcome.

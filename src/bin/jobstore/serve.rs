@@ -8,38 +8,47 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use clap::{Args, ValueEnum};
 use jobstore::JobStore;
-use jobstore::http::{Access, Bounds, Permission, Routes, no_such_resource, serve};
+use jobstore::http::{Access, Bounds, Caller, Console, Routes, no_such_resource, serve};
 use parking_lot::RwLock;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::access;
+use crate::notify::ServiceManager;
 use crate::output;
 use crate::problem::{self, Problem, Verdict};
 use crate::store_args::StoreArgs;
 use crate::tokens::{ALL, Good, Tokens};
 
 const AFTER_HELP: &str = "\
-Serves the GES job-list API, and /health, /metrics, and /openapi.json. The
-store stays locked while it is served; other commands use its control socket.
-If the store has a replica, use --replica or JOBSTORE_REPLICA: the server takes
-over the replica. With --follow, it shows what another engine writes to the
-replica, and refuses writes. Both create the store from the replica if the
-directory is empty.
+Serves the GES job-list API, the routes for operators below /jobstore/v1, and
+/health, /metrics, and /openapi.json. A console for web browsers is at
+/console/. The store stays locked while it is served; other commands use its
+control socket. If the store has a replica, use --replica or JOBSTORE_REPLICA:
+the server takes over the replica. With --follow, it shows what another engine
+writes to the replica, and refuses writes. Both create the store from the
+replica if the directory is empty.
+
+systemd is notified when the server is ready and when it stops (Type=notify),
+and while it responds (WatchdogSec).
 
 SIGTERM and SIGINT stop the server gracefully; a second one stops it
 immediately. SIGHUP reloads the tokens; if the file is invalid, the old tokens
 stay in effect. Without --tokens, SIGHUP stops the server, unless it was
 started by nohup.
 
-Each line of a token file has a token and a project id, or * for all projects.
-Only the owner of the file may have access to it (mode 0600). Clients send
-their token as X-Auth-Token; /metrics requires a token for all projects.
-Without tokens, every user of this machine has access.
+Each line of a token file has a token, a project id, or * for all projects, and
+optionally permissions, separated by commas: read, cancel, complete, purge,
+export, and observe. By default, a token has read, cancel, and observe. Only
+the owner of the file may have access to it (mode 0600), unless systemd passes
+the file as a credential (LoadCredential). Clients send their token as
+X-Auth-Token; /metrics requires a token for all projects. Without
+tokens, every user of this machine has all permissions.
 
 Examples:
   jobstore serve --listen 127.0.0.1:8080
@@ -71,8 +80,7 @@ pub(crate) struct Arguments {
     /// File that contains the access tokens; required for any address other than loopback
     #[arg(long, value_name = "FILE")]
     tokens: Option<PathBuf>,
-    /// Follow this replica, which another engine writes to, instead of serving a store that this
-    /// process may change
+    /// Follow this replica, which another engine writes to, and serve it read-only
     #[arg(long, value_name = "URL", conflicts_with = "replica")]
     follow: Option<String>,
     /// Minimum severity of log messages on standard error
@@ -114,8 +122,15 @@ impl Doorkeeper {
         }
     }
 
-    fn good(&self, token: &str, project: &str) -> Good {
-        self.tokens.read().good(token, project)
+    fn good(&self, caller: &Caller) -> Good {
+        let project = match caller.project_id.as_str() {
+            "" => ALL,
+            project => project,
+        };
+        caller.token.as_ref().map_or(Good::Nothing, |token| {
+            let tokens = self.tokens.read();
+            tokens.good(token.as_str(), project, caller.permission)
+        })
     }
 }
 
@@ -214,6 +229,13 @@ async fn listen(
         // anyway.
         output::note(&told);
     }
+    let manager = ServiceManager::from_environment().map(Arc::new);
+    if let Some(manager) = &manager {
+        manager.ready(&told);
+        if let Some(every) = manager.alive_every() {
+            tokio::spawn(stay_alive(manager.clone(), every, store.clone()));
+        }
+    }
     let doorkeeper = tokens.clone();
     let end = async move {
         loop {
@@ -225,6 +247,9 @@ async fn listen(
                     None => break,
                 },
             }
+        }
+        if let Some(manager) = manager {
+            manager.stopping();
         }
         tokio::spawn(async move {
             tokio::select! {
@@ -241,6 +266,21 @@ async fn listen(
         tokio::task::spawn_blocking(|| control.close()).await.ok();
     }
     Ok(())
+}
+
+/// Reports to the service manager's watchdog as long as this process can run tasks and threads, and
+/// the store reports its health. A store that is read-only or degraded is no reason for a restart.
+async fn stay_alive(manager: Arc<ServiceManager>, every: Duration, store: JobStore) {
+    let mut ticks = tokio::time::interval(every);
+    loop {
+        ticks.tick().await;
+        let (manager, store) = (manager.clone(), store.clone());
+        let reported = tokio::task::spawn_blocking(move || {
+            let _ = store.health();
+            manager.alive();
+        });
+        reported.await.ok();
+    }
 }
 
 /// Waits for the next delivery of a signal. If the signal is ignored, waits forever.
@@ -266,25 +306,20 @@ fn app(store: &JobStore, tokens: Option<Doorkeeper>) -> Router {
     let mut routes = Routes::new(store);
     if let Some(tokens) = tokens {
         routes = routes.authorize(move |caller| {
-            let project = match caller.permission {
-                Permission::Observe => ALL,
-                _ => &caller.project_id,
-            };
-            let good = caller
-                .token
-                .as_ref()
-                .map_or(Good::Nothing, |token| tokens.good(token.as_str(), project));
+            let good = tokens.good(&caller);
             async move { access_of(good) }
         });
     }
     let all = routes.all().merge(routes.operations());
-    all.fallback(no_such_resource)
+    all.merge(routes.operator())
+        .merge(Console::new().router())
+        .fallback(no_such_resource)
 }
 
 fn access_of(good: Good) -> Access {
     match good {
-        Good::ThisProject => Access::Granted,
-        Good::OtherProjects => Access::Forbidden,
+        Good::Granted => Access::Granted,
+        Good::Other => Access::Forbidden,
         Good::Nothing => Access::Unauthenticated,
     }
 }

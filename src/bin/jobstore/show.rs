@@ -112,6 +112,9 @@ fn text(graph: &GraphName, row: &Row<'_>, now_ms: u64) -> String {
             );
         }
     }
+    if let Some(origin) = &row.origin {
+        put("origin", &harmless(origin));
+    }
     put("command", &harmless(&row.request.command));
     put("url", &harmless(&row.request.url));
     let detail = row.outcome.as_ref().and_then(|outcome| outcome.detail);

@@ -47,12 +47,7 @@ pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdi
     let access = access::open(store_args)?;
     let json = access.stats()?;
     access.close()?;
-    let stats: Stats = serde_json::from_str(&json).map_err(|e| {
-        Problem::failed(
-            format!("cannot read the statistics: error at column {}", e.column()),
-            "the engine may use a different release of jobstore",
-        )
-    })?;
+    let stats: Stats = Problem::parse_json("the statistics", &json)?;
     output::coloured(&match arguments.format {
         Format::Json => json + "\n",
         Format::Table => text(&stats, when::now_ms()),

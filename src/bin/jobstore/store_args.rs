@@ -9,8 +9,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
+use percent_encoding::utf8_percent_encode;
 
-use crate::access::Access;
+use crate::access::{Access, ESCAPED};
 use crate::filters::some_text;
 use crate::problem::Problem;
 
@@ -30,10 +31,11 @@ pub(crate) struct StoreArgs {
     /// Comma-separated keys whose values are secret, instead of the keys recorded in the store
     /// [env: JOBSTORE_SECRET_KEYS]
     ///
-    /// Commands that only read mask the values of these keys in their output, and record
-    /// nothing. `serve` records the keys in the store, as does an `import` that creates the
-    /// store. Other commands that write use the recorded keys: they reject the option and
-    /// ignore the variable.
+    /// Commands that only read mask the values of these keys in the details of outcomes, and
+    /// record nothing. Requests that were already submitted are masked as they were at submission,
+    /// whatever these keys are. `serve` records the keys in the store, as does an `import` that
+    /// creates the store. Other commands that write use the recorded keys: they reject the option
+    /// and ignore the variable.
     #[arg(long, global = true, value_name = "KEYS", value_parser = some_text())]
     secret_keys: Option<String>,
     /// URL of the store's replica, for commands that change a store that has one [env:
@@ -139,6 +141,15 @@ pub(crate) struct GraphChoice {
 }
 
 impl GraphChoice {
+    /// Returns the graph given on the command line, or the only one in the store. If there are
+    /// several, returns `None`.
+    pub(crate) fn choose_or_all(&self, access: &dyn Access) -> Result<Option<GraphName>, Problem> {
+        match self.graph.is_none() && access.graphs()?.len() > 1 {
+            true => Ok(None),
+            false => self.choose(access).map(Some),
+        }
+    }
+
     /// Returns the graph given on the command line, or the only one in the store.
     pub(crate) fn choose(&self, access: &dyn Access) -> Result<GraphName, Problem> {
         let there = access.graphs()?;
@@ -170,6 +181,14 @@ impl GraphChoice {
 pub(crate) struct GraphName {
     pub(crate) project: String,
     pub(crate) name: String,
+}
+
+impl GraphName {
+    /// Returns the graph as the path of a URL.
+    pub(crate) fn escaped(&self) -> String {
+        let escaped = |text: &str| utf8_percent_encode(text, ESCAPED).to_string();
+        format!("{}/{}", escaped(&self.project), escaped(&self.name))
+    }
 }
 
 impl fmt::Display for GraphName {

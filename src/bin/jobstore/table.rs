@@ -18,39 +18,46 @@ use crate::when;
 const GAP: usize = 2;
 
 /// The column headings.
-const HEADING: [&str; 6] = [
+const HEADING: [&str; COLUMNS] = [
+    "graph",
     "job",
     "state",
     "command",
     "submitted",
     "took",
+    "origin",
     "failure or URL",
 ];
-const JOB: usize = 0;
-const STATE: usize = 1;
-const COMMAND: usize = 2;
-const ABOUT: usize = 5;
+const COLUMNS: usize = 8;
+const GRAPH: usize = 0;
+const JOB: usize = 1;
+const STATE: usize = 2;
+const COMMAND: usize = 3;
+const ORIGIN: usize = 6;
+const ABOUT: usize = 7;
 
 /// The layouts: for each, the minimum width of every column, or 0 if the column is omitted. The
 /// first layout that fits is used. A truncated id is useless, so if the id does not fit, the other
 /// columns use its width.
 const WHOLE: usize = usize::MAX;
-const LAYOUTS: [[usize; 6]; 8] = [
-    [WHOLE, WHOLE, 28, WHOLE, WHOLE, 24],
-    [WHOLE, WHOLE, 28, WHOLE, WHOLE, 0],
-    [WHOLE, WHOLE, 28, WHOLE, 0, 0],
-    [WHOLE, WHOLE, 8, WHOLE, 0, 0],
-    [13, WHOLE, WHOLE, WHOLE, 0, 0],
-    [13, WHOLE, 8, WHOLE, 0, 0],
-    [13, WHOLE, 8, 0, 0, 0],
-    [1, 1, 0, 0, 0, 0],
+const LAYOUTS: [[usize; COLUMNS]; 10] = [
+    [WHOLE, WHOLE, WHOLE, 28, WHOLE, WHOLE, 12, 24],
+    [WHOLE, WHOLE, WHOLE, 16, WHOLE, WHOLE, 8, 12],
+    [WHOLE, WHOLE, WHOLE, 28, WHOLE, WHOLE, 12, 0],
+    [WHOLE, WHOLE, WHOLE, 28, WHOLE, WHOLE, 0, 0],
+    [WHOLE, WHOLE, WHOLE, 28, WHOLE, 0, 0, 0],
+    [WHOLE, WHOLE, WHOLE, 8, WHOLE, 0, 0, 0],
+    [8, 13, WHOLE, WHOLE, WHOLE, 0, 0, 0],
+    [8, 13, WHOLE, 8, WHOLE, 0, 0, 0],
+    [8, 13, WHOLE, 8, 0, 0, 0, 0],
+    [1, 1, 1, 0, 0, 0, 0, 0],
 ];
 /// The order in which columns are narrowed.
-const NARROWED: [usize; 4] = [ABOUT, COMMAND, JOB, STATE];
+const NARROWED: [usize; 6] = [ABOUT, ORIGIN, COMMAND, GRAPH, JOB, STATE];
 
 /// One job's cells.
 struct Line {
-    cells: [String; 6],
+    cells: [String; COLUMNS],
     /// The part of the job's id that distinguishes it from the other ids of its graph.
     short_id: String,
     colour: Style,
@@ -77,11 +84,13 @@ impl Table {
         });
         let age = row.submitted_at.map(|ms| when::ago(ms, now_ms));
         let cells = [
+            row.graph().unwrap_or_default(),
             row.job_id.clone(),
             row.word(),
             row.request.command.clone(),
             age.unwrap_or_default(),
             row.took(now_ms).map(when::took).unwrap_or_default(),
+            row.origin.clone().unwrap_or_default(),
             failure.unwrap_or_else(|| row.request.url.clone()),
         ];
         self.lines.push(Line {
@@ -97,21 +106,30 @@ impl Table {
 
     /// Formats the table, at most this wide.
     pub(crate) fn text(&self, width: Option<usize>) -> String {
-        let mut rows = vec![(HEADING, [Style::new().bold(); 6])];
+        let mut rows = vec![(HEADING, [Style::new().bold(); COLUMNS])];
         for line in &self.lines {
             let mut cells = line.cells.each_ref().map(String::as_str);
             if width.is_some() {
                 cells[JOB] = &line.short_id;
             }
-            let mut styles = [Style::new(); 6];
+            let mut styles = [Style::new(); COLUMNS];
             styles[STATE] = line.colour;
             styles[ABOUT] = Style::new().dimmed();
             rows.push((cells, styles));
         }
-        let mut widths = [0; 6];
+        let mut widths = [0; COLUMNS];
         for (cells, _) in &rows {
             for (width, cell) in widths.iter_mut().zip(cells) {
                 *width = cell.width().max(*width);
+            }
+        }
+        for optional in [GRAPH, ORIGIN] {
+            if self
+                .lines
+                .iter()
+                .all(|line| line.cells[optional].is_empty())
+            {
+                widths[optional] = 0;
             }
         }
         if let Some(width) = width {
@@ -125,14 +143,14 @@ impl Table {
     }
 }
 
-fn all(widths: &[usize; 6]) -> usize {
+fn all(widths: &[usize; COLUMNS]) -> usize {
     let shown = widths.iter().filter(|&&width| width > 0);
     let gaps = shown.clone().count().saturating_sub(1) * GAP;
     shown.sum::<usize>() + gaps
 }
 
 /// Narrows columns to the given total width. The width of an omitted column is 0.
-fn within(natural: [usize; 6], width: usize) -> [usize; 6] {
+fn within(natural: [usize; COLUMNS], width: usize) -> [usize; COLUMNS] {
     let mut widths = natural;
     for least in LAYOUTS {
         widths = natural;
@@ -154,16 +172,21 @@ fn within(natural: [usize; 6], width: usize) -> [usize; 6] {
 }
 
 /// Adds a line. The last cell is not padded.
-fn put(cells: [&str; 6], styles: [Style; 6], widths: [usize; 6], text: &mut String) {
+fn put(
+    cells: [&str; COLUMNS],
+    styles: [Style; COLUMNS],
+    widths: [usize; COLUMNS],
+    text: &mut String,
+) {
     let shown = |column: &usize| widths[*column] > 0 && !cells[*column].is_empty();
-    let last = (0..6).rfind(shown);
-    for column in (0..6).filter(|&column| widths[column] > 0) {
+    let last = (0..COLUMNS).rfind(shown);
+    for column in (0..COLUMNS).filter(|&column| widths[column] > 0) {
         if Some(column) > last {
             break;
         }
         let (cell, style, width) = (cells[column], styles[column], widths[column]);
         let cell = match column {
-            JOB => middle_cut(cell, width),
+            GRAPH | JOB => middle_cut(cell, width),
             ABOUT if cell.starts_with('/') => middle_cut(cell, width),
             _ => end_cut(cell, width),
         };
@@ -240,7 +263,7 @@ mod tests {
             let url = format!("/ges/v1.0/10001/graphs/movie/{}", "z".repeat(90));
             let line = format!(
                 r#"{{"jobId":"{id}","status":"complete","request":{{"command":"{command}",
-                "url":"{url}","body":1}},"outcome":{{"kind":"partially_failed"}},
+                "url":"{url}","body":1}},"origin":"alice of the night shift","outcome":{{"kind":"partially_failed"}},
                 "submittedAt":1000,"startedAt":2000,"completedAt":3000}}"#
             );
             table.add(&Row::of(&line).unwrap(), 9_000_000);

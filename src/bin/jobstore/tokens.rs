@@ -1,4 +1,4 @@
-//! Access tokens of a server, and the projects to which they give access.
+//! Access tokens of a server, the projects to which they give access, and their permissions.
 //!
 //! Contains [`Tokens`], which are read from a file. A file that others can read is refused. No
 //! token appears in any message or is kept in memory. The time of a comparison reveals nothing
@@ -9,6 +9,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
+
+use jobstore::http::Permission;
 
 use crate::bounded;
 use crate::output::counted;
@@ -21,10 +23,20 @@ const TOKEN_CHARS_MIN: usize = 16;
 /// The project of a token that is valid for all projects.
 pub(crate) const ALL: &str = "*";
 
-/// Tokens and their projects.
+/// The permissions of a line that does not list any.
+const DEFAULT: [Permission; 3] = [Permission::Read, Permission::Cancel, Permission::Observe];
+
+/// Tokens, their projects, and their permissions.
 pub(crate) struct Tokens {
     tags: Tags,
-    all: Vec<(Tag, String)>,
+    all: Vec<Known>,
+}
+
+/// A line of the file.
+struct Known {
+    tag: Tag,
+    project: String,
+    permissions: Vec<Permission>,
 }
 
 /// Two keyed hashes that identify a token.
@@ -46,13 +58,13 @@ impl Tags {
 pub(crate) enum Good {
     /// The token is unknown.
     Nothing,
-    /// The token belongs to another project.
-    OtherProjects,
-    ThisProject,
+    /// The token belongs to another project, or does not have the permission.
+    Other,
+    Granted,
 }
 
 impl Tokens {
-    /// Reads a file with lines of the form `TOKEN PROJECT`.
+    /// Reads a file with lines of the form `TOKEN PROJECT [PERMISSIONS]`.
     pub(crate) fn read(path: &Path) -> Result<Tokens, Problem> {
         let failed = |e: &io::Error| Problem::file("read", path, e);
         let file = File::open(path).map_err(|e| failed(&e))?;
@@ -64,7 +76,7 @@ impl Tokens {
                 "use a file in which each line has a token and a project id",
             ));
         }
-        if there.mode() & 0o077 != 0 {
+        if there.mode() & 0o077 & !credential_bits(path) != 0 {
             let name = path.display();
             return Err(Problem::usage(
                 format!("{name} contains tokens, but other users can access it"),
@@ -84,7 +96,8 @@ impl Tokens {
         Tokens::parse(&text).map_err(|what| {
             Problem::usage(
                 format!("{}: {what}", path.display()),
-                "each line has a token and a project id, or * for all projects; # starts a comment",
+                "each line has a token, a project id, or * for all projects, and optionally \
+                 permissions separated by commas; # starts a comment",
             )
         })
     }
@@ -97,9 +110,19 @@ impl Tokens {
                 continue;
             }
             let words: Vec<&str> = line.split_whitespace().collect();
-            let &[token, project] = words.as_slice() else {
-                let words = counted(words.len() as u64, "word");
-                return Err(format!("line {} has {words} instead of 2", n + 1));
+            let (token, project, permissions) = match *words.as_slice() {
+                [token, project] => (token, project, DEFAULT.to_vec()),
+                [token, project, words] => {
+                    let permissions: Option<Vec<Permission>> =
+                        words.split(',').map(permission).collect();
+                    let allowed = Permission::ALL.map(Permission::as_str).join(", ");
+                    let what = || format!("invalid permission on line {}: use {allowed}", n + 1);
+                    (token, project, permissions.ok_or_else(what)?)
+                }
+                _ => {
+                    let words = counted(words.len() as u64, "word");
+                    return Err(format!("line {} has {words} instead of 2 or 3", n + 1));
+                }
             };
             if token.len() < TOKEN_CHARS_MIN || !token.bytes().all(|b| b.is_ascii_graphic()) {
                 return Err(format!(
@@ -108,7 +131,11 @@ impl Tokens {
                     n + 1
                 ));
             }
-            all.push((tags.of(token), project.to_owned()));
+            all.push(Known {
+                tag: tags.of(token),
+                project: project.to_owned(),
+                permissions,
+            });
         }
         match all.is_empty() {
             true => Err("the file contains no tokens".to_owned()),
@@ -117,19 +144,39 @@ impl Tokens {
     }
 
     /// Checks a token for a project, or for all projects if `project` is [`ALL`].
-    pub(crate) fn good(&self, token: &str, project: &str) -> Good {
+    pub(crate) fn good(&self, token: &str, project: &str, permission: Permission) -> Good {
         let (mut good, given) = (Good::Nothing, self.tags.of(token));
-        for (known, of) in &self.all {
-            if !is_same(known, &given) {
+        for known in &self.all {
+            if !is_same(&known.tag, &given) {
                 continue;
             }
-            if of == ALL || of == project {
-                return Good::ThisProject;
+            let is_of_project = known.project == ALL || known.project == project;
+            if is_of_project && known.permissions.contains(&permission) {
+                return Good::Granted;
             }
-            good = Good::OtherProjects;
+            good = Good::Other;
         }
         good
     }
+}
+
+/// Returns the bits of a file's mode that are harmless because systemd passed the file as a
+/// credential. systemd grants the service access through an access control list, whose mask is
+/// shown as the permissions of the group, although the group has none. No other user can open the
+/// directory.
+fn credential_bits(path: &Path) -> u32 {
+    const GROUP_READ: u32 = 0o040;
+    let directory = std::env::var_os("CREDENTIALS_DIRECTORY").filter(|name| !name.is_empty());
+    let is_inside = directory.is_some_and(|directory| {
+        let parent = path.parent().and_then(|parent| parent.canonicalize().ok());
+        parent.is_some() && parent == Path::new(&directory).canonicalize().ok()
+    });
+    if is_inside { GROUP_READ } else { 0 }
+}
+
+fn permission(word: &str) -> Option<Permission> {
+    let mut all = Permission::ALL.into_iter();
+    all.find(|permission| permission.as_str() == word)
 }
 
 /// Compares two tags completely, regardless of where the first difference is.
@@ -149,27 +196,54 @@ mod tests {
     fn a_token_is_good_for_its_projects() {
         let text = format!("# ours\n{A} 10001\n{A}\t10002\n\n  {B} *\n");
         let tokens = Tokens::parse(&text).unwrap();
-        assert_eq!(tokens.good(A, "10001"), Good::ThisProject);
-        assert_eq!(tokens.good(A, "10002"), Good::ThisProject);
-        assert_eq!(tokens.good(A, "10003"), Good::OtherProjects);
-        assert_eq!(tokens.good(A, "*"), Good::OtherProjects);
-        assert_eq!(tokens.good(B, "10003"), Good::ThisProject);
+        let good = |token: &str, project: &str| tokens.good(token, project, Permission::Read);
+        assert_eq!(good(A, "10001"), Good::Granted);
+        assert_eq!(good(A, "10002"), Good::Granted);
+        assert_eq!(good(A, "10003"), Good::Other);
+        assert_eq!(good(A, "*"), Good::Other);
+        assert_eq!(good(B, "10003"), Good::Granted);
         for unknown in ["", "a", &A[1..], &format!("{A}a")] {
-            assert_eq!(tokens.good(unknown, "10001"), Good::Nothing, "{unknown}");
+            assert_eq!(good(unknown, "10001"), Good::Nothing, "{unknown}");
         }
         assert_eq!(
-            [A, B].map(|token| tokens.good(token, ALL)),
-            [Good::OtherProjects, Good::ThisProject]
+            [A, B].map(|token| good(token, ALL)),
+            [Good::Other, Good::Granted]
         );
+    }
+
+    #[test]
+    fn a_token_has_the_permissions_of_its_line() {
+        let text = format!("{A} 10001\n{A} 10002 read,purge\n{B} * export\n");
+        let tokens = Tokens::parse(&text).unwrap();
+        let granted = |token: &str, project: &str| {
+            let mut granted = Permission::ALL.to_vec();
+            granted.retain(|&p| tokens.good(token, project, p) == Good::Granted);
+            granted
+        };
+        assert_eq!(granted(A, "10001"), DEFAULT);
+        assert_eq!(granted(A, "10002"), [Permission::Read, Permission::Purge]);
+        assert_eq!(granted(A, ALL), []);
+        assert_eq!(granted(B, ALL), [Permission::Export]);
+        assert_eq!(granted(B, "10001"), [Permission::Export]);
+        for wrong in ["write", "read,", "read,,purge", "READ", ","] {
+            let Err(what) = Tokens::parse(&format!("{A} 10001 {wrong}")) else {
+                panic!("{wrong} was taken");
+            };
+            assert!(
+                what.starts_with("invalid permission on line 1: use read,"),
+                "{what}"
+            );
+        }
     }
 
     #[test]
     fn tokens_are_compared_by_tags_of_one_size() {
         let tokens = Tokens::parse(&format!("{A} 1\n{A}{B}{A} 2\n")).unwrap();
         // Neither the token nor its length is kept.
-        let [(short, _), (long, _)] = &tokens.all[..] else {
+        let [short, long] = &tokens.all[..] else {
             panic!("{} tokens", tokens.all.len());
         };
+        let (short, long) = (&short.tag, &long.tag);
         assert_eq!(
             (*short, *long),
             (tokens.tags.of(A), tokens.tags.of(&format!("{A}{B}{A}")))
@@ -198,6 +272,7 @@ mod tests {
             "canary 10001",
             &format!("{A}canary"),
             &format!("{A} a canary"),
+            &format!("{A} a read canary"),
         ] {
             let Err(what) = Tokens::parse(text) else {
                 panic!("{text} was taken");

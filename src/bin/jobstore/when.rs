@@ -27,6 +27,13 @@ pub(crate) fn parse(text: &str) -> Result<SystemTime, String> {
     parse_at(text, Timestamp::now(), &zone())
 }
 
+/// Parses a duration from the command line.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    ago_of(text).ok_or_else(|| {
+        format!("invalid duration {text:?}: use a number with a unit, such as 90s, 10min, or 1h")
+    })
+}
+
 /// Returns the time zone of this system, or an error if it is not known. If the system has no time
 /// zone, returns UTC.
 fn zone() -> Result<TimeZone, String> {
@@ -221,6 +228,18 @@ pub(crate) fn here(ms: u64) -> String {
             zoned.strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
         }
         Err(_) => format!("{ms} ms since 1970"),
+    }
+}
+
+/// Formats a time in the local time zone, to the minute.
+pub(crate) fn minute(ms: u64) -> String {
+    let time = i64::try_from(ms).ok().map(Timestamp::from_millisecond);
+    match time {
+        Some(Ok(time)) => {
+            let zoned = time.to_zoned_datetime(shown_zone());
+            zoned.strftime("%Y-%m-%d %H:%M %Z").to_string()
+        }
+        _ => format!("{ms} ms since 1970"),
     }
 }
 

@@ -87,8 +87,8 @@ pub(crate) fn counted(pack: &Pack) -> Weight {
     // them.
     let stored = pack.event_bytes;
     Weight {
-        all: pack.block_bytes + stored,
-        garbage: blocks + share(stored, event_sizes, pack.raw_event_bytes),
+        all: pack.block_bytes + stored + pack.padding_bytes,
+        garbage: blocks + share(stored, event_sizes, pack.raw_event_bytes) + pack.padding_bytes,
     }
 }
 

@@ -6,10 +6,22 @@ use std::ops::Range;
 
 use crate::log::event::Event;
 use crate::log::pack_writer::PackedJob;
+use crate::log::submit_runs::{self, SubmitRun};
 use crate::model::error::Result;
 
 /// The jobs of each graph, in order.
 pub(crate) type Jobs<'b> = BTreeMap<u32, Vec<PackedJob<'b>>>;
+
+/// The maximum number of runs in one event.
+const RUNS_MAX: usize = 1024;
+
+/// Neighboring submissions.
+struct Row {
+    lsn: u64,
+    graph: u32,
+    jobs: Range<u64>,
+    runs: Vec<SubmitRun>,
+}
 
 /// Calls `put` with each event that a pack stores in place of these events, and returns the jobs
 /// that these events submit.
@@ -18,15 +30,16 @@ pub(crate) fn packed_events<'b>(
     mut put: impl FnMut(u64, &Event<'_>) -> Result<()>,
 ) -> Result<Jobs<'b>> {
     let mut jobs = Jobs::new();
-    let mut row: Option<(u64, u32, Range<u64>)> = None;
-    let mut end_row = |row: Option<(u64, u32, Range<u64>)>, event: Option<&(u64, Event<'b>)>| {
-        if let Some((lsn, graph, jobs)) = row {
+    let mut row: Option<Row> = None;
+    let mut end_row = |row: Option<Row>, event: Option<&(u64, Event<'b>)>| {
+        if let Some(row) = row {
             let submits = Event::Submits {
-                graph,
-                first_sequence: jobs.start,
-                count: jobs.end - jobs.start,
+                graph: row.graph,
+                first_sequence: row.jobs.start,
+                count: row.jobs.end - row.jobs.start,
+                runs: &submit_runs::pack(&row.runs),
             };
-            put(lsn, &submits)?;
+            put(row.lsn, &submits)?;
         }
         event.map_or(Ok(()), |(lsn, event)| put(*lsn, event))
     };
@@ -36,6 +49,7 @@ pub(crate) fn packed_events<'b>(
             sequence,
             time_ms,
             fingerprint,
+            command,
             texts,
         } = &event.1
         else {
@@ -48,13 +62,19 @@ pub(crate) fn packed_events<'b>(
             time_ms,
             fingerprint,
         });
-        match &mut row {
-            Some((_, of, range)) if *of == graph && range.end == sequence => range.end += 1,
-            _ => {
-                end_row(row.take(), None)?;
-                row = Some((event.0, graph, sequence..sequence + 1));
-            }
+        let continues =
+            |row: &Row| row.graph == graph && row.jobs.end == sequence && row.runs.len() < RUNS_MAX;
+        if !row.as_ref().is_some_and(continues) {
+            end_row(row.take(), None)?;
         }
+        let row = row.get_or_insert_with(|| Row {
+            lsn: event.0,
+            graph,
+            jobs: sequence..sequence,
+            runs: Vec::new(),
+        });
+        row.jobs.end += 1;
+        submit_runs::push(&mut row.runs, time_ms, command);
     }
     end_row(row, None)?;
     Ok(jobs)

@@ -68,7 +68,8 @@ pub(crate) fn work_noted(engine: &Engine) {
 fn work(engine: &Engine) -> Result<()> {
     let mut done = Ok(());
     let mut can_pack = true;
-    let (mut not_merged, mut not_compacted) = (Vec::new(), Vec::new());
+    let (mut not_merged, mut not_compacted, mut not_gathered) =
+        (Vec::new(), Vec::new(), Vec::new());
     while engine.may_change_files() {
         // First, free the space taken up by replaced files that are no longer read.
         engine.expire_retired(Instant::now());
@@ -114,6 +115,7 @@ fn work(engine: &Engine) -> Result<()> {
                     done = Ok(());
                     not_compacted.clear();
                     not_merged.clear();
+                    not_gathered.clear();
                 }
                 _ => {}
             }
@@ -124,10 +126,11 @@ fn work(engine: &Engine) -> Result<()> {
             .filter(|error| disk::is_full(error))
             .and_then(|_| {
                 let packs = &engine.log_files.read().packs;
-                to_gather(packs, &not_merged, engine.preallocation.reserve_bytes())
+                // Fewer packs may fit into the scratch file than could not be merged.
+                to_gather(packs, &not_gathered, engine.preallocation.reserve_bytes())
             })
         {
-            let gathered = compaction::rewrite(engine, packs, "merge", &mut not_merged);
+            let gathered = compaction::rewrite(engine, packs, "merge", &mut not_gathered);
             done = done.and(gathered);
         } else if !retention::step(engine) {
             let left = match refilled {

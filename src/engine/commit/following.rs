@@ -98,6 +98,7 @@ impl Committer {
             at: *at,
             last_lsn,
             durable_lsn: last_lsn,
+            now_ms: frame.clock.wall_ms,
         };
         self.publish(engine, &mut copied.changes, &published);
         Ok(())
@@ -154,6 +155,11 @@ impl Target for Copied<'_> {
 
     fn changed(&mut self, graph: &Arc<GraphCore>, change: StateChange) {
         self.changes.jobs.push((graph.clone(), change));
+    }
+
+    fn named(&mut self, graph: &Arc<GraphCore>, number: u8, name: &str) {
+        let command = (graph.clone(), number, name.into());
+        self.changes.commands.push(command);
     }
 
     fn added_id(&mut self, id: Pair) {

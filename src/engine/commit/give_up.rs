@@ -46,6 +46,7 @@ impl Staging<'_> {
                 self.recovered(graph, sequence, (RecoveredAs::Requeued, open_number));
                 self.round.states.insert(key, State::Pending);
                 self.round.requeued.insert(key);
+                self.round.started.remove(&key);
                 WriteResult::Requeued
             }
         };
@@ -62,12 +63,14 @@ impl Staging<'_> {
         sequence: u64,
         (action, open_number): (RecoveredAs, u64),
     ) {
+        let (command, _) = self.running_job(graph, sequence);
         let recovered = Event::Recovered {
             graph: graph.number,
             open_number,
             time_ms: self.round.now_ms,
             age_shift_ms: self.round.age_shift_ms(),
             action,
+            command,
             sequences: &pack_sequences(&[sequence]),
         };
         self.push(graph, &recovered);

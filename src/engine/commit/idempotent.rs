@@ -25,7 +25,7 @@ impl Staging<'_> {
             // As with ids, an owner that was added after the caller's check is in memory, or has
             // already moved to the index.
             None => match self.engine.recent_owner_of(graph, key)? {
-                KeyOwner::Nobody if self.engine.ids.generation() != lookup.generation => {
+                KeyOwner::Nobody if lookup.generation != Some(self.engine.ids.generation()) => {
                     self.engine.owner_of(graph, key)?
                 }
                 recent => recent,

@@ -21,6 +21,8 @@ pub(super) struct Published<'s> {
     pub(super) last_lsn: u64,
     /// The last LSN that is durable.
     pub(super) durable_lsn: u64,
+    /// The time of the commit.
+    pub(super) now_ms: u64,
 }
 
 impl Committer {
@@ -44,6 +46,11 @@ impl Committer {
                 graphs.remove(graph.number);
                 let mut state = graph.state.write();
                 state.end_runs();
+                engine
+                    .metrics
+                    .dropped_jobs
+                    .lock()
+                    .add(&state.activity.counters);
                 self.waiters.extend(state.waiters.take_all());
                 self.backlog.note_dropped(graph.number, state.status.len());
                 drop(state);
@@ -59,6 +66,11 @@ impl Committer {
         }
         for &(hash, owner) in &commit.external_ids {
             engine.ids.add(hash, owner);
+        }
+        for (graph, number, name) in commit.commands.drain(..) {
+            let mut state = graph.state.write();
+            self.backlog.note(&graph, &mut state);
+            state.activity.commands.insert(number, &name);
         }
         // This is set before any of the changes can be read.
         engine.visible_lsn.store(frame.last_lsn, Ordering::Release);
@@ -77,10 +89,11 @@ impl Committer {
                     place.shift(frame.at as u32);
                 }
                 state.apply(change, frame.segment);
+                state.count_published(change, frame.now_ms);
                 state.take_waiters(change, &mut self.waiters);
                 if let StateChange::Started { sequence, .. } = *change {
                     if let Some(claim) = commit.claims.remove(&(graph.number, sequence)) {
-                        state.watched.insert(sequence, claim.run.clone());
+                        state.activity.watched.insert(sequence, claim.run.clone());
                         claim.set_started(sequence);
                     }
                 }

@@ -7,6 +7,7 @@ use crate::engine::state::calls::WriteResult;
 use crate::engine::state::commit_changes::CommitChanges;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::run_cell::RunCell;
+use crate::engine::state::running::{RunningJob, SubmittedJob};
 use crate::log::clock_gaps::Gaps;
 use crate::log::clock_mark::ClockMark;
 use crate::model::error::{Error, Result};
@@ -31,8 +32,12 @@ pub(super) struct Round {
     pub(super) created_names: HashSet<(String, String)>,
     /// Numbers of the graphs dropped in this round.
     pub(super) dropped_numbers: HashSet<u32>,
-    /// Jobs added to each graph in this round.
-    pub(super) added: HashMap<u32, u64>,
+    /// Jobs added to each graph in this round, in order.
+    pub(super) added: HashMap<u32, Vec<SubmittedJob>>,
+    /// Jobs started in this round.
+    pub(super) started: HashMap<(u32, u64), RunningJob>,
+    /// Commands that were assigned a number in this round.
+    pub(super) commands: HashMap<u32, Vec<(Arc<str>, u8)>>,
     /// States that differ from the published ones.
     pub(super) states: HashMap<(u32, u64), State>,
     /// External ids added in this round.
@@ -71,7 +76,7 @@ impl Round {
     }
 
     pub(super) fn next_sequence(&self, graph: &GraphCore) -> u64 {
-        let added = self.added.get(&graph.number).copied().unwrap_or(0);
+        let added = self.added.get(&graph.number).map_or(0, Vec::len) as u64;
         graph.state.read().status.len() + added
     }
 
@@ -119,7 +124,7 @@ impl Round {
         let mut requeued = self.requeued.range((number, 0)..=(number, u64::MAX));
         let requeued = requeued.find(|&&(_, sequence)| is_pending(sequence));
         let next = self.next_sequence(graph);
-        let added = self.added.get(&number).copied().unwrap_or(0);
+        let added = self.added.get(&number).map_or(0, Vec::len) as u64;
         let submitted = || (next - added..next).find(|&sequence| is_pending(sequence));
         let requeued = requeued.map(|&(_, sequence)| sequence);
         published

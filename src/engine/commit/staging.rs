@@ -10,6 +10,7 @@ use crate::engine::replay::apply::{Target, apply};
 use crate::engine::state::calls::WriteResult;
 use crate::engine::state::change::StateChange;
 use crate::engine::state::graph::GraphCore;
+use crate::engine::state::nearby_jobs::NearbyJobs;
 use crate::engine::state::operation::Action;
 use crate::index::sorted_runs::Pair;
 use crate::log::clock_gaps::Gap;
@@ -25,6 +26,7 @@ pub(super) struct Staging<'c> {
     pub(super) frame: &'c mut Builder,
     /// The log sequence number of the frame's first event.
     first_lsn: u64,
+    pub(super) nearby_jobs: &'c mut NearbyJobs,
     pub(super) round: Round,
 }
 
@@ -34,6 +36,7 @@ impl<'c> Staging<'c> {
         engine: &'c Engine,
         (frame, first_lsn): (&'c mut Builder, u64),
         clock: ClockMark,
+        nearby_jobs: &'c mut NearbyJobs,
     ) -> Staging<'c> {
         frame.clear();
         frame.clock = clock;
@@ -41,6 +44,7 @@ impl<'c> Staging<'c> {
             engine,
             frame,
             first_lsn,
+            nearby_jobs,
             round: Round {
                 now_ms: clock.wall_ms,
                 clock,
@@ -244,6 +248,11 @@ impl Target for Staged<'_> {
 
     fn changed(&mut self, graph: &Arc<GraphCore>, change: StateChange) {
         self.round.changes.jobs.push((graph.clone(), change));
+    }
+
+    fn named(&mut self, graph: &Arc<GraphCore>, number: u8, name: &str) {
+        let command = (graph.clone(), number, name.into());
+        self.round.changes.commands.push(command);
     }
 
     fn added_id(&mut self, id: Pair) {

@@ -6,6 +6,7 @@ use super::staging::Staging;
 use crate::engine::state::calls::WriteResult;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::operation::{JobLookup, Submission};
+use crate::engine::state::running::SubmittedJob;
 use crate::log::event::{Event, SubmissionTexts};
 use crate::model::error::{Error, Result};
 use crate::model::id::JobId;
@@ -42,7 +43,7 @@ impl Staging<'_> {
             // or has already moved to the index. The generation is compared only after the lookup
             // in memory, because the job may move to the index between the two lookups.
             (None, None) => match self.engine.recent_request_of(graph, id.as_str())? {
-                None if self.engine.ids.generation() != lookup.generation => {
+                None if lookup.generation != Some(self.engine.ids.generation()) => {
                     self.engine.request_of(graph, id.as_str())?
                 }
                 recent => recent,
@@ -80,10 +81,11 @@ impl Staging<'_> {
         id: &JobId,
         submission: &Submission,
     ) {
+        let command = self.command_number(graph, submission.masked_request.request.command());
         let texts = SubmissionTexts {
             id: id.as_str(),
             request: submission.masked_request.request.as_json(),
-            secrets: &submission.masked_request.secrets,
+            unlisted: &submission.masked_request.unlisted,
         };
         let fingerprint = submission.fingerprint;
         let submitted = Event::Submitted {
@@ -91,9 +93,14 @@ impl Staging<'_> {
             sequence,
             time_ms: self.round.now_ms,
             fingerprint,
+            command,
             texts,
         };
         self.push(graph, &submitted);
-        *self.round.added.entry(graph.number).or_default() += 1;
+        let job = SubmittedJob {
+            submitted_ms: Some(self.round.now_ms),
+            command,
+        };
+        self.round.added.entry(graph.number).or_default().push(job);
     }
 }

@@ -7,6 +7,7 @@ use crate::engine::state::calls::WriteResult;
 use crate::engine::state::claim::Claim;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::run_cell::RunCell;
+use crate::engine::state::running::RunningJob;
 use crate::log::event::Event;
 use crate::model::error::{Error, Result};
 use crate::model::id::JobId;
@@ -82,13 +83,23 @@ impl Staging<'_> {
         sequence: u64,
         claim: Option<&Arc<Claim>>,
     ) {
+        let submitted = self.submitted_job(graph, sequence);
+        let (now_ms, command) = (self.round.now_ms, submitted.command);
+        let wait_ms = submitted.submitted_ms.map(|ms| now_ms.saturating_sub(ms));
         let started = Event::Started {
             graph: graph.number,
             sequence,
-            time_ms: self.round.now_ms,
+            time_ms: now_ms,
+            command,
+            wait_ms,
         };
         self.push(graph, &started);
         let job = (graph.number, sequence);
+        let running = RunningJob {
+            started_ms: now_ms,
+            command,
+        };
+        self.round.started.insert(job, running);
         self.round.states.insert(job, State::Running);
         if let Some(claim) = claim {
             self.round.changes.claims.insert(job, claim.clone());
@@ -96,12 +107,15 @@ impl Staging<'_> {
     }
 
     pub(super) fn complete(&mut self, graph: &Arc<GraphCore>, sequence: u64, outcome: &Outcome) {
+        let (command, run_ms) = self.running_job(graph, sequence);
         let completed = Event::Completed {
             graph: graph.number,
             sequence,
             time_ms: self.round.now_ms,
             age_shift_ms: self.round.age_shift_ms(),
             kind: outcome.kind().to_stored(),
+            command,
+            run_ms,
             extra: outcome.extra.clone(),
         };
         self.push(graph, &completed);

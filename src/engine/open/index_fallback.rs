@@ -12,6 +12,7 @@ use crate::engine::open::store_files::StoreFiles;
 use crate::engine::open::{LogAccess, read_log};
 use crate::engine::replay::{Replay, ReplayError};
 use crate::engine::state::graph::GraphCore;
+use crate::engine::state::history::GraphHistory;
 use crate::engine::state::indexer::{FlushBatch, IndexedGraph, Indexer};
 use crate::index::directory::ROOM_BYTES;
 use crate::index::memory::MemoryIndex;
@@ -58,9 +59,17 @@ impl Engine {
             let Some(replayed) = replayed.by_number.get(number) else {
                 continue;
             };
-            let details = std::mem::take(&mut replayed.state.write().details);
+            let (details, history) = {
+                let mut replayed = replayed.state.write();
+                let details = std::mem::take(&mut replayed.details);
+                (
+                    details,
+                    std::mem::replace(&mut replayed.activity.history, GraphHistory::new()),
+                )
+            };
             let mut state = graph.state.write();
             state.details = details;
+            state.activity.history.replace(history);
             state.changed.clear();
             state.flushing = None;
             state.taken_changes = None;
@@ -70,13 +79,15 @@ impl Engine {
         let live = graphs.by_number.iter();
         let written = std::mem::take(&mut fresh.graphs);
         let known = |(number, graph): (&u32, &Arc<GraphCore>)| {
-            let forgotten_lsn = written.get(number)?.forgotten_lsn;
+            let written = written.get(number)?;
+            let (forgotten_lsn, last_command) = (written.forgotten_lsn, written.last_command);
             let graph = Arc::downgrade(graph);
             Some((
                 *number,
                 IndexedGraph {
                     graph,
                     forgotten_lsn,
+                    last_command,
                 },
             ))
         };

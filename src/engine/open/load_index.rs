@@ -7,12 +7,12 @@ use crate::engine::replay::{Replay, ReplayError};
 use crate::engine::state::catalog::Graphs;
 use crate::engine::state::external_ids::ExternalIds;
 use crate::engine::state::graph::GraphCore;
+use crate::engine::state::history_pages::decode_list;
 use crate::engine::state::indexer::{IndexedGraph, Indexer, ROW_KEY_BYTES_MAX};
 use crate::engine::state::status;
 use crate::index::rows::{self, GraphRow, IndexHead, ROWS_FORMAT};
 use crate::index::sorted_runs::Runs;
 use crate::index::{Fault, Index};
-use crate::model::error::Result;
 use crate::model::store_id::StoreId;
 
 /// Returns the contents of the index, if the whole index is intact.
@@ -52,6 +52,7 @@ pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay
         let known = IndexedGraph {
             graph: Arc::downgrade(&graph),
             forgotten_lsn: row.forgotten_lsn,
+            last_command: 0,
         };
         indexer.graphs.insert(number, known);
         graphs.insert(graph);
@@ -85,6 +86,8 @@ pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay
         }
         Ok(())
     })?;
+    load_commands(&mut indexer, &*index, &graphs)?;
+    load_histories(&mut indexer, &*index, &graphs)?;
     // The last process may have ended while a dropped graph still had readers.
     index.scan(rows::DROPPED, &mut |key, _| {
         let number = rows::parse_dropped_key(key).ok_or_else(|| damaged("a dropped graph"))?;
@@ -109,4 +112,39 @@ pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay
     let mut replay = Replay::new(graphs, ids, indexer, index, head.open_number);
     replay.gaps = head.gaps;
     Ok(replay)
+}
+
+/// Loads the names of the graphs' commands.
+fn load_commands(indexer: &mut Indexer, index: &dyn Index, graphs: &Graphs) -> Result<(), Fault> {
+    let damaged = || Fault("invalid row of a command".to_owned());
+    index.scan(rows::COMMANDS, &mut |key, value| {
+        let (graph, number) = rows::parse_command_key(key).ok_or_else(damaged)?;
+        let name = rows::open(key, value).and_then(|name| std::str::from_utf8(name).ok());
+        let name = name.filter(|_| number > 0).ok_or_else(damaged)?;
+        indexer.record_row(key, Some(value));
+        // Rows of a dropped graph may be left.
+        if let Some(core) = graphs.by_number.get(&graph) {
+            core.state.write().activity.commands.insert(number, name);
+            if let Some(indexed) = indexer.graphs.get_mut(&graph) {
+                indexed.last_command = indexed.last_command.max(number);
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Loads the lists of the histories' pages. The pages themselves are read when they are needed.
+fn load_histories(indexer: &mut Indexer, index: &dyn Index, graphs: &Graphs) -> Result<(), Fault> {
+    let damaged = || Fault("invalid row of a history".to_owned());
+    index.scan(rows::HISTORY_LISTS, &mut |key, value| {
+        let graph = rows::parse_history_list_key(key).ok_or_else(damaged)?;
+        let list = rows::open(key, value).and_then(decode_list);
+        let (pages, through_lsn) = list.ok_or_else(damaged)?;
+        indexer.record_row(key, Some(value));
+        if let Some(core) = graphs.by_number.get(&graph) {
+            let history = &mut core.state.write().activity.history;
+            history.written(Arc::new(pages), through_lsn);
+        }
+        Ok(())
+    })
 }

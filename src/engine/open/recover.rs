@@ -5,14 +5,16 @@
 //! by events that are now lost. Such jobs are interrupted, whatever the `Recovery` is, so that no
 //! job runs twice because its completion was lost.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::engine::read::reader::{Reader, Snapshot, Unit};
+use crate::engine::read::requests::each_command;
 use crate::engine::replay::{Replay, ReplayError};
 use crate::engine::state::detail_rows;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::recovered::RecoveredJobs;
+use crate::engine::state::running::RunningJob;
 use crate::index::rows::DETAIL_JOBS;
 use crate::index::{Fault, Index};
 use crate::log::clock_gaps::Gaps;
@@ -23,8 +25,8 @@ use crate::log::preallocation::Room;
 use crate::log::segment::Segment;
 use crate::log::writer::{AppendError, LogWriter};
 use crate::model::options::Recovery;
-use crate::model::secrets;
 use crate::model::states::{State, States};
+use crate::model::unlisted::Unlisted;
 
 /// The maximum number of jobs that one event names.
 const EVENT_JOBS_MAX: usize = 64 << 10;
@@ -43,7 +45,7 @@ pub(crate) fn find(replay: &Replay, recovery: Recovery) -> Result<Vec<RecoveredJ
             }
             from = sequence + 1;
         }
-        mark_cancelling(graph, &*replay.index, &sequences)?;
+        read_running(graph, &*replay.index, &sequences)?;
         let state = graph.state.read();
         let (cancelling, others): (Vec<u64>, Vec<u64>) = sequences
             .into_iter()
@@ -90,19 +92,20 @@ fn secrets_lost_among(
         let is_asked = |sequence| sequences.binary_search(&sequence).is_ok();
         Snapshot::take(&state, selection.only(is_asked))
     };
+    let are_lost = |part: &[u8]| Unlisted::read(part).is_none_or(|part| part.secrets_lost);
     let (mut reader, mut lost) = (Reader::default(), BTreeSet::new());
     while let Some(unit) = reader.read(graph, &snapshot)? {
         match unit {
             Unit::Large(large) => {
                 let sequence = large.sequence;
-                if secrets::secrets_lost(&large.whole()?.1) {
+                if are_lost(&large.whole()?.1) {
                     lost.insert(sequence);
                 }
             }
             Unit::Block => {
                 let block = &reader.block;
                 let rows = 0..block.rows.len();
-                let found = rows.filter(|&n| secrets::secrets_lost(block.secrets(n)));
+                let found = rows.filter(|&n| are_lost(block.unlisted(n)));
                 lost.extend(found.map(|n| block.first_sequence + n as u64));
             }
         }
@@ -111,8 +114,9 @@ fn secrets_lost_among(
     Ok(sequences.into_iter().partition(secrets_lost))
 }
 
-/// Cancel requests that are already in the index are not replayed, so they are read from it.
-fn mark_cancelling(graph: &GraphCore, index: &dyn Index, sequences: &[u64]) -> Result<(), Fault> {
+/// Cancel requests and starts that are already in the index are not replayed, so they are read from
+/// it.
+fn read_running(graph: &GraphCore, index: &dyn Index, sequences: &[u64]) -> Result<(), Fault> {
     for group in sequences.chunk_by(|a, b| a / DETAIL_JOBS == b / DETAIL_JOBS) {
         let row = detail_rows::read(index, graph, group[0] / DETAIL_JOBS)?;
         let mut state = graph.state.write();
@@ -126,9 +130,56 @@ fn mark_cancelling(graph: &GraphCore, index: &dyn Index, sequences: &[u64]) -> R
             if detail.cancel_requested {
                 state.cancelling.insert(sequence);
             }
+            if let Some(started_ms) = detail.started_ms {
+                let running = RunningJob {
+                    started_ms,
+                    command: detail.command,
+                };
+                state.activity.running.insert(sequence, running);
+            }
         }
     }
     Ok(())
+}
+
+/// Divides these jobs by the numbers of their commands. If these cannot be read, the jobs are counted
+/// under no command.
+fn by_command(replay: &Replay, graph: u32, sequences: &[u64]) -> BTreeMap<u8, Vec<u64>> {
+    let mut divided: BTreeMap<u8, Vec<u64>> = BTreeMap::new();
+    let Some(graph) = replay.graphs.by_number.get(&graph) else {
+        divided.insert(0, sequences.to_vec());
+        return divided;
+    };
+    // It is not known whether a job in doubt was started.
+    let mut unknown = Vec::new();
+    let snapshot = {
+        let state = graph.state.read();
+        for &sequence in sequences {
+            match state.activity.running.get(sequence) {
+                Some(job) => divided.entry(job.command).or_default().push(sequence),
+                None => unknown.push(sequence),
+            }
+        }
+        let Some(&first) = unknown.first() else {
+            return divided;
+        };
+        let selection = state.status.select(States::ALL, first, 0, u64::MAX);
+        let is_unknown = |sequence| unknown.binary_search(&sequence).is_ok();
+        Snapshot::take(&state, selection.only(is_unknown))
+    };
+    let mut read = Vec::new();
+    let commands = each_command(graph, &snapshot, &unknown, |sequence, command| {
+        read.push((sequence, command));
+    });
+    if let Err(error) = commands {
+        tracing::warn!(%error, "cannot read the commands of jobs that were interrupted");
+        read = unknown.into_iter().map(|sequence| (sequence, 0)).collect();
+    }
+    for (sequence, command) in read {
+        divided.entry(command).or_default().push(sequence);
+    }
+    divided.values_mut().for_each(|jobs| jobs.sort_unstable());
+    divided
 }
 
 /// Records this open, and what it does with the running jobs, in one durable frame. Returns the
@@ -145,7 +196,10 @@ pub(crate) fn settle(
     for found in found {
         if let Some(action) = found.action {
             for sequences in found.sequences.chunks(EVENT_JOBS_MAX) {
-                packed.push((found.graph, action, pack_sequences(sequences)));
+                for (command, sequences) in by_command(replay, found.graph, sequences) {
+                    let of_graph = (found.graph, command);
+                    packed.push((of_graph, action, pack_sequences(&sequences)));
+                }
             }
         }
     }
@@ -156,8 +210,9 @@ pub(crate) fn settle(
     events.extend(
         packed
             .iter()
-            .map(|(graph, action, sequences)| Event::Recovered {
+            .map(|((graph, command), action, sequences)| Event::Recovered {
                 graph: *graph,
+                command: *command,
                 open_number,
                 time_ms,
                 age_shift_ms: clock.shift(time_ms, &Gaps::default()),

@@ -117,6 +117,8 @@ impl Engine {
         tracing::info!(lsn, packs = files.packs.len(), "restored from a checkpoint");
         drop((committer, indexer));
         for graph in dropped {
+            let counters = graph.state.read().activity.counters.clone();
+            self.metrics.dropped_jobs.lock().add(&counters);
             self.note_changed(&graph, true);
         }
         self.release_index(Ok(old_index));
@@ -167,6 +169,7 @@ fn merge(
         waiters.extend(state.waiters.take_all());
         // New waiters are numbered after the earlier ones.
         std::mem::swap(&mut state.waiters, &mut fresh.waiters);
+        std::mem::swap(&mut state.activity.counters, &mut fresh.activity.counters);
         *state = fresh;
         drop(state);
         kept.insert(graph);

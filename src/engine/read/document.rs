@@ -142,7 +142,6 @@ impl RenderedRange {
 }
 
 /// The texts of jobs, separated by commas.
-#[derive(Default)]
 pub(super) struct JobTexts {
     reader: Reader,
     /// The first job of the range.
@@ -156,6 +155,20 @@ pub(super) struct JobTexts {
     piece: Vec<u8>,
     /// In a newest-first list: all jobs with this or a higher sequence number have been written.
     upto: Option<u64>,
+}
+
+impl Default for JobTexts {
+    fn default() -> JobTexts {
+        JobTexts {
+            reader: Reader::without_unlisted(),
+            start: 0,
+            at: 0,
+            is_continued: false,
+            large: None,
+            piece: Vec::new(),
+            upto: None,
+        }
+    }
 }
 
 impl JobTexts {

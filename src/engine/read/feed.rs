@@ -132,12 +132,13 @@ impl Feed {
                     graph,
                     first_sequence,
                     count,
+                    ..
                 } if graph == number => {
                     let known = from.saturating_sub(lsn);
                     let run = Ahead::Submits(lsn + known, first_sequence + known, count - known);
                     ahead.push_back(run);
                 }
-                Event::Erased { count } | Event::Lost { count } => {
+                Event::Erased { count, .. } | Event::Lost { count } => {
                     let known = from.saturating_sub(lsn);
                     ahead.push_back(Ahead::One(gap(end - 1, count - known)));
                 }
@@ -190,6 +191,7 @@ fn told_by(event: &Event<'_>, number: u32, lsn: u64, ahead: &mut VecDeque<Ahead>
             graph,
             sequence,
             time_ms,
+            ..
         } if graph == number => put(sequence, time_ms, ChangeKind::Started),
         &Event::CancelRequested {
             graph,

@@ -14,6 +14,7 @@ use crate::engine::read::reader::{Reader, Snapshot, Unit};
 use crate::engine::state::detail_rows;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::log_files::LogFiles;
+use crate::engine::state::nearby_jobs::NearbyJobs;
 use crate::index::rows::{DETAIL_JOBS, Detail, DetailRow};
 use crate::index::{Fault, Index};
 use crate::log::block::{BLOCK_JOBS_MAX, BLOCK_STATUS, Block, Row};
@@ -38,7 +39,7 @@ pub(crate) struct JobReader {
     /// The remaining rows of the reader's block.
     rows: std::ops::Range<usize>,
     at: usize,
-    details: Option<(u64, Box<DetailRow>)>,
+    details: Option<(u64, DetailRow)>,
     outcomes: ExtraCache,
     /// In a newest-first list: all jobs with this or a higher sequence number have been returned or
     /// are in `ahead`. The last job in `ahead` is returned next.
@@ -156,7 +157,7 @@ impl JobReader {
         let detail = self.detail(engine, graph, snapshot, sequence)?;
         job.started_at = detail.started_ms.map(crate::base::clock::from_ms);
         if state == State::Running {
-            let cell = graph.state.read().watched.get(&sequence).cloned();
+            let cell = graph.state.read().activity.watched.get(&sequence).cloned();
             job.progress = cell.and_then(|cell| cell.progress.lock().clone());
             return Ok(job);
         }
@@ -182,7 +183,7 @@ impl JobReader {
         let group = sequence / DETAIL_JOBS;
         let row = match self.details.take() {
             Some((known, row)) if known == group => row,
-            _ => Box::new(engine.details(graph, group)?),
+            _ => engine.details(graph, group)?,
         };
         let detail = row.0[(sequence % DETAIL_JOBS) as usize];
         self.details = Some((group, row));
@@ -192,10 +193,10 @@ impl JobReader {
 
 fn parse_row(block: &Block, n: usize) -> Option<(JobId, MaskedRequest)> {
     let row = block.rows.get(n)?;
-    parse(block.id(row), block.request(row), block.secrets(n))
+    parse(block.id(row), block.request(row), block.unlisted(n))
 }
 
-fn parse_text((text, secrets): &(Vec<u8>, Vec<u8>), row: &Row) -> Option<(JobId, MaskedRequest)> {
+fn parse_text((text, unlisted): &(Vec<u8>, Vec<u8>), row: &Row) -> Option<(JobId, MaskedRequest)> {
     let id = text
         .get(BEFORE_ID.len()..)?
         .get(..usize::from(row.id_len))?;
@@ -203,14 +204,14 @@ fn parse_text((text, secrets): &(Vec<u8>, Vec<u8>), row: &Row) -> Option<(JobId,
     parse(
         id,
         text.get(before..text.len().checked_sub(AFTER_REQUEST.len())?)?,
-        secrets,
+        unlisted,
     )
 }
 
-fn parse(id: &[u8], request: &[u8], secrets: &[u8]) -> Option<(JobId, MaskedRequest)> {
+fn parse(id: &[u8], request: &[u8], unlisted: &[u8]) -> Option<(JobId, MaskedRequest)> {
     let id = JobId::new(std::str::from_utf8(id).ok()?).ok()?;
     let request = std::str::from_utf8(request).ok()?;
-    Some((id, MaskedRequest::from_stored(request, secrets)?))
+    Some((id, MaskedRequest::from_stored(request, unlisted)?))
 }
 
 /// Caches the most recently read extra parts of outcomes. A single read often returns the extra
@@ -250,7 +251,7 @@ impl Engine {
         Ok(found.map(|(id, masked_request)| (id, masked_request.request)))
     }
 
-    /// Like [`Engine::id_and_request`], but also returns the masked values.
+    /// Like [`Engine::id_and_request`], but also returns the unlisted part.
     pub(crate) fn id_and_kept(
         &self,
         graph: &Arc<GraphCore>,
@@ -274,6 +275,22 @@ impl Engine {
         texts
             .map(Some)
             .ok_or_else(|| missing(&graph.path(), sequence))
+    }
+
+    /// Reads a job together with its neighbors. `None` if the job is large or does not exist.
+    pub(crate) fn nearby_jobs(
+        &self,
+        graph: &Arc<GraphCore>,
+        sequence: u64,
+    ) -> Result<Option<NearbyJobs>> {
+        let Some(snapshot) = Snapshot::one(graph, sequence) else {
+            return Ok(None);
+        };
+        let mut reader = Reader::without_unlisted();
+        match reader.read(graph, &snapshot)? {
+            Some(Unit::Block) => Ok(Some(NearbyJobs::new(graph.number, reader.block))),
+            Some(Unit::Large(_)) | None => Ok(None),
+        }
     }
 
     /// Ids and submission times of the jobs that are read together with an existing job, beginning
@@ -347,19 +364,10 @@ impl Engine {
 
     /// The times and outcomes of 128 neighboring jobs.
     pub(crate) fn details(&self, graph: &GraphCore, group: u64) -> Result<DetailRow> {
-        let first = group * DETAIL_JOBS;
-        let changes: Vec<_> = {
-            let state = graph.state.read();
-            (first..first + DETAIL_JOBS)
-                .map(|s| state.detail_changes(s))
-                .collect()
-        };
+        let changes = graph.state.read().detail_changes_of(group);
         let mut row = self.ask_details(graph, |index| detail_rows::read(index, graph, group))?;
-        for (detail, changes) in row.0.iter_mut().zip(changes) {
-            changes
-                .iter()
-                .flatten()
-                .for_each(|change| detail.merge(change));
+        for (n, change) in &changes {
+            row.0[*n].merge(change);
         }
         Ok(row)
     }

@@ -39,7 +39,7 @@ enum Source {
         place: TailPlace,
         done: u32,
         crc: crc32fast::Hasher,
-        secrets: Vec<u8>,
+        unlisted: Vec<u8>,
     },
 }
 
@@ -74,7 +74,7 @@ impl Large {
             row: Row {
                 start: 0,
                 end: text_len(usize::from(place.id_len), place.request_len as usize) as u32,
-                secrets_end: place.secrets_len,
+                unlisted_end: place.unlisted_len,
                 id_len: place.id_len,
                 submitted_ms: place.submitted_ms,
             },
@@ -84,7 +84,7 @@ impl Large {
                 place,
                 done: 0,
                 crc: crc32fast::Hasher::new(),
-                secrets: Vec::new(),
+                unlisted: Vec::new(),
             },
         }
     }
@@ -108,7 +108,7 @@ impl Large {
                 place,
                 done,
                 crc,
-                secrets,
+                unlisted,
             } => {
                 if *done == place.request_len {
                     return Ok(false);
@@ -117,11 +117,11 @@ impl Large {
                     || Error::damaged(&self.path, u64::from(place.id_at()), "invalid large job");
                 let failed = |e| Error::io("read", &self.path, &e);
                 if *done == 0 {
-                    secrets.resize(place.secrets_len as usize, 0);
+                    unlisted.resize(place.unlisted_len as usize, 0);
                     self.file
-                        .read_exact_at(secrets, u64::from(place.secrets_at))
+                        .read_exact_at(unlisted, u64::from(place.unlisted_at))
                         .map_err(failed)?;
-                    crc.update(secrets);
+                    crc.update(unlisted);
                     let mut id = vec![0; usize::from(place.id_len)];
                     self.file
                         .read_exact_at(&mut id, u64::from(place.id_at()))
@@ -169,23 +169,36 @@ impl Large {
         self.whole_text()
     }
 
-    /// The whole text, and its masked values.
+    /// The whole text, and the unlisted part.
     pub(crate) fn whole(mut self) -> Result<(Vec<u8>, Vec<u8>)> {
         let text = self.whole_text()?;
-        let mut masked = Vec::new();
+        let mut whole = Vec::new();
         match &mut self.source {
-            Source::Tail { secrets, .. } => masked = std::mem::take(secrets),
+            Source::Tail { unlisted, .. } => whole = std::mem::take(unlisted),
             Source::Pack { .. } => {
                 let mut piece = Vec::new();
                 while self.next_in_pack(&mut piece)? {
-                    masked.extend_from_slice(&piece);
+                    whole.extend_from_slice(&piece);
                 }
             }
         }
-        if masked.len() != self.row.secrets_end as usize {
+        if whole.len() != self.row.unlisted_end as usize {
             return Err(not_whole(&self.path));
         }
-        Ok((text, masked))
+        Ok((text, whole))
+    }
+
+    /// The beginning of the unlisted part, after the last piece of the text has been read. Contains
+    /// everything except, perhaps, some of the masked values.
+    pub(crate) fn start_of_unlisted(&mut self) -> Result<Vec<u8>> {
+        if let Source::Tail { unlisted, .. } = &mut self.source {
+            return Ok(std::mem::take(unlisted));
+        }
+        let mut piece = Vec::new();
+        if self.row.unlisted_end > 0 && !self.next_in_pack(&mut piece)? {
+            return Err(not_whole(&self.path));
+        }
+        Ok(piece)
     }
 
     fn whole_text(&mut self) -> Result<Vec<u8>> {
@@ -274,5 +287,5 @@ fn read_piece(file: &dyn File, offset: u64, left: u64) -> std::io::Result<Option
 /// Whether a job that is not packed yet is read in pieces.
 pub(crate) fn is_large(place: &TailPlace) -> bool {
     let text = text_len(usize::from(place.id_len), place.request_len as usize);
-    text + place.secrets_len as usize > PIECE_BYTES
+    text + place.unlisted_len as usize > PIECE_BYTES
 }

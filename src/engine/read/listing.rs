@@ -33,13 +33,31 @@ pub(crate) struct Listing {
 /// Returns the current page of this query.
 pub(crate) fn page(listed: ListedGraph<'_>, list: &JobQuery) -> Result<Listing> {
     let (engine, graph) = listed;
-    let (from, skip) = match &list.cursor {
+    match &list.cursor {
         Some(cursor) => {
             let (from, skip) = engine.cursor_place(graph, list, cursor)?;
-            (Some(from), skip)
+            page_at(listed, list, Some(from), skip)
         }
-        None => (None, 0),
-    };
+        None => page_at(listed, list, None, 0),
+    }
+}
+
+/// Returns the page of a query without a cursor that begins at this position.
+pub(crate) fn page_from(
+    listed: ListedGraph<'_>,
+    list: &JobQuery,
+    from: Option<u64>,
+) -> Result<Listing> {
+    let len = listed.1.state.read().status.len();
+    page_at(listed, list, from.map(|from| from.min(len)), 0)
+}
+
+fn page_at(
+    listed: ListedGraph<'_>,
+    list: &JobQuery,
+    from: Option<u64>,
+    skip: u64,
+) -> Result<Listing> {
     let mut page = match list.filter.is_any() {
         true => by_state(listed, list, from),
         false => by_scan(listed, list, from, skip)?,

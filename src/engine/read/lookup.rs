@@ -114,7 +114,7 @@ impl Engine {
         let Some(snapshot) = Snapshot::one(graph, sequence) else {
             return Ok(false);
         };
-        let mut reader = Reader::default();
+        let mut reader = Reader::without_unlisted();
         match reader.read(graph, &snapshot)? {
             Some(Unit::Block) => {
                 let n = sequence.checked_sub(reader.block.first_sequence);

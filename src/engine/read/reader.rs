@@ -16,7 +16,7 @@ use crate::engine::state::log_files::LogFiles;
 use crate::engine::state::state_identity::StateIdentity;
 use crate::engine::state::status::Selection;
 use crate::engine::state::unpacked::{TailPlace, TailRun};
-use crate::log::block::{BLOCK_JOBS_MAX, Block};
+use crate::log::block::{BLOCK_JOBS_MAX, Block, Extent};
 use crate::log::disk::File as _;
 use crate::log::event::SubmissionTexts;
 use crate::log::pack::Part;
@@ -168,7 +168,7 @@ impl Snapshot {
 
     /// The sequence numbers of the jobs, in order, and how many bytes each takes in the document.
     pub(crate) fn text_lengths(&self, graph: &GraphCore) -> Result<Vec<(u64, u64)>> {
-        let (mut reader, mut at, mut lengths) = (Reader::default(), 0, Vec::new());
+        let (mut reader, mut at, mut lengths) = (Reader::without_unlisted(), 0, Vec::new());
         let complete = State::Complete.as_str().len() as u64;
         let mut note = |sequence: u64, text: u64| {
             let selected = self.selection.next(sequence, &mut at);
@@ -237,7 +237,7 @@ impl TailRun {
         });
         let near = self.jobs.iter().take(last + 1).rev().take(BLOCK_JOBS_MAX);
         let is_near = |job: &&TailPlace| {
-            !is_large(job) && end.saturating_sub(u64::from(job.secrets_at)) <= READ_BYTES
+            !is_large(job) && end.saturating_sub(u64::from(job.unlisted_at)) <= READ_BYTES
         };
         let jobs = near.take_while(is_near).count().max(1) as u64;
         sequence + 1 - jobs
@@ -246,7 +246,7 @@ impl TailRun {
 
 /// What a reader has read.
 pub(crate) enum Unit {
-    /// Neighboring jobs, in [`Reader::block`].
+    /// Neighboring jobs, in [`Reader::block`]. Some of them may not be selected.
     Block,
     /// One job that is too large for a block.
     Large(Large),
@@ -261,6 +261,8 @@ pub(crate) struct Reader {
     next: u64,
     /// The end: this job and later ones are not read.
     pub(super) end: u64,
+    /// Whether unlisted parts are read, too. Otherwise, those of packed jobs are missing.
+    reads_unlisted: bool,
     ahead: Ahead,
     /// Text read from a segment.
     text: Vec<u8>,
@@ -281,6 +283,7 @@ impl Default for Reader {
             at: 0,
             next: 0,
             end: u64::MAX,
+            reads_unlisted: true,
             ahead: Ahead::default(),
             text: Vec::new(),
         }
@@ -288,6 +291,23 @@ impl Default for Reader {
 }
 
 impl Reader {
+    /// A reader for which the unlisted parts of packed jobs are missing.
+    pub(crate) fn without_unlisted() -> Reader {
+        Reader {
+            reads_unlisted: false,
+            ..Reader::default()
+        }
+    }
+
+    /// Sets whether the unlisted parts of packed jobs are read. By default, they are.
+    pub(crate) fn set_reads_unlisted(&mut self, reads: bool) {
+        self.reads_unlisted = reads;
+    }
+
+    pub(crate) fn reads_unlisted(&self) -> bool {
+        self.reads_unlisted
+    }
+
     /// Continues with the selected jobs of this range.
     pub(crate) fn seek_range(&mut self, range: Range<u64>, snapshot: &Snapshot) {
         self.at = snapshot.selection.place(range.start);
@@ -308,7 +328,7 @@ impl Reader {
                 self.next = sequence + 1;
                 return Large::in_pack(part, place).map(|l| Some(Unit::Large(l)));
             }
-            self.read_block(part, n, snapshot)?;
+            self.read_block((part, n), sequence, snapshot)?;
             self.next = place.end_sequence();
             return Ok(Some(Unit::Block));
         }
@@ -325,7 +345,13 @@ impl Reader {
         Ok(Some(Unit::Block))
     }
 
-    fn read_block(&mut self, part: &Arc<Part>, n: usize, snapshot: &Snapshot) -> Result<()> {
+    /// Reads the wanted jobs of the `n`-th block of a part, from the first one of them on.
+    fn read_block(
+        &mut self,
+        (part, n): (&Arc<Part>, usize),
+        first: u64,
+        snapshot: &Snapshot,
+    ) -> Result<()> {
         let place = &part.blocks[n];
         let same = self
             .ahead
@@ -361,15 +387,21 @@ impl Reader {
             self.ahead.part = Some(part.clone());
         }
         let at = (place.offset - self.ahead.offset) as usize;
-        let piece = &self.ahead.bytes[at..at + place.len as usize];
-        let opened = self.block.open(part.graph, place.first_sequence, piece);
-        let whole = opened.filter(|()| self.block.rows.len() as u64 == u64::from(place.jobs));
-        whole.ok_or_else(|| part.not_valid(place))
+        let sealed = &self.ahead.bytes[at..at + place.len as usize];
+        let last = snapshot
+            .selection
+            .before(self.end.min(place.end_sequence()));
+        let last = last.map_or(first, |(last, _)| last);
+        let extent = Extent {
+            jobs: first..=last,
+            unlisted: self.reads_unlisted,
+        };
+        part.open_block(place, sealed, &extent, &mut self.block)
     }
 
     /// How many jobs, starting with `first`, are read together.
     fn tail_span(&self, snapshot: &Snapshot, run: &TailRun, first: usize) -> usize {
-        let start = u64::from(run.jobs[first].secrets_at);
+        let start = u64::from(run.jobs[first].unlisted_at);
         let (mut jobs, mut at) = (0, self.at);
         for job in run.jobs[first..].iter().take(BLOCK_JOBS_MAX) {
             let sequence = run.first_sequence + (first + jobs) as u64;
@@ -390,14 +422,14 @@ impl Reader {
         match is_large(&run.jobs[n]) {
             true => Large::in_tail(run, n)
                 .whole()
-                .map(|(text, secrets)| (text.len() + secrets.len()) as u64),
+                .map(|(text, unlisted)| (text.len() + unlisted.len()) as u64),
             false => self.read_tail(run, n, 1).map(|()| self.text.len() as u64),
         }
     }
 
     fn read_tail(&mut self, run: &TailRun, first: usize, jobs: usize) -> Result<()> {
         let places = &run.jobs[first..first + jobs];
-        let start = places.first().map_or(0, |p| p.secrets_at);
+        let start = places.first().map_or(0, |p| p.unlisted_at);
         let end = places.last().map_or(0, |p| p.request_at + p.request_len);
         let damaged = |at: u32| {
             Error::damaged(
@@ -413,14 +445,14 @@ impl Reader {
             .map_err(|e| Error::io("read", &run.segment.path, &e))?;
         self.block.clear(run.first_sequence + first as u64);
         for place in places {
-            let secrets_at = (place.secrets_at - start) as usize;
+            let unlisted_at = (place.unlisted_at - start) as usize;
             let id_at = (place.id_at() - start) as usize;
             let request_at = (place.request_at - start) as usize;
-            let secrets = &self.text[secrets_at..][..place.secrets_len as usize];
+            let unlisted = &self.text[unlisted_at..][..place.unlisted_len as usize];
             let id = &self.text[id_at..][..usize::from(place.id_len)];
             let request = &self.text[request_at..][..place.request_len as usize];
             let mut crc = crc32fast::Hasher::new();
-            crc.update(secrets);
+            crc.update(unlisted);
             crc.update(id);
             crc.update(request);
             let texts = (std::str::from_utf8(id), std::str::from_utf8(request));
@@ -430,7 +462,7 @@ impl Reader {
             let texts = SubmissionTexts {
                 id,
                 request,
-                secrets,
+                unlisted,
             };
             self.block.push(&texts, place.submitted_ms);
         }

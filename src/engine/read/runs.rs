@@ -1,7 +1,7 @@
 //! A page as text and runs of complete jobs.
 //!
 //! The text of a complete job never changes. The sequence numbers of a graph are divided into runs
-//! of [`RUN_JOBS`], and the text of a run whose jobs are all on the page and complete depends only
+//! of [`run_jobs`], and the text of a run whose jobs are all on the page and complete depends only
 //! on its [`RunKey`]. A caller that has kept what it made of this text can skip the run; then none
 //! of its files are read.
 
@@ -13,7 +13,14 @@ use crate::model::error::Result;
 
 /// The number of jobs of a run. Shorter runs are compressed less well. Longer ones are interrupted
 /// more often by a job that is not complete or that was purged.
-pub(crate) const RUN_JOBS: u64 = 512;
+fn run_jobs() -> u64 {
+    #[cfg(feature = "simulation")]
+    if crate::base::simulated::is_here() {
+        // The graphs of a simulation are small.
+        return 32;
+    }
+    512
+}
 
 /// A run with more text than this is ordinary text.
 const RUN_BYTES_MAX: usize = 512 << 10;
@@ -56,7 +63,7 @@ pub(crate) fn first_run(snapshot: &Snapshot, from: u64, at: &mut usize) -> Optio
         return None;
     }
     let selection = &snapshot.selection;
-    selection.aligned_complete_run(from, RUN_JOBS, at)
+    selection.aligned_complete_run(from, run_jobs(), at)
 }
 
 /// The document of [`Document`](super::document::Document) in parts.
@@ -131,7 +138,7 @@ impl RunDocument {
     pub(crate) fn skip_run(&mut self, snapshot: &Snapshot) {
         if let Stage::Run(first) = self.stage {
             self.texts.is_continued = true;
-            self.continue_from(first + RUN_JOBS, snapshot);
+            self.continue_from(first + run_jobs(), snapshot);
         }
     }
 
@@ -146,7 +153,7 @@ impl RunDocument {
         let Stage::Run(first) = std::mem::replace(&mut self.stage, Stage::Done) else {
             return Ok(false);
         };
-        let end = first + RUN_JOBS;
+        let end = first + run_jobs();
         self.texts.seek_range(first..end, snapshot);
         while self.texts.produce(graph, snapshot, out)? {
             if out.len() > RUN_BYTES_MAX || self.texts.large.is_some() {

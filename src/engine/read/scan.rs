@@ -212,7 +212,7 @@ impl Scan<'_> {
         };
         if !unsure.is_empty() {
             let within = self.selected(&unsure);
-            let found = self.matching(&mut Reader::default(), &within, 0..u64::MAX)?;
+            let found = self.matching(&mut Reader::without_unlisted(), &within, 0..u64::MAX)?;
             kept.retain(|s| unsure.binary_search(s).is_err() || found.binary_search(s).is_ok());
         }
         Ok(kept)
@@ -310,6 +310,7 @@ impl Scan<'_> {
     ) -> Result<Vec<u64>> {
         let mut at = snapshot.selection.place(range.start);
         let mut found = Vec::new();
+        reader.set_reads_unlisted(self.matcher.needs_unlisted());
         reader.seek_range(range.clone(), snapshot);
         let not_valid = |sequence| missing(&self.graph.path(), sequence);
         while let Some(unit) = reader.read(self.graph, snapshot)? {
@@ -325,8 +326,10 @@ impl Scan<'_> {
                         if sequence >= end.min(range.end) {
                             break;
                         }
-                        let row = &block.rows[(sequence - block.first_sequence) as usize];
-                        let is_match = self.matches(block.request(row), row.submitted_ms);
+                        let n = (sequence - block.first_sequence) as usize;
+                        let row = &block.rows[n];
+                        let parts = (block.request(row), block.unlisted(n));
+                        let is_match = self.matches(parts, row.submitted_ms);
                         if is_match.ok_or_else(|| not_valid(sequence))? {
                             found.push(sequence);
                         }
@@ -335,9 +338,13 @@ impl Scan<'_> {
                 }
                 Unit::Large(large) => {
                     let (sequence, row) = (large.sequence, large.row);
-                    let text = large.text()?;
+                    let (text, unlisted) = match self.matcher.needs_unlisted() {
+                        true => large.whole()?,
+                        false => (large.text()?, Vec::new()),
+                    };
                     let request = text.get(row.request_range());
-                    let is_match = request.and_then(|r| self.matches(r, row.submitted_ms));
+                    let is_match =
+                        request.and_then(|r| self.matches((r, &unlisted), row.submitted_ms));
                     if is_match.ok_or_else(|| not_valid(sequence))? {
                         found.push(sequence);
                     }
@@ -347,13 +354,16 @@ impl Scan<'_> {
         Ok(found)
     }
 
-    fn matches(&self, request: &[u8], submitted_ms: u64) -> Option<bool> {
+    fn matches(&self, (request, unlisted): (&[u8], &[u8]), submitted_ms: u64) -> Option<bool> {
         if !self.filter.submitted.has(submitted_ms) {
             return Some(false);
         }
         match self.filter.texts.is_any() {
             true => Some(true),
-            false => self.matcher.matches(std::str::from_utf8(request).ok()?),
+            false => {
+                let request = std::str::from_utf8(request).ok()?;
+                self.matcher.matches(request, unlisted)
+            }
         }
     }
 }

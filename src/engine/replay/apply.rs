@@ -16,7 +16,6 @@ use crate::log::clock_mark::shifted;
 use crate::log::event::{Event, RecoveredAs, unpack_sequences};
 use crate::log::purged_jobs;
 use crate::model::error::{Error, Result};
-use crate::model::outcome::OutcomeKind;
 use crate::model::token::OpenEvent;
 
 /// What events are applied to.
@@ -31,6 +30,8 @@ pub(crate) trait Target {
     /// Time that the age clock did not count was confirmed.
     fn confirmed(&mut self, gap: Gap);
     fn changed(&mut self, graph: &Arc<GraphCore>, change: StateChange);
+    /// A command was assigned a number.
+    fn named(&mut self, graph: &Arc<GraphCore>, number: u8, name: &str);
     /// An external id, or an idempotency key, was added.
     fn added_id(&mut self, id: Pair);
     /// The external id of a purged job. It is already known unless the job's submission was erased.
@@ -89,82 +90,111 @@ pub(crate) fn apply(
 fn apply_to(
     graph: &Arc<GraphCore>,
     event: &Event<'_>,
-    (lsn, end): (u64, u64),
+    place: (u64, u64),
     target: &mut impl Target,
+) -> Option<()> {
+    let (lsn, _) = place;
+    match *event {
+        Event::Purged { jobs, .. } => {
+            for job in purged_jobs::unpack(jobs)? {
+                if let Some(id) = job.id.filter(|id| id.is_external) {
+                    target.purged_id((id.lookup, graph.owner(job.sequence)));
+                }
+            }
+        }
+        Event::Forgotten { through_lsn, .. } => target.forgotten(graph, through_lsn),
+        _ => {}
+    }
+    each_change(event, place, |change| target.changed(graph, change))?;
+    match *event {
+        Event::Submitted {
+            sequence, texts, ..
+        } if graph.is_external(texts.id, sequence) => {
+            target.added_id((graph.id_hash(texts.id), graph.owner(sequence)));
+        }
+        Event::Keyed { sequence, key, .. } => {
+            target.added_id((graph.key_hash(key), graph.owner_of_key(sequence, lsn)));
+        }
+        Event::Command { number, name, .. } => target.named(graph, number, name),
+        _ => {}
+    }
+    Some(())
+}
+
+/// Calls `each` with the changes of an event, one for each of its jobs. Returns `None` if the event
+/// is invalid.
+pub(crate) fn each_change(
+    event: &Event<'_>,
+    (lsn, end): (u64, u64),
+    mut each: impl FnMut(StateChange),
 ) -> Option<()> {
     match *event {
         Event::Submitted {
             sequence,
             time_ms,
             fingerprint,
+            command,
             texts,
             ..
-        } => {
-            let place = TailPlace::new(end, &texts, time_ms);
-            let submitted = StateChange::Submitted {
-                sequence,
-                place,
-                fingerprint,
-            };
-            target.changed(graph, submitted);
-            if graph.is_external(texts.id, sequence) {
-                target.added_id((graph.id_hash(texts.id), graph.owner(sequence)));
-            }
-        }
-        Event::Keyed { sequence, key, .. } => {
-            target.added_id((graph.key_hash(key), graph.owner_of_key(sequence, lsn)));
-        }
+        } => each(StateChange::Submitted {
+            sequence,
+            place: TailPlace::new(end, &texts, (time_ms, command)),
+            fingerprint,
+        }),
         Event::Started {
-            sequence, time_ms, ..
-        } => {
-            let at_ms = time_ms;
-            target.changed(graph, StateChange::Started { sequence, at_ms });
-        }
-        Event::CancelRequested { sequence, .. } => {
-            target.changed(graph, StateChange::CancelRequested { sequence });
-        }
+            sequence,
+            time_ms,
+            command,
+            wait_ms,
+            ..
+        } => each(StateChange::Started {
+            sequence,
+            at_ms: time_ms,
+            command,
+            wait_ms,
+        }),
+        Event::CancelRequested { sequence, .. } => each(StateChange::CancelRequested { sequence }),
         Event::Completed {
             sequence,
             time_ms,
             age_shift_ms,
             kind,
+            command,
+            run_ms,
             ref extra,
             ..
-        } => {
-            let finished = Finished {
+        } => each(StateChange::Completed {
+            sequence,
+            command,
+            run_ms,
+            finished: Finished {
                 at_ms: time_ms,
                 age_ms: shifted(time_ms, age_shift_ms),
                 kind,
                 open_number: 0,
                 extra_lsn: if extra.is_some() { lsn } else { 0 },
-            };
-            target.changed(graph, StateChange::Completed { sequence, finished });
-        }
+            },
+        }),
         Event::Recovered {
             open_number,
             time_ms,
             age_shift_ms,
             action,
+            command,
             sequences,
             ..
         } => {
             let times = (time_ms, shifted(time_ms, age_shift_ms));
             for sequence in unpack_sequences(sequences)? {
-                target.changed(graph, recovered(sequence, action, open_number, times));
+                each(recovered((sequence, command), action, open_number, times));
             }
         }
         Event::Purged { jobs, .. } => {
             for job in purged_jobs::unpack(jobs)? {
-                let sequence = job.sequence;
-                if let Some(id) = job.id.filter(|id| id.is_external) {
-                    target.purged_id((id.lookup, graph.owner(sequence)));
-                }
-                let tombstone = job.id.map(|id| TombstoneRow::new(&id, lsn));
-                let purged = StateChange::Purged {
-                    sequence,
-                    tombstone,
-                };
-                target.changed(graph, purged);
+                each(StateChange::Purged {
+                    sequence: job.sequence,
+                    tombstone: job.id.map(|id| TombstoneRow::new(&id, lsn)),
+                });
             }
         }
         Event::Forgotten {
@@ -172,13 +202,11 @@ fn apply_to(
             sequences,
             ..
         } => {
-            target.forgotten(graph, through_lsn);
             for sequence in unpack_sequences(sequences)? {
-                let forgotten = StateChange::Forgotten {
+                each(StateChange::Forgotten {
                     sequence,
                     through_lsn,
-                };
-                target.changed(graph, forgotten);
+                });
             }
         }
         // These do not change jobs of a graph.
@@ -187,6 +215,8 @@ fn apply_to(
         | Event::Confirmed(_)
         | Event::GraphCreated { .. }
         | Event::GraphDropped { .. }
+        | Event::Keyed { .. }
+        | Event::Command { .. }
         | Event::Submits { .. }
         | Event::Lost { .. }
         | Event::Erased { .. } => {}
@@ -196,18 +226,18 @@ fn apply_to(
 
 /// What recovery did with one job.
 fn recovered(
-    sequence: u64,
+    (sequence, command): (u64, u8),
     action: RecoveredAs,
     open_number: u64,
     (at_ms, age_ms): (u64, i64),
 ) -> StateChange {
-    let kind = match action {
-        RecoveredAs::Requeued => return StateChange::Requeued { sequence },
-        RecoveredAs::Interrupted => OutcomeKind::Interrupted,
-        RecoveredAs::Cancelled => OutcomeKind::Cancelled,
+    let Some(kind) = action.outcome() else {
+        return StateChange::Requeued { sequence };
     };
     StateChange::Completed {
         sequence,
+        command,
+        run_ms: None,
         finished: Finished {
             at_ms,
             age_ms,

@@ -78,6 +78,7 @@ impl Replay {
             replay: self,
             path,
             segment,
+            lsn: 0,
             is_new: true,
         }
     }
@@ -88,13 +89,25 @@ struct Restoring<'r> {
     replay: &'r mut Replay,
     path: &'r Path,
     segment: Option<&'r Arc<Segment>>,
+    lsn: u64,
     /// Whether the index lacks the event.
     is_new: bool,
 }
 
 impl Restoring<'_> {
     fn apply(&mut self, event: &Event<'_>, place: (u64, u64)) -> Result<()> {
+        self.lsn = place.0;
         apply(event, place, self.path, self)
+    }
+
+    /// Counts what a change contributes to the graph's history, unless the index contains it.
+    fn count(&mut self, graph: &GraphCore, change: &StateChange) {
+        let mut state = graph.state.write();
+        if self.lsn > state.activity.history.through_lsn {
+            let before = state.activity.history.len();
+            state.count(change);
+            self.replay.changes += (state.activity.history.len() - before) as u64;
+        }
     }
 
     /// Records that jobs before this one are missing.
@@ -169,6 +182,7 @@ impl Target for Restoring<'_> {
                 self.note_out_of_order(graph, sequence);
             } else if self.is_new {
                 graph.state.write().apply_state(&change);
+                self.count(graph, &change);
             }
             return;
         }
@@ -191,10 +205,15 @@ impl Target for Restoring<'_> {
             state.apply_state(&change);
         }
         drop(state);
+        self.count(graph, &change);
         // A cancel request does not show whether the job had been started.
         if !matches!(change, StateChange::CancelRequested { .. }) {
             self.replay.in_doubt.remove(graph.number, sequence);
         }
+    }
+
+    fn named(&mut self, graph: &Arc<GraphCore>, number: u8, name: &str) {
+        graph.state.write().activity.commands.insert(number, name);
     }
 
     fn added_id(&mut self, (hash, owner): Pair) {

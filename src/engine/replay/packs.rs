@@ -12,7 +12,9 @@ use crate::index::Fault;
 use crate::log::block::Block;
 use crate::log::event::Event;
 use crate::log::pack::{BlockPlace, Pack, Part};
+use crate::log::{erased_history, submit_runs};
 use crate::model::error::Result;
+use crate::model::history::Slot;
 
 /// The state of the pack being replayed.
 #[derive(Default)]
@@ -126,6 +128,7 @@ impl Replay {
             graph: number,
             first_sequence,
             count,
+            runs,
         } = event
         {
             let known = (self.indexer.applied_lsn + 1)
@@ -145,12 +148,20 @@ impl Replay {
                     self.note_broken(error, number);
                 } else {
                     (first..first_sequence + count).for_each(|s| state.add_pending(s));
+                    let in_history = (state.activity.history.through_lsn + 1).saturating_sub(lsn);
+                    let known = known.max(in_history.min(count));
+                    let runs = submit_runs::unpack(runs).unwrap_or_default();
+                    for run in submit_runs::slice(&runs, known, count - known) {
+                        state.activity.commands.take(run.command);
+                        let slot = Slot::of_minute(run.minute, run.command);
+                        state.activity.history.add_submitted(slot, run.count);
+                    }
                 }
             }
             self.advance_to(lsn + count);
             return Ok(());
         }
-        if let &Event::Erased { count } = event {
+        if let &Event::Erased { count, history } = event {
             // An index that ends within the pack was written before the pack was rewritten. It
             // contains some of the erased events, but it is unknown how many.
             if self.pack.began_in {
@@ -158,6 +169,7 @@ impl Replay {
                 return Err(Fault(what.to_owned()).into());
             }
             self.pack.has_erased = true;
+            self.erased_history((lsn, lsn + count), history)?;
             self.advance_to(lsn + count);
             return Ok(());
         }
@@ -172,6 +184,33 @@ impl Replay {
         self.event((lsn, 0), event, path, None)
     }
 
+    /// Counts what events did that are now erased.
+    fn erased_history(
+        &mut self,
+        (first_lsn, end_lsn): (u64, u64),
+        history: &[u8],
+    ) -> Result<(), ReplayError> {
+        let (graphs, mut is_divided) = (&self.graphs, false);
+        erased_history::each(history, |number, slot, counts| {
+            let Some(graph) = graphs.by_number.get(&number) else {
+                return;
+            };
+            let activity = &mut graph.state.write().activity;
+            activity.commands.take(slot.command);
+            let history = &mut activity.history;
+            is_divided |= (first_lsn..end_lsn - 1).contains(&history.through_lsn);
+            if history.through_lsn < first_lsn {
+                history.add(slot, &counts);
+            }
+        });
+        if is_divided {
+            let what =
+                "the history of a graph ends inside a part of the log that has been rewritten";
+            return Err(Fault(what.to_owned()).into());
+        }
+        Ok(())
+    }
+
     /// Adds the external ids of a part's jobs.
     fn external_ids(&mut self, graph: &Arc<GraphCore>, part: &Part) -> Result<(), ReplayError> {
         let is_looked_up = |place: &BlockPlace| {
@@ -180,16 +219,15 @@ impl Replay {
         let mut block = Block::default();
         let mut piece = Vec::new();
         for place in part.blocks.iter().filter(|place| is_looked_up(place)) {
-            let sequence = place.first_sequence;
             if place.large {
                 let id = crate::engine::read::large::large_id(part, *place)?;
-                self.ids.add(graph.id_hash(&id), graph.owner(sequence));
+                let owner = graph.owner(place.first_sequence);
+                self.ids.add(graph.id_hash(&id), owner);
                 self.changes += 1;
                 continue;
             }
             part.read_block(place, (&mut block, &mut piece))?;
-            for (n, row) in block.rows.iter().enumerate() {
-                let sequence = sequence + n as u64;
+            for (sequence, row) in (block.first_sequence..).zip(&block.rows) {
                 let id = std::str::from_utf8(block.id(row)).map_err(|_| part.not_valid(place))?;
                 if graph.is_external(id, sequence) {
                     self.ids.add(graph.id_hash(id), graph.owner(sequence));

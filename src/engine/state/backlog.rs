@@ -101,11 +101,13 @@ impl GraphState {
             details,
             chunks: self.status.take_dirty(),
             forgotten_lsn: self.forgotten_lsn,
+            last_command: self.activity.commands.last(),
+            history: self.activity.history.take(),
         }
     }
 
     fn is_changed(&self) -> bool {
-        self.status.is_dirty() || !self.changed.is_empty()
+        self.status.is_dirty() || !self.changed.is_empty() || self.activity.history.len() > 0
     }
 }
 

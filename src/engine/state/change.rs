@@ -3,6 +3,8 @@
 use crate::engine::state::unpacked::TailPlace;
 use crate::index::rows::{Finished, TombstoneRow};
 use crate::log::fingerprint::Fingerprint;
+use crate::model::job_counts::Happened;
+use crate::model::outcome::OutcomeKind;
 
 /// A change of one graph, as recorded in the log, but without the jobs' texts.
 #[derive(Clone, Debug)]
@@ -15,6 +17,8 @@ pub(crate) enum StateChange {
     Started {
         sequence: u64,
         at_ms: u64,
+        command: u8,
+        wait_ms: Option<u64>,
     },
     CancelRequested {
         sequence: u64,
@@ -22,6 +26,8 @@ pub(crate) enum StateChange {
     Completed {
         sequence: u64,
         finished: Finished,
+        command: u8,
+        run_ms: Option<u64>,
     },
     Requeued {
         sequence: u64,
@@ -44,6 +50,35 @@ impl StateChange {
             self,
             StateChange::Submitted { .. } | StateChange::Requeued { .. }
         )
+    }
+
+    /// What is counted: the time, the number of the command, and what happened.
+    pub(crate) fn happened(&self) -> Option<(u64, u8, Happened)> {
+        match *self {
+            StateChange::Submitted { place, .. } => {
+                Some((place.submitted_ms, place.command, Happened::Submitted))
+            }
+            StateChange::Started {
+                at_ms,
+                command,
+                wait_ms,
+                ..
+            } => Some((at_ms, command, Happened::Started { wait_ms })),
+            StateChange::Completed {
+                finished,
+                command,
+                run_ms,
+                ..
+            } => {
+                let kind = OutcomeKind::from_stored(finished.kind)?;
+                let completed = Happened::Completed { kind, run_ms };
+                Some((finished.at_ms, command, completed))
+            }
+            StateChange::CancelRequested { .. }
+            | StateChange::Requeued { .. }
+            | StateChange::Purged { .. }
+            | StateChange::Forgotten { .. } => None,
+        }
     }
 
     pub(crate) fn sequence(&self) -> u64 {

@@ -16,6 +16,8 @@ pub(crate) struct CommitChanges {
     pub(crate) jobs: Vec<(Arc<GraphCore>, StateChange)>,
     pub(crate) created: Vec<Arc<GraphCore>>,
     pub(crate) dropped: Vec<Arc<GraphCore>>,
+    /// Commands that were assigned a number.
+    pub(crate) commands: Vec<(Arc<GraphCore>, u8, Arc<str>)>,
     /// External ids and idempotency keys that were added.
     pub(crate) external_ids: Vec<Pair>,
     /// For each job started for a claim that can be withdrawn: the claim.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::base::sync::time::Instant;
 use crate::engine::state::backlog::Backlog;
+use crate::engine::state::nearby_jobs::NearbyJobs;
 use crate::engine::state::waiters::Waiter;
 use crate::log::frame::Builder;
 use crate::log::identity::LogEnd;
@@ -21,6 +22,7 @@ pub(crate) struct Committer {
     pub(crate) backlog: Backlog,
     /// Waiters for changes that this round made visible.
     pub(crate) waiters: Vec<Arc<Waiter>>,
+    pub(crate) nearby_jobs: NearbyJobs,
 }
 
 impl Committer {
@@ -33,6 +35,7 @@ impl Committer {
             now_ms: 0,
             backlog,
             waiters: Vec::new(),
+            nearby_jobs: NearbyJobs::default(),
         }
     }
 

@@ -85,6 +85,13 @@ impl ExternalIds {
         self.generation.load(Ordering::Acquire)
     }
 
+    /// Returns the generation that was read before a lookup, if the lookup was right to find no job.
+    /// An id is known just before its job becomes visible, so a lookup in between finds the id, but
+    /// no job.
+    pub(crate) fn generation_if_absent(&self, before: u64, hash: u64) -> Option<u64> {
+        (!self.may_contain(hash)).then_some(before)
+    }
+
     /// The owners that are not in the index yet.
     pub(crate) fn recent(&self, hash: u64) -> Vec<Owner> {
         let recent = self.recent.read();

@@ -3,21 +3,22 @@
 //! Only this code changes [`GraphState`]. All changes of a commit become visible together.
 //! Changes that are not in the index yet are found here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::base::sync::atomic::Ordering;
+use crate::engine::state::activity::Activity;
 use crate::engine::state::change::StateChange;
 use crate::engine::state::detail_changes::DetailChanges;
-use crate::engine::state::details::DetailHashes;
+use crate::engine::state::details::ChunkDetails;
 use crate::engine::state::graph_changes::{GraphChanges, RoundNumber};
-use crate::engine::state::run_cell::RunCell;
+use crate::engine::state::running::RunningJob;
 use crate::engine::state::state_identity::StateIdentity;
-use crate::engine::state::status::StatusColumn;
+use crate::engine::state::status::{CHUNK_JOBS, StatusColumn};
 use crate::engine::state::unpacked::{TailPlace, TailRun};
 use crate::engine::state::waiters::{PENDING, Waiter, Waiters};
-use crate::index::rows::Detail;
+use crate::index::rows::{DETAIL_JOBS, Detail};
 use crate::log::fingerprint::Fingerprint;
 use crate::log::pack::Part;
 use crate::log::segment::Segment;
@@ -37,12 +38,11 @@ pub(crate) struct GraphState {
     pub(crate) forgotten_lsn: u64,
     /// Running jobs with a cancel request.
     pub(crate) cancelling: BTreeSet<u64>,
-    /// Running jobs that have a guard.
-    pub(crate) watched: BTreeMap<u64, Arc<RunCell>>,
+    pub(crate) activity: Activity,
     /// Waiters for a job's completion, or for a pending job.
     pub(crate) waiters: Waiters,
-    /// The hashes of the rows of details in the index.
-    pub(crate) details: DetailHashes,
+    /// What is known about the rows of details in the index.
+    pub(crate) details: ChunkDetails,
     /// Changes that were made since the indexer last took the changes.
     pub(crate) changed: DetailChanges,
     /// Changes that are being written to the index.
@@ -102,47 +102,86 @@ impl GraphState {
 
     /// Marks the run of a job as over, so that it no longer owns the job.
     fn end_run(&mut self, sequence: u64) {
-        if let Some(cell) = self.watched.remove(&sequence) {
+        if let Some(cell) = self.activity.watched.remove(&sequence) {
             cell.end();
         }
     }
 
     /// Marks all runs as over, so that they no longer own their jobs.
     pub(crate) fn end_runs(&mut self) {
-        std::mem::take(&mut self.watched)
+        std::mem::take(&mut self.activity.watched)
             .into_values()
             .for_each(|cell| cell.end());
+    }
+
+    /// Counts what a change that is replayed contributes to the history. The number of its command
+    /// stays assigned, even if the event that named the command is lost.
+    pub(crate) fn count(&mut self, change: &StateChange) {
+        if let Some(counted) = change.happened() {
+            self.activity.commands.take(counted.1);
+            self.activity.history.count(counted);
+        }
+    }
+
+    /// Counts a change that was made at this time, in the history and in the counters. Events that
+    /// happened at other times were imported, and are counted only in the history.
+    pub(crate) fn count_published(&mut self, change: &StateChange, now_ms: u64) {
+        if let Some((at_ms, command, happened)) = change.happened() {
+            if at_ms == now_ms {
+                self.activity.counters.count(happened);
+            }
+            self.activity.history.count((at_ms, command, happened));
+        }
     }
 
     /// Applies a change of states, without texts.
     pub(crate) fn apply_state(&mut self, change: &StateChange) {
         match *change {
             StateChange::Submitted { sequence, .. } => self.add_pending(sequence),
-            StateChange::Started { sequence, at_ms } => {
+            StateChange::Started {
+                sequence,
+                at_ms,
+                command,
+                ..
+            } => {
                 self.status.set(sequence, State::Running);
+                let running = RunningJob {
+                    started_ms: at_ms,
+                    command,
+                };
+                self.activity.running.insert(sequence, running);
                 let detail = self.changed.of(sequence);
                 detail.started_ms = Some(at_ms);
+                detail.command = command;
             }
             StateChange::CancelRequested { sequence } => {
                 self.cancelling.insert(sequence);
-                if let Some(cell) = self.watched.get(&sequence) {
+                if let Some(cell) = self.activity.watched.get(&sequence) {
                     cell.cancel.store(true, Ordering::Release);
                 }
                 let detail = self.changed.of(sequence);
                 detail.cancel_requested = true;
             }
-            StateChange::Completed { sequence, finished } => {
+            StateChange::Completed {
+                sequence,
+                finished,
+                command,
+                ..
+            } => {
                 self.status.set(sequence, State::Complete);
                 self.cancelling.remove(&sequence);
+                self.activity.running.remove(sequence);
                 self.end_run(sequence);
                 let detail = self.changed.of(sequence);
                 detail.finished = Some(finished);
+                detail.command = command;
             }
             // The start time is kept, because pages taken earlier still show the job as running. A
             // job with a cancel request is never requeued.
             StateChange::Requeued { sequence } => {
                 self.status.set(sequence, State::Pending);
                 self.cancelling.remove(&sequence);
+                self.activity.running.remove(sequence);
                 self.end_run(sequence);
             }
             StateChange::Purged {
@@ -151,6 +190,7 @@ impl GraphState {
             } => {
                 self.status.set_removed(sequence);
                 self.cancelling.remove(&sequence);
+                self.activity.running.remove(sequence);
                 // The outcome stays available to pages that were taken earlier, until the tombstone
                 // is forgotten.
                 let left = Detail {
@@ -168,6 +208,7 @@ impl GraphState {
                 // The job was purged, even if the event that records the purge is lost.
                 self.status.set_removed(sequence);
                 self.cancelling.remove(&sequence);
+                self.activity.running.remove(sequence);
                 let forget = Detail {
                     reset: true,
                     ..Detail::default()
@@ -215,6 +256,7 @@ impl GraphState {
         for sequence in &cancelling {
             self.cancelling.remove(sequence);
         }
+        self.activity.running.remove_range(range.clone());
         // Their details are removed; only tombstones are kept.
         if range.end - range.start < self.changed.len() as u64 {
             for sequence in range.clone() {
@@ -265,12 +307,17 @@ impl GraphState {
             let place = part.blocks[part.block_of(sequence)?];
             return Some((place.first_ms, place.span_ms == 0));
         }
+        let place = self.tail_place(sequence)?;
+        Some((place.submitted_ms, true))
+    }
+
+    /// The place of a job's request, if the request is not packed.
+    pub(crate) fn tail_place(&self, sequence: u64) -> Option<&TailPlace> {
         let after = self
             .tail
             .partition_point(|run| run.first_sequence <= sequence);
         let run = self.tail.get(after.checked_sub(1)?)?;
-        let place = run.jobs.get((sequence - run.first_sequence) as usize)?;
-        Some((place.submitted_ms, true))
+        run.jobs.get((sequence - run.first_sequence) as usize)
     }
 
     /// The sequence number after the last packed job.
@@ -328,5 +375,35 @@ impl GraphState {
                 .and_then(|flushing| flushing.get(sequence).copied()),
             self.changed.get(sequence).copied(),
         ]
+    }
+
+    /// For each chunk of jobs, whether the index lacks changes to the details of any of its jobs.
+    pub(crate) fn changed_chunks(&self) -> Vec<bool> {
+        let mut changed = vec![false; self.status.len().div_ceil(CHUNK_JOBS) as usize];
+        let flushing = self.flushing.iter().flat_map(|flushing| flushing.iter());
+        for (sequence, _) in flushing.chain(self.changed.iter()) {
+            if let Some(changed) = changed.get_mut((sequence / CHUNK_JOBS) as usize) {
+                *changed = true;
+            }
+        }
+        changed
+    }
+
+    /// Like [`GraphState::detail_changes`], for the jobs of a row, by their places in it. If there
+    /// are several facts about a job, the later ones follow the earlier ones.
+    pub(crate) fn detail_changes_of(&self, group: u64) -> Vec<(usize, Detail)> {
+        let mut changes = Vec::new();
+        let flushing = self
+            .flushing
+            .as_ref()
+            .filter(|flushing| !flushing.is_empty());
+        if flushing.is_none() && self.changed.is_empty() {
+            return changes;
+        }
+        for n in 0..DETAIL_JOBS {
+            let facts = self.detail_changes(group * DETAIL_JOBS + n);
+            changes.extend(facts.into_iter().flatten().map(|fact| (n as usize, fact)));
+        }
+        changes
     }
 }

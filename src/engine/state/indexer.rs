@@ -4,6 +4,7 @@
 //! are in the index.
 
 mod chunk_rows;
+mod history;
 pub(crate) mod removal;
 mod writer;
 
@@ -41,7 +42,7 @@ pub(crate) enum Applied {
 pub(crate) struct Indexer {
     store: StoreId,
     pub(crate) applied_lsn: u64,
-    /// Hashes of the graph rows, status rows and run rows, by key.
+    /// Hashes of the rows that are included in the digest, by key.
     row_hashes: HashMap<RowKey, u64>,
     /// All of those hashes combined.
     digest: u64,
@@ -64,6 +65,8 @@ pub(crate) struct IndexedGraph {
     pub(crate) graph: Weak<GraphCore>,
     /// The LSN of the last purge whose tombstones are forgotten.
     pub(crate) forgotten_lsn: u64,
+    /// The greatest number of a command.
+    pub(crate) last_command: u8,
 }
 
 /// The length of the longest key whose row is hashed individually, in bytes.
@@ -218,7 +221,7 @@ impl Indexer {
                 return Ok(Applied::Interrupted);
             }
             if !dropped.contains(&graph.number) {
-                self.apply_graph(&mut writer, graph)?;
+                self.apply_graph(&mut writer, graph, batch.lsn)?;
             }
         }
         self.remove_dead_ids(&mut writer, ids)?;
@@ -234,17 +237,26 @@ impl Indexer {
         &mut self,
         writer: &mut Writer<'_>,
         graph: &Arc<GraphCore>,
+        lsn: u64,
     ) -> Result<(), Fault> {
         let GraphChanges {
             details,
             chunks,
             forgotten_lsn,
+            last_command,
+            history,
         } = graph.state.write().take_for_round();
         let now = IndexedGraph {
             graph: Arc::downgrade(graph),
             forgotten_lsn,
+            last_command,
         };
         let known = self.graphs.insert(graph.number, now);
+        let known_command = known.as_ref().map_or(0, |known| known.last_command);
+        self.put_commands(writer, graph, known_command..last_command)?;
+        if let Some(history) = history {
+            self.put_history(writer, graph, (&history, lsn))?;
+        }
         if known.is_none_or(|known| known.forgotten_lsn != forgotten_lsn) {
             let key = rows::graph_key(graph.number);
             let row = GraphRow {

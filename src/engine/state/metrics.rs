@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
+use crate::base::sync::Mutex;
 use crate::base::sync::atomic::{AtomicU64, Ordering};
+use crate::model::job_counts::JobCounts;
 use crate::model::stats::{BOUNDS, Histogram};
 
 /// Counts durations.
@@ -53,6 +55,8 @@ pub(crate) struct Metrics {
     pub(crate) feed_reads: Counter,
     pub(crate) syncs: DurationHistogram,
     pub(crate) waits: DurationHistogram,
+    /// What happened to the jobs of graphs that have been dropped.
+    pub(crate) dropped_jobs: Mutex<JobCounts>,
 }
 
 pub(crate) struct Counter(AtomicU64);

@@ -1,5 +1,6 @@
 //! The data of an open store. Uses nothing of the engine outside this directory.
 
+pub(crate) mod activity;
 #[cfg(feature = "archive")]
 pub(crate) mod archive_state;
 pub(crate) mod attached_service;
@@ -9,6 +10,7 @@ pub(crate) mod catalog;
 pub(crate) mod change;
 pub(crate) mod claim;
 pub(crate) mod clock_readings;
+pub(crate) mod commands;
 pub(crate) mod commit_changes;
 pub(crate) mod committer;
 pub(crate) mod committer_guard;
@@ -20,11 +22,15 @@ pub(crate) mod follower;
 pub(crate) mod graph;
 pub(crate) mod graph_changes;
 pub(crate) mod graph_state;
+pub(crate) mod history;
+pub(crate) mod history_pages;
 pub(crate) mod indexer;
 pub(crate) mod lock_holder;
 pub(crate) mod log_files;
 pub(crate) mod metrics;
+pub(crate) mod nearby_jobs;
 pub(crate) mod operation;
+pub(crate) mod outcome_counts;
 pub(crate) mod queue;
 pub(crate) mod recovered;
 pub(crate) mod removed_jobs;
@@ -34,6 +40,7 @@ pub(crate) mod retention;
 pub(crate) mod retired;
 pub(crate) mod rewrites;
 pub(crate) mod run_cell;
+pub(crate) mod running;
 pub(crate) mod state_identity;
 pub(crate) mod status;
 pub(crate) mod store_lock;

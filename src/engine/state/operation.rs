@@ -200,13 +200,13 @@ pub(crate) struct JobLookup {
     /// The request of the job with that id.
     pub(crate) found: Option<Request>,
     /// The generation of [`ExternalIds`](crate::engine::state::external_ids::ExternalIds) before
-    /// the lookup.
-    pub(crate) generation: u64,
+    /// the lookup; `None` if the committer has to look again.
+    pub(crate) generation: Option<u64>,
 }
 
 /// The result of looking up an idempotency key; the key had no owner when the caller looked it up.
 pub(crate) struct KeyLookup {
     /// The generation of [`ExternalIds`](crate::engine::state::external_ids::ExternalIds) before
-    /// the lookup.
-    pub(crate) generation: u64,
+    /// the lookup; `None` if the committer has to look again.
+    pub(crate) generation: Option<u64>,
 }

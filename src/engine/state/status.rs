@@ -204,10 +204,10 @@ impl StatusColumn {
         }
     }
 
-    /// How many jobs of a chunk are complete.
-    pub(crate) fn complete_in_chunk(&self, chunk: usize) -> u64 {
-        let chunk = self.chunks.get(chunk);
-        chunk.map_or(0, |chunk| u64::from(chunk.counts[2]))
+    /// How many jobs of a chunk are in one of these states.
+    pub(crate) fn total_in_chunk(&self, chunk: u64, states: States) -> u64 {
+        let chunk = self.chunks.get(chunk as usize);
+        chunk.map_or(0, |chunk| chunk::count(states, &chunk.counts))
     }
 
     fn push_chunk(&mut self, chunk: Chunk) {

@@ -70,6 +70,7 @@ impl Tally {
                 graph,
                 first_sequence,
                 count,
+                ..
             } => {
                 self.note_job(graph, first_sequence + count - 1);
                 self.submit(graph, first_sequence + count);
@@ -97,6 +98,8 @@ impl Tally {
             | Event::Erased { .. }
             | Event::Clock
             | Event::Confirmed(_) => {}
+            // An event without jobs still refers to its graph.
+            Event::Command { graph, .. } => self.note_jobs_up_to(graph, 0),
         }
     }
 }

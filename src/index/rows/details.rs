@@ -10,6 +10,8 @@ pub(crate) struct Detail {
     pub(crate) started_ms: Option<u64>,
     pub(crate) finished: Option<Finished>,
     pub(crate) cancel_requested: bool,
+    /// The number of the job's command, if known; 0 otherwise.
+    pub(crate) command: u8,
     /// What remains of a purged job.
     pub(crate) tombstone: Option<TombstoneRow>,
     /// Only in a change: whether to discard what was known before.
@@ -60,17 +62,20 @@ impl Detail {
         self.started_ms = later.started_ms.or(self.started_ms);
         self.finished = later.finished.or(self.finished);
         self.cancel_requested |= later.cancel_requested;
+        if later.command != 0 {
+            self.command = later.command;
+        }
         self.tombstone = later.tombstone.or(self.tombstone);
     }
 }
 
-/// The details of 128 neighboring jobs.
+/// The details of 128 neighboring jobs, which take up several kilobytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct DetailRow(pub(crate) [Detail; DETAIL_JOBS as usize]);
+pub(crate) struct DetailRow(pub(crate) Box<[Detail]>);
 
 impl Default for DetailRow {
     fn default() -> DetailRow {
-        DetailRow([Detail::default(); DETAIL_JOBS as usize])
+        DetailRow(vec![Detail::default(); DETAIL_JOBS as usize].into())
     }
 }
 
@@ -80,14 +85,16 @@ const CANCEL_REQUESTED: u64 = 4;
 const OPEN_NUMBER: u64 = 8;
 const EXTRA: u64 = 16;
 const PURGED: u64 = 32;
-const FLAG_BITS: u32 = 6;
+const COMMAND: u64 = 64;
+const FLAG_BITS: u32 = 7;
 
 impl DetailRow {
     /// Encodes the row. The first byte is the number of jobs up to the last one with known details.
     /// Then, for each job, the flags and the kind of the outcome form one number, followed by the
-    /// fields that the flags indicate: start (as the difference from the previous start); end (from
-    /// the start); age clock at the end (from the end; not for purged jobs); number of the open;
-    /// LSN of the rest of the outcome; LSN and hash of a tombstone.
+    /// fields that the flags indicate: number of the command (one byte); start (as the difference
+    /// from the previous start); end (from the start); age clock at the end (from the end; not for
+    /// purged jobs); number of the open; LSN of the rest of the outcome; LSN and hash of a
+    /// tombstone.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let last = self.0.iter().rposition(|d| *d != Detail::default());
         let known = &self.0[..last.map_or(0, |last| last + 1)];
@@ -104,11 +111,15 @@ impl DetailRow {
                 (OPEN_NUMBER, end.is_some_and(|e| e.open_number > 0)),
                 (EXTRA, end.is_some_and(|e| e.extra_lsn > 0)),
                 (PURGED, detail.tombstone.is_some()),
+                (COMMAND, detail.command != 0),
             ] {
                 flags |= if is_set { flag } else { 0 };
             }
             let kind = u64::from(end.map_or(0, |e| e.kind));
             put_var(kind << FLAG_BITS | flags, &mut out);
+            if detail.command != 0 {
+                out.push(detail.command);
+            }
             if let Some(started_ms) = detail.started_ms {
                 put_var(distance(last_ms, started_ms), &mut out);
                 last_ms = started_ms;
@@ -182,6 +193,9 @@ impl DetailReader<'_> {
         let tag = reader.next()?;
         let has = |flag: u64| tag & flag != 0;
         detail.cancel_requested = has(CANCEL_REQUESTED);
+        if has(COMMAND) {
+            detail.command = reader.byte().filter(|&command| command != 0)?;
+        }
         if has(STARTED) {
             self.last_ms = moved(self.last_ms, reader.next()?);
             detail.started_ms = Some(self.last_ms);
@@ -244,6 +258,7 @@ mod tests {
                     extra_lsn: u64::MAX,
                 }),
                 cancel_requested: n % 3 == 0,
+                command: 64,
                 tombstone: None,
                 reset: false,
             };
@@ -295,6 +310,7 @@ mod tests {
                         extra_lsn,
                     }),
                     cancel_requested: true,
+                    command: 64,
                     tombstone: Some(TombstoneRow {
                         lsn: LSN,
                         lookup: u64::MAX,

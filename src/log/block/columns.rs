@@ -8,18 +8,18 @@ use crate::model::job_json::AFTER_REQUEST;
 pub(crate) const BLOCK_JOBS_MAX: usize = 64;
 
 /// Appends the number of jobs. Then, for each job, appends the length of its text; one number for
-/// the length of its id and whether it has masked values; the length of the masked values, if any;
+/// the length of its id and whether it has an unlisted part; the length of that part, if any;
 /// and the difference between its time and that of the previous job (zigzag).
 pub(super) fn put_columns(rows: &[Row], out: &mut Vec<u8>) {
     put_var(rows.len() as u64, out);
-    let (mut time, mut secrets_at) = (0i64, 0);
+    let (mut time, mut unlisted_at) = (0i64, 0);
     for row in rows {
         put_var(u64::from(row.end - row.start), out);
-        let secrets = row.secrets_end - secrets_at;
-        put_var(u64::from(row.id_len) << 1 | u64::from(secrets > 0), out);
-        if secrets > 0 {
-            put_var(u64::from(secrets), out);
-            secrets_at = row.secrets_end;
+        let unlisted = row.unlisted_end - unlisted_at;
+        put_var(u64::from(row.id_len) << 1 | u64::from(unlisted > 0), out);
+        if unlisted > 0 {
+            put_var(u64::from(unlisted), out);
+            unlisted_at = row.unlisted_end;
         }
         let distance = row.submitted_ms as i64 - time;
         put_var(((distance << 1) ^ (distance >> 63)) as u64, out);
@@ -33,13 +33,13 @@ pub(super) fn read_columns(reader: &mut VarReader<'_>, rows: &mut Vec<Row>) -> O
     if !(1..=BLOCK_JOBS_MAX).contains(&count) {
         return None;
     }
-    let (mut start, mut time, mut secrets_end) = (0u32, 0i64, 0u32);
+    let (mut start, mut time, mut unlisted_end) = (0u32, 0i64, 0u32);
     for _ in 0..count {
         let len = u32::try_from(reader.next()?).ok()?;
         let id_len = reader.next()?;
         if id_len & 1 == 1 {
-            let secrets = u32::try_from(reader.next()?).ok()?;
-            secrets_end = secrets_end.checked_add(secrets)?;
+            let unlisted = u32::try_from(reader.next()?).ok()?;
+            unlisted_end = unlisted_end.checked_add(unlisted)?;
         }
         let id_len = u8::try_from(id_len >> 1).ok()?;
         let zigzag = reader.next()?;
@@ -47,7 +47,7 @@ pub(super) fn read_columns(reader: &mut VarReader<'_>, rows: &mut Vec<Row>) -> O
         let row = Row {
             start,
             end: start.checked_add(len)?,
-            secrets_end,
+            unlisted_end,
             id_len,
             submitted_ms: u64::try_from(time).ok()?,
         };

@@ -10,7 +10,7 @@ use crate::log::event::SubmissionTexts;
 pub(crate) const PIECE_BYTES: usize = 256 << 10;
 
 /// Appends a job that is too large for an ordinary block: its columns, then its text in pieces,
-/// then its masked values in pieces.
+/// then its unlisted part in pieces.
 pub(crate) fn seal_large(
     graph: u32,
     sequence: u64,
@@ -25,7 +25,7 @@ pub(crate) fn seal_large(
     let row = Row {
         start: 0,
         end: text.len() as u32,
-        secrets_end: texts.secrets.len() as u32,
+        unlisted_end: texts.unlisted.len() as u32,
         id_len: id.len() as u8,
         submitted_ms,
     };
@@ -33,7 +33,7 @@ pub(crate) fn seal_large(
     let mut sealed = Vec::new();
     for (n, raw) in std::iter::once(&columns[..])
         .chain(text.chunks(PIECE_BYTES))
-        .chain(texts.secrets.chunks(PIECE_BYTES))
+        .chain(texts.unlisted.chunks(PIECE_BYTES))
         .enumerate()
     {
         sealed.clear();

@@ -1,5 +1,7 @@
 //! A piece: compressed bytes with a checksum that covers their position.
 
+use lz4::block::CompressionMode::HIGHCOMPRESSION;
+
 use crate::base::codec::u32_at;
 
 /// The fields and their sizes in bytes: compressed length 4, length 4, CRC 4.
@@ -7,6 +9,10 @@ pub(crate) const PIECE_HEADER_BYTES: usize = 12;
 
 /// The maximum compression ratio of LZ4.
 const RATIO_MAX: usize = 255;
+
+/// The level of LZ4's high compression. A pack is written once, in the background, and read often.
+/// Higher levels take longer and hardly save any space.
+const COMPRESSION_LEVEL: i32 = 4;
 
 /// The identity of a piece. A piece opens only with the seed with which it was sealed.
 #[derive(Clone, Copy)]
@@ -47,19 +53,20 @@ impl Seed {
 /// Buffers that are reused for sealing.
 #[derive(Default)]
 pub(crate) struct Scratch {
-    pub(super) raw: Vec<u8>,
+    pub(super) columns: Vec<u8>,
+    pub(super) pieces: Vec<u8>,
     compressed: Vec<u8>,
 }
 
 /// Appends `raw` with its checksum, compressed if that makes it shorter.
 pub(crate) fn seal_piece(seed: Seed, raw: &[u8], scratch: &mut Scratch, out: &mut Vec<u8>) {
-    let bound = lz4_flex::block::get_maximum_output_size(raw.len());
-    if scratch.compressed.len() < bound {
-        scratch.compressed.resize(bound, 0);
-    }
-    let data = match lz4_flex::block::compress_into(raw, &mut scratch.compressed) {
-        Ok(len) if len < raw.len() => &scratch.compressed[..len],
-        _ => raw,
+    // Compression fails if the result does not fit into the buffer, that is, if it would not be
+    // shorter.
+    scratch.compressed.resize(raw.len().saturating_sub(1), 0);
+    let mode = Some(HIGHCOMPRESSION(COMPRESSION_LEVEL));
+    let data = match lz4::block::compress_to_buffer(raw, mode, false, &mut scratch.compressed) {
+        Ok(len) => &scratch.compressed[..len],
+        Err(_) => raw,
     };
     let mut lengths = [0; 8];
     lengths[..4].copy_from_slice(&(data.len() as u32).to_le_bytes());
@@ -69,34 +76,61 @@ pub(crate) fn seal_piece(seed: Seed, raw: &[u8], scratch: &mut Scratch, out: &mu
     out.extend_from_slice(data);
 }
 
+/// The stored contents of a piece whose checksum is valid.
+struct Stored<'p> {
+    data: &'p [u8],
+    raw_len: usize,
+}
+
+impl<'p> Stored<'p> {
+    /// Returns the piece at the start of `bytes`. `None` if it is not the piece that was sealed with
+    /// this seed.
+    fn read(seed: Seed, bytes: &'p [u8]) -> Option<Stored<'p>> {
+        let (header, rest) = bytes.split_at_checked(PIECE_HEADER_BYTES)?;
+        let data = rest.get(..u32_at(header, 0) as usize)?;
+        let raw_len = u32_at(header, 4) as usize;
+        // The lengths are trusted only after the checksum is verified, and only up to the maximum
+        // compression ratio.
+        let valid = seed.crc(&header[..8], data) == u32_at(header, 8)
+            && raw_len <= data.len().saturating_mul(RATIO_MAX);
+        valid.then_some(Stored { data, raw_len })
+    }
+
+    /// Decompresses the contents, which fill `out` exactly. `None` if they do not.
+    fn decompress(&self, out: &mut [u8]) -> Option<()> {
+        if out.len() != self.raw_len {
+            return None;
+        }
+        if self.data.len() == self.raw_len {
+            out.copy_from_slice(self.data);
+            return Some(());
+        }
+        let len = i32::try_from(out.len()).ok()?;
+        let written = lz4::block::decompress_to_buffer(self.data, Some(len), out).ok()?;
+        (written == self.raw_len).then_some(())
+    }
+}
+
 /// Decompresses the piece at the start of `bytes` into `buffer`, which only grows. Returns the
 /// lengths of the contents and of the piece. `None` if it is not the piece that was sealed with
 /// this seed.
 pub(crate) fn open_piece(seed: Seed, bytes: &[u8], buffer: &mut Vec<u8>) -> Option<(usize, usize)> {
-    let header = bytes.get(..PIECE_HEADER_BYTES)?;
-    let (packed_len, raw_len) = (u32_at(header, 0) as usize, u32_at(header, 4) as usize);
-    let taken = PIECE_HEADER_BYTES.checked_add(packed_len)?;
-    let data = bytes.get(PIECE_HEADER_BYTES..taken)?;
-    if seed.crc(&header[..8], data) != u32_at(header, 8) {
+    let stored = Stored::read(seed, bytes)?;
+    if buffer.len() < stored.raw_len {
+        buffer.resize(stored.raw_len, 0);
+    }
+    stored.decompress(&mut buffer[..stored.raw_len])?;
+    Some((stored.raw_len, PIECE_HEADER_BYTES + stored.data.len()))
+}
+
+/// Decompresses a piece whose contents have the length of `out`. `None` if `piece` is not the piece
+/// that was sealed with this seed, or if its contents have another length.
+pub(super) fn open_piece_into(seed: Seed, piece: &[u8], out: &mut [u8]) -> Option<()> {
+    let stored = Stored::read(seed, piece)?;
+    if PIECE_HEADER_BYTES + stored.data.len() != piece.len() {
         return None;
     }
-    // The lengths are trusted only after the checksum is verified, and only up to the maximum
-    // compression ratio.
-    if raw_len > packed_len.saturating_mul(RATIO_MAX) {
-        return None;
-    }
-    if buffer.len() < raw_len {
-        buffer.resize(raw_len, 0);
-    }
-    if packed_len == raw_len {
-        buffer[..raw_len].copy_from_slice(data);
-    } else {
-        let written = lz4_flex::block::decompress_into(data, &mut buffer[..raw_len]).ok()?;
-        if written != raw_len {
-            return None;
-        }
-    }
-    Some((raw_len, taken))
+    stored.decompress(out)
 }
 
 /// Returns the length of the piece that begins with these bytes.

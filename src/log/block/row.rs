@@ -25,7 +25,7 @@ pub(crate) fn text_len(id_len: usize, request_len: usize) -> usize {
 
 /// Returns the length of everything that is stored for a job.
 pub(crate) fn stored_len(texts: &SubmissionTexts<'_>) -> usize {
-    text_len(texts.id.len(), texts.request.len()) + texts.secrets.len()
+    text_len(texts.id.len(), texts.request.len()) + texts.unlisted.len()
 }
 
 /// The position of a job in a block.
@@ -33,8 +33,8 @@ pub(crate) fn stored_len(texts: &SubmissionTexts<'_>) -> usize {
 pub(crate) struct Row {
     pub(crate) start: u32,
     pub(crate) end: u32,
-    /// The end of the job's masked values in the concatenated masked values of all jobs.
-    pub(crate) secrets_end: u32,
+    /// The end of the job's unlisted part in the concatenated unlisted parts of all jobs.
+    pub(crate) unlisted_end: u32,
     pub(crate) id_len: u8,
     pub(crate) submitted_ms: u64,
 }

@@ -15,7 +15,7 @@ pub(super) const HEADER_BYTES: usize = 32;
 
 /// The fields and their sizes in bytes: offset of the footer 8, length of the footer 4, CRC 4,
 /// magic 8.
-pub(super) const TRAILER_BYTES: usize = 24;
+pub(in crate::log) const TRAILER_BYTES: usize = 24;
 
 pub(in crate::log) const MAGIC: &[u8; 8] = b"JOBSPACK";
 
@@ -43,6 +43,19 @@ pub(in crate::log) struct Footer {
     pub(in crate::log) event_sizes: Vec<EventSizes>,
     /// The clocks at the last event, if known.
     pub(in crate::log) clock: Option<ClockMark>,
+}
+
+impl Footer {
+    /// The offset at which the last piece ends.
+    pub(super) fn pieces_end(&self) -> u64 {
+        let chunks = self.chunks.iter().map(|c| (c.offset, c.len));
+        let of_graphs = self.graphs.iter().flat_map(|graph| {
+            let blocks = graph.blocks.iter().map(|b| (b.offset, b.len));
+            blocks.chain(graph.fingerprints.iter().map(|p| (p.offset, p.len)))
+        });
+        let ends = chunks.chain(of_graphs).map(|(at, len)| at + u64::from(len));
+        ends.max().unwrap_or(HEADER_BYTES as u64)
+    }
 }
 
 /// Returns whether all positions are inside the file and contiguous where they must be.

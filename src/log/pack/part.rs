@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::base::sync::atomic::AtomicU64;
-use crate::log::block::{BLOCK_JOBS_MAX, Block};
+use crate::log::block::{BLOCK_JOBS_MAX, Block, Extent};
 use crate::log::disk::File as _;
 use crate::log::fingerprints::PagePlace;
 use crate::log::revocable::Revocable;
@@ -106,20 +106,33 @@ impl Part {
         (start + after).checked_sub(1)
     }
 
-    /// Reads a block of ordinary jobs. `piece` is a buffer for its bytes.
+    /// Reads a whole block of ordinary jobs. `sealed` is a buffer for its bytes.
     pub(crate) fn read_block(
         &self,
         place: &BlockPlace,
-        (block, piece): (&mut Block, &mut Vec<u8>),
+        (block, sealed): (&mut Block, &mut Vec<u8>),
     ) -> Result<()> {
-        piece.resize(place.len as usize, 0);
+        sealed.resize(place.len as usize, 0);
         self.pack
             .file
-            .read_exact_at(piece, place.offset)
+            .read_exact_at(sealed, place.offset)
             .map_err(|e| Error::io("read", &self.pack.path, &e))?;
-        let opened = block.open(self.graph, place.first_sequence, piece);
-        let whole = opened.filter(|()| block.rows.len() as u64 == u64::from(place.jobs));
-        whole.ok_or_else(|| self.not_valid(place))
+        self.open_block(place, sealed, &Extent::ALL, block)
+    }
+
+    /// Opens a block of ordinary jobs from its bytes.
+    pub(crate) fn open_block(
+        &self,
+        place: &BlockPlace,
+        sealed: &[u8],
+        extent: &Extent,
+        block: &mut Block,
+    ) -> Result<()> {
+        let jobs = block.open(self.graph, place.first_sequence, sealed, extent);
+        match jobs == Some(place.jobs as usize) {
+            true => Ok(()),
+            false => Err(self.not_valid(place)),
+        }
     }
 
     pub(crate) fn not_valid(&self, place: &BlockPlace) -> Error {

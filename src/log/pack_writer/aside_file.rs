@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::log::disk::{Disk, File, create_aside};
 use crate::log::file_names;
 use crate::log::pack::Pack;
-use crate::log::preallocation::{Preallocation, Replaced, ScratchFile};
+use crate::log::preallocation::{Preallocation, Replaced, ScratchFile, ScratchUse};
 use crate::log::revocable::Revocable;
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
@@ -32,6 +32,8 @@ pub(super) struct AsideFile<'d> {
     scratch_file: Option<(&'d Preallocation, ScratchFile)>,
     /// The maximum size of the file. If it would become larger, writing the pack fails.
     bytes_max: u64,
+    /// The size that the scratch file keeps.
+    padded_bytes: Option<u64>,
     finished: bool,
 }
 
@@ -49,9 +51,9 @@ impl<'d> AsideFile<'d> {
         name: String,
         replaced: &Replaced,
     ) -> Result<AsideFile<'d>> {
-        if !preallocation.may_use_scratch(disk, replaced) {
+        let Some(scratch_use) = preallocation.scratch_use(disk, replaced) else {
             return Err(no_room(disk, &name));
-        }
+        };
         let scratch_file = preallocation.lend_scratch(disk, &name);
         let scratch_file =
             scratch_file.map_err(|e| Error::io("rename", disk.path(file_names::SCRATCH), &e))?;
@@ -60,8 +62,17 @@ impl<'d> AsideFile<'d> {
         };
         let (file, aside) = (scratch.file.clone(), scratch.aside.clone());
         let mut out = AsideFile::new(disk, file, (aside, name));
-        let free = disk.free_bytes().ok().flatten().unwrap_or_default();
-        out.bytes_max = scratch.bytes.min(replaced.bytes + free);
+        out.bytes_max = match scratch_use {
+            ScratchUse::Truncated => {
+                let free = disk.free_bytes().ok().flatten().unwrap_or_default();
+                scratch.bytes.min(replaced.bytes + free)
+            }
+            ScratchUse::Padded => {
+                out.padded_bytes = Some(scratch.bytes);
+                // The pack will be rewritten in the file that it replaces.
+                scratch.bytes.min(replaced.largest_bytes)
+            }
+        };
         out.scratch_file = Some((preallocation, scratch));
         Ok(out)
     }
@@ -82,6 +93,7 @@ impl<'d> AsideFile<'d> {
             replaced: None,
             scratch_file: None,
             bytes_max: u64::MAX,
+            padded_bytes: None,
             finished: false,
         }
     }
@@ -109,6 +121,20 @@ impl<'d> AsideFile<'d> {
             synced.map_err(|e| Error::io("sync", self.disk.path(&self.aside), &e))?;
             self.synced = self.written;
         }
+        Ok(())
+    }
+
+    /// Skips to the last `tail` bytes of a scratch file that keeps its size.
+    pub(super) fn pad(&mut self, tail: u64) -> Result<()> {
+        let Some(bytes) = self.padded_bytes else {
+            return Ok(());
+        };
+        self.flush()?;
+        if self.written + tail > self.bytes_max {
+            return Err(no_room(self.disk, &self.name));
+        }
+        self.bytes_max = bytes;
+        self.written = bytes - tail;
         Ok(())
     }
 

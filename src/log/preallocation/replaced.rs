@@ -1,4 +1,4 @@
-//! Whether files may be replaced by a pack in the scratch file.
+//! How files may be replaced by a pack in the scratch file.
 
 use crate::log::disk::FreedSpace;
 
@@ -12,19 +12,33 @@ pub(crate) struct Replaced {
     pub(crate) next_packs: Option<Vec<u64>>,
 }
 
+/// How a pack is written to the scratch file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ScratchUse {
+    /// The file is truncated to the length of the pack.
+    Truncated,
+    /// The file keeps its size: the pack contains zeros that are garbage. The pack is rewritten
+    /// once more, in the file that it has replaced, and the scratch file gets its size back.
+    Padded,
+}
+
 impl Replaced {
-    /// Returns whether a scratch file will be left that is large enough. If freed space goes to
-    /// other users, the largest of these files becomes the next scratch file.
-    pub(super) fn leave_scratch(&self, freed: FreedSpace, scratch_bytes: u64) -> bool {
+    /// Returns how the pack may be written, or `None` if it may not, because no scratch file would
+    /// be left that is large enough. If freed space may go to other users, the largest of these files
+    /// becomes the next scratch file.
+    pub(super) fn scratch_use(&self, freed: FreedSpace, scratch_bytes: u64) -> Option<ScratchUse> {
         let needed = match (freed, &self.next_packs) {
-            (FreedSpace::Usable, _) | (FreedSpace::Unknown, Some(_)) => 0,
+            (FreedSpace::Usable, _) => 0,
             (FreedSpace::Unknown | FreedSpace::Reserved, None) => scratch_bytes,
-            (FreedSpace::Reserved, Some(packs)) => {
+            (FreedSpace::Unknown | FreedSpace::Reserved, Some(packs)) => {
                 // Larger packs do not fit into the current scratch file either.
                 let fitting = packs.iter().filter(|&&bytes| bytes <= scratch_bytes);
                 fitting.copied().max().unwrap_or(0)
             }
         };
-        self.largest_bytes >= needed
+        match self.largest_bytes >= needed {
+            true => Some(ScratchUse::Truncated),
+            false => self.next_packs.is_some().then_some(ScratchUse::Padded),
+        }
     }
 }

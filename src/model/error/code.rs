@@ -80,6 +80,7 @@ impl Error {
             Error::Input { .. } => "Input",
             Error::InvalidUse { .. } => "InvalidUse",
             Error::Closed => "Closed",
+            Error::InvalidParameter { .. } => "InvalidParameter",
         }
     }
 }
@@ -310,6 +311,9 @@ mod tests {
             },
             Error::InvalidUse { what: "" },
             Error::Closed,
+            Error::InvalidParameter {
+                problem: String::new(),
+            },
         ]
     }
 

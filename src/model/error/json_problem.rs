@@ -31,7 +31,9 @@ impl std::fmt::Display for JsonProblem {
             JsonProblem::NotRepresentable => "the value cannot be represented as JSON",
             JsonProblem::MissingCommand => "missing field \"command\"",
             JsonProblem::MissingUrl => "missing field \"url\"",
-            JsonProblem::NotARequest => "expected an object with command, url, and body",
+            JsonProblem::NotARequest => {
+                "expected an object with command, url, and, optionally, body and origin"
+            }
         })
     }
 }

@@ -71,6 +71,27 @@ impl JobQuery {
         self
     }
 
+    /// Selects jobs whose request has exactly this [origin](crate::Request::with_origin). If this is
+    /// called more than once, jobs with any of the given origins match.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobQuery, JobStore, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// let request = Request::new("clear_graph", "/ges", Body::empty())?;
+    /// movie.submit(request.clone().with_origin("alice")?)?;
+    /// movie.submit(request)?;
+    /// assert_eq!(movie.list(JobQuery::new().origin("alice"))?.len(), 1);
+    /// assert!(movie.list(JobQuery::new().origin("ali"))?.is_empty());
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    #[must_use]
+    pub fn origin(mut self, origin: impl Into<String>) -> JobQuery {
+        self.filter.texts.origins.push(origin.into());
+        self
+    }
+
     /// Selects jobs whose URL starts with this string. If this is called more than once, jobs whose
     /// URL starts with any of the given strings match.
     ///

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::JobQuery;
+use crate::base::sync::atomic::{AtomicBool, Ordering};
 
 /// The progress of a scan: see [`JobQuery::on_progress`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,10 +31,43 @@ impl fmt::Debug for OnProgress {
     }
 }
 
+/// Whether the callback of a query has asked to stop.
+#[derive(Clone, Default)]
+pub(crate) struct StopRequest(Arc<AtomicBool>);
+
+impl StopRequest {
+    pub(crate) fn is_made(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 impl JobQuery {
+    /// Returns the query, and whether its callback has asked to stop. If the callback does so when
+    /// everything in a graph has been scanned, nothing is missing there, but a call that reads
+    /// several graphs must not continue with the next one.
+    pub(crate) fn with_stop_request(mut self) -> (JobQuery, StopRequest) {
+        let stop = StopRequest::default();
+        if let Some(call) = self.on_progress.take() {
+            let made = stop.clone();
+            self = self.on_progress(move |progress| {
+                let flow = (call.0)(progress);
+                if flow.is_break() {
+                    made.0.store(true, Ordering::Relaxed);
+                }
+                flow
+            });
+        }
+        (self, stop)
+    }
+
     /// Calls `call` during a scan, on the calling thread, after about every thousand jobs. `call`
     /// can report the progress and can stop the scan. If a query is unfiltered or filters only by
-    /// state, no scan is required, and `call` is never called.
+    /// state, a list, an export, or a purge does not scan, and never calls `call`.
+    ///
+    /// A [tally](crate::Graph::tally) calls `call` while it counts: after about every 8,000 jobs, or
+    /// every 64 whose requests it reads, but not for numbers that are known. If the query has other
+    /// filters than by state, the progress of the scan is reported first, and then that of counting
+    /// the jobs that were found.
     ///
     /// If `call` returns [`ControlFlow::Break`], the scan stops: the page contains the jobs found
     /// until then, [`Page::is_stopped`](crate::Page::is_stopped) returns `true`, and

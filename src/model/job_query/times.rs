@@ -31,6 +31,29 @@ impl JobQuery {
         self
     }
 
+    /// Returns the name of the first time whose range ends before it begins, so that no job can
+    /// match: `submitted`, `started`, or `completed`. Returns `None` if there is none.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::JobQuery;
+    /// use std::time::SystemTime;
+    /// let (then, now) = (SystemTime::UNIX_EPOCH, SystemTime::now());
+    /// let query = JobQuery::new().started_from(now).started_before(then);
+    /// assert_eq!(query.reversed_range(), Some("started"));
+    /// assert_eq!(JobQuery::new().started_from(then).reversed_range(), None);
+    /// ```
+    #[must_use]
+    pub fn reversed_range(&self) -> Option<&'static str> {
+        let ranges = [
+            ("submitted", self.filter.submitted),
+            ("started", self.filter.started),
+            ("completed", self.filter.completed),
+        ];
+        let mut reversed = ranges.iter().filter(|(_, span)| span.is_reversed());
+        reversed.next().map(|(name, _)| *name)
+    }
+
     /// Selects jobs that were submitted before this time: see [`JobQuery::submitted_from`].
     #[must_use]
     pub fn submitted_before(mut self, time: SystemTime) -> JobQuery {

@@ -82,8 +82,9 @@ fn make_segments(dir: &Path) -> u64 {
             sequence: jobs,
             time_ms: 1,
             fingerprint: Fingerprint::of(store, &request),
+            command: 0,
             texts: SubmissionTexts {
-                secrets: b"",
+                unlisted: b"",
                 id: &format!("brought-{jobs}"),
                 request: request.as_json(),
             },

@@ -29,7 +29,7 @@ const NEARLY_EMPTY_BYTES: u64 = 8 * SEGMENT_BYTES;
 /// The space for a tombstone, including its share of packs that contain little else.
 const TOMBSTONE_BYTES: u64 = 64;
 
-fn request(random: &mut Random, bytes: u64) -> Request {
+pub(super) fn request(random: &mut Random, bytes: u64) -> Request {
     // Random characters, which cannot be compressed.
     let text: String = (0..bytes)
         .map(|_| char::from(b'0' + random.below(74) as u8))

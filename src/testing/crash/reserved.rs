@@ -17,7 +17,9 @@ use crate::model::options::Durability;
 use crate::testing::crash::client::{
     Random, SEGMENT_BYTES, Store, assert_no_thread_panicked, tried_to_purge_all,
 };
-use crate::testing::crash::freeing::{fill, fill_between_packs, free, full, until, until_accepted};
+use crate::testing::crash::freeing::{
+    fill, fill_between_packs, free, full, request, until, until_accepted,
+};
 
 /// What root gets back first. The stores of these tests free more than this.
 const RESERVED: [u64; 3] = [1, 6 * SEGMENT_BYTES, 40 << 10];
@@ -51,6 +53,90 @@ fn all_packs_are_rewritten_even_if_no_freed_space_can_be_used() {
     until(&store, "that space is freed", || disk.used_bytes() < bound);
     assert_eq!(disk.free_bytes().expect("it is known"), Some(0));
     store.engine.close().expect("it closes");
+    assert_no_thread_panicked();
+}
+
+/// Fills the disk with a large pack that stays in use, and with small packs that are purged. None of
+/// them could become the next scratch file, because the rest of the large pack might not fit.
+fn small_packs_are_purged(record: bool) -> (Arc<MemoryDisk>, Store, u64) {
+    let disk = Arc::new(MemoryDisk::default());
+    let store = Store::open(disk.clone(), Durability::Synced).expect("it opens");
+    store.create_graph("kept");
+    store.create_graph("gone");
+    let mut random = Random(470);
+    let large = request(&mut random, 7 * SEGMENT_BYTES / 2);
+    store.graph("kept").submit(large).expect("there is room");
+    let gone = store.graph("gone");
+    // Too few packs to be merged.
+    for _ in 0..18 {
+        let id = gone
+            .submit(request(&mut random, 700))
+            .expect("there is room");
+        gone.cancel(&id).expect("there is room");
+    }
+    until(&store, "that the segments are packed", || {
+        store.engine.log_files.read().segments.len() == 1
+    });
+    fill_between_packs(&store, &disk);
+    disk.reserve_freed(1 << 30);
+    let used = disk.used_bytes();
+    if record {
+        disk.record(1, Vec::new());
+    }
+    until(&store, "the purge", || tried_to_purge_all(&gone));
+    (disk, store, used)
+}
+
+fn scratch_bytes(disk: &MemoryDisk) -> Option<u64> {
+    let scratch = disk.open(file_names::SCRATCH).ok()?;
+    scratch.len().ok()
+}
+
+#[test]
+fn small_packs_are_rewritten_without_making_the_scratch_file_smaller() {
+    let (disk, store, used) = small_packs_are_purged(false);
+    // Each of the 18 jobs took about 600 bytes.
+    until(&store, "that space is freed", || {
+        disk.used_bytes() + 7_000 < used
+    });
+    until(&store, "the whole scratch file", || {
+        let _between_two_packs = store.engine.files_lock.lock();
+        scratch_bytes(&disk) == Some(2 * SEGMENT_BYTES)
+    });
+    assert_eq!(disk.free_bytes().expect("it is known"), Some(0));
+    let page = store.graph("kept").list(JobQuery::new()).expect("a page");
+    assert!(page.to_json().expect("it is intact").len() as u64 > 2 * SEGMENT_BYTES);
+    store.engine.close().expect("it closes");
+    let store = Store::open(disk.clone(), Durability::Synced).expect("it opens");
+    store.engine.close().expect("it closes");
+    assert_no_thread_panicked();
+}
+
+#[test]
+fn small_packs_are_rewritten_after_a_kill_or_a_power_cut_at_any_call() {
+    let (disk, store, used) = small_packs_are_purged(true);
+    let (room, files) = (used, disk.names_now().len());
+    let is_freed = |disk: &MemoryDisk| disk.used_bytes() + 7_000 < used;
+    until(&store, "that space is freed", || is_freed(&disk));
+    let images = disk.images();
+    let (step, mut random, mut later) = (images.len() / 90 + 1, Random(471), 0);
+    for (n, image) in images.iter().enumerate().step_by(step) {
+        let disk = Arc::new(match n / step % 3 {
+            0 => image.after_kill(),
+            1 => image.after_power_cut(),
+            _ => image.after_torn_power_cut(|end| random.below(end)),
+        });
+        later += u64::from(!is_freed(&disk));
+        disk.limit_with_reserved(room, 1 << 30);
+        disk.leave_files(files.saturating_sub(disk.names_now().len()));
+        let store = Store::open(disk.clone(), Durability::Synced);
+        let store = store.unwrap_or_else(|e| panic!("killed at {n}: {e}"));
+        let gone = store.graph("gone");
+        until(&store, "the purge", || tried_to_purge_all(&gone));
+        let what = format!("killed at {n}: that space is freed");
+        until(&store, &what, || is_freed(&disk));
+    }
+    assert!(later > 5, "{later} kills before space was freed");
     assert_no_thread_panicked();
 }
 

@@ -14,7 +14,9 @@ use crate::engine::survey::check_pack;
 use crate::index::memory::MemoryIndex;
 use crate::index::rows::{self, DetailRow};
 use crate::index::{Batch, Index};
-use crate::log::block::{Block, Scratch, Seed, open_large, open_piece, seal_large, seal_piece};
+use crate::log::block::{
+    Block, Extent, Scratch, Seed, open_large, open_piece, seal_large, seal_piece,
+};
 use crate::log::clock_gaps::Gaps;
 use crate::log::disk::memory::MemoryDisk;
 use crate::log::disk::{self, Disk};
@@ -57,13 +59,13 @@ fn check_event(event: &Event<'_>) {
     );
     if let Event::Submitted { texts, .. } = *event {
         let SubmissionTexts {
-            secrets,
+            unlisted,
             id,
             request,
         } = texts;
         let from_end = texts.places_from_end();
         let at = |from_end: usize| &bytes[bytes.len() - from_end..];
-        assert_eq!(&at(from_end.secrets)[..secrets.len()], secrets);
+        assert_eq!(&at(from_end.unlisted)[..unlisted.len()], unlisted);
         assert_eq!(&at(from_end.id)[..id.len()], id.as_bytes());
         assert_eq!(at(from_end.request), request.as_bytes());
     }
@@ -259,9 +261,13 @@ pub(super) fn check_error(error: &Error) {
 
 fn check_block(graph: u32, first_sequence: u64, piece: &[u8]) {
     let mut block = Block::default();
-    if block.open(graph, first_sequence, piece).is_none() {
+    if block
+        .open(graph, first_sequence, piece, &Extent::ALL)
+        .is_none()
+    {
         return;
     }
+    check_extents(graph, &block, piece);
     let mut texts = Vec::new();
     for (n, row) in block.rows.iter().enumerate() {
         assert!(
@@ -277,15 +283,42 @@ fn check_block(graph: u32, first_sequence: u64, piece: &[u8]) {
     block.seal(graph, &mut Scratch::default(), &mut sealed);
     let mut again = Block::default();
     again
-        .open(graph, first_sequence, &sealed)
+        .open(graph, first_sequence, &sealed, &Extent::ALL)
         .expect("what was sealed opens");
     assert_eq!((again.text(), &again.rows), (block.text(), &block.rows));
     for n in 0..block.rows.len() {
-        assert_eq!(again.secrets(n), block.secrets(n));
+        assert_eq!(again.unlisted(n), block.unlisted(n));
     }
 }
 
-/// Reads bytes as a sealed block, and as a block's content with a valid checksum.
+/// Opens each job of a block alone, and some jobs without their unlisted parts.
+fn check_extents(graph: u32, block: &Block, sealed: &[u8]) {
+    let mut part = Block::default();
+    for n in 0..block.rows.len() {
+        let sequence = block.first_sequence + n as u64;
+        for (last, unlisted) in [(sequence, true), (sequence.saturating_add(20), false)] {
+            let extent = Extent {
+                jobs: sequence..=last,
+                unlisted,
+            };
+            let jobs = part.open(graph, block.first_sequence, sealed, &extent);
+            assert_eq!(jobs, Some(block.rows.len()));
+            let after = block.rows.len().min(n + (last - sequence) as usize + 1);
+            for (at, whole) in block.rows.iter().enumerate().take(after).skip(n) {
+                let m = at - (part.first_sequence - block.first_sequence) as usize;
+                let row = &part.rows[m];
+                assert_eq!(part.row_text(row), block.row_text(whole));
+                assert_eq!(row.submitted_ms, whole.submitted_ms);
+                assert_eq!(
+                    part.unlisted(m),
+                    if unlisted { block.unlisted(at) } else { b"" }
+                );
+            }
+        }
+    }
+}
+
+/// Reads bytes as a sealed block, and as the contents of its pieces with valid checksums.
 pub fn block(input: &[u8]) {
     let mut input = Input(input);
     let (kind, graph, sequence) = (input.byte(), u32::from(input.byte()), input.number());
@@ -293,13 +326,19 @@ pub fn block(input: &[u8]) {
     let mut sealed = Vec::new();
     match kind % 4 {
         0 => sealed.extend_from_slice(input.rest()),
-        1 => seal_piece(seed, input.rest(), &mut Scratch::default(), &mut sealed),
+        1 => {
+            while !input.is_empty() {
+                let seed = Seed::block(graph, sequence, u32::from(input.byte()));
+                seal_piece(seed, input.part(), &mut Scratch::default(), &mut sealed);
+            }
+        }
         2 => {
             let raw_len = input.number() as u32;
             sealed = forge::piece(seed, input.rest(), raw_len);
         }
         _ => {
-            // Seal a large job, and a block of one job.
+            // Seal a large job, and a block of one job. A block ends before the last number.
+            let sequence = sequence.min(u64::MAX - 1);
             let (id, request, time_ms) = (input.text(), input.text(), input.number() >> 1);
             let id: String = id
                 .chars()
@@ -309,7 +348,7 @@ pub fn block(input: &[u8]) {
             let texts = SubmissionTexts {
                 id: &id,
                 request: &request,
-                secrets: input.rest(),
+                unlisted: input.rest(),
             };
             let mut pieces = Vec::new();
             let scratch = &mut Scratch::default();
@@ -329,7 +368,7 @@ pub fn block(input: &[u8]) {
             block.push(&texts, time_ms);
             block.seal(graph, scratch, &mut sealed);
             block
-                .open(graph, sequence, &sealed)
+                .open(graph, sequence, &sealed, &Extent::ALL)
                 .expect("what was sealed opens");
             assert_eq!(block.texts(0), Some(texts));
         }

@@ -16,6 +16,7 @@ use crate::engine::store_handle::StoreHandle;
 use crate::log::block::{Block, Scratch, Seed, seal_large, seal_piece};
 use crate::log::disk::Disk;
 use crate::log::disk::memory::MemoryDisk;
+use crate::log::erased_history::{self, ErasedRows};
 use crate::log::event::{Event, RecoveredAs, SubmissionTexts, pack_sequences};
 use crate::log::file_names;
 use crate::log::fingerprint::Fingerprint;
@@ -25,7 +26,9 @@ use crate::log::identity;
 use crate::log::pack::BlockPlace;
 use crate::log::purged_jobs::{self, IdHash, PurgedJob};
 use crate::log::segment::SegmentHeader;
+use crate::log::submit_runs::{self, SubmitRun};
 use crate::model::error::{Error, Result};
+use crate::model::history::{Slot, minute_of};
 use crate::model::job::Job;
 use crate::model::job_query::JobQuery;
 use crate::model::options::Options;
@@ -297,14 +300,15 @@ fn with_event(input: &mut Input<'_>, in_pack: bool, each: &mut dyn FnMut(&Event<
     };
     let time_ms = any_time(input);
     let (id, request) = (input.text(), input.text());
-    match kind % if in_pack { 14 } else { 11 } {
+    match kind % if in_pack { 15 } else { 11 } {
         0 => each(&Event::Submitted {
             graph,
             sequence: any_sequence(input),
             time_ms,
             fingerprint: Fingerprint::of_json(STORE, &request),
+            command: input.byte(),
             texts: SubmissionTexts {
-                secrets: if kind == 0 { b"" } else { id.as_bytes() },
+                unlisted: if kind == 0 { b"" } else { id.as_bytes() },
                 id: &id,
                 request: &request,
             },
@@ -321,6 +325,8 @@ fn with_event(input: &mut Input<'_>, in_pack: bool, each: &mut dyn FnMut(&Event<
             graph,
             sequence: any_sequence(input),
             time_ms,
+            command: input.byte(),
+            wait_ms: (kind & 16 == 0).then(|| input.number()),
         }),
         3 => {
             let text = |text: &String| (!text.is_empty()).then(|| text.clone());
@@ -335,6 +341,8 @@ fn with_event(input: &mut Input<'_>, in_pack: bool, each: &mut dyn FnMut(&Event<
                 time_ms,
                 age_shift_ms: 0,
                 kind: input.byte(),
+                command: input.byte(),
+                run_ms: (kind & 32 == 0).then(|| input.number()),
                 extra: (kind & 16 == 0).then(|| Box::new(extra)),
             });
         }
@@ -357,6 +365,7 @@ fn with_event(input: &mut Input<'_>, in_pack: bool, each: &mut dyn FnMut(&Event<
                 time_ms,
                 age_shift_ms: 0,
                 action: actions[usize::from(kind >> 4) % 3],
+                command: input.byte(),
                 sequences: &sequences,
             });
         }
@@ -397,13 +406,35 @@ fn with_event(input: &mut Input<'_>, in_pack: bool, each: &mut dyn FnMut(&Event<
             sequence: any_sequence(input),
             key: &id,
         }),
-        11 => each(&Event::Erased {
-            count: any_lsn(input),
-        }),
-        12 => each(&Event::Submits {
+        11 => {
+            let mut rows = ErasedRows::new();
+            let slot = Slot::of_minute(minute_of(time_ms), input.byte());
+            let counts = rows.entry((graph, slot)).or_default();
+            counts.count_submitted(any_sequence(input));
+            let packed = erased_history::pack(&rows);
+            each(&Event::Erased {
+                count: any_lsn(input),
+                history: packed.first().map_or(&[], |(_, history)| history),
+            });
+        }
+        12 => {
+            let count = any_sequence(input);
+            let run = SubmitRun {
+                minute: minute_of(time_ms),
+                command: input.byte(),
+                count,
+            };
+            each(&Event::Submits {
+                graph,
+                first_sequence: any_sequence(input),
+                count,
+                runs: &submit_runs::pack(&[run]),
+            });
+        }
+        13 => each(&Event::Command {
             graph,
-            first_sequence: any_sequence(input),
-            count: any_sequence(input),
+            number: input.byte(),
+            name: &id,
         }),
         _ => each(&Event::Lost {
             count: any_lsn(input),
@@ -482,7 +513,7 @@ fn any_pack(input: &mut Input<'_>) -> (String, Vec<u8>) {
             let texts = SubmissionTexts {
                 id: &id,
                 request: &request,
-                secrets: if control & 8 == 0 { b"" } else { id.as_bytes() },
+                unlisted: if control & 8 == 0 { b"" } else { id.as_bytes() },
             };
             let mut jobs = 1 + u32::from(control >> 6);
             if control & 3 == 1 {

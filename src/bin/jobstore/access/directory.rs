@@ -9,24 +9,26 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jobstore::{
-    Cancellation, Completion, Cursor, Error, Graph, Job, JobQuery, JobStore, OnBadLine, Outcome,
-    OutcomeKind, Recovery, ReplayProgress, Request,
+    Cancellation, Completion, Cursor, Error, Graph, HistoryPoint, Job, JobQuery, JobStore,
+    OnBadLine, Outcome, OutcomeKind, Position, Recovery, ReplayProgress, Request, StoreCursor,
+    TallyBy,
 };
 use parking_lot::Mutex;
 use rustix::fs::{Access as May, AtFlags, CWD, accessat};
 
 use super::{
-    Access, Cancelled, CompletionArgs, EachLine, FindQuery, Import, Imported, ListQuery, PageInfo,
-    SCAN_STEP_TIME, ScanStep,
+    Access, Cancelled, CancelledAll, CompletionArgs, EachLine, FeedQuery, FindQuery, HistoryQuery,
+    Import, Imported, ListQuery, PageInfo, SCAN_STEP_TIME, ScanStep, TallyQuery,
 };
 use crate::filters::Filters;
 use crate::output;
 use crate::problem::Problem;
 use crate::progress::Bar;
 use crate::store_args::{GraphName, StoreArgs};
+use crate::tally::By;
 
 /// The largest request that any store may have. With this limit, this program accepts every request
 /// that an engine accepted.
@@ -185,7 +187,7 @@ fn line(job: &Job) -> String {
 fn list_of(list_query: &ListQuery<'_>) -> Result<JobQuery, Problem> {
     let mut list = list_query
         .filters
-        .list()
+        .list()?
         .offset(list_query.offset)
         .limit(list_query.limit);
     if list_query.newest_first {
@@ -208,6 +210,38 @@ impl Access for StoreDirectory {
             name: graph.name().to_owned(),
         });
         Ok(names.collect())
+    }
+
+    fn graph_stats(&self) -> Result<Vec<String>, Problem> {
+        let graphs = self.store.graphs()?;
+        let stats = graphs.iter().map(|graph| Ok(graph.stats()?.to_json()));
+        stats.collect()
+    }
+
+    fn page_of_all(
+        &self,
+        list_query: &ListQuery<'_>,
+        each: EachLine<'_>,
+    ) -> Result<PageInfo, Problem> {
+        let after = list_query
+            .cursor
+            .map(str::parse::<StoreCursor>)
+            .transpose()?;
+        let list_query = ListQuery {
+            cursor: None,
+            ..*list_query
+        };
+        let (graphs, query) = (self.store.graphs()?, list_of(&list_query)?);
+        let page = self.store.list(&graphs, query, after.as_ref())?;
+        for job in &page {
+            let (graph, job) = job?;
+            each(&graph.job_to_json(&job))?;
+        }
+        Ok(PageInfo {
+            jobs: page.len() as u64,
+            next: page.next().map(|cursor| cursor.to_string()),
+            ..PageInfo::default()
+        })
     }
 
     fn document(
@@ -253,6 +287,64 @@ impl Access for StoreDirectory {
         .into())
     }
 
+    fn wait(&self, graph: &GraphName, id: &str, _: Duration) -> Result<String, Problem> {
+        self.job(graph, id)
+    }
+
+    fn changes(
+        &self,
+        graph: &GraphName,
+        feed_query: &FeedQuery<'_>,
+        each: EachLine<'_>,
+    ) -> Result<(), Problem> {
+        if feed_query.coalesce_ms.is_some() {
+            return Err(Problem::usage(
+                "--coalesce needs an engine that has the store open",
+                "omit it: each change is shown",
+            ));
+        }
+        let graph = self.graph(graph)?;
+        let after = match feed_query.after {
+            None => None,
+            Some(FeedQuery::END) => Some(graph.position()?),
+            Some(position) => Some(position.parse::<Position>()?),
+        };
+        for change in graph.changes(after.as_ref())? {
+            each(&graph.change_to_json(&change?))?;
+        }
+        Ok(())
+    }
+
+    fn history(&self, graph: &GraphName, query: &HistoryQuery) -> Result<String, Problem> {
+        let points = self
+            .graph(graph)?
+            .history(query.from, query.to, query.step)?;
+        Ok(HistoryPoint::to_document(points).collect())
+    }
+
+    fn tally(&self, graph: Option<&GraphName>, query: &TallyQuery<'_>) -> Result<String, Problem> {
+        let by = match query.by {
+            By::State => TallyBy::State,
+            By::Outcome => TallyBy::Outcome,
+            By::Command => TallyBy::Command,
+            By::Origin => TallyBy::Origin,
+            By::Submitted => TallyBy::SubmittedPer(query.period),
+            By::Completed => TallyBy::CompletedPer(query.period),
+        };
+        let bar = Arc::new(Bar::items("counting"));
+        let seen = bar.clone();
+        let list = query.filters.list()?.on_progress(move |scanned| {
+            seen.at(scanned.looked_at, Some(scanned.of));
+            ControlFlow::Continue(())
+        });
+        let tally = match graph {
+            Some(graph) => self.graph(graph)?.tally(list, by)?,
+            None => self.store.tally(&self.store.graphs()?, list, by)?,
+        };
+        bar.end();
+        Ok(tally.to_json())
+    }
+
     fn id_begin(&self, graph: &GraphName) -> Result<Option<String>, Problem> {
         Ok(Some(self.graph(graph)?.number().to_string()))
     }
@@ -287,7 +379,7 @@ impl Access for StoreDirectory {
         let see = seen.clone();
         let mut list = find_query
             .filters
-            .list()
+            .list()?
             .newest_first()
             .limit(find_query.limit);
         if let Some(cursor) = find_query.cursor {
@@ -342,6 +434,25 @@ impl Access for StoreDirectory {
         })
     }
 
+    fn cancel_all(
+        &self,
+        graph: &GraphName,
+        filters: &Filters,
+        dry_run: bool,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<CancelledAll, Problem> {
+        let (graph, list) = (self.graph(graph)?, filters.list()?);
+        let done = match dry_run {
+            true => graph.cancel_all_dry_run(list)?,
+            false => graph.cancel_all_with_progress(list, |done| progress(done.jobs()))?,
+        };
+        Ok(CancelledAll {
+            cancelled: done.cancelled,
+            requested: done.requested,
+            already_complete: done.already_complete,
+        })
+    }
+
     fn export(
         &self,
         graph: &GraphName,
@@ -350,7 +461,7 @@ impl Access for StoreDirectory {
         out: &mut dyn Write,
         progress: &mut dyn FnMut(u64, Option<u64>),
     ) -> Result<u64, Problem> {
-        let mut export = self.graph(graph)?.export(filters.list())?;
+        let mut export = self.graph(graph)?.export(filters.list()?)?;
         if reveal {
             export = export.reveal_secrets();
         }
@@ -389,7 +500,7 @@ impl Access for StoreDirectory {
     }
 
     fn purge_dry_run(&self, graph: &GraphName, filters: &Filters) -> Result<u64, Problem> {
-        Ok(self.graph(graph)?.purge_dry_run(filters.list())?.jobs)
+        Ok(self.graph(graph)?.purge_dry_run(filters.list()?)?.jobs)
     }
 
     fn purge(
@@ -399,7 +510,7 @@ impl Access for StoreDirectory {
         progress: &mut dyn FnMut(u64),
     ) -> Result<u64, Problem> {
         let graph = self.graph(graph)?;
-        let done = graph.purge_with_progress(filters.list(), |purged| progress(purged.jobs))?;
+        let done = graph.purge_with_progress(filters.list()?, |purged| progress(purged.jobs))?;
         Ok(done.jobs)
     }
 

@@ -5,17 +5,19 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use jobstore::VerifyReport;
 use jobstore::http::Control;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
+use serde_json::value::RawValue;
 
 use super::socket::{Socket, SocketBody, SocketRequest, SocketResponse, broken};
 use super::{
-    Access, Cancelled, CompletionArgs, EachLine, FindQuery, Import, Imported, ListQuery, PageInfo,
-    SCAN_STEP_TIME, ScanStep,
+    Access, Cancelled, CancelledAll, CompletionArgs, EachLine, FeedQuery, FindQuery, HistoryQuery,
+    Import, Imported, ListQuery, PageInfo, SCAN_STEP_TIME, ScanStep, TallyQuery,
 };
 use crate::filters::Filters;
 use crate::output;
@@ -23,6 +25,8 @@ use crate::problem::Problem;
 use crate::progress::Bar;
 use crate::short_id::short_id;
 use crate::store_args::GraphName;
+use crate::tally::By;
+use crate::when;
 
 /// An engine that has a control socket.
 pub(super) struct Engine {
@@ -57,15 +61,7 @@ impl Engine {
         waiting: &mut dyn FnMut(),
     ) -> Result<T, Problem> {
         let text = self.socket.whole(request, waiting)?;
-        serde_json::from_str(&text).map_err(|e| {
-            Problem::failed(
-                format!(
-                    "cannot read the response of the engine: error at column {}",
-                    e.column()
-                ),
-                "the engine may use a different release of jobstore",
-            )
-        })
+        Problem::parse_json("the response of the engine", &text)
     }
 
     /// Verifies the store, at low priority.
@@ -124,14 +120,34 @@ impl Access for Engine {
         #[serde(rename_all = "camelCase")]
         struct Named {
             project_id: String,
-            graph_name: String,
+            name: String,
         }
         let there: Graphs = self.object(SocketRequest::get(&["control", "graphs"]))?;
         let names = there.graphs.into_iter().map(|named| GraphName {
             project: named.project_id,
-            name: named.graph_name,
+            name: named.name,
         });
         Ok(names.collect())
+    }
+
+    fn graph_stats(&self) -> Result<Vec<String>, Problem> {
+        #[derive(Deserialize)]
+        struct Graphs {
+            graphs: Vec<Box<RawValue>>,
+        }
+        let there: Graphs = self.object(SocketRequest::get(&["control", "graphs"]))?;
+        let stats = there.graphs.iter().map(|graph| graph.get().to_owned());
+        Ok(stats.collect())
+    }
+
+    fn page_of_all(
+        &self,
+        list_query: &ListQuery<'_>,
+        each: EachLine<'_>,
+    ) -> Result<PageInfo, Problem> {
+        let mut query = query_of(list_query);
+        query.retain(|(key, _)| *key != "offset");
+        self.lines(&["control", "jobs"], query, each)
     }
 
     fn document(
@@ -151,23 +167,72 @@ impl Access for Engine {
         list_query: &ListQuery<'_>,
         each: EachLine<'_>,
     ) -> Result<PageInfo, Problem> {
-        let path = path(graph, &["jobs"]);
-        let response = self.ask(SocketRequest::get(&path).query(query_of(list_query)))?;
-        let number = |name| response.header(name).and_then(|number| number.parse().ok());
-        let shown = PageInfo {
-            jobs: 0,
-            total: number("x-total-count"),
-            next: response.header("x-next-cursor").map(str::to_owned),
-            quarantined: number("x-quarantined").unwrap_or_default(),
-        };
-        let jobs = Engine::each_line(response, each)?;
-        Ok(PageInfo { jobs, ..shown })
+        self.lines(&path(graph, &["jobs"]), query_of(list_query), each)
     }
 
     fn job(&self, graph: &GraphName, id: &str) -> Result<String, Problem> {
         let path = path(graph, &["jobs", id]);
         let line = self.socket.whole(SocketRequest::get(&path), &mut || {})?;
         Ok(line.trim_end().to_owned())
+    }
+
+    fn wait(&self, graph: &GraphName, id: &str, time: Duration) -> Result<String, Problem> {
+        let path = path(graph, &["jobs", id]);
+        let ms = time.as_millis().max(1).to_string();
+        let request = SocketRequest::get(&path).query([("wait_ms", ms)]);
+        let line = self.socket.whole(request, &mut || {})?;
+        Ok(line.trim_end().to_owned())
+    }
+
+    fn changes(
+        &self,
+        graph: &GraphName,
+        feed_query: &FeedQuery<'_>,
+        each: EachLine<'_>,
+    ) -> Result<(), Problem> {
+        let mut query = vec![flag("follow", feed_query.follow)];
+        if let Some(position) = feed_query.after {
+            query.push(("after", position.to_owned()));
+        }
+        if let Some(ms) = feed_query.coalesce_ms {
+            query.push(("coalesce", ms.to_string()));
+        }
+        let path = path(graph, &["changes"]);
+        let response = self.ask(SocketRequest::get(&path).query(query))?;
+        Engine::each_line(response, each).map(drop)
+    }
+
+    fn history(&self, graph: &GraphName, query: &HistoryQuery) -> Result<String, Problem> {
+        let path = path(graph, &["history"]);
+        let request = SocketRequest::get(&path).query([
+            ("from", when::to_ms(query.from).to_string()),
+            ("to", when::to_ms(query.to).to_string()),
+            ("step_ms", query.step.as_millis().to_string()),
+        ]);
+        self.socket.whole(request, &mut || {})
+    }
+
+    fn tally(&self, graph: Option<&GraphName>, query: &TallyQuery<'_>) -> Result<String, Problem> {
+        let _bar = Bar::busy("the engine is counting");
+        let path = match graph {
+            Some(graph) => path(graph, &["tally"]),
+            None => vec!["control", "tally"],
+        };
+        let by = match query.by {
+            By::State => "state",
+            By::Outcome => "outcome",
+            By::Command => "command",
+            By::Origin => "origin",
+            By::Submitted => "submitted",
+            By::Completed => "completed",
+        };
+        let mut pairs = query.filters.query();
+        pairs.push(("by", by.to_owned()));
+        if query.by.has_periods() {
+            pairs.push(("period_ms", query.period.as_millis().to_string()));
+        }
+        let request = SocketRequest::get(&path).query(pairs);
+        self.socket.whole(request, &mut || {})
     }
 
     fn id_begin(&self, graph: &GraphName) -> Result<Option<String>, Problem> {
@@ -271,6 +336,22 @@ impl Access for Engine {
             "requested" => Cancelled::Requested,
             _ => Cancelled::AlreadyComplete,
         })
+    }
+
+    fn cancel_all(
+        &self,
+        graph: &GraphName,
+        filters: &Filters,
+        dry_run: bool,
+        _: &mut dyn FnMut(u64),
+    ) -> Result<CancelledAll, Problem> {
+        let _bar = Bar::busy("the engine is canceling");
+        let path = path(graph, &["cancel"]);
+        let query = filters
+            .query()
+            .into_iter()
+            .chain([flag("dry_run", dry_run)]);
+        self.object(SocketRequest::post(&path, "").query(query))
     }
 
     fn export(
@@ -416,6 +497,20 @@ impl Access for Engine {
 }
 
 impl Engine {
+    /// Passes the lines of a page to `each`.
+    fn lines(&self, path: &[&str], query: Query, each: EachLine<'_>) -> Result<PageInfo, Problem> {
+        let response = self.ask(SocketRequest::get(path).query(query))?;
+        let number = |name| response.header(name).and_then(|number| number.parse().ok());
+        let shown = PageInfo {
+            jobs: 0,
+            total: number("x-total-count"),
+            next: response.header("x-next-cursor").map(str::to_owned),
+            quarantined: number("x-quarantined").unwrap_or_default(),
+        };
+        let jobs = Engine::each_line(response, each)?;
+        Ok(PageInfo { jobs, ..shown })
+    }
+
     fn purged(&self, graph: &GraphName, filters: &Filters, dry: bool) -> Result<u64, Problem> {
         #[derive(Deserialize)]
         struct Done {

@@ -11,16 +11,19 @@ mod socket;
 
 use std::io::{Read, Write};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use jobstore::{Error, JobStore, OutcomeKind, VerifyReport};
+use serde::Deserialize;
 
 use directory::OpenFor;
 pub(crate) use directory::{Create, MAX_REQUEST_BYTES};
+pub(crate) use socket::ESCAPED;
 
 use crate::filters::Filters;
 use crate::problem::Problem;
 use crate::store_args::{GraphName, StoreArgs};
+use crate::tally::By;
 
 /// A selection of a graph's jobs.
 pub(crate) struct ListQuery<'a> {
@@ -58,6 +61,46 @@ pub(crate) struct ScanStep {
     pub(crate) looked_at: u64,
     /// The number of jobs still to scan.
     pub(crate) left: u64,
+}
+
+/// Which part of a history to show.
+pub(crate) struct HistoryQuery {
+    pub(crate) from: SystemTime,
+    pub(crate) to: SystemTime,
+    /// The length of the periods.
+    pub(crate) step: Duration,
+}
+
+/// Which jobs to count, and by what.
+pub(crate) struct TallyQuery<'a> {
+    pub(crate) filters: &'a Filters,
+    pub(crate) by: By,
+    /// The length of the periods, if the jobs are counted by time.
+    pub(crate) period: Duration,
+}
+
+/// Which changes to show.
+pub(crate) struct FeedQuery<'a> {
+    /// The position after which to begin; by default, the beginning.
+    pub(crate) after: Option<&'a str>,
+    /// Whether to wait for further changes.
+    pub(crate) follow: bool,
+    /// For how long changes are collected, if only the last one of each job is wanted.
+    pub(crate) coalesce_ms: Option<u64>,
+}
+
+impl FeedQuery<'_> {
+    /// The position after all changes that have happened.
+    pub(crate) const END: &'static str = "end";
+}
+
+/// The result of canceling all jobs that match.
+#[derive(Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CancelledAll {
+    pub(crate) cancelled: u64,
+    pub(crate) requested: u64,
+    pub(crate) already_complete: u64,
 }
 
 /// How long one step of a search may take. It is short, so that progress is visible.
@@ -113,6 +156,17 @@ pub(crate) type EachLine<'a> = &'a mut dyn FnMut(&str) -> Result<(), Problem>;
 pub(crate) trait Access {
     fn graphs(&self) -> Result<Vec<GraphName>, Problem>;
 
+    /// Returns the statistics of each graph as JSON, in the library's format.
+    fn graph_stats(&self) -> Result<Vec<String>, Problem>;
+
+    /// Passes the selected jobs of all graphs to `each`, one line per job, which begins with the
+    /// names of the project and the graph.
+    fn page_of_all(
+        &self,
+        list_query: &ListQuery<'_>,
+        each: EachLine<'_>,
+    ) -> Result<PageInfo, Problem>;
+
     /// Writes the selected jobs as a document of the GES API.
     fn document(
         &self,
@@ -131,6 +185,26 @@ pub(crate) trait Access {
 
     /// Returns a job as a line.
     fn job(&self, graph: &GraphName, id: &str) -> Result<String, Problem>;
+
+    /// Waits until a job is complete, at most this long. Returns it as a line. If no engine has the
+    /// store open, returns immediately.
+    fn wait(&self, graph: &GraphName, id: &str, time: Duration) -> Result<String, Problem>;
+
+    /// Passes changes to `each`, one line per change. If they are followed, continues until the
+    /// engine ends.
+    fn changes(
+        &self,
+        graph: &GraphName,
+        feed_query: &FeedQuery<'_>,
+        each: EachLine<'_>,
+    ) -> Result<(), Problem>;
+
+    /// Returns what happened in a graph, as JSON in the format of the HTTP route.
+    fn history(&self, graph: &GraphName, query: &HistoryQuery) -> Result<String, Problem>;
+
+    /// Counts the selected jobs of a graph, or of all graphs. Returns the counts as JSON, in the
+    /// library's format.
+    fn tally(&self, graph: Option<&GraphName>, query: &TallyQuery<'_>) -> Result<String, Problem>;
 
     /// Returns the prefix of the ids that the graph generates, if it is known.
     fn id_begin(&self, graph: &GraphName) -> Result<Option<String>, Problem>;
@@ -163,6 +237,15 @@ pub(crate) trait Access {
     ) -> Result<Option<String>, Problem>;
 
     fn cancel(&self, graph: &GraphName, id: &str) -> Result<Cancelled, Problem>;
+
+    /// Cancels all selected jobs, or only counts them.
+    fn cancel_all(
+        &self,
+        graph: &GraphName,
+        filters: &Filters,
+        dry_run: bool,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<CancelledAll, Problem>;
 
     /// Exports all selected jobs as lines, with or without secrets. Returns their number.
     /// `progress` is passed the number so far and, if known, the expected total.
@@ -209,6 +292,11 @@ pub(crate) trait Access {
     /// Returns how many times the store has been opened for writing; `None` if an engine has it
     /// open.
     fn opens(&self) -> Option<u64>;
+
+    /// Returns whether an engine has the store open.
+    fn is_live(&self) -> bool {
+        self.opens().is_none()
+    }
 
     /// Closes the store.
     fn close(&self) -> Result<(), Problem>;

@@ -34,7 +34,7 @@ const ERROR_CODE: &str = "x-error-code";
 /// How often progress is reported while a response is pending.
 const TOLD_EVERY: Duration = Duration::from_millis(100);
 /// The characters that are escaped in paths and queries.
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+pub(crate) const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
@@ -197,8 +197,7 @@ fn failure(status: StatusCode, response: SocketResponse<'_>) -> Problem {
         .read_to_string(&mut text)
         .ok();
     let Ok(failure) = serde_json::from_str::<Failure>(&text) else {
-        let what = format!("the engine responded with {status}");
-        return Problem::failed(what, "the engine may use a different release of jobstore");
+        return Problem::unexpected(format!("the engine responded with {status}"));
     };
     let what = crate::output::harmless(&failure.error_message);
     match (status.as_u16(), &*failure.error_code, name) {

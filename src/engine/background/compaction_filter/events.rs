@@ -3,12 +3,17 @@
 use std::ops::Range;
 
 use super::CompactionFilter;
+use crate::engine::replay::apply::each_change;
 use crate::engine::state::removed_jobs::RemovedJobs;
+use crate::log::erased_history::{self, ErasedRows};
 use crate::log::event::{Event, pack_sequences, unpack_sequences};
 use crate::log::event_sizes::RemovedWith;
 use crate::log::pack_writer::PackWriter;
 use crate::log::purged_jobs::{self, PurgedJob};
+use crate::log::submit_runs;
 use crate::model::error::Result;
+use crate::model::history::{Slot, minute_of};
+use crate::model::job_counts::JobCounts;
 
 /// The events of packs that are being rewritten.
 pub(super) struct Events<'k, 'e, 'w, 'd> {
@@ -16,6 +21,8 @@ pub(super) struct Events<'k, 'e, 'w, 'd> {
     writer: &'w mut PackWriter<'d>,
     /// The number of events omitted since the last event that was kept.
     erased: u64,
+    /// What these events contribute to the histories of graphs.
+    history: ErasedRows,
 }
 
 impl<'k, 'e, 'w, 'd> Events<'k, 'e, 'w, 'd> {
@@ -27,6 +34,7 @@ impl<'k, 'e, 'w, 'd> Events<'k, 'e, 'w, 'd> {
             filter,
             writer,
             erased: 0,
+            history: ErasedRows::new(),
         }
     }
 
@@ -42,7 +50,7 @@ impl<'k, 'e, 'w, 'd> Events<'k, 'e, 'w, 'd> {
             return match event {
                 // Keep the fact that the number was used.
                 Event::GraphCreated { .. } | Event::GraphDropped { .. } => self.keep(event),
-                _ => self.erase(event.lsns()),
+                _ => self.erase(event),
             };
         }
         match *event {
@@ -54,7 +62,7 @@ impl<'k, 'e, 'w, 'd> Events<'k, 'e, 'w, 'd> {
             }
             | Event::Completed {
                 graph, sequence, ..
-            } if filter.is_removed(graph, sequence) => self.erase(1),
+            } if filter.is_removed(graph, sequence) => self.erase(event),
             // A key stays taken as long as the tombstone of its job is kept.
             Event::Keyed {
                 graph, sequence, ..
@@ -67,14 +75,15 @@ impl<'k, 'e, 'w, 'd> Events<'k, 'e, 'w, 'd> {
                         let removed_with = Some((graph, RemovedWith::Tombstones(lsn)));
                         self.writer.event_that(event, removed_with)
                     }
-                    None => self.erase(1),
+                    None => self.erase(event),
                 }
             }
             Event::Submits {
                 graph,
                 first_sequence,
                 count,
-            } => self.submits(graph, first_sequence..first_sequence + count),
+                runs,
+            } => self.submits(graph, first_sequence..first_sequence + count, runs),
             // The event is kept unchanged as long as any of its jobs exists: a shortened list would
             // not show that jobs are missing, and a reader of the change feed would miss them
             // silently.
@@ -83,7 +92,7 @@ impl<'k, 'e, 'w, 'd> Events<'k, 'e, 'w, 'd> {
             } => {
                 let all = unpack_sequences(sequences).unwrap_or_default();
                 match all.into_iter().all(|job| filter.is_removed(graph, job)) {
-                    true => self.erase(1),
+                    true => self.erase(event),
                     false => self.keep(event),
                 }
             }
@@ -99,14 +108,14 @@ impl<'k, 'e, 'w, 'd> Events<'k, 'e, 'w, 'd> {
                 through_lsn,
                 sequences,
             } => self.forgotten((graph, through_lsn), sequences),
-            Event::Erased { count } => self.erase(count),
             // A pack stores the clocks in its footer.
-            Event::Clock => self.erase(1),
+            Event::Erased { .. } | Event::Clock => self.erase(event),
             _ => self.keep(event),
         }
     }
 
-    fn submits(&mut self, graph: u32, range: Range<u64>) -> Result<()> {
+    fn submits(&mut self, graph: u32, range: Range<u64>, runs: &[u8]) -> Result<()> {
+        let runs = submit_runs::unpack(runs).unwrap_or_default();
         let nothing = RemovedJobs::default();
         let removed = self.filter.removed.get(&graph).unwrap_or(&nothing);
         let mut from = range.start;
@@ -114,14 +123,16 @@ impl<'k, 'e, 'w, 'd> Events<'k, 'e, 'w, 'd> {
             let is_removed = removed.contains(from);
             let run = (from..range.end).take_while(|&s| removed.contains(s) == is_removed);
             let count = run.count() as u64;
+            let submits = Event::Submits {
+                graph,
+                first_sequence: from,
+                count,
+                runs: &submit_runs::pack(&submit_runs::slice(&runs, from - range.start, count)),
+            };
             if is_removed {
-                self.erase(count)?;
+                self.erase(&submits)?;
             } else {
-                self.keep(&Event::Submits {
-                    graph,
-                    first_sequence: from,
-                    count,
-                })?;
+                self.keep(&submits)?;
             }
             from += count;
         }
@@ -158,7 +169,7 @@ impl<'k, 'e, 'w, 'd> Events<'k, 'e, 'w, 'd> {
             })
             .collect();
         match left.is_empty() {
-            true => self.erase(1),
+            true => self.erase(&whole),
             false => self.keep(&Event::Purged {
                 graph,
                 time_ms,
@@ -180,21 +191,29 @@ impl<'k, 'e, 'w, 'd> Events<'k, 'e, 'w, 'd> {
             left.retain(|&job| !self.filter.is_purged_in_blocks(&core, job));
             is_last = core.state.read().forgotten_lsn <= through_lsn;
         }
-        if left.is_empty() && !is_last {
-            return self.erase(1);
-        }
-        self.end()?;
         let event = Event::Forgotten {
             graph,
             through_lsn,
             sequences: &pack_sequences(&left),
         };
+        if left.is_empty() && !is_last {
+            return self.erase(&event);
+        }
+        self.end()?;
         self.writer
             .event_that(&event, Some((graph, RemovedWith::Graph)))
     }
 
-    fn erase(&mut self, count: u64) -> Result<()> {
-        self.erased += count;
+    /// Omits an event. What it contributes to the history of its graph is kept.
+    fn erase(&mut self, event: &Event<'_>) -> Result<()> {
+        self.erased += event.lsns();
+        let (filter, history) = (self.filter, &mut self.history);
+        each_count(event, |number, slot, counts| {
+            if let Some(graph) = filter.graph(number) {
+                let slot = graph.state.read().activity.history.folded(slot);
+                history.entry((number, slot)).or_default().add(&counts);
+            }
+        });
         Ok(())
     }
 
@@ -204,9 +223,53 @@ impl<'k, 'e, 'w, 'd> Events<'k, 'e, 'w, 'd> {
     }
 
     pub(super) fn end(&mut self) -> Result<()> {
-        match std::mem::take(&mut self.erased) {
+        let packed = erased_history::pack(&std::mem::take(&mut self.history));
+        let mut left = std::mem::take(&mut self.erased);
+        // Each event has at most one row, unless it is an `Erased` event itself, so there are at
+        // least as many events as rows.
+        for (n, (rows, history)) in packed.iter().enumerate() {
+            let is_last = n + 1 == packed.len();
+            let count = if is_last { left } else { (*rows).min(left) };
+            left -= count;
+            self.writer.event(&Event::Erased { count, history })?;
+        }
+        match left {
             0 => Ok(()),
-            count => self.writer.event(&Event::Erased { count }),
+            count => self.writer.event(&Event::Erased {
+                count,
+                history: &[],
+            }),
+        }
+    }
+}
+
+/// Calls `each` with what an event of a pack contributes to the histories of graphs: a graph, a
+/// slot, and counts.
+fn each_count(event: &Event<'_>, mut each: impl FnMut(u32, Slot, JobCounts)) {
+    match *event {
+        Event::Submits { graph, runs, .. } => {
+            for run in submit_runs::unpack(runs).unwrap_or_default() {
+                let mut counts = JobCounts::default();
+                counts.count_submitted(run.count);
+                each(graph, Slot::of_minute(run.minute, run.command), counts);
+            }
+        }
+        Event::Erased { history, .. } => {
+            erased_history::each(history, each);
+        }
+        _ => {
+            let Some(graph) = event.of_graph() else {
+                return;
+            };
+            // The history does not depend on the places of texts.
+            let place = (0, u64::from(u32::MAX));
+            each_change(event, place, |change| {
+                if let Some((at_ms, command, happened)) = change.happened() {
+                    let mut counts = JobCounts::default();
+                    counts.count(happened);
+                    each(graph, Slot::of_minute(minute_of(at_ms), command), counts);
+                }
+            });
         }
     }
 }

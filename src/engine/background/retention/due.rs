@@ -15,6 +15,7 @@ use crate::engine::state::status::CHUNK_JOBS;
 use crate::index::rows::DETAIL_JOBS;
 use crate::model::error::Result;
 use crate::model::retention::{PurgeReason, Retention};
+use crate::model::states::{State, States};
 
 /// The maximum number of jobs that a round purges before the background thread returns to the
 /// packs.
@@ -156,7 +157,8 @@ impl Engine {
         let now_ms = self.clock_mark().age_ms as i64;
         let jobs = graph.state.read().status.len();
         for chunk in 0..jobs.div_ceil(CHUNK_JOBS) {
-            let complete = graph.state.read().status.complete_in_chunk(chunk as usize);
+            let complete = States::NONE.with(State::Complete);
+            let complete = graph.state.read().status.total_in_chunk(chunk, complete);
             let known = {
                 let mut work = self.retention.lock();
                 let ages = work.ages(graph.number, policy, &gaps);

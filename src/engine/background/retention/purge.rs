@@ -122,7 +122,7 @@ impl Engine {
             let is_wanted = |s: u64| sequences.binary_search(&s).is_ok();
             Snapshot::take(&state, jobs.only(is_wanted))
         };
-        let (mut reader, mut at, mut found) = (Reader::default(), 0, Vec::new());
+        let (mut reader, mut at, mut found) = (Reader::without_unlisted(), 0, Vec::new());
         let mut row = None;
         let mut extras = ExtraCache::default();
         while let Some(unit) = reader.read(graph, &snapshot)? {
@@ -148,7 +148,7 @@ impl Engine {
                 let group = sequence / DETAIL_JOBS;
                 let details = match row.take() {
                     Some((known, details)) if known == group => details,
-                    _ => Box::new(self.details(graph, group)?),
+                    _ => self.details(graph, group)?,
                 };
                 let detail = details.0[(sequence % DETAIL_JOBS) as usize];
                 row = Some((group, details));

@@ -33,6 +33,9 @@ impl Indexer {
             self.record_row(&key, None);
             writer.remove(key)?;
             let chunks = self.remove_rows(writer, &rows::status_prefix(number))?;
+            for prefix in rows::history_prefixes(number) {
+                self.remove_rows(writer, &prefix)?;
+            }
             let jobs = jobs.unwrap_or(chunks * CHUNK_JOBS);
             self.lost_ids = self.lost_ids.saturating_add(jobs);
             self.removed_runs.remove(&number);
@@ -46,6 +49,9 @@ impl Indexer {
             // An earlier process may have ended before it removed all of these rows.
             self.remove_rows(writer, &rows::status_prefix(number))?;
             self.remove_rows(writer, &rows::detail_prefix(number))?;
+            for prefix in rows::history_prefixes(number) {
+                self.remove_rows(writer, &prefix)?;
+            }
             writer.remove(rows::dropped_key(number))?;
         }
         Ok(())
@@ -100,7 +106,7 @@ impl Indexer {
         })?;
         let removed = keys.len() as u64;
         for key in keys {
-            if key.starts_with(rows::STATUS) {
+            if rows::is_in_digest(&key) {
                 self.record_row(&key, None);
             }
             writer.remove(key)?;

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use super::chunk_rows::ChunkRows;
 use crate::engine::state::graph::GraphCore;
+use crate::engine::state::history::Pages;
+use crate::engine::state::outcome_counts::OutcomeCounts;
 use crate::index::rows;
 use crate::index::{Batch, Fault, Index};
 
@@ -15,6 +17,10 @@ pub(super) struct Writer<'i> {
     partial_head: Option<Vec<u8>>,
     /// The rows of details in the batch: graph, group and hash.
     details: Vec<(Arc<GraphCore>, u64, u64)>,
+    /// The chunks in the batch: graph, number, and how many of its jobs have each outcome.
+    outcomes: Vec<(Arc<GraphCore>, u64, OutcomeCounts)>,
+    /// The histories in the batch: graph, pages, and the LSN up to which they contain all events.
+    histories: Vec<(Arc<GraphCore>, Arc<Pages>, u64)>,
 }
 
 impl<'i> Writer<'i> {
@@ -24,6 +30,8 @@ impl<'i> Writer<'i> {
             batch: Batch::default(),
             partial_head: Some(partial_head),
             details: Vec::new(),
+            outcomes: Vec::new(),
+            histories: Vec::new(),
         }
     }
 
@@ -37,16 +45,40 @@ impl<'i> Writer<'i> {
         if !self.batch.has_room_for(&chunk.rows) {
             self.write_out()?;
         }
-        for (key, value) in chunk.rows {
-            match value {
-                Some(value) => self.batch.put(key, value),
-                None => self.batch.remove(key),
-            }
+        self.add(chunk.rows);
+        if !chunk.hashes.is_empty() {
+            let outcomes = (graph.clone(), chunk.number, chunk.outcomes);
+            self.outcomes.push(outcomes);
         }
         let hashes = chunk.hashes.into_iter();
         self.details
             .extend(hashes.map(|(group, hash)| (graph.clone(), group, hash)));
         self.write_if_full()
+    }
+
+    /// Puts rows that must be in one batch: the changed pages of a history, and the list of its
+    /// pages.
+    pub(super) fn put_history(
+        &mut self,
+        graph: &Arc<GraphCore>,
+        rows: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+        (pages, lsn): (Arc<Pages>, u64),
+    ) -> Result<(), Fault> {
+        if !self.batch.has_room_for(&rows) {
+            self.write_out()?;
+        }
+        self.add(rows);
+        self.histories.push((graph.clone(), pages, lsn));
+        self.write_if_full()
+    }
+
+    fn add(&mut self, rows: Vec<(Vec<u8>, Option<Vec<u8>>)>) {
+        for (key, value) in rows {
+            match value {
+                Some(value) => self.batch.put(key, value),
+                None => self.batch.remove(key),
+            }
+        }
     }
 
     pub(super) fn put(&mut self, key: Vec<u8>, value: Vec<u8>) -> Result<(), Fault> {
@@ -77,9 +109,23 @@ impl<'i> Writer<'i> {
         for (graph, group, hash) in &self.details {
             graph.state.write().details.write(*group, *hash);
         }
+        for (graph, pages, _) in &self.histories {
+            graph
+                .state
+                .write()
+                .activity
+                .history
+                .begin_write(pages.clone());
+        }
         self.index.write(&self.batch)?;
+        for (graph, pages, lsn) in self.histories.drain(..) {
+            graph.state.write().activity.history.written(pages, lsn);
+        }
         for (graph, group, hash) in self.details.drain(..) {
             graph.state.write().details.written(group, hash);
+        }
+        for (graph, chunk, outcomes) in self.outcomes.drain(..) {
+            graph.state.write().details.set_outcomes(chunk, outcomes);
         }
         self.batch.clear();
         Ok(())

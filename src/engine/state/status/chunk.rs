@@ -1,6 +1,6 @@
 //! A chunk: the states of 4,096 jobs, and how many jobs are in each state.
 
-use super::word::WORD_JOBS;
+use super::word::{EVERY_LOW_BIT, WORD_JOBS};
 use crate::model::states::States;
 
 /// The number of words in a chunk.
@@ -61,10 +61,14 @@ impl Chunk {
         if words[last].checked_shr(shift + 2).unwrap_or(0) != 0 {
             return None;
         }
-        for job in 0..jobs {
-            let (_, word, shift) = place(job);
-            self.counts[((words[word] >> shift) & 3) as usize] += 1;
+        for &word in words.iter() {
+            let (low, high) = (word & EVERY_LOW_BIT, (word >> 1) & EVERY_LOW_BIT);
+            self.counts[1] += (low & !high).count_ones();
+            self.counts[2] += (high & !low).count_ones();
+            self.counts[3] += (low & high).count_ones();
         }
+        // The code of all other jobs is zero.
+        self.counts[0] = jobs as u32 - self.counts[1..].iter().sum::<u32>();
         Some(rest)
     }
 }

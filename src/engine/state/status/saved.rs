@@ -3,6 +3,7 @@
 use super::StatusColumn;
 use super::chunk::{CHUNK_JOBS, CHUNK_WORDS, Chunk, REMOVED};
 use super::word::WORD_JOBS;
+use crate::engine::state::outcome_counts::SAVED_COUNTS_WORDS;
 use crate::index::rows::DETAIL_JOBS;
 
 /// The number of rows of details whose hashes share a status row.
@@ -25,8 +26,8 @@ pub(crate) struct SavedChunk {
     pub(crate) is_removed: bool,
 }
 
-/// The maximum number of words in a saved chunk, including the hashes that follow.
-pub(crate) const SAVED_WORDS_MAX: u64 = CHUNK_WORDS as u64 + CHUNK_ROWS;
+/// The maximum number of words in a saved chunk, including the hashes and counts that follow.
+pub(crate) const SAVED_WORDS_MAX: u64 = CHUNK_WORDS as u64 + CHUNK_ROWS + SAVED_COUNTS_WORDS;
 
 impl StatusColumn {
     /// Whether any chunk has changed since it was last taken.

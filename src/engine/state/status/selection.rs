@@ -80,6 +80,12 @@ impl Selection {
         within
     }
 
+    /// Adds jobs that follow all selected ones.
+    pub(crate) fn append(&mut self, later: Selection) {
+        self.words.extend(later.words);
+        self.len += later.len;
+    }
+
     /// The last selected job.
     pub(crate) fn last(&self) -> Option<u64> {
         let word = self.words.last()?;

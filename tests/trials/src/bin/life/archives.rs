@@ -52,6 +52,7 @@ fn line_of(sequence: u64, job: &Job, keys: Keys) -> Option<String> {
         submitted_ms: job.submitted_ms,
         started_ms: None,
         completed_ms: job.completed_ms,
+        origin: job.content.origin(),
         secrets_lost: job.hidden.secrets_lost,
         progress: None,
     };

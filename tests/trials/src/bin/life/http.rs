@@ -61,6 +61,7 @@ pub fn filter_query(look: &Look, right_ms: u64) -> String {
             add("outcome", "failed");
             add("command", "import_graph");
         }
+        10 => add("origin", &format!("user {}", n % 5)),
         _ => {}
     }
     query
@@ -466,16 +467,15 @@ impl Life {
             // The graphs are listed in the order of their creation.
             let mut graphs: Vec<_> = self.model.graphs.iter().collect();
             graphs.sort_by_key(|(_, graph)| graph.serial);
-            let graphs: Vec<String> = graphs
-                .iter()
-                .map(|((project, graph), _)| {
-                    format!(
-                        r#"{{"graphName":"{}","projectId":"{}"}}"#,
-                        NAMES[*graph], PROJECTS[*project]
-                    )
-                })
-                .collect();
-            let text = format!(r#"{{"graphs":[{}]}}"#, graphs.join(","));
+            let mut documents = Vec::new();
+            for (&name, _) in graphs {
+                match self.handle(name).map(|graph| graph.stats()) {
+                    None => return Err(format!("{name:?} is not there")),
+                    Some(Ok(stats)) => documents.push(stats.to_json()),
+                    Some(Err(error)) => return self.excuse("statistics", &error),
+                }
+            }
+            let text = format!(r#"{{"graphs":[{}]}}"#, documents.join(","));
             self.same("/control/graphs", &body, &text)?;
         }
         Ok(true)

@@ -12,7 +12,7 @@ use crate::web::{Answer, Ask};
 
 impl Life {
     /// Returns the text of a successful write, or the reason why it failed.
-    fn written(&mut self, ask: &Ask) -> Result<Result<String, Refusal>, String> {
+    pub fn written(&mut self, ask: &Ask) -> Result<Result<String, Refusal>, String> {
         let answer: Answer = self.ask(ask)?;
         if answer.status == 200 {
             return Ok(Ok(answer.text()));

@@ -431,6 +431,8 @@ impl Life {
                         && !self.disk.is_dead()
                         && self.disk.counters().faults == self.faults_before
                         && !matches!(error, Error::ReplicaUnreachable { .. })
+                        // A directory that is replaced by the contents of its replica needs space.
+                        && !self.disk.names().iter().any(|(name, _)| name == "MIRRORING")
                         && self.checks("open-on-full-disk")
                     {
                         return Err(format!(

@@ -10,6 +10,7 @@
 //! - `life`: one store, its disk, its clock, and what is in doubt after a failure.
 //! - `http`, `http_writes`, `web`: the same over the HTTP routes.
 //! - `writes`, `reads`, `machine`: the operations and their expected results.
+//! - `cancel_all`, `store_list`: cancellations of all jobs that match, lists over all graphs.
 //! - `policies`, `archives`, `secrets`: purges, archived jobs, masked values.
 //! - `interrupts`: callers in the middle of a background step.
 //! - `replicas`: a replica, machines that are lost, and stores that are deposed.
@@ -21,7 +22,9 @@
 #![forbid(unsafe_code)]
 
 mod archives;
+mod cancel_all;
 mod claims;
+mod counts;
 mod follower_checks;
 mod followers;
 mod gaps;
@@ -48,6 +51,7 @@ mod requests;
 mod secrets;
 mod setup;
 mod shrink;
+mod store_list;
 mod texts;
 mod web;
 mod writes;

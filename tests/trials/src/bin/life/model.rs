@@ -27,6 +27,8 @@ pub struct Job {
     pub ended_true: u64,
     /// Whether it was imported with its state and times.
     pub imported: bool,
+    /// Whether it was imported, perhaps as pending.
+    pub from_line: bool,
     pub key: Option<Rc<str>>,
     pub hidden: Hidden,
 }
@@ -44,6 +46,7 @@ impl Job {
             completed_ms: None,
             ended_true: 0,
             imported: false,
+            from_line: false,
             key: None,
         }
     }
@@ -104,6 +107,14 @@ pub struct GraphModel {
     pub archives: Option<Keys>,
     /// All changes, in order.
     pub feed: Vec<(u64, Happened)>,
+    /// How many of them happened before the last open ended.
+    pub opened_at: usize,
+    /// Whether jobs were imported since then.
+    pub has_imports: bool,
+    /// Whether jobs were ever imported. Some of them may have been started before.
+    pub had_imports: bool,
+    /// The command of each job, including jobs that were purged.
+    pub commands: Vec<&'static str>,
 }
 
 pub type Name = (usize, usize);
@@ -169,6 +180,9 @@ impl Model {
                 for job in jobs {
                     let sequence = graph.next;
                     graph.next += 1;
+                    graph.commands.push(job.content.command());
+                    graph.has_imports |= job.from_line;
+                    graph.had_imports |= job.from_line;
                     graph.feed.push((sequence, Happened::Submitted));
                     if job.imported {
                         match (job.state, &job.outcome) {
@@ -253,10 +267,13 @@ impl Model {
                 .collect();
             self.recovered
                 .extend(running.iter().map(|(sequence, _)| (name, **sequence)));
-            // There is one commit for each recovery action.
+            // There is one event for each recovery action and command. Commands are numbered in the
+            // order in which the graph first met them.
+            let commands = &graph.commands;
+            let number = |job: &Job| commands.iter().position(|c| *c == job.content.command());
             running.sort_by_key(|(_, job)| {
                 let is_last = recovery == Recovery::Requeue && job.hidden.secrets_lost;
-                (!job.cancelling, is_last)
+                (!job.cancelling, is_last, number(job))
             });
             for (&sequence, job) in running {
                 let kind = match (recovery, job.cancelling) {
@@ -275,6 +292,8 @@ impl Model {
                 complete(job, outcome.clone(), now);
                 graph.feed.push((sequence, Happened::Completed(outcome)));
             }
+            graph.opened_at = graph.feed.len();
+            graph.has_imports = false;
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use jobstore::{Graph, Job, JobQuery, JobStore, State};
 
+use crate::counts::SeenHistory;
 use crate::model::{self, GraphModel, Model, Name};
 use crate::requests::OutcomeFact;
 
@@ -37,6 +38,7 @@ pub struct Seen {
     pub started_ms: Option<u64>,
     pub completed_ms: Option<u64>,
     pub secrets_lost: bool,
+    pub origin: Option<String>,
     /// The percentage and the text.
     pub progress: Option<(u8, String)>,
 }
@@ -55,6 +57,7 @@ impl Seen {
             started_ms: job.started_at().map(ms),
             completed_ms: job.completed_at().map(ms),
             secrets_lost: job.secrets_lost(),
+            origin: job.request().origin().map(str::to_owned),
             progress: job.progress().map(|p| (p.percent, p.text.clone())),
         }
     }
@@ -84,6 +87,8 @@ impl Seen {
             "its request is another".to_owned()
         } else if self.secrets_lost != job.hidden.secrets_lost {
             format!("secrets_lost is {}", self.secrets_lost)
+        } else if self.origin != job.content.origin() {
+            format!("its origin is {:?}", self.origin)
         } else if self.submitted_ms != job.submitted_ms {
             format!(
                 "it was submitted at {}, not {}",
@@ -120,6 +125,7 @@ pub fn same_outcome(seen: Option<&OutcomeFact>, expected: Option<&OutcomeFact>) 
 pub struct Observed {
     pub boot: u64,
     pub graphs: BTreeMap<Name, Vec<Seen>>,
+    pub histories: BTreeMap<Name, SeenHistory>,
     /// The jobs that the open reports as found running. Known only if this was read right after an
     /// open.
     recovered: Option<BTreeSet<(Name, u64)>>,
@@ -127,11 +133,14 @@ pub struct Observed {
 
 impl Observed {
     pub fn read(store: &JobStore) -> Result<Observed, String> {
-        let mut graphs = BTreeMap::new();
+        let (mut graphs, mut histories) = (BTreeMap::new(), BTreeMap::new());
         let all = store.graphs().map_err(|e| format!("graphs: {e}"))?;
         for graph in all {
             let name = name_of(&graph).ok_or_else(|| format!("a graph {:?}", graph.name()))?;
             let jobs = read_graph(&graph).map_err(|e| format!("graph {:?}: {e}", graph.name()))?;
+            let history = SeenHistory::read(&graph);
+            let history = history.map_err(|e| format!("graph {:?}: {e}", graph.name()))?;
+            histories.insert(name, history);
             if graphs.insert(name, jobs).is_some() {
                 return Err(format!("graph {:?} exists twice", graph.name()));
             }
@@ -139,6 +148,7 @@ impl Observed {
         Ok(Observed {
             boot: store.opens(),
             graphs,
+            histories,
             recovered: None,
         })
     }
@@ -185,6 +195,9 @@ impl Observed {
         }
         for (name, graph) in &model.graphs {
             compare_graph(&self.graphs[name], graph).map_err(|e| format!("graph {name:?}: {e}"))?;
+            if let Some(what) = self.histories[name].differs(graph) {
+                return Err(format!("graph {name:?}: {what}"));
+            }
         }
         Ok(())
     }

@@ -52,6 +52,7 @@ pub enum Op {
     CompleteMany(Pick, u16, End),
     Cancel(Pick),
     CancelMany(Pick, u16),
+    CancelAll(Pick, Look, bool),
     RunNext(Pick, After),
     ClaimTimeout(Pick, After),
     ClaimAsync(Pick, Polls, Content, After),
@@ -71,6 +72,7 @@ pub enum Op {
     // Reads.
     List(Look),
     Walk(Look),
+    WalkAll(Look),
     JobById(Pick),
     Find(Pick, Content),
     Counts(Pick),
@@ -177,6 +179,7 @@ named!(
     CompleteMany,
     Cancel,
     CancelMany,
+    CancelAll,
     RunNext,
     ClaimTimeout,
     ClaimAsync,
@@ -195,6 +198,7 @@ named!(
     ConfirmClock,
     List,
     Walk,
+    WalkAll,
     JobById,
     Find,
     Counts,
@@ -498,7 +502,8 @@ impl Op {
 
     fn ending(r: &mut Random) -> Op {
         let job = pick(r);
-        match r.below(26) {
+        match r.below(27) {
+            26 => Op::CancelAll(job, look(r), r.one_in(3)),
             20 => Op::ClaimTimeout(job, after(r)),
             21..=23 => {
                 let polls = Polls {
@@ -542,7 +547,7 @@ impl Op {
                 _ => Op::OldHandles,
             },
             14 => Op::DryRun(at, look(r)),
-            _ => Op::Walk(look(r)),
+            _ => Op::WalkAll(look(r)),
         }
     }
 

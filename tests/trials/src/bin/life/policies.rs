@@ -257,6 +257,18 @@ impl Life {
                 due.complete_max = None;
             }
         }
+        let intruded = match intruded {
+            // If the job was purged, it was completed before.
+            Some(Intruded {
+                effect: effect @ Effect::Complete(..),
+                refusal: None,
+                ..
+            }) => {
+                self.acknowledge(effect);
+                None
+            }
+            intruded => intruded,
+        };
         let now = self.now();
         let is_excused = self.is_excused() || self.index_troubled;
         // Health reports only one reason, so it may not have shown that the clock must be

@@ -1,17 +1,27 @@
 //! Reads in a life, and their expected results.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
 
-use jobstore::{ChangeKind, Error, JobQuery, OutcomeKind, State};
+use jobstore::{ChangeKind, Error, Graph, JobQuery, OutcomeKind, State, TallyBy};
 
+use crate::counts::{self, Counts};
 use crate::life::{FeedReader, Finding, KeptPage, Life, Ran};
 use crate::model::{Gone, GraphModel, Happened, Job, Name};
-use crate::observed::{Observed, Seen};
+use crate::observed::{NAMES, Observed, PROJECTS, Seen};
 use crate::operations::{Look, Pick};
 use crate::requests::{Content, OutcomeFact};
 
 /// More changes than any feed of a life contains. A feed with more changes is endless.
 pub const FEED_MAX: usize = 200_000;
+
+/// The properties by which jobs are counted.
+const TALLIES: [TallyBy; 4] = [
+    TallyBy::State,
+    TallyBy::Outcome,
+    TallyBy::Command,
+    TallyBy::Origin,
+];
 
 /// Returns whether a filter contains a state.
 fn has(states: u8, state: State) -> bool {
@@ -51,6 +61,7 @@ pub fn list_of(look: &Look, with_page: bool, right_ms: u64) -> JobQuery {
         7 => list.submitted_before(at),
         8 => list.completed_before(at),
         9 => list.outcome(OutcomeKind::Failed).command("import_graph"),
+        10 => list.origin(format!("user {}", n % 5)),
         _ => list,
     };
     if with_page {
@@ -82,6 +93,7 @@ pub fn matching(job: &Job, look: &Look, right_ms: u64) -> bool {
         7 => job.submitted_ms < at,
         8 => job.state == State::Complete && job.completed_ms.is_some_and(|ms| ms < at),
         9 => is(OutcomeKind::Failed) && job.content.command() == "import_graph",
+        10 => job.content.origin() == Some(format!("user {}", n % 5)),
         _ => true,
     };
     filtered && has(look.states, job.state)
@@ -281,7 +293,47 @@ impl Life {
                 Err(error) => return self.excuse("count", &error),
             }
         }
-        Ok(true)
+        self.tally(pick, name, &graph)
+    }
+
+    /// Counts the jobs by a property, all of them or those with an origin.
+    fn tally(&self, pick: Pick, name: Name, graph: &Graph) -> Ran {
+        let origin = (pick % 4 == 3).then(|| format!("user {}", pick % 5));
+        let query = match &origin {
+            Some(origin) => JobQuery::new().origin(origin),
+            None => JobQuery::new(),
+        };
+        for by in TALLIES {
+            let tally = match graph.tally(query.clone(), by) {
+                Ok(tally) => tally,
+                Err(error) => return self.excuse("tally", &error),
+            };
+            let expected = self.model.graphs[&name].tally(by, origin.as_deref());
+            if let Some(what) = counts::tally_differs(&tally, &expected) {
+                return Err(format!("tally by {by:?} of {name:?}: {what}"));
+            }
+        }
+        let by = TALLIES[usize::from(pick) % TALLIES.len()];
+        self.tally_all(by, query, origin.as_deref())
+    }
+
+    /// Counts the jobs of all graphs by a property.
+    fn tally_all(&self, by: TallyBy, query: JobQuery, origin: Option<&str>) -> Ran {
+        let graphs = self.store().graphs();
+        let tally = match graphs.and_then(|graphs| self.store().tally(&graphs, query, by)) {
+            Ok(tally) => tally,
+            Err(error) => return self.excuse("tally of all graphs", &error),
+        };
+        let mut expected = BTreeMap::new();
+        for graph in self.model.graphs.values() {
+            for (key, jobs) in graph.tally(by, origin) {
+                *expected.entry(key).or_default() += jobs;
+            }
+        }
+        match counts::tally_differs(&tally, &expected) {
+            Some(what) => Err(format!("tally by {by:?} of all graphs: {what}")),
+            None => Ok(true),
+        }
     }
 
     /// Returns whether a tombstone must exist, because no policy can have forgotten it.
@@ -552,10 +604,41 @@ impl Life {
     pub fn check_all(&mut self) -> Ran {
         let read = Observed::read(self.store());
         match read {
-            Ok(seen) => seen.compare(&self.model).map(|()| true),
+            Ok(seen) => {
+                seen.compare(&self.model)?;
+                self.check_counters()
+            }
             Err(_) if self.is_excused() || self.has_index_fault() => Ok(true),
             Err(what) => Err(what),
         }
+    }
+}
+
+impl Life {
+    /// Compares the counters of each graph.
+    fn check_counters(&mut self) -> Ran {
+        let stats = match self.store().stats() {
+            Ok(stats) => stats,
+            Err(error) => return self.excuse("statistics", &error),
+        };
+        if stats.follower.is_some() {
+            // It counts from its own open on.
+            return Ok(true);
+        }
+        for (name, expected) in &self.model.graphs {
+            let (project, graph) = (PROJECTS[name.0], NAMES[name.1]);
+            let mut graphs = stats.graphs.iter();
+            let seen = graphs.find(|of| of.project_id == project && of.name == graph);
+            let seen = seen.map(|of| Counts::of(&of.counters));
+            match expected.since_open() {
+                Some(expected) if seen.as_ref() != Some(&expected) => {
+                    let what = format!("the counters of {name:?} are {seen:?}, not {expected:?}");
+                    return Err(what);
+                }
+                _ => {}
+            }
+        }
+        Ok(true)
     }
 }
 

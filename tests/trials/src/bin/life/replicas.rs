@@ -128,6 +128,8 @@ impl Life {
         old.close().ok();
         drop(old);
         deposed.disk.kill();
+        // Calls that were to fail later do not fail in another process.
+        deposed.index.fail_after(None);
         self.deposed = Some(deposed);
         Ok(true)
     }

@@ -78,9 +78,27 @@ impl Content {
         self.keys().0 & keys.0 != 0
     }
 
+    /// Returns the origin, if the request has one.
+    pub fn origin(self) -> Option<String> {
+        let user = self.number % 5;
+        (user > 0).then(|| format!("user {user}"))
+    }
+
     pub fn request(self) -> Request {
         let body = Body::from_json(self.body(Keys(0))).expect("a body");
-        Request::new(self.command(), self.url(), body).expect("a request")
+        let request = Request::new(self.command(), self.url(), body).expect("a request");
+        let origin = self.origin().unwrap_or_default();
+        request.with_origin(origin).expect("a request")
+    }
+
+    /// Returns the request as it is imported.
+    pub fn imported_text(self) -> String {
+        let mut text = self.text(Keys(0));
+        if let Some(origin) = self.origin() {
+            text.pop();
+            text.push_str(&format!(r#","origin":"{origin}"}}"#));
+        }
+        text
     }
 
     /// Returns the whole request, with the values under these keys masked.

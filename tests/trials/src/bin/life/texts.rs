@@ -39,11 +39,12 @@ pub fn state_document(seen: &Seen, keys: Keys) -> String {
 /// Returns the line of a job in an export.
 pub fn line(seen: &Seen, keys: Keys) -> String {
     format!(
-        r#"{{"jobId":"{}","status":"{}","request":{}{}{}{}{}{}}}"#,
+        r#"{{"jobId":"{}","status":"{}","request":{}{}{}{}{}{}{}}}"#,
         seen.id,
         seen.state,
         seen.masked,
         masked_mark(seen),
+        string("origin", seen.origin.as_deref()),
         end(seen, keys),
         number("submittedAt", Some(seen.submitted_ms)),
         number("startedAt", seen.started_ms),
@@ -71,7 +72,8 @@ fn masked_mark(seen: &Seen) -> &'static str {
 }
 
 fn members(seen: &Seen, keys: Keys) -> String {
-    let mut text = number("submittedAt", Some(seen.submitted_ms));
+    let mut text = string("origin", seen.origin.as_deref());
+    text.push_str(&number("submittedAt", Some(seen.submitted_ms)));
     text.push_str(&number("startedAt", seen.started_ms));
     text.push_str(&number("completedAt", seen.completed_ms));
     if let Some((percent, words)) = &seen.progress {

@@ -14,7 +14,7 @@ use crate::operations::{After, Look, Pick};
 use crate::policies::{Due, Policy};
 use crate::reads::list_of;
 use crate::requests::{Content, End, OutcomeFact};
-use crate::secrets::{Keys, masked_detail};
+use crate::secrets::masked_detail;
 
 impl Life {
     pub fn create(&mut self, pick: Pick) -> Ran {
@@ -633,7 +633,8 @@ impl Life {
         for &(content, kind) in lines {
             let mut job = self.new_job(None, content);
             job.imported = true;
-            let request = content.text(Keys(0));
+            job.from_line = true;
+            let request = content.imported_text();
             let right = self.clock.right_ms();
             match kind {
                 0..=1 => {
@@ -731,6 +732,7 @@ impl Life {
             }
             let mut job = job.clone();
             job.imported = true;
+            job.from_line = true;
             job.key = None;
             job.hidden = job.hidden.again(job.content, self.setup.secrets);
             job.outcome = job.outcome.map(|outcome| self.kept(outcome));
