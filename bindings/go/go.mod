@@ -1,0 +1,3 @@
+module jobstore
+
+go 1.19
