@@ -25,9 +25,12 @@ const CALLS: &str = "trace=open,openat,openat2,creat,mkdir,mkdirat,write,pwrite6
 const TEXT_BYTES_MAX: &str = "67108864";
 /// What strace prints instead of the rest of a call that has not ended.
 const UNFINISHED: &[u8] = b" <unfinished ...>";
-/// The value that strace prints for a call if the thread was killed before strace could read the
-/// value.
-const UNKNOWN_VALUE: &[u8] = b"-1 (errno 18446744073709551615)";
+/// What strace prints instead of the rest of a call if the thread was killed and strace will not
+/// see it again.
+const DETACHED: &[u8] = b" <detached ...>";
+/// The beginning of the value that strace prints for a call if the thread was killed and the value
+/// could not be read. The number that follows is not an error. A real error has a name.
+const UNKNOWN_VALUE: &[u8] = b"-1 (errno ";
 /// The number of the signal SIGKILL.
 const KILL: i32 = 9;
 /// How long a traced workload may take.
@@ -176,13 +179,11 @@ impl Trace {
         if rest.starts_with(b"+++") || rest.starts_with(b"---") {
             return Some(());
         }
-        // The thread was killed, so its current call did not end.
-        if rest.ends_with(b"<detached ...>") {
-            unfinished.remove(thread);
-            return Some(());
-        }
         if rest.starts_with(b"<... ") {
             let call = unfinished.remove(thread)?;
+            if rest.ends_with(DETACHED) {
+                return Some(());
+            }
             // The rest consists of arguments that the kernel filled in.
             if let Some(value) = returned(rest) {
                 self.events.push(Event::Ended(call, value));
@@ -192,11 +193,14 @@ impl Trace {
         let open = rest.iter().position(|&b| b == b'(')?;
         let name = std::str::from_utf8(&rest[..open]).ok()?;
         let number = self.calls.len();
-        let is_unfinished = rest.ends_with(UNFINISHED);
-        let end = match is_unfinished {
-            true => rest.len(),
+        let cut_off = [UNFINISHED, DETACHED]
+            .into_iter()
+            .find_map(|why| rest.strip_suffix(why));
+        let is_unfinished = cut_off.is_some();
+        let end = match cut_off {
+            Some(rest) => rest.len(),
             // The text after the value may contain parentheses, so search before it.
-            false => rest[..value_at(rest)?].iter().rposition(|&b| b == b')')?,
+            None => rest[..value_at(rest)?].iter().rposition(|&b| b == b')')?,
         };
         let arguments = &rest[open + 1..end];
         // The suffix is removed even if the process ended during the call.
@@ -211,6 +215,8 @@ impl Trace {
         self.calls.push(call);
         self.events.push(Event::Began(number));
         if is_unfinished {
+            // If the thread is never seen again, the call remains without an end. It may have had
+            // an effect.
             unfinished.insert(thread, number);
         } else if let Some(value) = value {
             self.events.push(Event::Ended(number, value));
@@ -321,4 +327,67 @@ fn excerpt(line: &[u8]) -> String {
     let (head, tail) = (line.len().min(100), line.len().saturating_sub(100));
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
     format!("{} .. {}", text(&line[..head]), text(&line[tail..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Call, Event, Trace};
+
+    /// Returns the calls of a trace, and whether each of them ended.
+    fn calls(text: &str) -> Vec<(Call, bool)> {
+        let trace = Trace::parse(text.as_bytes()).unwrap();
+        trace.calls.into_iter().zip(trace.ended).collect()
+    }
+
+    #[test]
+    fn a_call_ends_only_with_a_value_that_it_returned() {
+        let unlink = r#"1 unlinkat(4, "\x61", 0"#;
+        let resumed = "1 <... unlinkat resumed>)";
+        for (text, ended) in [
+            (format!("{unlink}) = 0"), true),
+            (
+                format!("{unlink}) = -1 ENOENT (No such file or directory)"),
+                true,
+            ),
+            (format!("{unlink} <unfinished ...>\n{resumed} = 0"), true),
+            (format!("{unlink}) = ?"), false),
+            (format!("{unlink} <unfinished ...>) = ?"), false),
+            (format!("{unlink} <unfinished ...>"), false),
+            (format!("{unlink} <detached ...>"), false),
+            (
+                format!("{unlink} <unfinished ...>\n1 <... unlinkat resumed> <detached ...>"),
+                false,
+            ),
+            (
+                format!("{unlink}) = -1 (errno 18446744073709551615)"),
+                false,
+            ),
+            (
+                format!("{unlink}) = -1 (errno 18446744073709551353)"),
+                false,
+            ),
+        ] {
+            let calls = calls(&format!("{text}\n1 +++ killed by SIGKILL +++\n"));
+            assert!(
+                matches!(&calls[..], [(Call::Remove(_), of_it)] if *of_it == ended),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn calls_of_threads_are_told_apart() {
+        let trace = Trace::parse(
+            b"1 fsync(3 <unfinished ...>\n2 fsync(4 <unfinished ...>\n1 <... fsync resumed>) = 0\n\
+              2 <... fsync resumed>) = -1 EIO (Input/output error) (INJECTED)\n",
+        );
+        let events = trace.unwrap().events;
+        let expected = [
+            Event::Began(0),
+            Event::Began(1),
+            Event::Ended(0, 0),
+            Event::Ended(1, -1),
+        ];
+        assert_eq!(format!("{events:?}"), format!("{expected:?}"));
+    }
 }
