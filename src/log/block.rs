@@ -71,6 +71,14 @@ impl Block {
         self.text_end = 0;
     }
 
+    /// How many bytes of memory the block has allocated.
+    pub(crate) fn capacity(&self) -> usize {
+        let texts = self.buffer.capacity() + self.unlisted.capacity() + self.columns.capacity();
+        texts
+            + self.rows.capacity() * size_of::<Row>()
+            + self.groups.capacity() * size_of::<Group>()
+    }
+
     pub(crate) fn has_room_for(&self, texts: &SubmissionTexts<'_>) -> bool {
         self.rows.is_empty()
             || (self.rows.len() < BLOCK_JOBS_MAX

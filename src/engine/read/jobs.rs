@@ -288,7 +288,10 @@ impl Engine {
         };
         let mut reader = Reader::without_unlisted();
         match reader.read(graph, &snapshot)? {
-            Some(Unit::Block) => Ok(Some(NearbyJobs::new(graph.number, reader.block))),
+            Some(Unit::Block) => Ok(Some(NearbyJobs::new(
+                graph.number,
+                std::mem::take(&mut reader.block),
+            ))),
             Some(Unit::Large(_)) | None => Ok(None),
         }
     }

@@ -4,9 +4,12 @@
 //! block in memory, not a whole page, and never makes a writer wait. A job that cannot be read is
 //! an error that names its file.
 
+mod buffers;
+
 use std::ops::Range;
 use std::sync::Arc;
 
+use self::buffers::Buffers;
 use crate::engine::core::Engine;
 use crate::engine::read::large::{Large, is_large};
 use crate::engine::read::missing_job::missing;
@@ -269,7 +272,6 @@ pub(crate) struct Reader {
 }
 
 /// Bytes read ahead from a pack.
-#[derive(Default)]
 struct Ahead {
     bytes: Vec<u8>,
     offset: u64,
@@ -278,25 +280,40 @@ struct Ahead {
 
 impl Default for Reader {
     fn default() -> Reader {
+        let Buffers { block, ahead, text } = Buffers::take();
         Reader {
-            block: Block::default(),
+            block,
             at: 0,
             next: 0,
             end: u64::MAX,
             reads_unlisted: true,
-            ahead: Ahead::default(),
-            text: Vec::new(),
+            ahead: Ahead {
+                bytes: ahead,
+                offset: 0,
+                part: None,
+            },
+            text,
         }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let buffers = Buffers {
+            block: std::mem::take(&mut self.block),
+            ahead: std::mem::take(&mut self.ahead.bytes),
+            text: std::mem::take(&mut self.text),
+        };
+        buffers.keep();
     }
 }
 
 impl Reader {
     /// A reader for which the unlisted parts of packed jobs are missing.
     pub(crate) fn without_unlisted() -> Reader {
-        Reader {
-            reads_unlisted: false,
-            ..Reader::default()
-        }
+        let mut reader = Reader::default();
+        reader.reads_unlisted = false;
+        reader
     }
 
     /// Sets whether the unlisted parts of packed jobs are read. By default, they are.
