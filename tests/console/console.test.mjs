@@ -102,6 +102,20 @@ test("the overview is usable soon, with few bytes", async () => {
     await first.close();
 });
 
+test("a view that cannot be loaded is reported, and can be loaded again", async () => {
+    const { page, close } = await visit("#/", { allowed: [404] });
+    // As after an upgrade of the server, which no longer has the files of the old page.
+    await page.route("**/views/history.js", (route) => route.fulfill({ status: 404 }));
+    await page.reload();
+    await page.getByRole("link", { name: "10001/movie" }).waitFor();
+    await page.evaluate((hash) => (location.hash = hash), `${MOVIE}/history`);
+    await page.getByRole("alert").getByText("Reload the page").waitFor();
+    await page.unroute("**/views/history.js");
+    await page.getByRole("button", { name: "Try again" }).click();
+    await page.getByRole("heading", { level: 1, name: "History" }).waitFor();
+    await close();
+});
+
 test("a token is asked for, sent as a header, and kept for the tab only", async () => {
     const { page, context, close } = await visit("#/", { token: null, allowed: [401] });
     await page.getByRole("dialog").waitFor();

@@ -27,8 +27,10 @@ macro_rules! files {
     };
 }
 
-/// The paths, types, and contents of the files that the page loads.
-const FILES: [(&str, &str, &str); 45] = files! {
+type File = (&'static str, &'static str, &'static str);
+
+/// The paths, types, and contents of the files that the page needs to show its first view.
+const FIRST: &[File] = &files! {
     CSS: "style.css";
     SVG: "icon.svg";
     JAVASCRIPT:
@@ -38,44 +40,54 @@ const FILES: [(&str, &str, &str); 45] = files! {
         "format.js"
         "i18n.js"
         "job_counts.js"
-        "job_source.js"
-        "json_tree.js"
         "keys.js"
         "lang/en.js"
         "lang/zh.js"
         "live.js"
-        "parts/chart.js"
-        "parts/copy_button.js"
         "parts/dialog.js"
-        "parts/filter_bar.js"
         "parts/header.js"
         "parts/health_box.js"
-        "parts/job_bars.js"
-        "parts/job_table.js"
-        "parts/json_view.js"
         "parts/keyboard_help.js"
         "parts/notice.js"
         "parts/open_graph.js"
-        "parts/retention.js"
         "parts/sparkline.js"
-        "parts/state_word.js"
         "parts/time.js"
         "parts/token_dialog.js"
-        "parts/totals.js"
         "permissions.js"
         "router.js"
         "settings.js"
         "store.js"
         "vendor/htm-preact.js"
+        "views.js"
+        "views/overview.js"
+        "views/unknown.js";
+};
+
+/// The files that only the other views need.
+const LATER: &[File] = &files! {
+    JAVASCRIPT:
+        "job_source.js"
+        "json_tree.js"
+        "parts/chart.js"
+        "parts/copy_button.js"
+        "parts/filter_bar.js"
+        "parts/job_bars.js"
+        "parts/job_table.js"
+        "parts/json_view.js"
+        "parts/retention.js"
+        "parts/state_word.js"
+        "parts/totals.js"
         "views/bulk.js"
         "views/history.js"
         "views/job.js"
         "views/jobs.js"
-        "views/overview.js"
         "views/store.js"
-        "views/unknown.js"
         "virtual_list.js";
 };
+
+fn files() -> impl Iterator<Item = &'static File> {
+    FIRST.iter().chain(LATER)
+}
 
 /// A file of the console.
 #[derive(Debug)]
@@ -140,15 +152,15 @@ impl Assets {
     /// Creates the files of a page that finds the API at a URL.
     pub(crate) fn new(api: &str) -> Assets {
         let mut hash = Xxh3::new();
-        for (path, _, text) in FILES {
+        for (path, _, text) in files() {
             hash.update(path.as_bytes());
             hash.update(text.as_bytes());
         }
         let version = format!("{:016x}", hash.digest());
-        let files = FILES.map(|(path, kind, text)| (path, Asset::new(kind, text)));
+        let files = files().map(|&(path, kind, text)| (path, Asset::new(kind, text)));
         Assets {
             page: Asset::new(HTML, page(&version, api)),
-            files: files.into(),
+            files: files.collect(),
             version,
         }
     }
@@ -164,9 +176,9 @@ impl Assets {
     }
 }
 
-/// The page. It names all modules, so that a browser loads them at the same time.
+/// The page. It names the modules of its first view, so that a browser loads them at the same time.
 fn page(version: &str, api: &str) -> String {
-    let modules = FILES.into_iter().filter(|(_, kind, _)| *kind == JAVASCRIPT);
+    let modules = FIRST.iter().filter(|(_, kind, _)| *kind == JAVASCRIPT);
     let preload: Vec<String> = modules
         .map(|(path, ..)| format!(r#"<link rel="modulepreload" href="{version}/{path}">"#))
         .collect();
@@ -207,8 +219,37 @@ mod tests {
         // For editors and tests, which must know that the files are modules.
         there.remove("package.json");
         there.retain(|path| !path.starts_with("vendor/") || path.ends_with(".js"));
-        let embedded = FILES.map(|(path, ..)| path.to_owned());
-        assert_eq!(there, BTreeSet::from(embedded));
+        let embedded = files().map(|(path, ..)| (*path).to_owned());
+        assert_eq!(there, embedded.collect());
+    }
+
+    /// Returns the modules that a module imports when it is loaded.
+    fn imports(path: &str, text: &str) -> Vec<String> {
+        let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
+        let from = text.split(" from \"./").skip(1).map(|rest| (false, rest));
+        let from_above = text.split(" from \"../").skip(1).map(|rest| (true, rest));
+        from.chain(from_above)
+            .map(|(is_above, rest)| {
+                let name = rest.split('"').next().unwrap_or_default();
+                match is_above || directory.is_empty() {
+                    true => name.to_owned(),
+                    false => format!("{directory}/{name}"),
+                }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_page_names_the_modules_that_its_first_view_needs() {
+        let (mut needed, mut next) = (BTreeSet::new(), vec!["app.js".to_owned()]);
+        while let Some(path) = next.pop() {
+            let (_, _, text) = files().find(|(of, ..)| *of == path).unwrap();
+            if needed.insert(path.clone()) {
+                next.extend(imports(&path, text));
+            }
+        }
+        let first = FIRST.iter().filter(|(_, kind, _)| *kind == JAVASCRIPT);
+        assert_eq!(needed, first.map(|(path, ..)| (*path).to_owned()).collect());
     }
 
     #[test]

@@ -6,28 +6,13 @@ import { t } from "./i18n.js";
 import { useKeys } from "./keys.js";
 import { Header } from "./parts/header.js";
 import { KeyboardHelp } from "./parts/keyboard_help.js";
+import { Failure, Loading } from "./parts/notice.js";
 import { TokenDialog } from "./parts/token_dialog.js";
 import { usePermissions } from "./permissions.js";
 import { navigate, route } from "./router.js";
 import { preferences, token } from "./settings.js";
 import { useStore } from "./store.js";
-import { Bulk } from "./views/bulk.js";
-import { History } from "./views/history.js";
-import { Job } from "./views/job.js";
-import { Jobs } from "./views/jobs.js";
-import { Overview } from "./views/overview.js";
-import { Store } from "./views/store.js";
-import { Unknown } from "./views/unknown.js";
-
-const VIEWS = {
-    overview: Overview,
-    jobs: Jobs,
-    job: Job,
-    history: History,
-    bulk: Bulk,
-    store: Store,
-    unknown: Unknown,
-};
+import { loadViewsLater, useView } from "./views.js";
 
 function App() {
     const current = useStore(route);
@@ -51,12 +36,17 @@ function App() {
         s: () => navigate({ view: "store" }),
         a: () => navigate({ view: "jobs", query: "" }),
     });
-    const View = VIEWS[view];
+    const { View, failure } = useView(view);
     // With another token, everything is loaded again.
+    const shown = View
+        ? html`<${View} key=${`${usedToken} ${view} ${graph?.projectId} ${graph?.name}`} route=${current} may=${may} />`
+        : html`<main class="view" id="main">
+              ${failure ? html`<${Failure} failure=${failure} onRetry=${() => location.reload()} />` : html`<${Loading} />`}
+          </main>`;
     return html`
         <a class="skip" href="#main" onClick=${skipToMain}>${t("nav.skip")}</a>
         <${Header} route=${current} may=${may} onHelp=${() => showHelp(true)} />
-        <${View} key=${`${usedToken} ${view} ${graph?.projectId} ${graph?.name}`} route=${current} may=${may} />
+        ${shown}
         ${isAsked && html`<${TokenDialog} />`}
         ${isHelpShown && html`<${KeyboardHelp} onClose=${() => showHelp(false)} />`}
     `;
@@ -71,3 +61,4 @@ function skipToMain(event) {
 }
 
 render(html`<${App} />`, document.getElementById("app"));
+loadViewsLater();

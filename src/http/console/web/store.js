@@ -24,7 +24,13 @@ export function createStore(value) {
 
 /** Returns the current value of a store, and renders the component again when it changes. */
 export function useStore(store) {
+    const value = store.get();
     const [, setVersion] = useState(0);
-    useEffect(() => store.subscribe(() => setVersion((version) => version + 1)), [store]);
-    return store.get();
+    useEffect(() => {
+        const renderAgain = () => setVersion((version) => version + 1);
+        // The value may have changed since it was rendered.
+        if (store.get() !== value) renderAgain();
+        return store.subscribe(renderAgain);
+    }, [store]);
+    return value;
 }
