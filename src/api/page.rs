@@ -1,9 +1,12 @@
 // A page of a list: a snapshot of one instant, however slowly it is read.
 
+mod gathered;
+
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::Arc;
 
+use self::gathered::Gathered;
 use crate::api::graph::Graph;
 use crate::engine::read::document::{self, Document};
 use crate::engine::read::jobs::JobReader;
@@ -15,9 +18,6 @@ use crate::model::job::Job;
 
 /// The approximate size of a chunk of JSON, in bytes. Only the last chunk is smaller.
 pub(crate) const CHUNK_BYTES: usize = 64 << 10;
-
-/// Pieces smaller than this are buffered before they are written.
-const GATHERED_BYTES: usize = 16 << 10;
 
 /// A page of a graph's jobs: a snapshot of one instant, returned by
 /// [`Graph::list`](crate::Graph::list).
@@ -233,14 +233,9 @@ impl Page {
     /// # Ok::<(), jobstore::Error>(())
     /// ```
     pub fn write_json(&self, writer: impl io::Write) -> Result<()> {
-        // Large pieces are passed on without a copy.
-        let mut out = io::BufWriter::with_capacity(GATHERED_BYTES, writer);
-        let written = self
-            .write(&mut out)
-            .and_then(|()| out.flush().map_err(|e| Error::output(&e)));
-        // Dropping `out` itself would write its buffer again after a failure.
-        drop(out.into_parts());
-        written
+        let mut out = Gathered::new(writer);
+        self.write(&mut out)?;
+        out.flush().map_err(|e| Error::output(&e))
     }
 
     /// Returns the page as the JSON document that [`Page::write_json`] writes. For 100,000 jobs of

@@ -10,5 +10,6 @@ pub(crate) mod random;
 #[cfg(any(test, feature = "simulation"))]
 #[cfg_attr(test, allow(dead_code, reason = "each kind of test uses a part"))]
 pub(crate) mod simulated;
+pub(crate) mod spare;
 pub(crate) mod sync;
 pub(crate) mod timestamp;

@@ -5,11 +5,13 @@
 //! an error that names its file.
 
 mod buffers;
+mod tail_copy;
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use self::buffers::Buffers;
+use self::tail_copy::TailCopy;
 use crate::engine::core::Engine;
 use crate::engine::read::large::{Large, is_large};
 use crate::engine::read::missing_job::missing;
@@ -47,7 +49,7 @@ pub(crate) struct Snapshot {
     )]
     pub(crate) identity: StateIdentity,
     parts: Arc<[Arc<Part>]>,
-    tail: Arc<Vec<TailRun>>,
+    tail: Arc<TailCopy>,
     cancelling: Vec<u64>,
     /// The whole log, if jobs must still be readable in full even if they are purged later.
     log: Option<Arc<LogFiles>>,
@@ -61,13 +63,11 @@ impl Snapshot {
         let (Some(first), Some(last)) = (selection.first(), selection.last()) else {
             return Snapshot::default();
         };
-        let tail = state.tail.iter();
-        let tail = tail.filter_map(|run| slice(run, first, last)).collect();
         Snapshot {
             selection,
             identity: state.identity,
             parts: state.parts.clone(),
-            tail: Arc::new(tail),
+            tail: Arc::new(TailCopy::of(&state.tail, first, last)),
             cancelling: state.cancelling.range(first..=last).copied().collect(),
             log: None,
             newest_first: false,
@@ -111,7 +111,7 @@ impl Snapshot {
 
     /// The runs in segments, after the packs.
     pub(crate) fn runs(&self) -> &[TailRun] {
-        &self.tail
+        &self.tail.runs
     }
     /// The part of a pack that contains a job.
     pub(crate) fn part_of(&self, sequence: u64) -> Option<&Arc<Part>> {
@@ -123,7 +123,7 @@ impl Snapshot {
 
     /// The run in a segment that contains a job.
     pub(crate) fn run_of(&self, sequence: u64) -> Option<&TailRun> {
-        let mut runs = self.tail.iter();
+        let mut runs = self.tail.runs.iter();
         let run = runs.find(|run| run.first_sequence + run.jobs.len() as u64 > sequence);
         run.filter(|run| run.first_sequence <= sequence)
     }
@@ -217,18 +217,6 @@ impl Snapshot {
         }
         first..sequence + 1
     }
-}
-
-/// The part of a run from `first` to `last`, both inclusive.
-fn slice(run: &TailRun, first: u64, last: u64) -> Option<TailRun> {
-    let end = run.first_sequence + run.jobs.len() as u64;
-    let (from, to) = (first.max(run.first_sequence), (last + 1).min(end));
-    (from < to).then(|| TailRun {
-        segment: run.segment.clone(),
-        first_sequence: from,
-        jobs: run.jobs[(from - run.first_sequence) as usize..(to - run.first_sequence) as usize]
-            .to_vec(),
-    })
 }
 
 impl TailRun {

@@ -1,22 +1,15 @@
-//! Buffers that a reader leaves to the next one.
-//!
-//! A reader of a few jobs needs some tens of kilobytes, for less than 10 us. In a process whose heap
-//! is fragmented, an allocator searches longer for them than that.
+//! The buffers of a reader, which are kept for the next one.
 
-use parking_lot::Mutex;
-
+use crate::base::spare::Spare;
 use crate::log::block::Block;
 
-/// The maximum number of readers whose buffers are kept.
-const KEPT_MAX: usize = 8;
 /// The maximum size of the buffers of a reader that are kept: enough for pages of a few hundred jobs.
 /// Readers of more jobs allocate rarely, compared with what they read.
 const KEPT_BYTES_MAX: usize = 128 << 10;
 
-/// The buffers that are kept. This lock is not one of `base::sync`, because nobody waits for it.
-static KEPT: Mutex<Vec<Buffers>> = Mutex::new(Vec::new());
+static KEPT: Spare<Buffers> = Spare::new(8);
 
-/// The buffers of a reader. What they contain has no meaning for the next one.
+/// The buffers of a reader.
 #[derive(Default)]
 pub(super) struct Buffers {
     pub(super) block: Block,
@@ -29,19 +22,13 @@ pub(super) struct Buffers {
 impl Buffers {
     /// Returns buffers that were kept, or new ones.
     pub(super) fn take() -> Buffers {
-        let kept = KEPT.try_lock().and_then(|mut kept| kept.pop());
-        kept.unwrap_or_default()
+        KEPT.take().unwrap_or_default()
     }
 
-    /// Keeps these buffers, unless they are too large or enough are kept.
+    /// Keeps these buffers, unless they are too large.
     pub(super) fn keep(self) {
-        if self.capacity() > KEPT_BYTES_MAX {
-            return;
-        }
-        if let Some(mut kept) = KEPT.try_lock() {
-            if kept.len() < KEPT_MAX {
-                kept.push(self);
-            }
+        if self.capacity() <= KEPT_BYTES_MAX {
+            KEPT.keep(self);
         }
     }
 
@@ -50,24 +37,20 @@ impl Buffers {
     }
 }
 
-#[cfg(all(test, not(jobstore_shuttle)))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
     /// Other tests use the same buffers at the same time.
     #[test]
-    fn a_bounded_amount_is_kept() {
+    fn large_buffers_are_not_kept() {
         for ahead in [0, KEPT_BYTES_MAX, KEPT_BYTES_MAX + 1] {
-            for _ in 0..2 * KEPT_MAX {
-                let buffers = Buffers {
-                    ahead: Vec::with_capacity(ahead),
-                    ..Buffers::default()
-                };
-                buffers.keep();
-            }
-            let kept = KEPT.lock();
-            assert!(kept.len() <= KEPT_MAX);
-            assert!(kept.iter().all(|kept| kept.capacity() <= KEPT_BYTES_MAX));
+            let buffers = Buffers {
+                ahead: Vec::with_capacity(ahead),
+                ..Buffers::default()
+            };
+            buffers.keep();
+            KEPT.each(|kept| assert!(kept.capacity() <= KEPT_BYTES_MAX));
         }
     }
 }
