@@ -37,6 +37,13 @@ fn is_secured(answer: &Answer) {
     assert_eq!(answer.header("set-cookie"), None);
 }
 
+/// Returns the modules that a module imports only when they are needed.
+fn files_loaded_later(module: &Answer) -> Vec<String> {
+    let imports = module.ok().split(r#"import("./"#).skip(1);
+    let names = imports.map(|rest| rest.split('"').next().unwrap_or_default().to_owned());
+    names.collect()
+}
+
 #[test]
 fn the_page_and_its_files_are_served_under_any_prefix() {
     for prefix in ["", "/ops", "/a/b"] {
@@ -56,8 +63,14 @@ fn the_page_and_its_files_are_served_under_any_prefix() {
         for inline in ["<style", "style=", "<script>", "onclick"] {
             assert!(!page.ok().contains(inline), "{inline}");
         }
-        let files = files_of(page.ok());
-        assert!(files.len() > 30, "{files:?}");
+        let mut files = files_of(page.ok());
+        assert!(files.len() > 20, "{files:?}");
+        let views = files.iter().find(|file| file.ends_with("/views.js"));
+        let directory = views.unwrap().strip_suffix("views.js").unwrap().to_owned();
+        let later =
+            files_loaded_later(&server.get(&format!("{prefix}/console/{directory}views.js")));
+        assert!(later.len() > 3, "{later:?}");
+        files.extend(later.iter().map(|file| format!("{directory}{file}")));
         for file in files {
             let answer = server.get(&format!("{prefix}/console/{file}"));
             assert!(!answer.ok().is_empty(), "{file}");
