@@ -113,6 +113,7 @@ impl Snapshot {
     pub(crate) fn runs(&self) -> &[TailRun] {
         &self.tail.runs
     }
+
     /// The part of a pack that contains a job.
     pub(crate) fn part_of(&self, sequence: u64) -> Option<&Arc<Part>> {
         let part = self
